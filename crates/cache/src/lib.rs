@@ -1,0 +1,1 @@
+//! The cache's read path: get, single flight, fill.

@@ -1,0 +1,230 @@
+//! A cached value, as a reader sees it and as a writer asks for it.
+
+use crate::time::Instant;
+
+/// Tells two states of one key apart: every change of an entry gives it a greater version.
+/// Versions start from the clock, so that they do not repeat after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Version(pub u64);
+
+/// The right to fill a key that was missed: the newest version the key's place had seen at the miss.
+/// A fill with it is refused if the key was written or invalidated since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease(pub Version);
+
+/// How an entry stands to the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A value, good until it expires.
+    Fresh,
+    /// A value that was invalidated and may be served only as stale.
+    Stale,
+    /// No value yet: somebody holds the lease to fill it.
+    Leased,
+}
+
+/// Whether this reader is the one that should load the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody needs to load.
+    None,
+    /// This reader was granted the lease: load, then write with the version it was shown.
+    Won,
+    /// Another reader was granted it before.
+    Lost,
+}
+
+/// What a read shows. It lives only as long as the visit.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The bytes; empty while leased.
+    pub value: &'a [u8],
+    /// The client's own 32 bits.
+    pub flags: u32,
+    /// For compare-and-set.
+    pub version: Version,
+    /// `None` does not expire.
+    pub expires_at: Option<Instant>,
+    /// Fresh, stale or leased.
+    pub state: State,
+    /// Whether this reader shall load.
+    pub claim: Claim,
+    /// Whether it was read before this read.
+    pub read_before: bool,
+    /// When it was last read or written before this read, to the second.
+    pub accessed_at: Instant,
+}
+
+/// What a read may do besides looking.
+#[derive(Clone, Copy, Debug)]
+pub struct Read {
+    /// The present.
+    pub now: Instant,
+    /// Sets a new end of life on a hit.
+    pub touch: Option<Expiry>,
+    /// On a miss, leaves a leased placeholder that lives this long and grants this reader its lease.
+    pub lease: Option<Expiry>,
+    /// On a hit with less life left than this many milliseconds, grants one reader the lease to load it anew.
+    pub refresh_below_ms: Option<u64>,
+    /// Takes part in the eviction policy and in the read marks; false looks without leaving a trace.
+    pub counts: bool,
+}
+
+impl Read {
+    /// A plain read.
+    pub const fn at(now: Instant) -> Self {
+        Self { now, touch: None, lease: None, refresh_below_ms: None, counts: true }
+    }
+}
+
+/// The end of an entry's life: a moment, or `None` for no end.
+pub type Expiry = Option<Instant>;
+
+/// When a write is allowed to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Always.
+    None,
+    /// Only over exactly this version; an absent key is `NotFound`.
+    Version(Version),
+    /// Only if nothing has written or invalidated the key since the lease was taken.
+    Lease(Lease),
+}
+
+/// What a write does with what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Replaces or creates.
+    Set,
+    /// Only where no value is (a leased placeholder counts as one).
+    Add,
+    /// Only where a value is.
+    Replace,
+    /// Puts the bytes behind the present value, whose flags and expiry stay.
+    Append,
+    /// Puts the bytes before the present value, whose flags and expiry stay.
+    Prepend,
+}
+
+/// A write.
+#[derive(Clone, Copy, Debug)]
+pub struct Write {
+    /// The present.
+    pub now: Instant,
+    /// The client's own 32 bits.
+    pub flags: u32,
+    /// The end of life.
+    pub expires_at: Expiry,
+    /// What to do with what is there.
+    pub mode: Mode,
+    /// When it may happen.
+    pub condition: Condition,
+    /// With `Condition::Version`: a version older than the present one is stored all the same, marked stale.
+    pub stale_if_older: bool,
+}
+
+impl Write {
+    /// An unconditional set that does not expire.
+    pub const fn at(now: Instant) -> Self {
+        Self {
+            now,
+            flags: 0,
+            expires_at: None,
+            mode: Mode::Set,
+            condition: Condition::None,
+            stale_if_older: false,
+        }
+    }
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is there under this version.
+    Stored(Version),
+    /// The mode did not fit what is there.
+    NotStored,
+    /// The condition failed: somebody else wrote in between.
+    Exists,
+    /// The condition needs an entry and there is none.
+    NotFound,
+    /// Larger than the store takes. What was there before is gone, so that no reader sees the older value.
+    TooLarge,
+}
+
+/// An invalidation or deletion.
+#[derive(Clone, Copy, Debug)]
+pub struct Delete {
+    /// The present.
+    pub now: Instant,
+    /// Only this version.
+    pub version: Option<Version>,
+    /// Keep the value, marked stale, with this end of life (`None` leaves the present one).
+    pub keep_stale: Option<Option<Expiry>>,
+}
+
+impl Delete {
+    /// An unconditional deletion.
+    pub const fn at(now: Instant) -> Self {
+        Self { now, version: None, keep_stale: None }
+    }
+}
+
+/// What became of a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is gone, or marked stale where that was asked for.
+    Done,
+    /// There was nothing. Leases taken before are void all the same.
+    NotFound,
+    /// Another version is there.
+    Exists,
+}
+
+/// Which way a counter goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Up, wrapping at 2^64.
+    Up,
+    /// Down, stopping at 0.
+    Down,
+}
+
+/// A change of a counter kept as decimal text.
+#[derive(Clone, Copy, Debug)]
+pub struct Arithmetic {
+    /// The present.
+    pub now: Instant,
+    /// By how much.
+    pub delta: u64,
+    /// Which way.
+    pub step: Step,
+    /// Only this version.
+    pub version: Option<Version>,
+    /// Where there is none: start with this number and end of life.
+    pub create: Option<(u64, Expiry)>,
+    /// A new end of life for one that is there.
+    pub touch: Option<Expiry>,
+}
+
+/// What became of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Its new number.
+    Value {
+        /// The number.
+        number: u64,
+        /// For compare-and-set.
+        version: Version,
+        /// The end of life.
+        expires_at: Expiry,
+        /// True where `create` made it.
+        created: bool,
+    },
+    /// There is none.
+    NotFound,
+    /// What is there is not a decimal number of at most 20 digits.
+    NotNumber,
+    /// Another version is there.
+    Exists,
+}

@@ -1,0 +1,176 @@
+//! A message, as it is published and delivered.
+
+use crate::error::{Error, Kind, Result};
+use crate::limits;
+use crate::payload::Payload;
+use crate::time::Instant;
+
+/// Names a message: a time-ordered 128-bit id in text, unless the publisher gave one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(Box<str>);
+
+impl MessageId {
+    /// A publisher's own id; 1 to 255 bytes.
+    pub fn given(id: &str) -> Result<Self> {
+        if id.is_empty() || id.len() > limits::MESSAGE_TEXT_BYTES_MAX {
+            return Err(Error::new(Kind::Invalid, "name message", "id must have 1 to 255 bytes"));
+        }
+        Ok(Self(id.into()))
+    }
+
+    /// A new id: 48 bits of time, then 74 random bits, in the layout of a version 7 UUID (RFC 9562).
+    /// `random` are two draws of [`Clock::random`](crate::ports::clock::Clock::random).
+    pub fn generate(now: Instant, random: [u64; 2]) -> Self {
+        let high = (now.as_ms() << 16) | 0x7000 | (random[0] & 0x0fff);
+        let low = 0x8000_0000_0000_0000 | (random[1] >> 2);
+        let text = format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            high >> 32,
+            (high >> 16) & 0xffff,
+            high & 0xffff,
+            low >> 48,
+            low & 0xffff_ffff_ffff
+        );
+        Self(text.into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A typed header value. Covers AMQP 0-9-1's field types and JSON's values.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A signed number.
+    Int(i64),
+    /// An unsigned number.
+    UInt(u64),
+    /// A number with a fraction.
+    Float(f64),
+    /// A moment.
+    Time(Instant),
+    /// UTF-8 text.
+    Text(String),
+    /// Any bytes.
+    Bytes(Vec<u8>),
+    /// Values in order.
+    List(Vec<Value>),
+    /// Named values.
+    Table(Headers),
+}
+
+/// Named values in the publisher's order.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Headers(Vec<(String, Value)>);
+
+impl Headers {
+    /// No headers.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The value under `name`.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// Sets `name`, in its place if it is there.
+    pub fn set(&mut self, name: impl Into<String>, value: Value) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(key, _)| *key == name) {
+            Some((_, present)) => *present = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// All pairs in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// True without headers.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(String, Value)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+/// What a publisher hands over. It never changes afterwards; what happens to it is told by its deliveries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Its name.
+    pub id: MessageId,
+    /// The body.
+    pub payload: Payload,
+    /// What the body is, such as `application/json`.
+    pub content_type: Option<String>,
+    /// Named values beside the body.
+    pub headers: Headers,
+    /// Messages with the same key are delivered in order where the queue keeps order by key.
+    pub key: Option<String>,
+    /// Not delivered before.
+    pub not_before: Option<Instant>,
+    /// Not delivered after.
+    pub expires_at: Option<Instant>,
+    /// 0 to 255; greater goes first where the queue has priorities.
+    pub priority: u8,
+}
+
+impl Message {
+    /// A message with only a name and a body.
+    pub fn new(id: MessageId, payload: Payload) -> Self {
+        Self {
+            id,
+            payload,
+            content_type: None,
+            headers: Headers::new(),
+            key: None,
+            not_before: None,
+            expires_at: None,
+            priority: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_ids_sort_by_time_and_have_the_uuid_layout() {
+        let early = MessageId::generate(Instant::from_ms(1), [u64::MAX, u64::MAX]);
+        let late = MessageId::generate(Instant::from_ms(2), [0, 0]);
+        assert!(early < late);
+        assert_eq!(early.as_str(), "00000000-0001-7fff-bfff-ffffffffffff");
+        assert_eq!(late.as_str(), "00000000-0002-7000-8000-000000000000");
+    }
+
+    #[test]
+    fn an_id_at_the_limit_is_taken_and_beyond_it_refused() {
+        assert!(MessageId::given(&"x".repeat(255)).is_ok());
+        assert!(MessageId::given(&"x".repeat(256)).is_err());
+        assert!(MessageId::given("").is_err());
+    }
+
+    #[test]
+    fn setting_a_header_again_keeps_its_place() {
+        let mut headers = Headers::new();
+        headers.set("a", Value::Int(1));
+        headers.set("b", Value::Int(2));
+        headers.set("a", Value::Int(3));
+        let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(headers.get("a"), Some(&Value::Int(3)));
+    }
+}

@@ -1,0 +1,144 @@
+//! Where messages live: the port of the rules, and the operator's port beside it.
+
+use std::time::Duration;
+
+use super::BoxFuture;
+use crate::delivery::{Delivery, DeliveryId, Outcome, Settled};
+use crate::error::Result;
+use crate::message::{Message, MessageId};
+use crate::queue::{QueueName, QueueSettings};
+use crate::stats::QueueStats;
+use crate::time::Instant;
+
+/// What a broker can do. What it lacks is refused at start by name, or done in the rules; never imitated quietly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokerCapabilities {
+    /// Keeps `not_before` and `RetryAt` by itself.
+    pub delay: bool,
+    /// Moves a message to a dead-letter queue in one step, with its history.
+    pub dead_letter: bool,
+    /// Can prolong a hold.
+    pub extend: bool,
+    /// Keeps counting attempts over a restart.
+    pub attempts: bool,
+    /// Hands out ended holds through [`Broker::expired`] so that the rules decide; else it redelivers by itself.
+    pub expired: bool,
+    /// Refuses publishes at `length_max`.
+    pub length_max: bool,
+    /// Drops messages whose `expires_at` has passed.
+    pub expiry: bool,
+}
+
+impl BrokerCapabilities {
+    /// None of them.
+    pub const NONE: Self = Self {
+        delay: false,
+        dead_letter: false,
+        extend: false,
+        attempts: false,
+        expired: false,
+        length_max: false,
+        expiry: false,
+    };
+}
+
+/// What a receiver asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Receive {
+    /// At most so many deliveries, 1 to 1,000.
+    pub count_max: usize,
+    /// How long each is held; `None` is the queue's own.
+    pub hold: Option<Duration>,
+    /// Until when to wait for the first one; the past does not wait.
+    pub wait_until: Instant,
+}
+
+/// Messages of a process or a backend. Everything the library's `Queue` and `Worker` need, and no more.
+pub trait Broker: Send + Sync {
+    /// What it can do.
+    fn capabilities(&self) -> BrokerCapabilities;
+
+    /// Declares a queue. `Ok`: it is durable with these settings. `Conflict` names the setting that differs.
+    /// May repeat.
+    fn ensure<'a>(&'a self, settings: &'a QueueSettings) -> BoxFuture<'a, Result<()>>;
+
+    /// Publishes all messages, in order, into the queue. `Ok`: every one is durable. `Err`: none, some or all may be
+    /// there; publishing again may duplicate. `Full` before anything was taken is back-pressure: try later.
+    fn publish<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        messages: Vec<Message>,
+    ) -> BoxFuture<'a, Result<Vec<MessageId>>>;
+
+    /// Hands out ready messages in order and holds them for the caller; empty when the wait was in vain.
+    /// Dropping the future before it is ready takes nothing.
+    fn receive<'a>(&'a self, queue: &'a QueueName, receive: Receive) -> BoxFuture<'a, Result<Vec<Delivery>>>;
+
+    /// Carries out the outcome of a held delivery. `Ok(Done)`: durable. `Ok(NotHeld)`: the hold had ended before, and
+    /// nothing was changed. `Err`: the delivery still stands or the outcome holds. May repeat. `note` is kept in the
+    /// history.
+    fn settle<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        delivery: DeliveryId,
+        outcome: Outcome,
+        note: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Settled>>;
+
+    /// The delivery, if it is still held.
+    fn held<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        delivery: DeliveryId,
+    ) -> BoxFuture<'a, Result<Option<Delivery>>>;
+
+    /// Holds the delivery from now for `hold`, and returns the new end; `None` if it is no longer held.
+    fn extend<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        delivery: DeliveryId,
+        hold: Duration,
+    ) -> BoxFuture<'a, Result<Option<Instant>>>;
+
+    /// Waits for deliveries whose hold has run out. They are still held, by the caller now, who must settle each.
+    /// A broker without the capability `expired` never answers; a closed one answers with `Unavailable`.
+    fn expired(&self) -> BoxFuture<'_, Result<Vec<Delivery>>>;
+}
+
+/// A queue as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct QueueInfo {
+    /// Its settings.
+    pub settings: QueueSettings,
+    /// Its state.
+    pub stats: QueueStats,
+}
+
+/// A message looked at without being taken.
+#[derive(Clone, Debug)]
+pub struct Peeked {
+    /// What a consumer would get; its delivery id is of no use.
+    pub delivery: Delivery,
+}
+
+/// Administration, apart so that [`Broker`] stays narrow.
+pub trait BrokerAdmin: Send + Sync {
+    /// All queues by name.
+    fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueInfo>>>;
+
+    /// One queue, or `NotFound`.
+    fn queue<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<QueueInfo>>;
+
+    /// Looks at up to `count_max` ready messages from the front.
+    fn peek<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<Vec<Peeked>>>;
+
+    /// Removes all ready and delayed messages, durably, and returns how many.
+    fn purge<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<u64>>;
+
+    /// Sends up to `count_max` dead letters of `queue` back to the queues they came from, durably, with fresh
+    /// attempts, and returns how many. Those whose queue is gone stay.
+    fn redrive<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<u64>>;
+
+    /// Removes the queue and its messages, durably.
+    fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>>;
+}

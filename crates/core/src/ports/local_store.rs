@@ -1,0 +1,44 @@
+//! The cache memory of this process.
+
+use crate::entry::{Arithmetic, Counted, Delete, Deleted, Lease, Read, View, Write, Written};
+use crate::stats::StoreStats;
+use crate::time::Instant;
+
+/// Memory of this process: synchronous, never waits on anything but a short lock, and cannot fail.
+///
+/// Every operation on one key is atomic: readers see the state before or after it, never between.
+/// An entry past its end of life is absent for every operation. The store may forget any entry at any time to stay
+/// within its budget, but never serves an older state after a newer one was written or the key was invalidated.
+/// Keys are 1 to 250 bytes; the caller has checked them.
+pub trait LocalStore: Send + Sync {
+    /// Shows the entry to `visit` under the store's lock and returns true, or returns false on a miss.
+    /// With [`Read::lease`] a miss leaves a leased placeholder, which is shown to `visit` with [`Claim::Won`]; a later
+    /// reader is shown the placeholder with [`Claim::Lost`] until it is filled, deleted or its life is over.
+    /// `visit` must be short and must not call the store.
+    ///
+    /// [`Claim::Won`]: crate::entry::Claim::Won
+    /// [`Claim::Lost`]: crate::entry::Claim::Lost
+    fn read(&self, key: &[u8], read: Read, visit: &mut dyn FnMut(View<'_>)) -> bool;
+
+    /// Writes by mode and condition. Whatever the answer, no reader sees a mixture of two writes.
+    fn write(&self, key: &[u8], value: &[u8], write: Write) -> Written;
+
+    /// Removes the entry, or marks it stale. Either way every lease taken before is void.
+    fn delete(&self, key: &[u8], delete: Delete) -> Deleted;
+
+    /// Adds to or subtracts from a decimal number in place. The new number is exact under any concurrency.
+    fn count(&self, key: &[u8], arithmetic: Arithmetic) -> Counted;
+
+    /// The right to fill `key` as of now; give it back in [`Condition::Lease`](crate::entry::Condition::Lease).
+    fn lease(&self, key: &[u8]) -> Lease;
+
+    /// Makes every entry written up to `at` absent from `at` on. A later call replaces one whose time has not come.
+    fn flush(&self, at: Instant);
+
+    /// Drops a bounded number of entries whose life is over, and returns how many. Called again and again from the
+    /// background; correctness does not depend on it.
+    fn sweep(&self, now: Instant) -> usize;
+
+    /// The state at this moment.
+    fn stats(&self) -> StoreStats;
+}

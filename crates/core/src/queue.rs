@@ -1,0 +1,168 @@
+//! A queue's name and settings.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+use crate::limits;
+
+/// Where messages go that a queue without a dead-letter queue of its own gives up.
+pub const PARKED: &str = "forebay.parked";
+
+/// A checked queue name: 1 to 255 bytes of UTF-8 without control characters.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueName(Arc<str>);
+
+impl QueueName {
+    /// Checks and takes `name`.
+    pub fn new(name: &str) -> Result<Self> {
+        if name.is_empty() || name.len() > limits::QUEUE_NAME_BYTES_MAX {
+            return Err(Error::new(Kind::Invalid, "name queue", "a name has 1 to 255 bytes"));
+        }
+        if name.chars().any(char::is_control) {
+            return Err(Error::new(Kind::Invalid, "name queue", "a name has no control characters"));
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// What happens to a publish when a queue is at its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// The publisher is refused with `Full`.
+    #[default]
+    Reject,
+    /// The oldest ready message is dropped: only because the user asked for it.
+    DropHead,
+}
+
+/// How long to wait before the next attempt: `first` doubled for every failed attempt, up to `longest`, and a random
+/// part of it taken off so that failures do not return together ("full jitter" scaled by `jitter`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    /// After the first failed attempt.
+    pub first: Duration,
+    /// Never longer.
+    pub longest: Duration,
+    /// The share of the wait that is random: 0.0 is none, 1.0 is anything from nothing to the whole.
+    pub jitter: f64,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { first: Duration::from_secs(1), longest: Duration::from_secs(300), jitter: 0.5 }
+    }
+}
+
+/// When a failing message is tried again, and when no more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// Attempts in all; 1 is no retry.
+    pub attempt_max: u32,
+    /// The wait between them.
+    pub backoff: Backoff,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempt_max: limits::ATTEMPTS_DEFAULT, backoff: Backoff::default() }
+    }
+}
+
+/// A queue's settings. Declaring a queue again with equal settings does nothing; with others it is a `Conflict`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueSettings {
+    /// Its name.
+    pub name: QueueName,
+    /// What becomes of failures.
+    pub retry: RetryPolicy,
+    /// How long a delivery is held unless the receiver says otherwise.
+    pub hold: Duration,
+    /// Where spent or rejected messages go; `None` is [`PARKED`].
+    pub dead_letter: Option<QueueName>,
+    /// Most messages in the queue, held and delayed ones included.
+    pub length_max: u64,
+    /// What happens at `length_max`.
+    pub overflow: Overflow,
+}
+
+impl QueueSettings {
+    /// The defaults for a queue of this name.
+    pub fn new(name: QueueName) -> Self {
+        Self {
+            name,
+            retry: RetryPolicy::default(),
+            hold: limits::HOLD_DEFAULT,
+            dead_letter: None,
+            length_max: limits::QUEUE_LENGTH_DEFAULT,
+            overflow: Overflow::default(),
+        }
+    }
+
+    /// Says which setting is outside its range, if one is.
+    pub fn check(&self) -> Result<()> {
+        let refuse =
+            |what: &str| Err(Error::new(Kind::Invalid, "declare queue", format!("{}: {what}", self.name)));
+        if self.retry.attempt_max == 0 || self.retry.attempt_max > limits::ATTEMPTS_MAX {
+            return refuse("attempt_max must be 1 to 10000");
+        }
+        if !(0.0..=1.0).contains(&self.retry.backoff.jitter) {
+            return refuse("jitter must be 0.0 to 1.0");
+        }
+        if self.retry.backoff.longest > limits::DELAY_MAX
+            || self.retry.backoff.first > self.retry.backoff.longest
+        {
+            return refuse("backoff must not exceed its longest wait, nor that 366 days");
+        }
+        if self.hold < Duration::from_millis(1) || self.hold > limits::HOLD_MAX {
+            return refuse("hold must be 1 ms to 12 hours");
+        }
+        if self.length_max == 0 {
+            return refuse("length_max must be at least 1");
+        }
+        if self.dead_letter.as_ref() == Some(&self.name) {
+            return refuse("a queue cannot be its own dead-letter queue");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert!(QueueName::new("orders").is_ok());
+        assert!(QueueName::new(&"q".repeat(255)).is_ok());
+        assert!(QueueName::new(&"q".repeat(256)).is_err());
+        assert!(QueueName::new("").is_err());
+        assert!(QueueName::new("a\nb").is_err());
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let mut settings = QueueSettings::new(QueueName::new("q").unwrap());
+        assert!(settings.check().is_ok());
+        settings.retry.attempt_max = 0;
+        assert!(settings.check().unwrap_err().to_string().contains("attempt_max"));
+    }
+}

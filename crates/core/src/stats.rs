@@ -1,0 +1,120 @@
+//! Counters as plain values: filled by engines and fronts, read by whoever shows them.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The state of a store at one moment. Counts are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Entries that are there, expired ones not yet swept included.
+    pub items: u64,
+    /// Bytes they take, keys and overhead included.
+    pub bytes: u64,
+    /// The budget for `bytes`.
+    pub bytes_max: u64,
+    /// Reads that found a value.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Writes that stored.
+    pub writes: u64,
+    /// Entries ever created.
+    pub items_created: u64,
+    /// Entries pushed out to make room.
+    pub evicted: u64,
+    /// Of those, never read.
+    pub evicted_unread: u64,
+    /// Entries dropped because their time was over.
+    pub expired: u64,
+    /// Fills refused because the lease was no longer good.
+    pub fills_refused: u64,
+}
+
+/// The state of the commit log. Counts are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStats {
+    /// Records appended.
+    pub records: u64,
+    /// Bytes appended.
+    pub bytes: u64,
+    /// Completed syncs.
+    pub syncs: u64,
+    /// Nanoseconds spent in them.
+    pub sync_ns: u64,
+    /// Bytes appended and not yet durable.
+    pub pending_bytes: u64,
+    /// Segments in use.
+    pub segments: u64,
+    /// Their bytes on disk, spare ones included.
+    pub disk_bytes: u64,
+    /// The budget for `disk_bytes`.
+    pub disk_bytes_max: u64,
+    /// True after a failed write or sync.
+    pub poisoned: bool,
+    /// True while appends are refused for want of space.
+    pub full: bool,
+}
+
+/// The state of one queue. Counts are since the start of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Waiting to be delivered.
+    pub ready: u64,
+    /// In consumers' hands.
+    pub held: u64,
+    /// Waiting for their time.
+    pub delayed: u64,
+    /// Age of the oldest ready message in milliseconds.
+    pub oldest_ms: u64,
+    /// Messages taken in.
+    pub published: u64,
+    /// Deliveries handed out.
+    pub delivered: u64,
+    /// Deliveries acknowledged.
+    pub acked: u64,
+    /// Deliveries that failed or whose hold ran out, and were scheduled again.
+    pub retried: u64,
+    /// Messages that left as dead letters.
+    pub dead_lettered: u64,
+    /// Messages dropped by `drop_head`.
+    pub dropped: u64,
+}
+
+/// Connections of one front.
+#[derive(Debug, Default)]
+pub struct ConnectionStats {
+    opened: AtomicU64,
+    closed: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl ConnectionStats {
+    /// One more is open.
+    pub fn open(&self) {
+        self.opened.fetch_add(1, Relaxed);
+    }
+
+    /// One less is open.
+    pub fn close(&self) {
+        self.closed.fetch_add(1, Relaxed);
+    }
+
+    /// One was turned away at the limit.
+    pub fn refuse(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Open now.
+    pub fn current(&self) -> u64 {
+        self.opened.load(Relaxed).saturating_sub(self.closed.load(Relaxed))
+    }
+
+    /// Ever opened.
+    pub fn total(&self) -> u64 {
+        self.opened.load(Relaxed)
+    }
+
+    /// Ever turned away.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+}

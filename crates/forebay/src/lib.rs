@@ -1,0 +1,1 @@
+//! A cache and a durable queue that know about each other, in process.

@@ -1,0 +1,1 @@
+//! The HTTP front: health, metrics, queues and cache as JSON.

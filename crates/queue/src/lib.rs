@@ -1,0 +1,1 @@
+//! The queue's rules: publish, deliver, settle, retry, worker.

@@ -1,0 +1,1 @@
+//! Protocols as bytes and frames, without I/O.

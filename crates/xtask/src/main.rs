@@ -1,0 +1,3 @@
+//! House rules and the test command.
+
+fn main() {}
