@@ -39,7 +39,6 @@ except MemcacheClientError as error:
     assert "non-numeric" in str(error)
 
 assert client.touch("a", 100) is True and client.touch("none", 100) is False
-assert client.gat("a", 100) == b"uno" and client.gats("a", 100)[0] == b"uno"
 assert client.delete("a") is True and client.delete("a") is False
 assert client.set("gone", b"x", expire=-1) and client.get("gone") is None
 
