@@ -44,6 +44,10 @@ pub fn item_bytes(key_bytes: usize, flags: u32, value_bytes: usize) -> usize {
 
 /// What the head of the input is.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack for one command; a box would be an allocation"
+)]
 pub enum Parsed<'a> {
     /// Not yet a command. Asking again with fewer than `needed` bytes gives the same answer.
     Incomplete {
