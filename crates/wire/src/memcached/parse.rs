@@ -53,6 +53,8 @@ pub enum Parsed<'a> {
     Incomplete {
         /// How many bytes of input there must be, those already there included.
         needed: usize,
+        /// How many bytes of them hold no line end; to be handed back, so that a long line is searched once.
+        searched: usize,
     },
     /// A command, or what to answer in its place.
     Complete {
@@ -71,7 +73,7 @@ pub enum Parsed<'a> {
 pub fn parse<'a>(input: &'a [u8], searched: usize, limits: &Limits) -> Parsed<'a> {
     let (text, length) = match find(input, searched, limits) {
         Found::Line { text, length } => (text, length),
-        Found::Open => return Parsed::Incomplete { needed: input.len() + 1 },
+        Found::Open => return Parsed::Incomplete { needed: input.len() + 1, searched: input.len() },
         Found::Endless => return Parsed::Close,
     };
     let body = Body { input, line: length };
@@ -169,7 +171,7 @@ impl<'a> Body<'a> {
     ) -> Parsed<'a> {
         let consumed = self.line + length + BODY_END_BYTES;
         let Some(body) = self.input.get(self.line..consumed) else {
-            return Parsed::Incomplete { needed: consumed };
+            return Parsed::Incomplete { needed: consumed, searched: 0 };
         };
         Parsed::Complete { command: command(body.strip_suffix(b"\r\n")), consumed, swallow: 0 }
     }

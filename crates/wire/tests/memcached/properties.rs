@@ -99,7 +99,7 @@ proptest! {
 
     #[test]
     fn where_a_stream_is_split_never_changes_what_it_means(
-        stream in stream().prop_filter("an open line over its limit is given up", short_lines),
+        stream in stream().prop_filter("an open line over its limit is given up", |stream| short_lines(stream)),
         cuts in vec(any::<Index>(), 0..20),
     ) {
         assert_eq!(read(&[&stream]), read(&pieces(&stream, &cuts)));
@@ -124,7 +124,7 @@ proptest! {
 }
 
 /// A line over 2048 bytes is given up or read depending on whether its end has come; see `line.rs`.
-fn short_lines(stream: &Vec<u8>) -> bool {
+fn short_lines(stream: &[u8]) -> bool {
     stream.split(|byte| *byte == b'\n').all(|line| line.len() <= 2048)
 }
 

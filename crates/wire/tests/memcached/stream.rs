@@ -29,10 +29,9 @@ pub(crate) fn read(pieces: &[&[u8]]) -> Vec<String> {
                 break;
             }
             match parse(&buffer, searched, &LIMITS) {
-                Parsed::Incomplete { needed } => {
+                Parsed::Incomplete { needed, searched: without_end } => {
                     assert!(needed > buffer.len() && needed <= NEEDED_MAX, "{needed} of {}", buffer.len());
-                    // Only an open line may be taken as searched: a body may hold line ends.
-                    searched = if buffer.contains(&b'\n') { 0 } else { buffer.len() };
+                    searched = without_end;
                     break;
                 }
                 Parsed::Complete { command, consumed, swallow } => {
