@@ -1,1 +1,5 @@
 //! The suites that every store and broker must pass.
+
+pub mod broker;
+pub mod clock;
+pub mod runner;

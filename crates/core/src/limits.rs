@@ -31,6 +31,16 @@ pub const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const PUBLISH_MESSAGES_MAX: usize = 1_000;
 /// Deliveries handed out by one receive call.
 pub const RECEIVE_DELIVERIES_MAX: usize = 1_000;
+/// Bytes of the messages handed out by one receive call; the first one is handed out whatever its size.
+pub const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Receivers that wait on one queue at a time.
+pub const RECEIVERS_MAX: usize = 10_000;
+/// What a consumer says of a failure; the rest is cut off.
+pub const NOTE_BYTES_MAX: usize = 1024;
+/// How long a delivery whose hold ran out stays with whoever took it to settle it, before it is offered again.
+pub const EXPIRED_GRACE: Duration = Duration::from_secs(10);
+/// Deliveries whose hold ran out handed out at once.
+pub const EXPIRED_DELIVERIES_MAX: usize = 100;
 /// Entries in a dead letter's history; the oldest give way, the count of each goes on.
 pub const HISTORY_ENTRIES_MAX: usize = 16;
 /// Queues in one broker.
@@ -51,6 +61,12 @@ pub const HOLD_MAX: Duration = Duration::from_secs(12 * 3600);
 pub const DELAY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The longest time a receive waits for a message.
 pub const RECEIVE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Handlers that one worker runs at a time.
+pub const WORKER_CONCURRENCY_MAX: usize = 1_000;
+/// How often a worker tries to settle a finished delivery before it leaves it to run out.
+pub const SETTLE_TRIES_MAX: u32 = 8;
+/// The pause before a worker or expirer asks a broker again that has just refused.
+pub const BROKER_PAUSE: Duration = Duration::from_millis(500);
 
 /// Size of one log segment; also the bound of one record.
 pub const SEGMENT_BYTES_DEFAULT: u32 = 16 * 1024 * 1024;
