@@ -119,5 +119,21 @@ pub const MEMCACHED_INPUT_BYTES: usize = 64 * 1024;
 pub const MEMCACHED_CONNECTIONS_SHOWN_MAX: usize = 1_000;
 /// Body of one HTTP request.
 pub const HTTP_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Request bodies of all HTTP connections together; beyond it requests are refused as full.
+pub const HTTP_BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long an HTTP client may take to send a request's head, and how long a connection may stay idle.
+pub const HTTP_HEAD_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long an HTTP client may take to send a request's body.
+pub const HTTP_BODY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Messages that one step of an HTTP receive or peek asks for, so that large payloads pile up no further than this.
+pub const HTTP_DELIVERIES_STEP: usize = 16;
+/// Payload bytes of one HTTP answer before it takes no further step.
+pub const HTTP_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Queues that the metrics name; the rest are summed up under one label.
+pub const METRICS_QUEUES_MAX: usize = 1_000;
+/// Failures that the health page remembers.
+pub const HEALTH_FAILURES_MAX: usize = 16;
+/// The longest life that can be asked for a cached value over HTTP.
+pub const TTL_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// How long a stop waits for connections and workers to finish.
 pub const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
