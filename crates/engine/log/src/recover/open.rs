@@ -161,10 +161,10 @@ fn settle(files: &dyn Files, options: &LogOptions, directory: Directory, walked:
             "segments are there and all their records are gone",
         ));
     }
+    // A name that a process killed before its sync gave is there and not safe yet.
+    files.sync_names()?;
     let tail_index = walked.ends.len().saturating_sub(1);
-    if !walked.clean {
-        confirm_last_batch(files, &sources, walked)?;
-    }
+    confirm_last_batch(files, &sources, walked)?;
     let mut retired: VecDeque<Retired> = spares.into();
     let mut prepared = VecDeque::new();
     // From the back, so that a crash in between leaves no hole.
@@ -219,7 +219,7 @@ fn settle(files: &dyn Files, options: &LogOptions, directory: Directory, walked:
     })
 }
 
-/// The last batch may have been written and never synced, or its sync may have failed and left pages behind that are
+/// The last batch, a closing record included, may have been written and never synced, or its sync may have failed and left pages behind that are
 /// marked clean. It was replayed, so it must last: its bytes are written again and synced.
 fn confirm_last_batch(files: &dyn Files, sources: &[Source], walked: &Walked) -> Result<()> {
     for stretch in &walked.last_batch {
@@ -261,8 +261,7 @@ fn reopen(files: &dyn Files, source: &Source) -> Result<Segment> {
 fn begin_life(shared: &Shared, after: u64) -> Result<()> {
     while shared.state.lock().prepared.is_empty() {
         let worked = shared.prepare_step() == crate::writer::Step::Worked;
-        let state = shared.state.lock();
-        state.check_poison("open log")?;
+        shared.check_begun()?;
         if !worked {
             break;
         }
@@ -271,5 +270,15 @@ fn begin_life(shared: &Shared, after: u64) -> Result<()> {
     let parts: [&[u8]; 1] = [&body];
     shared.state.lock().place(OPENED, &parts, format::body_checksum(&parts), true, usize::MAX)?;
     shared.write_step();
-    shared.state.lock().check_poison("open log")
+    shared.check_begun()
+}
+
+impl Shared {
+    /// A write or sync that fails while the log is opened is the opening's own failure.
+    fn check_begun(&self) -> Result<()> {
+        match &self.state.lock().poison {
+            Some(what) => Err(Error::new(Kind::Io, "open log", what.clone())),
+            None => Ok(()),
+        }
+    }
 }
