@@ -142,20 +142,20 @@ macro_rules! store_cases {
 mod tests {
     #[test]
     fn every_case_is_in_the_list() {
-        let list = include_str!("mod.rs");
+        let list = include_str!("store.rs");
         let listed: Vec<&str> = list.split_whitespace().map(|word| word.trim_end_matches(';')).collect();
         let subjects = [
-            include_str!("get.rs"),
-            include_str!("write.rs"),
-            include_str!("condition.rs"),
-            include_str!("lease.rs"),
-            include_str!("delete.rs"),
-            include_str!("expire.rs"),
-            include_str!("count.rs"),
-            include_str!("flush.rs"),
-            include_str!("budget.rs"),
-            include_str!("concurrency.rs"),
-            include_str!("model.rs"),
+            include_str!("store/get.rs"),
+            include_str!("store/write.rs"),
+            include_str!("store/condition.rs"),
+            include_str!("store/lease.rs"),
+            include_str!("store/delete.rs"),
+            include_str!("store/expire.rs"),
+            include_str!("store/count.rs"),
+            include_str!("store/flush.rs"),
+            include_str!("store/budget.rs"),
+            include_str!("store/concurrency.rs"),
+            include_str!("store/model.rs"),
         ];
         let cases =
             subjects.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("pub fn "));
