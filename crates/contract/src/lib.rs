@@ -6,3 +6,4 @@ pub mod files;
 pub mod files_suite;
 pub mod random;
 pub mod runner;
+pub mod store;
