@@ -1,1 +1,3 @@
 //! The suites that every store and broker must pass.
+
+pub mod store;
