@@ -1,3 +1,6 @@
 //! The suites that every store and broker must pass.
 
+pub mod broker;
+pub mod clock;
+pub mod runner;
 pub mod store;

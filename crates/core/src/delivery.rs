@@ -67,7 +67,7 @@ impl Reason {
     }
 }
 
-/// One line of a dead letter's history: how often, and when first, it left this queue for this reason.
+/// One line of a dead letter's history: how often, and when last, it left this queue for this reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     /// The queue it left.

@@ -5,6 +5,7 @@
 pub mod delivery;
 pub mod entry;
 pub mod error;
+pub mod health;
 pub mod limits;
 pub mod message;
 pub mod payload;

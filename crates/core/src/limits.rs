@@ -39,6 +39,16 @@ pub const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const PUBLISH_MESSAGES_MAX: usize = 1_000;
 /// Deliveries handed out by one receive call.
 pub const RECEIVE_DELIVERIES_MAX: usize = 1_000;
+/// Bytes of the messages handed out by one receive call; the first one is handed out whatever its size.
+pub const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Receivers that wait on one queue at a time.
+pub const RECEIVERS_MAX: usize = 10_000;
+/// What a consumer says of a failure; the rest is cut off.
+pub const NOTE_BYTES_MAX: usize = 1024;
+/// How long a delivery whose hold ran out stays with whoever took it to settle it, before it is offered again.
+pub const EXPIRED_GRACE: Duration = Duration::from_secs(10);
+/// Deliveries whose hold ran out handed out at once.
+pub const EXPIRED_DELIVERIES_MAX: usize = 100;
 /// Entries in a dead letter's history; the oldest give way, the count of each goes on.
 pub const HISTORY_ENTRIES_MAX: usize = 16;
 /// Queues in one broker.
@@ -59,6 +69,12 @@ pub const HOLD_MAX: Duration = Duration::from_secs(12 * 3600);
 pub const DELAY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The longest time a receive waits for a message.
 pub const RECEIVE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Handlers that one worker runs at a time.
+pub const WORKER_CONCURRENCY_MAX: usize = 1_000;
+/// How often a worker tries to settle a finished delivery before it leaves it to run out.
+pub const SETTLE_TRIES_MAX: u32 = 8;
+/// The pause before a worker or expirer asks a broker again that has just refused.
+pub const BROKER_PAUSE: Duration = Duration::from_millis(500);
 
 /// Size of one log segment; also the bound of one record.
 pub const SEGMENT_BYTES_DEFAULT: u32 = 16 * 1024 * 1024;
@@ -66,8 +82,22 @@ pub const SEGMENT_BYTES_DEFAULT: u32 = 16 * 1024 * 1024;
 pub const LOG_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Disk for all segments unless configured otherwise; beyond it publishes are refused as full.
 pub const LOG_DISK_BYTES_DEFAULT: u64 = 8 * 1024 * 1024 * 1024;
-/// Retired segments kept for reuse.
+/// Smallest segment that can be configured.
+pub const SEGMENT_BYTES_MIN: u32 = 512;
+/// Largest segment that can be configured: recovery reads one at a time into memory.
+pub const SEGMENT_BYTES_MAX: u32 = 1024 * 1024 * 1024;
+/// Segments made ready before they are needed; the last of them is kept for records that free space.
+pub const SEGMENTS_AHEAD: usize = 3;
+/// Segments made ready when retired ones can be reused for it; more are removed.
 pub const SEGMENTS_SPARE_MAX: usize = 4;
+/// Finished segments whose files are kept open for reading.
+pub const SEGMENT_HANDLES_MAX: usize = 64;
+/// Missing segments in a row that recovery replaces when it sets damage aside.
+pub const SEGMENTS_MISSING_MAX: u64 = 64;
+/// How long the log waits before it tries again to find room on a full disk.
+pub const LOG_FULL_RETRY: Duration = Duration::from_millis(500);
+/// A written batch's buffer is kept for the next one up to this size.
+pub const BATCH_BUFFER_BYTES_KEPT: usize = 4 * 1024 * 1024;
 
 /// Client connections of one front.
 pub const CONNECTIONS_DEFAULT: usize = 10_000;
@@ -89,5 +119,21 @@ pub const MEMCACHED_INPUT_BYTES: usize = 64 * 1024;
 pub const MEMCACHED_CONNECTIONS_SHOWN_MAX: usize = 1_000;
 /// Body of one HTTP request.
 pub const HTTP_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Request bodies of all HTTP connections together; beyond it requests are refused as full.
+pub const HTTP_BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// How long an HTTP client may take to send a request's head, and how long a connection may stay idle.
+pub const HTTP_HEAD_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long an HTTP client may take to send a request's body.
+pub const HTTP_BODY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Messages that one step of an HTTP receive or peek asks for, so that large payloads pile up no further than this.
+pub const HTTP_DELIVERIES_STEP: usize = 16;
+/// Payload bytes of one HTTP answer before it takes no further step.
+pub const HTTP_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Queues that the metrics name; the rest are summed up under one label.
+pub const METRICS_QUEUES_MAX: usize = 1_000;
+/// Failures that the health page remembers.
+pub const HEALTH_FAILURES_MAX: usize = 16;
+/// The longest life that can be asked for a cached value over HTTP.
+pub const TTL_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// How long a stop waits for connections and workers to finish.
 pub const DRAIN_DEFAULT: Duration = Duration::from_secs(10);

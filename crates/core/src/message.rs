@@ -98,6 +98,30 @@ impl Headers {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Bytes of all names and values, with eight more for each: at least what any encoding of them takes.
+    /// `None` where they lie deeper inside each other than `depth`.
+    fn measure(&self, depth: usize) -> Option<usize> {
+        let depth = depth.checked_sub(1)?;
+        self.0.iter().try_fold(0, |sum: usize, (name, value)| Some(sum + name.len() + value.measure(depth)?))
+    }
+}
+
+impl Value {
+    fn measure(&self, depth: usize) -> Option<usize> {
+        let bytes = match self {
+            Self::Null | Self::Bool(_) => 1,
+            Self::Int(_) | Self::UInt(_) | Self::Float(_) | Self::Time(_) => 8,
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::List(values) => {
+                let depth = depth.checked_sub(1)?;
+                values.iter().try_fold(0, |sum, value| Some(sum + value.measure(depth)?))?
+            }
+            Self::Table(headers) => headers.measure(depth)?,
+        };
+        Some(bytes + 8)
+    }
 }
 
 impl FromIterator<(String, Value)> for Headers {
@@ -141,6 +165,25 @@ impl Message {
             priority: 0,
         }
     }
+
+    /// Says which part is over its limit, if one is. A broker takes every message that passes.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |kind: Kind, what: &str| Err(Error::new(kind, "take message", what));
+        let text_bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        if text_bytes(&self.content_type).max(text_bytes(&self.key)) > limits::MESSAGE_TEXT_BYTES_MAX {
+            return refuse(Kind::TooLarge, "content type and key have at most 255 bytes");
+        }
+        let Some(header_bytes) = self.headers.measure(limits::HEADERS_DEPTH_MAX) else {
+            return refuse(Kind::Invalid, "headers lie at most 32 deep inside each other");
+        };
+        if header_bytes > limits::HEADERS_BYTES_MAX {
+            return refuse(Kind::TooLarge, "headers have at most 64 KiB");
+        }
+        if self.payload.len() + header_bytes > limits::MESSAGE_BYTES_MAX {
+            return refuse(Kind::TooLarge, "payload and headers have at most 8 MiB");
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +204,34 @@ mod tests {
         assert!(MessageId::given(&"x".repeat(255)).is_ok());
         assert!(MessageId::given(&"x".repeat(256)).is_err());
         assert!(MessageId::given("").is_err());
+    }
+
+    #[test]
+    fn a_message_at_every_limit_is_taken_and_beyond_it_refused() {
+        let message = || Message::new(MessageId::given("m").unwrap(), Payload::empty());
+        let nested = |depth: usize| {
+            let innermost = Headers::new();
+            (1..depth)
+                .fold(innermost, |inner, _| [("t".to_owned(), Value::Table(inner))].into_iter().collect())
+        };
+        let with_headers = |headers| Message { headers, ..message() };
+        assert!(with_headers(nested(limits::HEADERS_DEPTH_MAX)).check().is_ok());
+        assert_eq!(
+            with_headers(nested(limits::HEADERS_DEPTH_MAX + 1)).check().unwrap_err().kind(),
+            Kind::Invalid
+        );
+        let text = |bytes: usize| [("t".to_owned(), Value::Text("x".repeat(bytes)))].into_iter().collect();
+        assert!(with_headers(text(limits::HEADERS_BYTES_MAX - 9)).check().is_ok());
+        assert_eq!(
+            with_headers(text(limits::HEADERS_BYTES_MAX - 8)).check().unwrap_err().kind(),
+            Kind::TooLarge
+        );
+        let payload = |bytes: usize| Message { payload: vec![0; bytes].into(), ..message() };
+        assert!(payload(limits::MESSAGE_BYTES_MAX).check().is_ok());
+        assert_eq!(payload(limits::MESSAGE_BYTES_MAX + 1).check().unwrap_err().kind(), Kind::TooLarge);
+        let key = |bytes: usize| Message { key: Some("k".repeat(bytes)), ..message() };
+        assert!(key(limits::MESSAGE_TEXT_BYTES_MAX).check().is_ok());
+        assert!(key(limits::MESSAGE_TEXT_BYTES_MAX + 1).check().is_err());
     }
 
     #[test]

@@ -1,1 +1,4 @@
-//! Clock and spawn on tokio.
+//! The runtime's ports on tokio: a clock, and the running and draining of what constructors return.
+
+pub mod clock;
+pub mod tasks;
