@@ -65,6 +65,8 @@ pub struct Read {
     /// On a miss, leaves a leased placeholder that lives this long and grants this reader its lease.
     pub lease: Option<Expiry>,
     /// On a hit with less life left than this many milliseconds, grants one reader the lease to load it anew.
+    /// Zero asks for nothing but a stale entry's lease. A read with neither this nor `lease` is never granted one: its
+    /// reader would not load.
     pub refresh_below_ms: Option<u64>,
     /// Takes part in the eviction policy and in the read marks; false looks without leaving a trace.
     pub counts: bool,
@@ -142,13 +144,14 @@ impl Write {
 pub enum Written {
     /// It is there under this version.
     Stored(Version),
-    /// The mode did not fit what is there.
+    /// The mode did not fit what is there, or an extended value would be too large.
     NotStored,
     /// The condition failed: somebody else wrote in between.
     Exists,
     /// The condition needs an entry and there is none.
     NotFound,
-    /// Larger than the store takes. What was there before is gone, so that no reader sees the older value.
+    /// Larger than the store takes. What was there before is gone where the write would have replaced it
+    /// unconditionally or by lease, so that no reader sees the older value; else it stays.
     TooLarge,
 }
 
@@ -223,7 +226,7 @@ pub enum Counted {
     },
     /// There is none.
     NotFound,
-    /// What is there is not a decimal number of at most 20 digits.
+    /// What is there is not a decimal number below 2^64.
     NotNumber,
     /// Another version is there.
     Exists,

@@ -1,0 +1,58 @@
+//! What has been removed and up to which version: the reason why a lease cannot revive an older value.
+
+use forebay_core::limits::MEMORY_LEASE_STRIPES;
+use forebay_core::time::Instant;
+
+/// The highest version known to be gone, by stripe of keys. A key shares its stripe with others, so a fill may be refused
+/// without need; that costs a load, never a wrong value.
+pub(crate) struct Floors {
+    removed: Box<[u64]>,
+    flushed: u64,
+    flush_at: Option<Instant>,
+}
+
+impl Floors {
+    /// Nothing older than `first` was ever leased by this store.
+    pub(crate) fn new(first: u64) -> Self {
+        Self { removed: vec![first; MEMORY_LEASE_STRIPES].into(), flushed: 0, flush_at: None }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.removed.len() * size_of::<u64>()
+    }
+
+    /// The highest version known to be gone where this key lies.
+    pub(crate) fn of(&self, hash: u64) -> u64 {
+        self.removed.get(stripe(hash)).copied().unwrap_or(u64::MAX).max(self.flushed)
+    }
+
+    pub(crate) fn raise(&mut self, hash: u64, version: u64) {
+        if let Some(floor) = self.removed.get_mut(stripe(hash)) {
+            *floor = version.max(*floor);
+        }
+    }
+
+    /// Entries up to this version were flushed.
+    pub(crate) fn flushed(&self) -> u64 {
+        self.flushed
+    }
+
+    /// From `at` on, everything written until then is gone.
+    pub(crate) fn flush_at(&mut self, at: Instant) {
+        self.flush_at = Some(at);
+    }
+
+    /// Carries out a flush whose time has come. It takes a version of its own, so that leases from before it are void.
+    pub(crate) fn fire(&mut self, now: Instant, version: &mut u64) {
+        if self.flush_at.is_some_and(|at| at <= now) {
+            *version += 1;
+            self.flushed = *version;
+            self.flush_at = None;
+        }
+    }
+}
+
+/// Bits that neither the shard (upper half) nor the table's tags (top seven) use alone.
+fn stripe(hash: u64) -> usize {
+    (hash >> 16) as usize % MEMORY_LEASE_STRIPES
+}

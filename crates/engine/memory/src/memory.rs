@@ -1,0 +1,154 @@
+//! The store: keys to shards, and the port over them.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use forebay_core::entry::{
+    Arithmetic, Counted, Delete, Deleted, Lease, Mode, Read, Version, View, Write, Written,
+};
+use forebay_core::limits::{KEY_BYTES_MAX, MEMORY_SHARD_BYTES_MIN, MEMORY_SHARDS_MAX};
+use forebay_core::ports::local_store::LocalStore;
+use forebay_core::stats::StoreStats;
+use forebay_core::time::Instant;
+use parking_lot::Mutex;
+
+use crate::policy::{Policy, S3Fifo};
+use crate::shard::Shard;
+
+/// What a store is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryOptions {
+    /// The budget for everything the store allocates.
+    pub bytes_max: usize,
+    /// The largest value; a value that its shard could not hold is refused as well.
+    pub value_bytes_max: usize,
+    /// Versions start above it. In production the milliseconds of the start, shifted left by ten, so that they do not
+    /// repeat after a restart.
+    pub first_version: Version,
+}
+
+/// The embedded memory store.
+pub struct Memory<P = S3Fifo> {
+    shards: Box<[Mutex<Shard<P>>]>,
+    hasher: RandomState,
+    bytes_max: usize,
+    value_bytes_max: usize,
+}
+
+impl Memory {
+    /// An empty store with the policy that was chosen for it.
+    pub fn new(options: MemoryOptions) -> Self {
+        Self::with_policy(options)
+    }
+}
+
+impl<P: Policy> Memory<P> {
+    /// An empty store with another policy, to compare.
+    pub fn with_policy(options: MemoryOptions) -> Self {
+        let hasher = RandomState::default();
+        let count = shard_count(options.bytes_max, options.value_bytes_max);
+        let shard_bytes_max = options.bytes_max / count;
+        let shard = || Mutex::new(Shard::new(shard_bytes_max, options.first_version, hasher.clone()));
+        Self {
+            shards: (0..count).map(|_| shard()).collect(),
+            bytes_max: options.bytes_max,
+            value_bytes_max: options.value_bytes_max,
+            hasher,
+        }
+    }
+
+    /// The largest value it takes.
+    pub fn value_bytes_max(&self) -> usize {
+        self.value_bytes_max
+    }
+
+    fn shard(&self, key: &[u8]) -> (u64, &Mutex<Shard<P>>) {
+        let hash = self.hasher.hash_one(key);
+        // The count is a power of two and the table uses the lowest and the highest bits.
+        let index = (hash >> 32) as usize & (self.shards.len() - 1);
+        (hash, &self.shards[index])
+    }
+}
+
+/// A power of two: as many as leave each shard room for several of the largest values, and none too small to be worth it.
+fn shard_count(bytes_max: usize, value_bytes_max: usize) -> usize {
+    let shard_bytes = MEMORY_SHARD_BYTES_MIN.max(value_bytes_max.saturating_mul(4));
+    let count = (bytes_max / shard_bytes).clamp(1, MEMORY_SHARDS_MAX);
+    1 << count.ilog2()
+}
+
+impl<P: Policy> LocalStore for Memory<P> {
+    fn read(&self, key: &[u8], read: Read, visit: &mut dyn FnMut(View<'_>)) -> bool {
+        let (hash, shard) = self.shard(key);
+        shard.lock().read(hash, key, read, visit)
+    }
+
+    fn write(&self, key: &[u8], value: &[u8], write: Write) -> Written {
+        if key.len() > KEY_BYTES_MAX {
+            return Written::TooLarge;
+        }
+        let (hash, shard) = self.shard(key);
+        if matches!(write.mode, Mode::Append | Mode::Prepend) {
+            let (written, _leftover) = shard.lock().extend(hash, key, value, write, self.value_bytes_max);
+            return written;
+        }
+        if value.len() > self.value_bytes_max || !shard.lock().fits(key.len() + value.len()) {
+            return shard.lock().refuse_too_large(hash, key, write);
+        }
+        // Copied before the lock is taken and freed after it is gone: others do not wait for either.
+        let bytes = Shard::<P>::prepare(key, value);
+        let (written, _leftover) = shard.lock().store(hash, key, bytes, write);
+        written
+    }
+
+    fn delete(&self, key: &[u8], delete: Delete) -> Deleted {
+        let (hash, shard) = self.shard(key);
+        let (deleted, _leftover) = shard.lock().delete(hash, key, delete);
+        deleted
+    }
+
+    fn count(&self, key: &[u8], arithmetic: Arithmetic) -> Counted {
+        let (hash, shard) = self.shard(key);
+        let (counted, _leftover) = shard.lock().count(hash, key, arithmetic);
+        counted
+    }
+
+    fn lease(&self, key: &[u8]) -> Lease {
+        let (_, shard) = self.shard(key);
+        Lease(Version(shard.lock().version))
+    }
+
+    fn flush(&self, at: Instant) {
+        // A flush that is already due in one shard must not be forgotten in another that has been idle since.
+        let now = self.shards.iter().map(|shard| shard.lock().now).max().unwrap_or_default();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.tick(now);
+            shard.floors.flush_at(at);
+            shard.tick(now);
+        }
+    }
+
+    fn sweep(&self, now: Instant) -> usize {
+        self.shards.iter().map(|shard| shard.lock().sweep(now)).sum()
+    }
+
+    fn stats(&self) -> StoreStats {
+        let mut total = StoreStats { bytes_max: self.bytes_max as u64, ..StoreStats::default() };
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let counts = &shard.counts;
+            total.items += shard.slots.len() as u64;
+            total.bytes += shard.bytes() as u64;
+            total.hits += counts.hits;
+            total.misses += counts.misses;
+            total.writes += counts.writes;
+            total.items_created += counts.items_created;
+            total.evicted += counts.evicted;
+            total.evicted_unread += counts.evicted_unread;
+            total.expired += counts.expired;
+            total.fills_refused += counts.fills_refused;
+        }
+        total
+    }
+}
