@@ -103,6 +103,20 @@ pub const BATCH_BUFFER_BYTES_KEPT: usize = 4 * 1024 * 1024;
 pub const CONNECTIONS_DEFAULT: usize = 10_000;
 /// Unsent reply bytes of one connection before it stops being read.
 pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Threads of one front's listeners.
+pub const LISTENER_THREADS_MAX: usize = 64;
+/// How long a listener rests after the system refused it a connection, descriptors run out most of all.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A memcached command line whose end has not come.
+pub const MEMCACHED_OPEN_LINE_BYTES_MAX: usize = 2048;
+/// A memcached command line whose end has come: what memcached reads at once.
+pub const MEMCACHED_LINE_BYTES_MAX: usize = 16 * 1024;
+/// A memcached `get` or `gets`, which may name thousands of keys.
+pub const MEMCACHED_GET_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one connection that are read and answered before others have their turn.
+pub const MEMCACHED_INPUT_BYTES: usize = 64 * 1024;
+/// Connections that `stats conns` lists.
+pub const MEMCACHED_CONNECTIONS_SHOWN_MAX: usize = 1_000;
 /// Body of one HTTP request.
 pub const HTTP_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Request bodies of all HTTP connections together; beyond it requests are refused as full.

@@ -1,1 +1,3 @@
-//! Protocols as bytes and frames, without I/O.
+//! Protocols as bytes and commands, without I/O: what arrives is borrowed from the caller's buffer.
+
+pub mod memcached;

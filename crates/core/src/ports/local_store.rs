@@ -32,12 +32,20 @@ pub trait LocalStore: Send + Sync {
     /// The right to fill `key` as of now; give it back in [`Condition::Lease`](crate::entry::Condition::Lease).
     fn lease(&self, key: &[u8]) -> Lease;
 
-    /// Makes every entry written up to `at` absent from `at` on. A later call replaces one whose time has not come.
+    /// Makes every entry written before this call absent from `at` on, and those written after it but before `at` too.
+    /// With `at` not after the present that is at once, and a write that follows in the same millisecond stays. A later
+    /// call replaces one whose time has not come.
     fn flush(&self, at: Instant);
 
     /// Drops a bounded number of entries whose life is over, and returns how many. Called again and again from the
     /// background; correctness does not depend on it.
     fn sweep(&self, now: Instant) -> usize;
+
+    /// Changes the memory budget, evicting as needed. False where the store cannot or will not.
+    fn resize(&self, bytes_max: u64) -> bool {
+        let _ = bytes_max;
+        false
+    }
 
     /// The state at this moment.
     fn stats(&self) -> StoreStats;

@@ -1,0 +1,5 @@
+//! What the memcached parser promises whatever a client sends.
+
+mod properties;
+mod refusals;
+mod stream;
