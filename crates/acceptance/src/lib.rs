@@ -1,1 +1,8 @@
-//! Tests with real clients and servers.
+//! Real clients and servers for the tests in `tests/`: starting them, finding them, ending them.
+//!
+//! Everything here may panic: a test that cannot start its parts has failed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod daemon;
+pub mod programs;

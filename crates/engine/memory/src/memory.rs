@@ -33,6 +33,8 @@ pub struct Memory<P = S3Fifo> {
     hasher: RandomState,
     bytes_max: usize,
     value_bytes_max: usize,
+    /// Key and value of the largest entry that a shard can hold.
+    entry_bytes_max: usize,
 }
 
 impl Memory {
@@ -48,9 +50,11 @@ impl<P: Policy> Memory<P> {
         let hasher = RandomState::default();
         let count = shard_count(options.bytes_max, options.value_bytes_max);
         let shard_bytes_max = options.bytes_max / count;
-        let shard = || Mutex::new(Shard::new(shard_bytes_max, options.first_version, hasher.clone()));
+        let shards: Vec<Shard<P>> =
+            (0..count).map(|_| Shard::new(shard_bytes_max, options.first_version, hasher.clone())).collect();
         Self {
-            shards: (0..count).map(|_| shard()).collect(),
+            entry_bytes_max: shards.first().map_or(0, Shard::entry_bytes_max),
+            shards: shards.into_iter().map(Mutex::new).collect(),
             bytes_max: options.bytes_max,
             value_bytes_max: options.value_bytes_max,
             hasher,
@@ -88,11 +92,12 @@ impl<P: Policy> LocalStore for Memory<P> {
             return Written::TooLarge;
         }
         let (hash, shard) = self.shard(key);
+        let value_bytes_max = self.value_bytes_max.min(self.entry_bytes_max.saturating_sub(key.len()));
         if matches!(write.mode, Mode::Append | Mode::Prepend) {
-            let (written, _leftover) = shard.lock().extend(hash, key, value, write, self.value_bytes_max);
+            let (written, _leftover) = shard.lock().extend(hash, key, value, write, value_bytes_max);
             return written;
         }
-        if value.len() > self.value_bytes_max || !shard.lock().fits(key.len() + value.len()) {
+        if value.len() > value_bytes_max {
             return shard.lock().refuse_too_large(hash, key, write);
         }
         // Copied before the lock is taken and freed after it is gone: others do not wait for either.

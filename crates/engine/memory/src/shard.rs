@@ -78,10 +78,11 @@ impl<P: Policy> Shard<P> {
             + self.data_bytes
     }
 
-    /// Whether an entry of so many bytes could be held if it were alone.
-    pub(crate) fn fits(&self, bytes: usize) -> bool {
-        const FIRST_ENTRY: usize = 1024;
-        size_of::<Self>() + self.floors.bytes() + FIRST_ENTRY + allocated(bytes) <= self.bytes_max
+    /// Key and value of the largest entry that could be held if it were alone.
+    pub(crate) fn entry_bytes_max(&self) -> usize {
+        // Room for a first table, the first entries, and what the allocator rounds.
+        const FIRST_ENTRY: usize = 8 * 1024;
+        self.bytes_max.saturating_sub(self.bytes() + FIRST_ENTRY)
     }
 
     pub(crate) fn next_version(&mut self) -> u64 {
@@ -149,7 +150,7 @@ impl<P: Policy> Shard<P> {
         slot.marks.replace(fields.marks);
         slot.accessed = seconds(fields.now);
         let after = self.slots.weight(index);
-        self.data_bytes = self.data_bytes - before + after;
+        self.data_bytes = self.data_bytes + after - before;
         self.policy.reweighed(&self.slots, index, before, after);
         self.policy.hit(&mut self.slots, index);
         self.make_room(0);

@@ -123,7 +123,7 @@ impl List {
 
     /// Keeps the sum right when an entry's weight has changed.
     pub(crate) fn reweighed(&mut self, before: usize, after: usize) {
-        self.bytes = self.bytes - before + after;
+        self.bytes = self.bytes + after - before;
     }
 
     fn join(&mut self, slots: &mut Slots, previous: u32, next: u32) {

@@ -61,7 +61,7 @@ impl<P: Policy> Shard<P> {
         let slot = self.slots.at(index);
         let present = slot.value();
         let length = present.len().saturating_add(value.len());
-        if length > value_bytes_max || !self.fits(key.len() + length) {
+        if length > value_bytes_max {
             return (Written::NotStored, None);
         }
         let bytes = match write.mode {

@@ -1,0 +1,98 @@
+//! A real daemon on free ports and a data directory of its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::programs;
+
+/// A running `forebay serve`. It is killed when dropped.
+pub struct Daemon {
+    child: Child,
+    data: PathBuf,
+    /// Where memcached clients connect.
+    pub memcached: SocketAddr,
+    /// Where HTTP clients connect.
+    pub http: SocketAddr,
+}
+
+impl Daemon {
+    /// Starts on free ports; returns once the daemon said that it is ready.
+    pub fn start(data: &Path) -> Self {
+        Self::start_at(data, free(), free(), &[])
+    }
+
+    /// The same with more arguments for `serve`.
+    pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_at(data, free(), free(), arguments)
+    }
+
+    fn start_at(data: &Path, memcached: SocketAddr, http: SocketAddr, arguments: &[&str]) -> Self {
+        let mut child = Command::new(programs::forebay())
+            .arg("serve")
+            .arg("--data")
+            .arg(data)
+            .args(["--memcached", &memcached.to_string(), "--http", &http.to_string()])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the daemon starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
+        let mut addresses = [memcached, http];
+        loop {
+            let line =
+                lines.next().expect("the daemon says ready before it ends").expect("its output is text");
+            match line.split_once(' ') {
+                Some(("memcached", address)) => addresses[0] = address.parse().expect("an address"),
+                Some(("http", address)) => addresses[1] = address.parse().expect("an address"),
+                _ if line == "ready" => break,
+                _ => {}
+            }
+        }
+        Self { child, data: data.to_path_buf(), memcached: addresses[0], http: addresses[1] }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it with SIGKILL and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the daemon can be killed");
+        self.child.wait().expect("the daemon is our child");
+    }
+
+    /// Starts a killed daemon again on the same addresses and data.
+    pub fn restart(&mut self) {
+        *self = Self::start_at(&self.data, self.memcached, self.http, &[]);
+    }
+
+    /// Asks it to stop and returns whether it ended cleanly.
+    pub fn stop(mut self) -> bool {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the daemon can be signalled");
+        self.child.wait().expect("the daemon is our child").success()
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it is running");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells VmRSS");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("in KiB") * 1024
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended before: then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}

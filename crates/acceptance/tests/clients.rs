@@ -1,0 +1,64 @@
+//! Clients that people already have, unchanged, against the real daemon.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::process::Command;
+
+use forebay_acceptance::daemon::Daemon;
+use forebay_acceptance::programs::tool;
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("the client starts");
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
+    text
+}
+
+fn python_session(script: &str) {
+    let data = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(data.path());
+    let text = run(Command::new(tool("python"))
+        .arg(format!("{}/tests/clients/{script}", env!("CARGO_MANIFEST_DIR")))
+        .arg(daemon.memcached.to_string()));
+    assert!(text.contains("all well"), "{text}");
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn pymemcache_runs_unchanged() {
+    python_session("pymemcache_session.py");
+}
+
+#[test]
+fn python_memcached_runs_unchanged() {
+    python_session("python_memcached_session.py");
+}
+
+#[test]
+fn memccapable_finds_the_text_protocol_capable() {
+    let data = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(data.path());
+    let text = run(Command::new("memccapable").args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &daemon.memcached.port().to_string(),
+        "-a",
+    ]));
+    assert!(text.contains("All tests passed"), "{text}");
+}
+
+#[test]
+fn every_answer_of_the_http_api_is_as_its_openapi_document_says() {
+    let data = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(data.path());
+    let scratch = tempfile::tempdir().unwrap();
+    run(Command::new(tool("schemathesis"))
+        .arg("run")
+        .arg(format!("http://{}/openapi.json", daemon.http))
+        .args(["--checks", "all", "--max-examples", "30", "--seed", "1", "--generation-database", "none"])
+        .args(["--request-timeout", "40"])
+        .current_dir(scratch.path()));
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}

@@ -1,0 +1,164 @@
+//! kill -9 under load: what was confirmed is there afterwards, what was acknowledged does not come back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use forebay_acceptance::daemon::Daemon;
+use forebay_acceptance::programs::torture;
+use serde_json::{Value, json};
+
+const PUBLISHERS: usize = 4;
+const WORKERS: usize = 3;
+
+/// What the clients know, apart from the daemon.
+#[derive(Default)]
+struct Journal {
+    confirmed: BTreeSet<String>,
+    acked: BTreeSet<String>,
+    /// Deliveries whose acknowledgement got no answer: done or not, both are right.
+    unsure: BTreeSet<String>,
+    violations: Vec<String>,
+    deliveries: BTreeMap<String, u64>,
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(10)))
+        .http_status_as_error(false)
+        .build()
+        .new_agent()
+}
+
+fn post(agent: &ureq::Agent, url: &str, body: &Value) -> Option<(u16, Value)> {
+    let mut response = agent.post(url).send_json(body).ok()?;
+    let status = response.status().as_u16();
+    let body = response.body_mut().read_to_string().ok()?;
+    Some((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
+}
+
+fn publish_until(stop: &AtomicBool, base: &str, numbers: &AtomicU64, journal: &Mutex<Journal>) {
+    let agent = agent();
+    while !stop.load(Ordering::Relaxed) {
+        let names: Vec<String> =
+            (0..5).map(|_| format!("m{}", numbers.fetch_add(1, Ordering::Relaxed))).collect();
+        let messages: Vec<Value> = names.iter().map(|name| json!({ "payload": name, "id": name })).collect();
+        let answer = post(&agent, &format!("{base}/messages"), &json!({ "messages": messages }));
+        if let Some((201, _)) = answer {
+            journal.lock().unwrap().confirmed.extend(names);
+        }
+    }
+}
+
+fn receive(agent: &ureq::Agent, base: &str, wait_ms: u64) -> Option<Vec<Value>> {
+    let ask = json!({ "count_max": 10, "wait_ms": wait_ms, "hold_ms": 3000 });
+    let (status, answer) = post(agent, &format!("{base}/receive"), &ask)?;
+    (status == 200).then(|| answer["deliveries"].as_array().cloned().unwrap_or_default())
+}
+
+fn work_until(stop: &AtomicBool, base: &str, journal: &Mutex<Journal>) {
+    let agent = agent();
+    while !stop.load(Ordering::Relaxed) {
+        for delivery in receive(&agent, base, 200).unwrap_or_default() {
+            settle(&agent, base, &delivery, journal);
+        }
+    }
+}
+
+fn settle(agent: &ureq::Agent, base: &str, delivery: &Value, journal: &Mutex<Journal>) {
+    let name = delivery["payload"].as_str().unwrap().to_string();
+    {
+        let mut journal = journal.lock().unwrap();
+        *journal.deliveries.entry(name.clone()).or_default() += 1;
+        if journal.acked.contains(&name) {
+            journal.violations.push(format!("{name} was acknowledged and delivered again"));
+        }
+    }
+    let id = delivery["delivery"].as_str().unwrap();
+    let answer = post(agent, &format!("{base}/deliveries/{id}/ack"), &json!({}));
+    let mut journal = journal.lock().unwrap();
+    match answer {
+        Some((204, _)) => {
+            journal.acked.insert(name);
+        }
+        Some((409, _)) => {}
+        Some((status, body)) => journal.violations.push(format!("ack of {name}: {status} {body}")),
+        None => {
+            journal.unsure.insert(name);
+        }
+    }
+}
+
+#[test]
+fn nothing_confirmed_is_lost_and_nothing_acknowledged_returns_over_rounds_of_kill_9() {
+    let rounds: u64 = if torture() { 500 } else { 30 };
+    let data = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start(data.path());
+    let base = format!("http://{}/v1/queues/load", daemon.http);
+    let created = agent()
+        .put(&base)
+        .send_json(json!({ "attempt_max": 10_000, "backoff_first_ms": 1, "backoff_longest_ms": 1 }));
+    assert_eq!(created.unwrap().status().as_u16(), 201);
+
+    let journal = Arc::new(Mutex::new(Journal::default()));
+    let numbers = Arc::new(AtomicU64::new(0));
+    for round in 0..rounds {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        for _ in 0..PUBLISHERS {
+            let (stop, base, numbers, journal) =
+                (stop.clone(), base.clone(), numbers.clone(), journal.clone());
+            threads.push(thread::spawn(move || publish_until(&stop, &base, &numbers, &journal)));
+        }
+        for _ in 0..WORKERS {
+            let (stop, base, journal) = (stop.clone(), base.clone(), journal.clone());
+            threads.push(thread::spawn(move || work_until(&stop, &base, &journal)));
+        }
+        // The kill waits for progress, not for time: a different number of confirms every round.
+        let before = journal.lock().unwrap().confirmed.len() as u64;
+        let goal = before + 20 + (round * 37) % 400;
+        while (journal.lock().unwrap().confirmed.len() as u64) < goal {
+            thread::yield_now();
+        }
+        daemon.kill();
+        stop.store(true, Ordering::Relaxed);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        daemon.restart();
+    }
+
+    // Everything that is left must come out, whoever held it before.
+    let agent = agent();
+    let mut quiet = 0;
+    while quiet < 5 {
+        let deliveries = receive(&agent, &base, 1000).expect("the daemon answers");
+        quiet = if deliveries.is_empty() { quiet + 1 } else { 0 };
+        for delivery in deliveries {
+            settle(&agent, &base, &delivery, &journal);
+        }
+    }
+
+    let journal = journal.lock().unwrap();
+    let lost: Vec<&String> = journal
+        .confirmed
+        .iter()
+        .filter(|name| !journal.acked.contains(*name) && !journal.unsure.contains(*name))
+        .collect();
+    let again = journal.deliveries.values().filter(|count| **count > 1).count();
+    println!(
+        "{rounds} rounds of kill -9: {} confirmed, {} acknowledged, {} acknowledgements unanswered, \
+         {again} delivered more than once, {} lost",
+        journal.confirmed.len(),
+        journal.acked.len(),
+        journal.unsure.len(),
+        lost.len()
+    );
+    assert!(journal.violations.is_empty(), "{:?}", journal.violations);
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    assert!(journal.confirmed.len() as u64 >= rounds * 20);
+}

@@ -1,0 +1,157 @@
+//! The budget: kept to under every load, and spent on what is asked for.
+
+use forebay_core::entry::{Mode, Written};
+use forebay_core::ports::local_store::LocalStore;
+
+use super::ask::{Make, at, delete, get, set, value, write};
+
+const BUDGET: usize = 8 * 1024 * 1024;
+
+fn within(store: &dyn LocalStore) {
+    let stats = store.stats();
+    assert!(stats.bytes <= stats.bytes_max, "{} of {}", stats.bytes, stats.bytes_max);
+}
+
+/// A small generator, so that the cases need no other crate and repeat exactly.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// By the store's own account, at every moment.
+pub fn ten_times_the_budget_stays_within_it(make: Make<'_>) {
+    let store = make(BUDGET);
+    assert_eq!(store.stats().bytes_max, BUDGET as u64);
+    let value = vec![0; 1_000];
+    for number in 0..(10 * BUDGET / value.len()) as u32 {
+        set(&*store, &number.to_be_bytes(), &value, at(0));
+        if number % 512 == 0 {
+            within(&*store);
+        }
+    }
+    within(&*store);
+    let stats = store.stats();
+    assert!(stats.items as usize * value.len() > BUDGET * 3 / 4, "only {} entries are held", stats.items);
+    assert!(stats.evicted + stats.items == stats.items_created);
+}
+
+/// From nothing to the largest.
+pub fn values_of_all_sizes_stay_within_the_budget(make: Make<'_>) {
+    let store = make(BUDGET);
+    let mut random = Random(42);
+    let bytes = vec![0; 1024 * 1024];
+    for number in 0..20_000u32 {
+        let length = match number % 100 {
+            0 => random.below(1024 * 1024),
+            1..20 => random.below(16 * 1024),
+            _ => random.below(300),
+        };
+        set(&*store, &(number % 7_000).to_be_bytes(), &bytes[..length as usize], at(0));
+        if number % 64 == 0 {
+            within(&*store);
+        }
+    }
+    within(&*store);
+}
+
+/// Room is made for what grows in place, too.
+pub fn growing_values_stay_within_the_budget(make: Make<'_>) {
+    let store = make(BUDGET);
+    let part = vec![0; 8 * 1024];
+    for round in 0..100 {
+        for number in 0..100u32 {
+            let key = number.to_be_bytes();
+            if write(&*store, Mode::Append, &key, &part, at(round)) == Written::NotStored {
+                set(&*store, &key, &part, at(round));
+            }
+        }
+        within(&*store);
+    }
+    assert!(store.stats().evicted > 0);
+}
+
+/// What small entries needed beside their values is given back.
+pub fn small_entries_make_way_for_large_ones(make: Make<'_>) {
+    let store = make(BUDGET);
+    for number in 0..200_000u32 {
+        set(&*store, &number.to_be_bytes(), b"", at(0));
+    }
+    within(&*store);
+    let large = vec![0; 100 * 1024];
+    for number in 0..200u32 {
+        set(&*store, &(number + 1_000_000).to_be_bytes(), &large, at(0));
+        within(&*store);
+    }
+    let held =
+        (0..200u32).filter(|number| get(&*store, &(number + 1_000_000).to_be_bytes(), at(0)).is_some());
+    assert!(held.count() * large.len() > BUDGET * 3 / 5);
+}
+
+/// A full store still takes everything up to its limits.
+pub fn what_was_just_written_is_there(make: Make<'_>) {
+    let store = make(BUDGET);
+    let mut random = Random(7);
+    let bytes = vec![0; 1024 * 1024];
+    for number in 0..3_000u32 {
+        let length = if number % 10 == 0 { random.below(1024 * 1024) } else { random.below(20_000) } as usize;
+        let key = number.to_be_bytes();
+        set(&*store, &key, &bytes[..length], at(0));
+        assert_eq!(value(&*store, &key, at(0)).map(|value| value.len()), Some(length), "value {number}");
+    }
+    assert!(store.stats().evicted > 0);
+}
+
+/// A scan does not wash away what everybody reads.
+pub fn what_is_read_often_outlives_what_is_not(make: Make<'_>) {
+    let store = make(BUDGET);
+    let value = vec![0; 1_000];
+    let hot = 0..500u32;
+    for number in hot.clone() {
+        set(&*store, &number.to_be_bytes(), &value, at(0));
+    }
+    for scan in 0..60_000u32 {
+        set(&*store, &(scan + 1_000_000).to_be_bytes(), &value, at(0));
+        get(&*store, &(scan % 500).to_be_bytes(), at(0));
+    }
+    let kept = hot.filter(|number| get(&*store, &number.to_be_bytes(), at(0)).is_some()).count();
+    assert!(kept > 450, "{kept} of 500 were kept");
+}
+
+/// With those never read apart.
+pub fn evictions_are_counted(make: Make<'_>) {
+    let store = make(BUDGET);
+    let value = vec![0; 100_000];
+    for number in 0..50u32 {
+        set(&*store, &number.to_be_bytes(), &value, at(0));
+        get(&*store, &number.to_be_bytes(), at(0));
+    }
+    for number in 50..1_000u32 {
+        set(&*store, &number.to_be_bytes(), &value, at(0));
+    }
+    let stats = store.stats();
+    assert_eq!(stats.evicted + stats.items, 1_000);
+    assert!(stats.evicted_unread > 0 && stats.evicted_unread <= stats.evicted);
+    assert!(stats.evicted_unread >= stats.evicted - 50);
+}
+
+/// An empty store is small again.
+pub fn bytes_return_when_entries_go(make: Make<'_>) {
+    let store = make(BUDGET);
+    let empty = store.stats().bytes;
+    for number in 0..20_000u32 {
+        set(&*store, &number.to_be_bytes(), b"value", at(0));
+    }
+    let full = store.stats().bytes;
+    for number in 0..20_000u32 {
+        delete(&*store, &number.to_be_bytes(), at(0));
+    }
+    let stats = store.stats();
+    assert_eq!(stats.items, 0);
+    assert!((stats.bytes - empty) * 20 < full - empty, "{} of {full}", stats.bytes);
+}

@@ -1,0 +1,40 @@
+//! `get`, `gets`, `gat`, `gats`.
+
+use forebay_core::entry::Read;
+use forebay_core::limits::OUTPUT_BYTES_MAX;
+use forebay_core::ports::local_store::LocalStore;
+use forebay_wire::memcached::command::Get;
+
+use super::run::Ran;
+use super::turn::Turn;
+use crate::expiry::expiry;
+use crate::reply;
+use crate::stats::counters::Count;
+
+/// Answers key by key. Thousands of keys may be asked for at once, so it stops where the output is full and goes on
+/// when that has been sent.
+pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, get: Get<'_>, resume: Option<usize>) -> Ran {
+    let mut keys = match resume {
+        Some(remaining) => get.keys.from_remaining(remaining),
+        None => get.keys,
+    };
+    let read = Read { touch: get.touch.map(|exptime| expiry(exptime, turn.now)), ..Read::at(turn.now) };
+    let (command, hits, misses) = match get.touch {
+        None => (Count::Gets, Count::GetHits, Count::GetMisses),
+        Some(_) => (Count::Touches, Count::TouchHits, Count::TouchMisses),
+    };
+    loop {
+        if turn.out.len() >= OUTPUT_BYTES_MAX {
+            return Ran::Paused(keys.remaining());
+        }
+        let Some(key) = keys.next() else { break };
+        let out = &mut *turn.out;
+        let hit = turn.shared.store.read(key, read, &mut |view| {
+            reply::value(out, key, &view, get.versions);
+        });
+        turn.tally.one(command);
+        turn.count(hit, hits, misses);
+    }
+    turn.out.extend_from_slice(b"END\r\n");
+    Ran::Done
+}

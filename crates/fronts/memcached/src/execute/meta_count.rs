@@ -1,0 +1,90 @@
+//! `ma`.
+
+use forebay_core::entry::{Arithmetic, Counted, Expiry, Step, Version};
+use forebay_core::ports::local_store::LocalStore;
+use forebay_wire::memcached::meta::count::MetaCount;
+use forebay_wire::memcached::refusal::Refusal;
+
+use super::keyed::count_step;
+use super::meta_text::{echo, key, number, opaque, time_left};
+use super::turn::Turn;
+use crate::expiry::expiry;
+use crate::reply;
+
+pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaCount<'_>) {
+    let step = if command.up { Step::Up } else { Step::Down };
+    let (vivify, touch) = ends(command, turn);
+    let arithmetic = Arithmetic {
+        now: turn.now,
+        delta: command.delta,
+        step,
+        version: (command.compare != 0).then_some(Version(command.compare)),
+        create: vivify.map(|expires_at| (command.initial, expires_at)),
+        touch,
+    };
+    let counted = turn.store().count(command.key.bytes().as_slice(), arithmetic);
+    count_step(turn, step, counted);
+    match counted {
+        Counted::Value { created: false, .. } if command.quiet => {}
+        Counted::Value { number, version, expires_at, .. } => {
+            show(turn, command, number, version, expires_at);
+        }
+        Counted::NotFound => {
+            turn.out.extend_from_slice(b"NF");
+            echo(turn.out, command.flags, &command.key);
+        }
+        Counted::Exists => {
+            turn.out.extend_from_slice(b"EX");
+            echo(turn.out, command.flags, &command.key);
+        }
+        Counted::NotNumber => reply::line(turn.out, Refusal::NotNumber.text()),
+    }
+}
+
+/// The end of life of a counter that is made, and of one that is there. Flags take effect in the order in which they
+/// stand, so for a new one the last of the two holds.
+fn ends<S>(command: &MetaCount<'_>, turn: &Turn<'_, S>) -> (Option<Expiry>, Option<Expiry>) {
+    let end = |exptime: i32| expiry(exptime, turn.now);
+    let touch = command.touch.map(end);
+    let touched_last = command
+        .flags
+        .filter_map(|word| word.first())
+        .filter(|letter| matches!(letter, b'N' | b'T'))
+        .last()
+        .is_some_and(|letter| *letter == b'T');
+    let vivify = command.vivify.map(|exptime| match touch {
+        Some(touch) if touched_last => touch,
+        _ => end(exptime),
+    });
+    (vivify, touch)
+}
+
+fn show<S: LocalStore>(
+    turn: &mut Turn<'_, S>,
+    command: &MetaCount<'_>,
+    counted: u64,
+    version: Version,
+    expires_at: Expiry,
+) {
+    let out = &mut *turn.out;
+    if command.value {
+        out.extend_from_slice(b"VA ");
+        reply::number(out, u64::from(counted.checked_ilog10().unwrap_or(0)) + 1);
+    } else {
+        out.extend_from_slice(b"HD");
+    }
+    for word in command.flags {
+        match word.first() {
+            Some(b'c') => number(out, b'c', version.0),
+            Some(b't') => time_left(out, expires_at, turn.now),
+            Some(b'O') => opaque(out, word),
+            Some(b'k') => key(out, &command.key),
+            _ => {}
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    if command.value {
+        reply::number(out, counted);
+        out.extend_from_slice(b"\r\n");
+    }
+}

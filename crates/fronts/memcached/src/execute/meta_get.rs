@@ -1,0 +1,147 @@
+//! `mg` and `me`.
+
+use forebay_core::entry::{Claim, Expiry, Read, State, View};
+use forebay_core::ports::local_store::LocalStore;
+use forebay_core::time::Instant;
+use forebay_wire::memcached::meta::debug::MetaDebug;
+use forebay_wire::memcached::meta::get::MetaGet;
+use forebay_wire::memcached::parse::item_bytes;
+use forebay_wire::memcached::words::Words;
+
+use super::meta_text::{echo, key, letter, number, opaque, time_left};
+use super::turn::Turn;
+use crate::expiry::{expiry, refresh_below_ms, seconds_left};
+use crate::reply;
+use crate::stats::counters::Count;
+
+pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) {
+    let now = turn.now;
+    let touch = command.touch.map(|exptime| expiry(exptime, now));
+    let vivify = command.vivify.map(|exptime| expiry(exptime, now));
+    let read = Read {
+        now,
+        touch,
+        lease: vivify.map(|vivify| last_end(command.flags, vivify, touch)),
+        // A meta get can always say that its reader shall load, so it may always be granted the lease of a stale entry.
+        refresh_below_ms: Some(command.recache.map_or(0, |exptime| refresh_below_ms(exptime, now))),
+        counts: !command.unseen,
+    };
+    let bytes = command.key.bytes().as_slice();
+    let store = &turn.shared.store;
+    let untouched = asks_time_before_touch(command).then(|| untouched_end(&**store, bytes, now)).flatten();
+    let out = &mut *turn.out;
+    let hit = store.read(bytes, read, &mut |view| {
+        let ends = Ends { touch, vivify, untouched: untouched.unwrap_or(view.expires_at) };
+        show(out, command, &view, &ends, now);
+    });
+    if touch.is_some() && hit {
+        turn.tally.one(Count::Touches);
+        turn.tally.one(Count::TouchHits);
+    } else {
+        turn.tally.one(Count::Gets);
+        turn.count(hit, Count::GetHits, Count::GetMisses);
+    }
+    if !hit && !command.quiet {
+        turn.out.extend_from_slice(b"EN");
+        echo(turn.out, command.flags, &command.key);
+    }
+}
+
+/// The ends of life that a meta get knows of.
+struct Ends {
+    touch: Option<Expiry>,
+    vivify: Option<Expiry>,
+    untouched: Expiry,
+}
+
+/// Flags take effect in the order in which they stand: of `N` and `T` the last one holds for a new placeholder.
+fn last_end(flags: Words<'_>, vivify: Expiry, touch: Option<Expiry>) -> Expiry {
+    let last = flags.filter(|word| matches!(word.first(), Some(b'N' | b'T'))).last();
+    match (last.and_then(|word| word.first()), touch) {
+        (Some(b'T'), Some(touch)) => touch,
+        _ => vivify,
+    }
+}
+
+/// A `t` before a `T` shows the end of life as it was.
+fn asks_time_before_touch(command: &MetaGet<'_>) -> bool {
+    let order =
+        || command.flags.filter_map(|word| word.first()).filter(|letter| matches!(letter, b't' | b'T'));
+    command.touch.is_some() && order().next() == Some(&b't')
+}
+
+/// The end of life before this read; `None` where there is no entry.
+fn untouched_end<S: LocalStore + ?Sized>(store: &S, key: &[u8], now: Instant) -> Option<Expiry> {
+    let mut end = None;
+    store.read(key, Read { counts: false, ..Read::at(now) }, &mut |view| end = Some(view.expires_at));
+    end
+}
+
+/// The answer to a hit: flags in the order in which they were asked for, then what the reader must know unasked.
+fn show(out: &mut Vec<u8>, command: &MetaGet<'_>, view: &View<'_>, ends: &Ends, now: Instant) {
+    let created = view.state == State::Leased && view.claim == Claim::Won;
+    if command.value {
+        out.reserve(view.value.len() + 128);
+        out.extend_from_slice(b"VA ");
+        reply::number(out, view.value.len() as u64);
+    } else {
+        out.extend_from_slice(b"HD");
+    }
+    let mut end = if created { None } else { ends.untouched };
+    for word in command.flags {
+        match word.first() {
+            Some(b'T') => end = ends.touch.unwrap_or(end),
+            Some(b'N') if created => end = ends.vivify.unwrap_or(end),
+            Some(b't') => time_left(out, end, now),
+            Some(b's') => number(out, b's', view.value.len() as u64),
+            Some(b'c') => number(out, b'c', view.version.0),
+            Some(b'f') => number(out, b'f', u64::from(view.flags)),
+            Some(b'l') => number(out, b'l', now.since(view.accessed_at).as_secs()),
+            Some(b'h') => number(out, b'h', u64::from(view.read_before)),
+            Some(b'O') => opaque(out, word),
+            Some(b'k') => key(out, &command.key),
+            _ => {}
+        }
+    }
+    if view.claim == Claim::Lost {
+        letter(out, b'Z');
+    }
+    if view.state == State::Stale {
+        letter(out, b'X');
+    }
+    if view.claim == Claim::Won {
+        letter(out, b'W');
+    }
+    out.extend_from_slice(b"\r\n");
+    if command.value {
+        out.extend_from_slice(view.value);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// `me`: what is known of an entry, for people. The size is what memcached would have needed.
+pub(super) fn debug<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaDebug<'_>) {
+    let now = turn.now;
+    let bytes = command.key.bytes().as_slice();
+    let out = &mut *turn.out;
+    let read = Read { counts: false, ..Read::at(now) };
+    let hit = turn.shared.store.read(bytes, read, &mut |view| {
+        out.extend_from_slice(b"ME ");
+        command.key.write_text(out);
+        out.extend_from_slice(b" exp=");
+        let left = seconds_left(view.expires_at, now);
+        reply::signed(out, if view.expires_at.is_some() { -left } else { left });
+        for (name, value) in [(" la=", now.since(view.accessed_at).as_secs()), (" cas=", view.version.0)] {
+            out.extend_from_slice(name.as_bytes());
+            reply::number(out, value);
+        }
+        out.extend_from_slice(if view.read_before { b" fetch=yes" } else { b" fetch=no" });
+        out.extend_from_slice(b" cls=1 size=");
+        reply::number(out, item_bytes(bytes.len(), view.flags, view.value.len()) as u64);
+        out.extend_from_slice(b"\r\n");
+    });
+    turn.tally.one(Count::Metas);
+    if !hit {
+        reply::line(turn.out, "EN");
+    }
+}

@@ -1,0 +1,13 @@
+//! Commands carried out on the store, one file a family. A command appends its answer to the turn's output.
+
+mod admin;
+mod get;
+mod keyed;
+mod meta_count;
+mod meta_delete;
+mod meta_get;
+mod meta_set;
+mod meta_text;
+pub(crate) mod run;
+mod store;
+pub(crate) mod turn;

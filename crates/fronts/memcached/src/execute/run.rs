@@ -1,0 +1,55 @@
+//! Which function carries out which command.
+
+use forebay_core::ports::local_store::LocalStore;
+use forebay_wire::memcached::command::Command;
+use forebay_wire::memcached::refusal::Refusal;
+
+use super::turn::Turn;
+use super::{admin, get, keyed, meta_count, meta_delete, meta_get, meta_set, store};
+use crate::reply;
+use crate::version::VERSION;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// It was answered, or needs no answer.
+    Done,
+    /// The output is full. So many bytes of its keys are not answered yet.
+    Paused(usize),
+    /// The client wants to go.
+    Quit,
+}
+
+/// Carries out one command. `resume` is what the same command paused with, `None` the first time.
+pub(crate) fn run<S: LocalStore>(
+    turn: &mut Turn<'_, S>,
+    command: &Command<'_>,
+    resume: Option<usize>,
+) -> Ran {
+    match command {
+        Command::Get(command) => return get::get(turn, *command, resume),
+        Command::Store(command) => store::store(turn, *command),
+        Command::Oversized(command) => store::oversized(turn, command),
+        Command::Delete(command) => keyed::delete(turn, *command),
+        Command::Count(command) => keyed::count(turn, *command),
+        Command::Touch(command) => keyed::touch(turn, *command),
+        Command::FlushAll(command) => admin::flush_all(turn, *command),
+        Command::MemoryLimit(command) => admin::memory_limit(turn, *command),
+        Command::Stats(section) => admin::stats(turn, *section),
+        Command::Verbosity { quiet } => reply::line_unless(*quiet, turn.out, "OK"),
+        Command::Version => {
+            turn.out.extend_from_slice(b"VERSION ");
+            reply::line(turn.out, VERSION);
+        }
+        Command::Shutdown => reply::line(turn.out, Refusal::ShutdownDisabled.text()),
+        Command::Quit => return Ran::Quit,
+        Command::MetaNoop => reply::line(turn.out, "MN"),
+        Command::MetaGet(command) => meta_get::get(turn, command),
+        Command::MetaDebug(command) => meta_get::debug(turn, command),
+        Command::MetaSet(command) => meta_set::set(turn, command),
+        Command::MetaDelete(command) => meta_delete::delete(turn, command),
+        Command::MetaCount(command) => meta_count::count(turn, command),
+        Command::Refused(refused) => reply::line_unless(refused.quiet, turn.out, refused.refusal.text()),
+    }
+    Ran::Done
+}

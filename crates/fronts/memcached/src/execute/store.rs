@@ -1,0 +1,55 @@
+//! `set`, `add`, `replace`, `append`, `prepend`, `cas`, and writes that are refused for their size.
+
+use forebay_core::entry::{Condition, Delete, Mode, Version, Write, Written};
+use forebay_core::ports::local_store::LocalStore;
+use forebay_wire::memcached::command::{Oversized, Store, Verb};
+use forebay_wire::memcached::refusal::Refusal;
+
+use super::turn::Turn;
+use crate::expiry::expiry;
+use crate::stats::counters::Count;
+use crate::{outcome, reply};
+
+pub(super) fn store<S: LocalStore>(turn: &mut Turn<'_, S>, command: Store<'_>) {
+    let (mode, condition) = match command.verb {
+        Verb::Set => (Mode::Set, Condition::None),
+        Verb::Add => (Mode::Add, Condition::None),
+        Verb::Replace => (Mode::Replace, Condition::None),
+        Verb::Append => (Mode::Append, Condition::None),
+        Verb::Prepend => (Mode::Prepend, Condition::None),
+        Verb::CompareAndSet(version) => (Mode::Set, Condition::Version(Version(version))),
+    };
+    let write = Write {
+        flags: command.flags,
+        expires_at: expiry(command.exptime, turn.now),
+        mode,
+        condition,
+        ..Write::at(turn.now)
+    };
+    let written = turn.store().write(command.key, command.value, write);
+    turn.tally.one(Count::Sets);
+    count_comparison(turn, condition, written);
+    reply::line_unless(command.quiet, turn.out, outcome::written(written));
+}
+
+/// Counts what became of a write that was to happen over one version only.
+pub(super) fn count_comparison<S: LocalStore>(
+    turn: &mut Turn<'_, S>,
+    condition: Condition,
+    written: Written,
+) {
+    match (condition, written) {
+        (Condition::Version(_), Written::Stored(_)) => turn.tally.one(Count::CasHits),
+        (Condition::Version(_), Written::Exists) => turn.tally.one(Count::CasBad),
+        (Condition::Version(_), Written::NotFound) => turn.tally.one(Count::CasMisses),
+        _ => {}
+    }
+}
+
+pub(super) fn oversized<S: LocalStore>(turn: &mut Turn<'_, S>, command: &Oversized<'_>) {
+    if command.forget {
+        turn.store().delete(command.key.as_slice(), Delete::at(turn.now));
+    }
+    turn.tally.one(Count::TooLarge);
+    reply::line_unless(command.quiet, turn.out, Refusal::TooLarge.text());
+}

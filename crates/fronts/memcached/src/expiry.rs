@@ -1,0 +1,86 @@
+//! What a client's end of life means.
+
+use std::time::Duration;
+
+use forebay_core::entry::Expiry;
+use forebay_core::time::Instant;
+
+/// Up to here a number is seconds from now, beyond it seconds since the epoch.
+const RELATIVE_SECONDS_MAX: i32 = 30 * 24 * 3600;
+
+/// 0 is no end, a negative number is an end that has passed, others count from now or from the epoch.
+pub(crate) fn expiry(exptime: i32, now: Instant) -> Expiry {
+    match exptime {
+        0 => None,
+        ..0 => Some(Instant::from_ms(0)),
+        1..=RELATIVE_SECONDS_MAX => Some(now + seconds(exptime)),
+        _ => Some(Instant::from_ms(0) + seconds(exptime)),
+    }
+}
+
+/// When a flush takes effect: without a delay, at once.
+pub(crate) fn flush_at(delay: i32, now: Instant) -> Instant {
+    if delay <= 0 { now } else { expiry(delay, now).unwrap_or(now) }
+}
+
+/// Below how many milliseconds of life a reader is asked to load anew: where fewer whole seconds are left, as `t` shows
+/// them, than `exptime` says.
+pub(crate) fn refresh_below_ms(exptime: i32, now: Instant) -> u64 {
+    match expiry(exptime, now) {
+        Some(at) => (at.since(now).as_millis() as u64).saturating_sub(999),
+        None => 0,
+    }
+}
+
+/// The seconds left, a started one counted as whole; -1 without an end.
+pub(crate) fn seconds_left(expiry: Expiry, now: Instant) -> i64 {
+    match expiry {
+        Some(at) => at.since(now).as_millis().div_ceil(1000) as i64,
+        None => -1,
+    }
+}
+
+fn seconds(number: i32) -> Duration {
+    Duration::from_secs(u64::from(number.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_ms(1_700_000_000_123);
+
+    #[test]
+    fn an_exptime_is_relative_up_to_thirty_days_and_absolute_beyond() {
+        assert_eq!(expiry(0, NOW), None);
+        assert_eq!(expiry(1, NOW), Some(Instant::from_ms(1_700_000_001_123)));
+        assert_eq!(expiry(2_592_000, NOW), Some(NOW + Duration::from_secs(2_592_000)));
+        assert_eq!(expiry(2_592_001, NOW), Some(Instant::from_ms(2_592_001_000)));
+        assert_eq!(expiry(1_700_000_060, NOW), Some(Instant::from_ms(1_700_000_060_000)));
+    }
+
+    #[test]
+    fn a_negative_exptime_has_passed() {
+        assert!(expiry(-1, NOW) < Some(NOW));
+        assert!(expiry(i32::MIN, NOW) < Some(NOW));
+    }
+
+    #[test]
+    fn a_flush_without_a_delay_is_at_once() {
+        assert_eq!(flush_at(0, NOW), NOW);
+        assert_eq!(flush_at(-5, NOW), NOW);
+        assert_eq!(flush_at(5, NOW), NOW + Duration::from_secs(5));
+    }
+
+    #[test]
+    fn whole_seconds_decide_about_a_refresh() {
+        let ends = Some(NOW + Duration::from_secs(100));
+        let later = NOW + Duration::from_millis(5);
+        assert_eq!(seconds_left(ends, later), 100);
+        assert!(ends.is_some_and(|at| at.since(later).as_millis() as u64 >= refresh_below_ms(100, later)));
+        assert!(ends.is_some_and(|at| (at.since(later).as_millis() as u64) < refresh_below_ms(101, later)));
+        assert_eq!(refresh_below_ms(0, NOW), 0);
+        assert_eq!(refresh_below_ms(-1, NOW), 0);
+        assert_eq!(seconds_left(None, NOW), -1);
+    }
+}

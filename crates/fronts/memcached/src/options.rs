@@ -1,0 +1,33 @@
+//! What can be chosen about the front.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use forebay_core::limits::{CONNECTIONS_DEFAULT, VALUE_BYTES_MAX_DEFAULT};
+
+/// Options of the front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where to listen for TCP connections; port 0 takes a free one.
+    pub tcp: Option<SocketAddr>,
+    /// Where to make a unix socket.
+    pub unix: Option<PathBuf>,
+    /// 0 serves on the caller's runtime; any other number on as many threads of its own.
+    pub threads: usize,
+    /// Connections that may be open at once, of both kinds together.
+    pub connections_max: usize,
+    /// The largest item: key, value and memcached's overhead of some 60 bytes, as memcached's `-I`.
+    pub value_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tcp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 11211))),
+            unix: None,
+            threads: 0,
+            connections_max: CONNECTIONS_DEFAULT,
+            value_bytes_max: VALUE_BYTES_MAX_DEFAULT,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What the store says, in memcached's words: one for the classic verbs, two letters for the meta commands.
+
+use forebay_core::entry::{Deleted, Written};
+use forebay_wire::memcached::refusal::Refusal;
+
+/// The answer to a classic write.
+pub(crate) const fn written(outcome: Written) -> &'static str {
+    match outcome {
+        Written::Stored(_) => "STORED",
+        Written::NotStored => "NOT_STORED",
+        Written::Exists => "EXISTS",
+        Written::NotFound => "NOT_FOUND",
+        Written::TooLarge => Refusal::TooLarge.text(),
+    }
+}
+
+/// The answer to a meta write; `None` is a refusal, which has no letters.
+pub(crate) const fn meta_written(outcome: Written) -> Option<&'static str> {
+    match outcome {
+        Written::Stored(_) => Some("HD"),
+        Written::NotStored => Some("NS"),
+        Written::Exists => Some("EX"),
+        Written::NotFound => Some("NF"),
+        Written::TooLarge => None,
+    }
+}
+
+/// The answer to a classic deletion. It is unconditional, so no other version can be in its way.
+pub(crate) const fn deleted(outcome: Deleted) -> &'static str {
+    match outcome {
+        Deleted::Done => "DELETED",
+        Deleted::NotFound | Deleted::Exists => "NOT_FOUND",
+    }
+}
+
+/// The answer to a meta deletion.
+pub(crate) const fn meta_deleted(outcome: Deleted) -> &'static str {
+    match outcome {
+        Deleted::Done => "HD",
+        Deleted::NotFound => "NF",
+        Deleted::Exists => "EX",
+    }
+}

@@ -1,0 +1,201 @@
+//! One connection: read what is there, answer what is complete, send, again.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use forebay_core::limits::MEMCACHED_INPUT_BYTES;
+use forebay_core::ports::local_store::LocalStore;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::watch;
+
+use super::peers::Seat;
+use super::scratch::{self, Answers, Scratch};
+use super::stop::stopped;
+use crate::execute::turn::Turn;
+use crate::session::{Next, Progress, Session};
+use crate::shared::Shared;
+use crate::stats::counters::Count;
+
+/// Room made at least for what follows the beginning of a command.
+const PARTIAL_BYTES_MIN: usize = 4096;
+
+/// A connection. Its own buffers are empty, and take no memory, unless a command is half-read or an answer half-sent.
+pub(crate) struct Connection<S, IO> {
+    io: IO,
+    shared: Arc<Shared<S>>,
+    seat: Seat,
+    session: Session,
+    /// What was read and is not done with: the beginning of a command, or more commands than the output has room for.
+    partial: Vec<u8>,
+    /// Nothing can be done before there are so many bytes.
+    needed: usize,
+    /// Answers that the socket had no room for.
+    unsent: Vec<u8>,
+}
+
+/// What a turn came to.
+enum After {
+    /// More is read when it comes.
+    Read,
+    /// More has come already than one turn takes; others have theirs first.
+    Yield,
+    /// There is more to answer in what was read.
+    Answer,
+    /// The connection ends.
+    End,
+}
+
+impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
+    pub(crate) fn new(io: IO, shared: Arc<Shared<S>>, seat: Seat) -> Self {
+        let (session, partial, unsent) = (Session::default(), Vec::new(), Vec::new());
+        Self { io, shared, seat, session, partial, needed: 1, unsent }
+    }
+
+    /// Serves until the client goes, cannot be understood, or the front stops. What was read is answered first.
+    pub(crate) async fn serve(mut self, mut stop: watch::Receiver<bool>) {
+        // Made once and polled again and again: it costs a look when there is nothing to read.
+        let mut stopped = pin!(stopped(&mut stop));
+        let mut after = After::Read;
+        loop {
+            after = match after {
+                After::Read => poll_fn(|cx| self.poll_read_and_answer(cx, stopped.as_mut())).await,
+                After::Yield => {
+                    tokio::task::yield_now().await;
+                    After::Read
+                }
+                After::Answer => {
+                    poll_fn(|cx| {
+                        let answered = scratch::with(|scratch| self.answer_partial(cx, &mut scratch.answers));
+                        Poll::Ready(answered)
+                    })
+                    .await
+                }
+                After::End => break,
+            };
+            if self.io.write_all(&self.unsent).await.is_err() {
+                break;
+            }
+            self.unsent = Vec::new();
+        }
+        // The client learns of the end by it, or has gone already.
+        let _ = self.io.shutdown().await;
+    }
+
+    fn poll_read_and_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        stopped: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<After> {
+        let turn = scratch::with(|scratch| {
+            if self.partial.is_empty() {
+                self.poll_fresh(cx, scratch)
+            } else {
+                self.poll_partial(cx, &mut scratch.answers)
+            }
+        });
+        if turn.is_pending() && stopped.poll(cx).is_ready() {
+            return Poll::Ready(After::End);
+        }
+        turn
+    }
+
+    /// Reads into the thread's buffer and answers from there. Only what is left over is kept.
+    fn poll_fresh(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<After> {
+        let Scratch { input, answers } = scratch;
+        let mut buffer = ReadBuf::new(input);
+        let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer));
+        let full = buffer.remaining() == 0;
+        let filled = buffer.filled();
+        if read.is_err() || filled.is_empty() {
+            return Poll::Ready(After::End);
+        }
+        answers.tally.add(Count::BytesRead, filled.len() as u64);
+        let progress = self.answer(filled, cx, answers);
+        self.partial.extend_from_slice(filled.get(progress.consumed..).unwrap_or_default());
+        Poll::Ready(self.after(progress, full, answers))
+    }
+
+    /// Reads behind what is kept. Room grows with what has come, not with what was announced.
+    fn poll_partial(&mut self, cx: &mut Context<'_>, answers: &mut Answers) -> Poll<After> {
+        let room = self.needed.saturating_sub(self.partial.len()).max(PARTIAL_BYTES_MIN);
+        self.partial.reserve(room.min(self.partial.len().max(MEMCACHED_INPUT_BYTES)));
+        let read = pin!(self.io.read_buf(&mut self.partial)).poll(cx);
+        let count = match ready!(read) {
+            Ok(count) if count > 0 => count,
+            Ok(_) | Err(_) => return Poll::Ready(After::End),
+        };
+        answers.tally.add(Count::BytesRead, count as u64);
+        if self.partial.len() < self.needed {
+            self.settle(answers);
+            return Poll::Ready(if count >= MEMCACHED_INPUT_BYTES { After::Yield } else { After::Read });
+        }
+        Poll::Ready(self.answer_partial(cx, answers))
+    }
+
+    fn answer_partial(&mut self, cx: &mut Context<'_>, answers: &mut Answers) -> After {
+        let mut partial = std::mem::take(&mut self.partial);
+        let progress = self.answer(&partial, cx, answers);
+        if progress.consumed < partial.len() {
+            partial.drain(..progress.consumed);
+            self.partial = partial;
+        }
+        self.after(progress, false, answers)
+    }
+
+    /// Carries out what is complete and sends what the socket takes at once.
+    fn answer(&mut self, input: &[u8], cx: &mut Context<'_>, answers: &mut Answers) -> Progress {
+        let now = self.shared.clock.now();
+        self.seat.active(now);
+        let mut turn = Turn {
+            shared: &*self.shared,
+            now,
+            out: &mut answers.output,
+            tally: &mut answers.tally,
+            connection: self.seat.id(),
+        };
+        let mut progress = self.session.advance(input, &mut turn);
+        if self.send(cx, answers).is_err() {
+            progress.next = Next::Close;
+        }
+        progress
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, answers: &mut Answers) -> io::Result<()> {
+        if answers.output.is_empty() {
+            return Ok(());
+        }
+        answers.tally.add(Count::BytesWritten, answers.output.len() as u64);
+        let sent = match Pin::new(&mut self.io).poll_write(cx, &answers.output) {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => 0,
+        };
+        if let Some(rest) = answers.output.get(sent..).filter(|rest| !rest.is_empty()) {
+            self.unsent = rest.to_vec();
+        }
+        Ok(())
+    }
+
+    fn after(&mut self, progress: Progress, full: bool, answers: &mut Answers) -> After {
+        let after = match progress.next {
+            Next::Read { needed } => {
+                self.needed = needed;
+                if full { After::Yield } else { After::Read }
+            }
+            Next::Send => After::Answer,
+            Next::Close => After::End,
+        };
+        if !matches!(after, After::Read | After::End) {
+            answers.tally.one(Count::Yields);
+        }
+        self.settle(answers);
+        after
+    }
+
+    /// Adds what this turn counted to what all have counted.
+    fn settle(&self, answers: &mut Answers) {
+        self.shared.counters.take(&mut answers.tally, self.seat.id());
+    }
+}

@@ -1,0 +1,9 @@
+//! Sockets: binding, accepting, and the connections themselves.
+
+mod accept;
+pub mod bind;
+mod connection;
+mod listener;
+pub(crate) mod peers;
+mod scratch;
+mod stop;

@@ -1,0 +1,94 @@
+//! What all connections of one front share.
+
+use std::sync::Arc;
+
+use forebay_core::limits::{
+    KEY_BYTES_MAX, MEMCACHED_GET_LINE_BYTES_MAX, MEMCACHED_LINE_BYTES_MAX, MEMCACHED_OPEN_LINE_BYTES_MAX,
+};
+use forebay_core::ports::clock::Clock;
+use forebay_core::ports::local_store::LocalStore;
+use forebay_core::stats::StoreStats;
+use forebay_core::time::Instant;
+use forebay_wire::memcached::parse::Limits;
+use parking_lot::Mutex;
+
+use crate::options::Options;
+use crate::serve::bind::Addresses;
+use crate::serve::peers::Peers;
+use crate::stats::counters::{Counters, Tally};
+
+/// The store, the clock, and what is counted.
+pub(crate) struct Shared<S> {
+    pub(crate) store: Arc<S>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) counters: Counters,
+    pub(crate) options: Options,
+    pub(crate) addresses: Addresses,
+    pub(crate) started: Instant,
+    forgotten: Mutex<Totals>,
+}
+
+/// Everything that `stats reset` sets back to zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) tally: Tally,
+    pub(crate) store: StoreStats,
+    pub(crate) connections: u64,
+    pub(crate) refused: u64,
+}
+
+impl<S: LocalStore> Shared<S> {
+    pub(crate) fn new(options: Options, addresses: Addresses, store: Arc<S>, clock: Arc<dyn Clock>) -> Self {
+        let limits = Limits {
+            key_bytes_max: KEY_BYTES_MAX,
+            item_bytes_max: options.value_bytes_max,
+            open_line_bytes_max: MEMCACHED_OPEN_LINE_BYTES_MAX,
+            line_bytes_max: MEMCACHED_LINE_BYTES_MAX,
+            get_line_bytes_max: MEMCACHED_GET_LINE_BYTES_MAX,
+        };
+        let started = clock.now();
+        let peers = Arc::new(Peers::new(options.connections_max));
+        let (counters, forgotten) = (Counters::default(), Mutex::default());
+        Self { store, clock, limits, peers, counters, options, addresses, started, forgotten }
+    }
+
+    /// Counts since the start or the last reset. What is not a count is as it is now.
+    pub(crate) fn totals(&self) -> Totals {
+        let (all, forgotten) = (self.all(), *self.forgotten.lock());
+        let (store, before) = (all.store, forgotten.store);
+        Totals {
+            tally: all.tally.since(&forgotten.tally),
+            store: StoreStats {
+                items_created: store.items_created.saturating_sub(before.items_created),
+                evicted: store.evicted.saturating_sub(before.evicted),
+                evicted_unread: store.evicted_unread.saturating_sub(before.evicted_unread),
+                expired: store.expired.saturating_sub(before.expired),
+                ..store
+            },
+            connections: all.connections.saturating_sub(forgotten.connections),
+            refused: all.refused.saturating_sub(forgotten.refused),
+        }
+    }
+
+    /// Threads that serve; the caller's runtime counts as one.
+    pub(crate) fn threads(&self) -> usize {
+        self.options.threads.max(1)
+    }
+
+    /// Counts start again from zero.
+    pub(crate) fn reset(&self) {
+        *self.forgotten.lock() = self.all();
+    }
+
+    fn all(&self) -> Totals {
+        let connections = self.peers.stats();
+        Totals {
+            tally: self.counters.sum(),
+            store: self.store.stats(),
+            connections: connections.total(),
+            refused: connections.refused(),
+        }
+    }
+}

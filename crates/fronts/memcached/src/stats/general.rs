@@ -1,0 +1,166 @@
+//! `stats`: the names and the order are memcached's, because exporters and dashboards look for them. What belongs to
+//! machinery that this front does not have is 0.
+
+use std::process;
+
+use forebay_core::ports::local_store::LocalStore;
+use forebay_core::time::Instant;
+
+use super::counters::Count;
+use super::write::{end, stat};
+use crate::shared::Shared;
+use crate::version::VERSION;
+
+/// Clock ticks a second in `/proc`, the same on every Linux that people run.
+const TICKS_PER_SECOND: u64 = 100;
+
+pub(crate) fn general<S: LocalStore>(shared: &Shared<S>, now: Instant, out: &mut Vec<u8>) {
+    let totals = shared.totals();
+    let count = |count: Count| totals.tally.get(count);
+    let peers = shared.peers.stats();
+    let processor = processor_time();
+
+    stat(out, "pid", process::id());
+    stat(out, "uptime", now.since(shared.started).as_secs());
+    stat(out, "time", now.as_ms() / 1000);
+    stat(out, "version", VERSION);
+    stat(out, "libevent", "none");
+    stat(out, "pointer_size", usize::BITS);
+    stat(out, "rusage_user", seconds(processor.0));
+    stat(out, "rusage_system", seconds(processor.1));
+    stat(out, "max_connections", shared.options.connections_max);
+    stat(out, "curr_connections", peers.current());
+    stat(out, "total_connections", totals.connections);
+    stat(out, "rejected_connections", totals.refused);
+    stat(out, "connection_structures", peers.current());
+    zeros(
+        out,
+        &[
+            "response_obj_oom",
+            "response_obj_count",
+            "response_obj_bytes",
+            "read_buf_count",
+            "read_buf_bytes",
+            "read_buf_bytes_free",
+            "read_buf_oom",
+            "reserved_fds",
+        ],
+    );
+    for (name, counted) in [
+        ("cmd_get", Count::Gets),
+        ("cmd_set", Count::Sets),
+        ("cmd_flush", Count::Flushes),
+        ("cmd_touch", Count::Touches),
+        ("cmd_meta", Count::Metas),
+        ("get_hits", Count::GetHits),
+        ("get_misses", Count::GetMisses),
+    ] {
+        stat(out, name, count(counted));
+    }
+    // The store does not tell a read why it missed.
+    zeros(out, &["get_expired", "get_flushed"]);
+    for (name, counted) in [
+        ("delete_misses", Count::DeleteMisses),
+        ("delete_hits", Count::DeleteHits),
+        ("incr_misses", Count::IncrMisses),
+        ("incr_hits", Count::IncrHits),
+        ("decr_misses", Count::DecrMisses),
+        ("decr_hits", Count::DecrHits),
+        ("cas_misses", Count::CasMisses),
+        ("cas_hits", Count::CasHits),
+        ("cas_badval", Count::CasBad),
+        ("touch_hits", Count::TouchHits),
+        ("touch_misses", Count::TouchMisses),
+        ("store_too_large", Count::TooLarge),
+    ] {
+        stat(out, name, count(counted));
+    }
+    zeros(out, &["store_no_memory", "auth_cmds", "auth_errors"]);
+    stat(out, "bytes_read", count(Count::BytesRead));
+    stat(out, "bytes_written", count(Count::BytesWritten));
+    stat(out, "limit_maxbytes", totals.store.bytes_max);
+    stat(out, "accepting_conns", 1);
+    zeros(out, &["listen_disabled_num", "time_in_listen_disabled_us"]);
+    stat(out, "threads", shared.threads());
+    stat(out, "conn_yields", count(Count::Yields));
+    zeros(
+        out,
+        &[
+            "hash_power_level",
+            "hash_bytes",
+            "hash_is_expanding",
+            "slab_reassign_rescues",
+            "slab_reassign_chunk_rescues",
+            "slab_reassign_evictions_nomem",
+            "slab_reassign_inline_reclaim",
+            "slab_reassign_busy_items",
+            "slab_reassign_busy_deletes",
+            "slab_reassign_running",
+            "slabs_moved",
+            "lru_crawler_running",
+            "lru_crawler_starts",
+            "lru_maintainer_juggles",
+            "malloc_fails",
+            "log_worker_dropped",
+            "log_worker_written",
+            "log_watcher_skipped",
+            "log_watcher_sent",
+            "log_watchers",
+            "unexpected_napi_ids",
+            "round_robin_fallback",
+        ],
+    );
+    stat(out, "bytes", totals.store.bytes);
+    stat(out, "curr_items", totals.store.items);
+    stat(out, "total_items", totals.store.items_created);
+    zeros(out, &["slab_global_page_pool", "expired_unfetched"]);
+    stat(out, "evicted_unfetched", totals.store.evicted_unread);
+    stat(out, "evicted_active", 0);
+    stat(out, "evictions", totals.store.evicted);
+    stat(out, "reclaimed", totals.store.expired);
+    zeros(
+        out,
+        &[
+            "crawler_reclaimed",
+            "crawler_items_checked",
+            "lrutail_reflocked",
+            "moves_to_cold",
+            "moves_to_warm",
+            "moves_within_lru",
+            "direct_reclaims",
+            "lru_bumps_dropped",
+        ],
+    );
+    end(out);
+}
+
+fn zeros(out: &mut Vec<u8>, names: &[&str]) {
+    for name in names {
+        stat(out, name, 0);
+    }
+}
+
+/// Ticks spent in this process and in the kernel for it; 0 where the system does not say.
+fn processor_time() -> (u64, u64) {
+    let Ok(text) = std::fs::read_to_string("/proc/self/stat") else { return (0, 0) };
+    // The second field is the program's name, which may hold anything but ends with the last parenthesis.
+    let fields = text.rsplit(')').next().unwrap_or_default();
+    let mut ticks = fields.split_ascii_whitespace().skip(11).map(|field| field.parse().unwrap_or(0));
+    (ticks.next().unwrap_or(0), ticks.next().unwrap_or(0))
+}
+
+fn seconds(ticks: u64) -> String {
+    let micros = ticks % TICKS_PER_SECOND * (1_000_000 / TICKS_PER_SECOND);
+    format!("{}.{micros:06}", ticks / TICKS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_shown_in_seconds() {
+        assert_eq!(seconds(0), "0.000000");
+        assert_eq!(seconds(1234), "12.340000");
+    }
+}

@@ -1,0 +1,99 @@
+//! `stats settings`: memcached's names, each with a value of the type clients parse it as. What can be chosen here is as
+//! chosen; the rest is as memcached has it by default where that is true of this front too, else off or 0.
+
+use forebay_core::ports::local_store::LocalStore;
+
+use super::write::{end, stat};
+use crate::shared::Shared;
+
+pub(crate) fn settings<S: LocalStore>(shared: &Shared<S>, out: &mut Vec<u8>) {
+    let (options, tcp) = (&shared.options, shared.addresses.tcp);
+    let inter = tcp.map_or_else(|| "NULL".to_owned(), |address| address.ip().to_string());
+    let socket =
+        shared.addresses.unix.as_ref().map_or_else(|| "NULL".to_owned(), |path| path.display().to_string());
+
+    stat(out, "maxbytes", shared.store.stats().bytes_max);
+    stat(out, "maxconns", options.connections_max);
+    stat(out, "tcpport", tcp.map_or(0, |address| address.port()));
+    stat(out, "udpport", 0);
+    stat(out, "inter", inter);
+    stat(out, "verbosity", 0);
+    stat(out, "oldest", 0);
+    stat(out, "evictions", "on");
+    stat(out, "domain_socket", socket);
+    stat(out, "umask", 700);
+    stat(out, "shutdown_command", "no");
+    stat(out, "growth_factor", "1.00");
+    stat(out, "chunk_size", 0);
+    stat(out, "num_threads", shared.threads());
+    stat(out, "num_threads_per_udp", 0);
+    stat(out, "stat_key_prefix", ":");
+    stat(out, "detail_enabled", "no");
+    stat(out, "reqs_per_event", 0);
+    stat(out, "cas_enabled", "yes");
+    stat(out, "tcp_backlog", crate::serve::bind::BACKLOG);
+    stat(out, "binding_protocol", "ascii");
+    stat(out, "auth_enabled_sasl", "no");
+    stat(out, "auth_enabled_ascii", "no");
+    stat(out, "item_size_max", options.value_bytes_max);
+    stat(out, "maxconns_fast", "yes");
+    for (name, value) in MACHINERY {
+        stat(out, name, value);
+    }
+    end(out);
+}
+
+/// Settings of machinery that this front does not have.
+const MACHINERY: [(&str, &str); 51] = [
+    ("hashpower_init", "0"),
+    ("slab_reassign", "no"),
+    ("slab_automove", "0"),
+    ("slab_automove_ratio", "0.00"),
+    ("slab_automove_window", "0"),
+    ("slab_chunk_max", "0"),
+    ("lru_crawler", "no"),
+    ("lru_crawler_sleep", "0"),
+    ("lru_crawler_tocrawl", "0"),
+    ("tail_repair_time", "0"),
+    ("flush_enabled", "yes"),
+    ("dump_enabled", "no"),
+    ("hash_algorithm", "foldhash"),
+    ("lru_maintainer_thread", "no"),
+    ("lru_segmented", "no"),
+    ("hot_lru_pct", "0"),
+    ("warm_lru_pct", "0"),
+    ("hot_max_factor", "0.00"),
+    ("warm_max_factor", "0.00"),
+    ("temp_lru", "no"),
+    ("temporary_ttl", "0"),
+    ("idle_timeout", "0"),
+    ("watcher_logbuf_size", "0"),
+    ("worker_logbuf_size", "0"),
+    ("read_buf_mem_limit", "0"),
+    ("track_sizes", "no"),
+    ("inline_ascii_response", "no"),
+    ("ext_item_size", "0"),
+    ("ext_item_age", "0"),
+    ("ext_low_ttl", "0"),
+    ("ext_recache_rate", "0"),
+    ("ext_wbuf_size", "0"),
+    ("ext_compact_under", "0"),
+    ("ext_drop_under", "0"),
+    ("ext_max_sleep", "0"),
+    ("ext_max_frag", "0.00"),
+    ("slab_automove_freeratio", "0.000"),
+    ("ext_drop_unread", "no"),
+    ("ssl_enabled", "no"),
+    ("ssl_chain_cert", "(null)"),
+    ("ssl_key", "(null)"),
+    ("ssl_verify_mode", "0"),
+    ("ssl_keyformat", "0"),
+    ("ssl_ciphers", "NULL"),
+    ("ssl_ca_cert", "NULL"),
+    ("ssl_wbuf_size", "0"),
+    ("ssl_session_cache", "no"),
+    ("ssl_kernel_tls", "no"),
+    ("ssl_min_version", "tlsv1.2"),
+    ("num_napi_ids", "(null)"),
+    ("memory_file", "(null)"),
+];

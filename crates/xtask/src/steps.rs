@@ -1,0 +1,73 @@
+//! The steps of `check`, `test` and `torture`, each with its time.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::tools::{install, programs, run};
+use crate::{Result, tidy};
+
+/// Format, house rules and lints: the quick look before a commit.
+pub(crate) fn check(root: &Path) -> Result<()> {
+    step("format", || run(cargo(root).args(["fmt", "--all", "--check"])))?;
+    step("tidy", || tidy::run(root))?;
+    step("lints", || {
+        run(cargo(root).args([
+            "clippy",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
+    })
+}
+
+/// Everything that must hold before a change lands.
+pub(crate) fn test(root: &Path) -> Result<()> {
+    step("tools", || install(root))?;
+    check(root)?;
+    step("build", || {
+        run(cargo(root).args(["build", "--locked", "--workspace", "--bins"]))?;
+        run(cargo(root).args(["test", "--locked", "--workspace", "--no-run", "--quiet"]))
+    })?;
+    step("tests", || run(&mut tests(root)))?;
+    step("docs", || {
+        run(cargo(root)
+            .args(["doc", "--locked", "--workspace", "--no-deps", "--quiet"])
+            .env("RUSTDOCFLAGS", "--deny warnings"))
+    })?;
+    step("licences", || {
+        run(Command::new(programs(root).join("cargo-deny"))
+            .args(["--locked", "--offline", "check", "bans", "licenses", "sources"])
+            .current_dir(root))
+    })
+}
+
+/// The long runs: the same suites with their bounds raised, in release.
+pub(crate) fn torture(root: &Path) -> Result<()> {
+    step("tools", || install(root))?;
+    step("build", || run(cargo(root).args(["build", "--locked", "--release", "--workspace", "--bins"])))?;
+    step("torture", || run(tests(root).arg("--release").env("FOREBAY_TORTURE", "1")))
+}
+
+fn tests(root: &Path) -> Command {
+    let mut command = cargo(root);
+    command.args(["test", "--locked", "--workspace"]).env("FOREBAY_TOOLS", programs(root));
+    command
+}
+
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root);
+    command
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("== {name}");
+    let begun = Instant::now();
+    work().map_err(|error| format!("{name}: {error}"))?;
+    println!("== {name}: {:.1} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
