@@ -125,10 +125,8 @@ pub const HTTP_BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const HTTP_HEAD_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long an HTTP client may take to send a request's body.
 pub const HTTP_BODY_WAIT_MAX: Duration = Duration::from_secs(60);
-/// Messages that one step of an HTTP receive or peek asks for, so that large payloads pile up no further than this.
-pub const HTTP_DELIVERIES_STEP: usize = 16;
-/// Payload bytes of one HTTP answer before it takes no further step.
-pub const HTTP_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Messages of one HTTP look into a queue.
+pub const HTTP_PEEK_MAX: usize = 100;
 /// Queues that the metrics name; the rest are summed up under one label.
 pub const METRICS_QUEUES_MAX: usize = 1_000;
 /// Failures that the health page remembers.
