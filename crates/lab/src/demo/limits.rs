@@ -20,6 +20,8 @@ pub(super) const TRACE_MEMORY_KIB_MAX: u32 = 128 * 1024;
 
 /// Customers who read pages at the same time.
 pub(super) const READERS: usize = 8;
+/// How long after the end of the replay a page view that was due before may still begin.
+pub(super) const VIEW_LATE_MAX: Duration = Duration::from_millis(250);
 /// One page view in so many becomes an order.
 pub(super) const VIEWS_PER_ORDER: u64 = 25;
 /// Orders gathered for one burst; who comes later in the same burst is turned away.

@@ -116,7 +116,7 @@ impl Report<'_> {
                 7,
                 (
                     "  turned away",
-                    format!("{} customers found the basket full", grouped(counts.turned_away.get())),
+                    format!("{} customers found the sale sold out", grouped(counts.turned_away.get())),
                 ),
             );
         }
