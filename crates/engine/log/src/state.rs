@@ -80,6 +80,39 @@ pub(crate) struct Retired {
 }
 
 impl State {
+    /// A log that goes on at `tail_offset` of `tail`.
+    pub(crate) fn new(
+        tail: Arc<Segment>,
+        tail_offset: u32,
+        next_sequence: u64,
+        live: BTreeMap<u64, Live>,
+        prepared: VecDeque<Arc<Segment>>,
+        retired: VecDeque<Retired>,
+    ) -> Self {
+        Self {
+            tail,
+            tail_offset,
+            next_sequence,
+            open: Batch::default(),
+            in_flight: None,
+            spare_buffer: Vec::new(),
+            live_bytes: live.values().map(|live| u64::from(live.bytes)).sum(),
+            live,
+            prepared,
+            retired,
+            preparing: false,
+            no_room: false,
+            refusing: false,
+            phase: Phase::Running,
+            said_closed: false,
+            poison: None,
+            records: 0,
+            bytes: 0,
+            syncs: 0,
+            sync_ns: 0,
+        }
+    }
+
     /// Encodes a record into the open batch. `reserved` may use the last prepared segment and a quarter more of the
     /// pending bytes.
     pub(crate) fn place(
