@@ -81,10 +81,13 @@ impl Shared {
                     if state.poison.is_some() || state.phase != Phase::Running {
                         return;
                     }
-                    if state.no_room {
-                        self.preparer_wakes.wait_for(&mut state, limits::LOG_FULL_RETRY);
-                    } else if self.wanted(&state).is_none() {
-                        self.preparer_wakes.wait(&mut state);
+                    match self.wanted(&state) {
+                        // The disk was full. Nobody says when it no longer is.
+                        Some(_) if state.no_room => {
+                            self.preparer_wakes.wait_for(&mut state, limits::LOG_FULL_RETRY);
+                        }
+                        Some(_) => {}
+                        None => self.preparer_wakes.wait(&mut state),
                     }
                 }
             }
