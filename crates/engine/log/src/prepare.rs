@@ -172,3 +172,39 @@ fn fill(segment: &Segment) -> Result<()> {
     drop(fill);
     segment.file.sync()
 }
+
+#[cfg(test)]
+mod tests {
+    use forebay_contract::files::{Operation, Saboteur};
+
+    use super::*;
+
+    #[test]
+    fn zeros_are_written_to_the_end_and_synced() {
+        let files = Saboteur::new();
+        let segment = Segment::create(&files, 1, 1024 * 1024).unwrap();
+        let (writes, syncs) = (files.count(Operation::Write), files.count(Operation::Sync));
+        while matches!(*segment.fill.lock(), Fill::Upto(_)) {
+            assert_eq!(files.count(Operation::Sync), syncs);
+            fill(&segment).unwrap();
+        }
+        assert_eq!(files.count(Operation::Write) - writes, 4);
+        assert_eq!(files.count(Operation::Sync) - syncs, 1);
+        fill(&segment).unwrap();
+        assert_eq!(files.count(Operation::Write) - writes, 4);
+    }
+
+    #[test]
+    fn no_zeros_are_written_once_records_are() {
+        let files = Saboteur::new();
+        let segment = Segment::create(&files, 1, 1024 * 1024).unwrap();
+        fill(&segment).unwrap();
+        segment.take();
+        let offset = FILL_BYTES as u64 + 64;
+        segment.file.write_at(b"record", offset).unwrap();
+        fill(&segment).unwrap();
+        let mut bytes = [0; 6];
+        segment.file.read_at(&mut bytes, offset).unwrap();
+        assert_eq!(&bytes, b"record");
+    }
+}

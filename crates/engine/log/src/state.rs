@@ -198,3 +198,20 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use forebay_contract::files::Saboteur;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_no_more_records_than_their_headers_can_count() {
+        let tail = Segment::create(&Saboteur::new(), 1, 512).unwrap();
+        let mut state = State::new(Arc::new(tail), 64, 1, BTreeMap::new(), VecDeque::new(), VecDeque::new());
+        state.open.records = format::BATCH_RECORDS_MAX - 1;
+        assert!(state.place(1, &[], 0, true, 1 << 20).is_ok());
+        let refused = state.place(1, &[], 0, true, 1 << 20).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Full);
+    }
+}

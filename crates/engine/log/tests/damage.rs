@@ -34,18 +34,23 @@ fn body(number: usize) -> Vec<u8> {
     vec![number as u8; 20 + number * 7 % 60]
 }
 
-/// A log of 24 records in single batches over several segments, closed in good order.
+/// A log of 24 records in single batches over several segments: killed once on the way, closed in good order.
 fn closed() -> (Saboteur, Replayed) {
-    let files = Saboteur::new();
-    let (log, _, _) = start(&files, Damaged::Refuse).unwrap();
+    let mut files = Saboteur::new();
     let mut written = Vec::new();
-    for number in 0..24 {
-        written.push((log.append(1, &[&body(number)]).unwrap(), body(number)));
-        while log.step() {}
+    for life in 0..2 {
+        files = files.restart();
+        let (log, _, _) = start(&files, Damaged::Refuse).unwrap();
+        for number in 12 * life..12 * (life + 1) {
+            written.push((log.append(1, &[&body(number)]).unwrap(), body(number)));
+            while log.step() {}
+        }
+        if life == 1 {
+            log.close();
+            while log.step() {}
+        }
+        assert!(*log.segments().end() > 1 + life as u64);
     }
-    log.close();
-    while log.step() {}
-    assert!(*log.segments().end() > 3);
     (files.restart(), written)
 }
 
@@ -132,6 +137,44 @@ fn every_flipped_bit_is_set_aside_where_asked_and_the_rest_is_served() {
 }
 
 #[test]
+fn damage_is_copied_before_it_is_covered_whatever_happens_in_between() {
+    let (files, written) = closed();
+    let (position, _) = written[7];
+    let name = format!("{:020}.log", position.segment);
+    let copy = format!("damaged-{}-{}.bin", position.segment, position.offset);
+    let (mut cut, mut covered) = (0, 0);
+    for seed in 0..400 {
+        let files = copy_of(&files);
+        files.flip_bit(&name, u64::from(position.offset) + 30, 2);
+        let damaged = bytes_of(&files, &name)[position.offset as usize..][..32].to_vec();
+        files.power_off_after(seed % 20);
+        cut += u32::from(start(&files, Damaged::SetAside).is_err());
+        let files = files.crash(seed);
+        if start(&files, Damaged::Refuse).is_ok() {
+            covered += 1;
+            assert_eq!(bytes_of(&files, &copy)[..32], damaged, "seed {seed}");
+        } else {
+            assert_eq!(start(&files.restart(), Damaged::SetAside).unwrap().2.len(), written.len() - 1);
+        }
+    }
+    assert!(cut > 50 && covered > 50, "{cut} {covered}");
+}
+
+#[test]
+fn a_hole_too_large_to_be_a_loss_is_refused_even_where_damage_is_set_aside() {
+    let (files, _) = closed();
+    let last = files.list().unwrap().pop().unwrap();
+    let mut header = bytes_of(&files, &last)[..64].to_vec();
+    header[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
+    seal(&mut header);
+    files.open(&last).unwrap().write_at(&header, 0).unwrap();
+    files.rename(&last, &format!("{}.log", u64::MAX)).unwrap();
+    let error = start(&files, Damaged::SetAside).err().unwrap();
+    assert_eq!(error.kind(), Kind::Damaged);
+    assert!(error.to_string().contains("too many are missing"), "{error}");
+}
+
+#[test]
 fn damage_under_a_running_log_is_not_served() {
     let files = Saboteur::new();
     let (log, _, _) = start(&files, Damaged::Refuse).unwrap();
@@ -191,14 +234,19 @@ fn a_segment_cut_short_is_refused_and_its_rest_can_be_kept() {
     }
 }
 
+/// Puts the right checksum into a segment header.
+fn seal(header: &mut [u8]) {
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[..12]), &header[16..]);
+    header[12..16].copy_from_slice(&checksum.to_le_bytes());
+}
+
 #[test]
 fn a_log_of_a_newer_format_is_refused_as_such() {
     let (files, _) = closed();
     let name = "00000000000000000002.log";
     let mut header = bytes_of(&files, name)[..64].to_vec();
     header[8..12].copy_from_slice(&2_u32.to_le_bytes());
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[..12]), &header[16..]);
-    header[12..16].copy_from_slice(&checksum.to_le_bytes());
+    seal(&mut header);
     files.open(name).unwrap().write_at(&header, 0).unwrap();
     for damaged in [Damaged::Refuse, Damaged::SetAside] {
         let error = start(&files, damaged).err().unwrap();

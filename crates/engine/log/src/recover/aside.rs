@@ -1,8 +1,7 @@
 //! Setting damage aside: the damaged bytes are copied to a file of their own, and a record of the log's own kind covers
 //! the place, so that later openings know of the gap.
 
-use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits;
+use forebay_core::error::{Kind, Result};
 use forebay_core::ports::files::Files;
 
 use super::directory::Source;
@@ -55,7 +54,7 @@ pub(crate) fn cover(
     next: &Found,
 ) -> Result<()> {
     let body = stretch.get(RECORD_HEADER_BYTES as usize..).unwrap_or_default();
-    let sequence = next.sequence - 1;
+    let sequence = next.after;
     let header = RecordHeader {
         body_checksum: format::body_checksum(&[body]),
         length: body.len() as u32,
@@ -69,19 +68,13 @@ pub(crate) fn cover(
     file.sync()
 }
 
-/// Puts segments in the place of missing ones, each covered to its end.
+/// Puts segments in the place of missing ones, each covered to its end. The caller has bounded their number.
 pub(crate) fn replace_missing(
     files: &dyn Files,
     missing: std::ops::Range<u64>,
     bytes: u32,
     next: &Found,
 ) -> Result<Vec<Source>> {
-    if missing.end - missing.start > limits::SEGMENTS_MISSING_MAX {
-        let what = format!("segments {} to {}", missing.start, missing.end - 1);
-        return Err(
-            Error::new(Kind::Damaged, "recover log", what).because("too many are missing to go on without")
-        );
-    }
     let replace = |number| {
         let segment = Segment::create(files, number, bytes)?;
         let source = Source { number, epoch: segment.epoch, bytes };
@@ -90,4 +83,28 @@ pub(crate) fn replace_missing(
         Ok(source)
     };
     missing.map(replace).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_contract::files::Saboteur;
+
+    use super::*;
+
+    #[test]
+    fn a_cover_claims_no_more_than_the_record_behind_it() {
+        let files = Saboteur::new();
+        let segment = Segment::create(&files, 3, 512).unwrap();
+        let source = Source { number: 3, epoch: segment.epoch, bytes: 512 };
+        for (sequence, batch_first) in [(20, 20), (20, 19), (20, 12)] {
+            let next =
+                Found { offset: 200, size: 32, sequence, after: sequence - 1, batch_first, whole: true };
+            cover(&files, &source, &[0; 136], 64, &next).unwrap();
+            let mut bytes = [0; 24];
+            segment.file.read_at(&mut bytes, 64).unwrap();
+            let header = RecordHeader::decode(&bytes, segment.epoch, 64).unwrap();
+            assert_eq!((header.sequence, header.size(), header.kind), (19, 136, SET_ASIDE));
+            assert!(header.batch_first() <= batch_first);
+        }
+    }
 }

@@ -60,7 +60,7 @@ pub(crate) fn settle(
     let (epoch, bytes) = (tail.epoch, tail.bytes);
     live.entry(tail.number).or_insert(Live { epoch, bytes, end: SEGMENT_HEADER_BYTES, last: 0 });
     let jump = if walked.clean || walked.expected.is_none() { 0 } else { SEQUENCE_JUMP };
-    let next_sequence = walked.expected.unwrap_or(1).max(walked.used.saturating_add(1)).saturating_add(jump);
+    let next_sequence = walked.expected.unwrap_or(1).max(walked.used + 1) + jump;
     Ok(State::new(Arc::new(tail), tail_offset, next_sequence, live, prepared, retired))
 }
 

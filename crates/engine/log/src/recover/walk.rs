@@ -1,6 +1,7 @@
 //! Reads segments in order and replays their records until the log ends, or something is missing.
 
 use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
 use forebay_core::ports::files::Files;
 
 use super::aside;
@@ -11,6 +12,9 @@ use crate::format::{
 };
 use crate::log::{Position, Record};
 use crate::options::Damaged;
+
+/// The opening record, header and body.
+const FIRST_RECORD_BYTES: usize = RECORD_HEADER_BYTES as usize + 8;
 
 /// A stretch of a segment, by the segment's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +119,7 @@ impl<'a> Walk<'a> {
             self.walked.ends.push((offset, 0));
         }
         while let Some(frame) = Frame::at(segment, source.epoch, offset) {
-            let Some(body) = frame.body.filter(|body| self.follows(&frame.header, body)) else { break };
+            let Some(body) = frame.body.filter(|_| self.follows(&frame)) else { break };
             let position = Position { sequence: frame.header.sequence, segment: source.number, offset };
             let end = offset + frame.header.size() as u32;
             self.accept(index, frame.header, position, end);
@@ -147,28 +151,29 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether a whole record is the one that must come next.
-    fn follows(&self, header: &RecordHeader, body: &[u8]) -> bool {
+    fn follows(&self, frame: &Frame<'_>) -> bool {
         let Some(expected) = self.walked.expected else { return true };
-        let after = || body.first_chunk().copied().map(u64::from_le_bytes);
-        match header.kind {
+        match frame.header.kind {
             // A life begins where the one before it ended; what that one lost was never confirmed.
-            OPENED => header.sequence >= expected && after() == Some(expected - 1),
+            OPENED => frame.header.sequence >= expected && frame.after() == expected - 1,
             // Several may cover one gap.
-            SET_ASIDE => header.sequence + 1 >= expected,
-            _ => header.sequence == expected,
+            SET_ASIDE => frame.header.sequence + 1 >= expected,
+            _ => frame.header.sequence == expected,
         }
     }
 
     /// Whether the segment at `index` begins with the record that must come next.
     fn leads_on(&self, index: usize) -> Result<bool> {
         let Some(source) = self.sources.get(index) else { return Ok(false) };
-        let mut bytes = [0; RECORD_HEADER_BYTES as usize + 8];
+        // Enough for an opening record. Of any other the header must do; the walk looks at the rest.
+        let mut bytes = [0; FIRST_RECORD_BYTES];
         self.files.open(&source.name())?.read_at(&mut bytes, u64::from(SEGMENT_HEADER_BYTES))?;
         let header = bytes.first_chunk();
         let header =
             header.and_then(|header| RecordHeader::decode(header, source.epoch, SEGMENT_HEADER_BYTES));
-        let body = bytes.get(RECORD_HEADER_BYTES as usize..).unwrap_or_default();
-        Ok(self.walked.expected.is_some() && header.is_some_and(|header| self.follows(&header, body)))
+        let Some(header) = header else { return Ok(false) };
+        let frame = Frame { header, body: bytes.get(RECORD_HEADER_BYTES as usize..) };
+        Ok(self.walked.expected.is_some() && self.follows(&frame))
     }
 
     /// Searches everything from a bad place on, until it is certain what the place is and where records go on.
@@ -184,8 +189,14 @@ impl<'a> Walk<'a> {
             if holes > 0 {
                 let hole = || format!("{} is there and a segment before it is not", source.name());
                 behind.proof.get_or_insert_with(hole);
-                let records_max = holes.saturating_mul(u64::from(source.bytes / RECORD_HEADER_BYTES));
-                behind.used = behind.used.max(behind.missing).saturating_add(records_max);
+                if holes > limits::SEGMENTS_MISSING_MAX {
+                    let what = format!("{holes} segments before {}", source.name());
+                    return Err(
+                        Error::new(Kind::Damaged, "recover log", what).because("too many are missing")
+                    );
+                }
+                let records_max = holes * u64::from(source.bytes / RECORD_HEADER_BYTES);
+                behind.used = behind.used.max(behind.missing) + records_max;
             }
             before = Some(source.number);
             source.load(self.files, &mut segment)?;
