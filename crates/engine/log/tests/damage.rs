@@ -137,6 +137,21 @@ fn every_flipped_bit_is_set_aside_where_asked_and_the_rest_is_served() {
 }
 
 #[test]
+fn the_last_record_of_a_life_is_missed_though_the_next_life_begins_a_segment() {
+    let files = Saboteur::new();
+    let (log, _, _) = start(&files, Damaged::Refuse).unwrap();
+    let position = log.append(1, &[&vec![5; OPTIONS.body_bytes_max()]]).unwrap();
+    while log.step() {}
+    let files = files.restart();
+    assert_eq!(start(&files, Damaged::Refuse).unwrap().2.len(), 1);
+    let files = files.restart();
+    files.flip_bit("00000000000000000002.log", 300, 1);
+    let error = start(&files, Damaged::Refuse).err().unwrap();
+    let told = format!("00000000000000000002.log at 64: damaged (record {} ", position.sequence);
+    assert!(error.to_string().contains(&told), "{error}");
+}
+
+#[test]
 fn damage_is_copied_before_it_is_covered_whatever_happens_in_between() {
     let (files, written) = closed();
     let (position, _) = written[7];
