@@ -140,6 +140,7 @@ fn every_flipped_bit_is_set_aside_where_asked_and_the_rest_is_served() {
 fn the_last_record_of_a_life_is_missed_though_the_next_life_begins_a_segment() {
     let files = Saboteur::new();
     let (log, _, _) = start(&files, Damaged::Refuse).unwrap();
+    while log.step() {}
     let position = log.append(1, &[&vec![5; OPTIONS.body_bytes_max()]]).unwrap();
     while log.step() {}
     let files = files.restart();
