@@ -19,7 +19,7 @@ pub const SWEEP_ENTRIES_MAX: usize = 256;
 /// Shards of the memory store.
 pub const MEMORY_SHARDS_MAX: usize = 1024;
 /// Smallest shard, unless the whole budget is smaller; a shard also has room for several of the largest values.
-pub const MEMORY_SHARD_BYTES_MIN: usize = 4 * 1024 * 1024;
+pub const MEMORY_SHARD_BYTES_MIN: usize = 1024 * 1024;
 /// Groups of keys in one shard that share what is known of removed versions.
 pub const MEMORY_LEASE_STRIPES: usize = 256;
 /// Entries that the eviction policy may spare before it takes the next one all the same.

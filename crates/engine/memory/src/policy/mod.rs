@@ -1,9 +1,13 @@
 //! What to push out when the budget is reached: one file per policy tried.
 
 mod ghost;
+mod lru;
 mod s3_fifo;
+mod sieve;
 
+pub use lru::Lru;
 pub use s3_fifo::S3Fifo;
+pub use sieve::Sieve;
 
 use crate::slots::Slots;
 
