@@ -2,45 +2,34 @@
 
 use forebay_core::entry::{Condition, Mode, Version, Write, Written};
 
-use crate::policy::Policy;
-use crate::shard::{Cause, Fields, Shard};
-use crate::slot::{Marks, joined};
+use crate::records::heap::Body;
+use crate::records::record::Marks;
+use crate::shard::{Cause, Fields, Found, Leftover, Shard};
 
-/// Bytes that are no longer needed, to be freed when the lock is gone.
-pub(crate) type Leftover = Option<Box<[u8]>>;
-
-impl<P: Policy> Shard<P> {
-    /// `LocalStore::write` for the modes that bring the whole value: `bytes` are the key and it.
+impl Shard {
+    /// `LocalStore::write` for the modes that bring the whole value.
     pub(crate) fn store(
         &mut self,
         hash: u64,
         key: &[u8],
-        bytes: Box<[u8]>,
+        body: Body<'_>,
         write: Write,
     ) -> (Written, Leftover) {
         let found = self.find(hash, key, write.now);
         let marks = match self.admits(hash, found, &write) {
             Ok(marks) => marks,
-            Err(refused) => return (refused, Some(bytes)),
+            Err(refused) => return (refused, body.leftover()),
         };
         self.counts.writes += 1;
         if write.expires_at.is_some_and(|at| at <= write.now) {
-            return (Written::Stored(self.store_nothing(hash, found)), Some(bytes));
+            let (version, leftover) = self.store_nothing(hash, found);
+            return (Written::Stored(version), leftover);
         }
         let fields = Fields { now: write.now, flags: write.flags, expires_at: write.expires_at, marks };
-        match found {
-            Some(index) => {
-                let (version, old) = self.overwrite(index, bytes, fields);
-                (Written::Stored(Version(version)), Some(old))
-            }
-            None => {
-                let index = self.insert(hash, key.len(), bytes, fields);
-                (Written::Stored(Version(self.slots.at(index).version)), None)
-            }
-        }
+        self.put(hash, key, found, body, fields)
     }
 
-    /// `LocalStore::write` for the modes that add to the value.
+    /// `LocalStore::write` for the modes that add to the value. Values over `inline_max` lie aside.
     pub(crate) fn extend(
         &mut self,
         hash: u64,
@@ -48,55 +37,69 @@ impl<P: Policy> Shard<P> {
         value: &[u8],
         write: Write,
         value_bytes_max: usize,
+        inline_max: usize,
     ) -> (Written, Leftover) {
         let found = self.find(hash, key, write.now);
         let marks = match self.admits(hash, found, &write) {
             Ok(marks) => marks,
             Err(refused) => return (refused, None),
         };
-        let Some(index) = found else { return (Written::NotStored, None) };
+        let Some(present) = found else { return (Written::NotStored, None) };
         if value.len() > value_bytes_max {
             return (Written::TooLarge, None);
         }
-        let slot = self.slots.at(index);
-        let present = slot.value();
-        let length = present.len().saturating_add(value.len());
-        if length > value_bytes_max {
+        let before = self.heap.value(present.position, &present.header);
+        if before.len().saturating_add(value.len()) > value_bytes_max {
             return (Written::NotStored, None);
         }
-        let bytes = match write.mode {
-            Mode::Prepend => joined(&[key, value, present]),
-            _ => joined(&[key, present, value]),
+        let whole = if write.mode == Mode::Prepend { [value, before] } else { [before, value] }.concat();
+        let body = if whole.len() > inline_max {
+            Body::Large(whole.into_boxed_slice())
+        } else {
+            Body::Inline(&whole)
         };
-        let fields = Fields { now: write.now, flags: slot.flags, expires_at: slot.expiry(), marks };
         self.counts.writes += 1;
-        let (version, old) = self.overwrite(index, bytes, fields);
-        (Written::Stored(Version(version)), Some(old))
+        let header = present.header;
+        let fields = Fields { now: write.now, flags: header.flags, expires_at: header.expiry(), marks };
+        self.put(hash, key, found, body, fields)
     }
 
-    /// The end of a write that no shard can hold: the older value must not be seen any more.
-    pub(crate) fn refuse_too_large(&mut self, hash: u64, key: &[u8], write: Write) -> Written {
+    /// The end of a write that no shard can hold: what it would have replaced must not be seen any more.
+    pub(crate) fn refuse_too_large(&mut self, hash: u64, key: &[u8], write: Write) -> (Written, Leftover) {
         let found = self.find(hash, key, write.now);
         let replaces = write.mode == Mode::Set && !matches!(write.condition, Condition::Version(_));
         if replaces && self.admits(hash, found, &write).is_ok() {
-            self.store_nothing(hash, found);
+            return (Written::TooLarge, self.store_nothing(hash, found).1);
         }
-        Written::TooLarge
+        (Written::TooLarge, None)
+    }
+
+    fn put(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        found: Option<Found>,
+        body: Body<'_>,
+        fields: Fields,
+    ) -> (Written, Leftover) {
+        let (version, leftover) = match found {
+            Some(found) => self.overwrite(hash, found, key, body, fields),
+            None => (self.insert(hash, key, body, fields).header.version, None),
+        };
+        (Written::Stored(Version(version)), leftover)
     }
 
     /// A write after which the key is absent. It is a write all the same: it has a version, and leases are void.
-    fn store_nothing(&mut self, hash: u64, found: Option<u32>) -> Version {
-        if let Some(index) = found {
-            self.remove(index, hash, Cause::Removed);
-        }
+    fn store_nothing(&mut self, hash: u64, found: Option<Found>) -> (Version, Leftover) {
+        let leftover = found.and_then(|found| self.remove(hash, found.position, Cause::Removed));
         let version = self.next_version();
         self.floors.raise(hash, version);
-        Version(version)
+        (Version(version), leftover)
     }
 
     /// Whether condition and mode allow the write; `Ok` with the marks the entry gets.
-    fn admits(&mut self, hash: u64, found: Option<u32>, write: &Write) -> Result<Marks, Written> {
-        let present = found.map(|index| self.slots.at(index).version);
+    fn admits(&mut self, hash: u64, found: Option<Found>, write: &Write) -> Result<Marks, Written> {
+        let present = found.map(|found| found.header.version);
         let mut marks = Marks::default();
         match (write.condition, present) {
             (Condition::None, _) => {}
@@ -117,8 +120,8 @@ impl<P: Policy> Shard<P> {
             }
         }
         match (write.mode, found) {
-            (Mode::Add, Some(index)) => {
-                self.hit(index);
+            (Mode::Add, Some(found)) => {
+                self.used(found);
                 Err(Written::NotStored)
             }
             (Mode::Replace | Mode::Append | Mode::Prepend, None) => Err(Written::NotStored),
