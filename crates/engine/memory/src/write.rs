@@ -24,10 +24,15 @@ impl<P: Policy> Shard<P> {
             Err(refused) => return (refused, Some(bytes)),
         };
         self.counts.writes += 1;
-        if write.expires_at.is_some_and(|at| at <= write.now) {
+        let expires_at = match found {
+            // An older value is not loaded anew by being stored, so it lives no longer for it.
+            Some(index) if marks.has(Marks::STALE) => self.slots.at(index).expiry(),
+            _ => write.expires_at,
+        };
+        if expires_at.is_some_and(|at| at <= write.now) {
             return (Written::Stored(self.store_nothing(hash, found)), Some(bytes));
         }
-        let fields = Fields { now: write.now, flags: write.flags, expires_at: write.expires_at, marks };
+        let fields = Fields { now: write.now, flags: write.flags, expires_at, marks };
         match found {
             Some(index) => {
                 let (version, old) = self.overwrite(index, bytes, fields);
@@ -107,6 +112,9 @@ impl<P: Policy> Shard<P> {
                         return Err(Written::Exists);
                     }
                     marks = Marks::STALE;
+                    if found.is_some_and(|index| self.slots.at(index).marks.has(Marks::CLAIMED)) {
+                        marks.set(Marks::CLAIMED);
+                    }
                 }
             }
             (Condition::Lease(lease), present) => {
