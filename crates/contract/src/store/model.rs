@@ -270,7 +270,7 @@ impl<'a> Model<'a> {
                 accessed_at: second,
             };
             assert_eq!(seen, shown(&entry, Claim::Won));
-            self.entries.insert(key, entry);
+            self.entries.insert(key, Entry { read: asked.counts, ..entry });
             return;
         };
         let near = match (entry.expires_at, asked.refresh_below_ms) {

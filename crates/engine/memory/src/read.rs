@@ -49,6 +49,10 @@ impl<P: Policy> Shard<P> {
         let index =
             self.insert(hash, key.len(), bytes, Fields { now: read.now, flags: 0, expires_at, marks });
         visit(view(self.slots.at(index), Claim::Won));
+        // Its owner has read it, as far as the next reader is concerned.
+        if read.counts {
+            self.slots.at_mut(index).marks.set(Marks::READ);
+        }
         true
     }
 }
