@@ -121,7 +121,8 @@ pub struct Write {
     pub mode: Mode,
     /// When it may happen.
     pub condition: Condition,
-    /// With `Condition::Version`: a version older than the present one is stored all the same, marked stale.
+    /// With `Condition::Version`: a version older than the present one is stored all the same, marked stale. The entry
+    /// keeps its end of life, and its lease where that was granted.
     pub stale_if_older: bool,
 }
 

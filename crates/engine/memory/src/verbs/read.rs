@@ -52,6 +52,12 @@ impl Shard {
         let fields = Fields { now: read.now, flags: 0, expires_at, marks };
         let found = self.insert(hash, key, Body::Inline(&[]), fields);
         visit(found.header.view(&[], Claim::Won));
+        // Its owner has read it, as far as the next reader is concerned.
+        if read.counts {
+            let mut header = found.header;
+            header.marks.set(Marks::READ);
+            self.heap.set_header(found.position, &header);
+        }
         true
     }
 }

@@ -21,11 +21,16 @@ impl Shard {
             Err(refused) => return (refused, body.leftover()),
         };
         self.counts.writes += 1;
-        if write.expires_at.is_some_and(|at| at <= write.now) {
+        let expires_at = match &found {
+            // An older value is not loaded anew by being stored, so it lives no longer for it.
+            Some(found) if marks.has(Marks::STALE) => found.header.expiry(),
+            _ => write.expires_at,
+        };
+        if expires_at.is_some_and(|at| at <= write.now) {
             let (version, leftover) = self.store_nothing(hash, found);
             return (Written::Stored(version), leftover);
         }
-        let fields = Fields { now: write.now, flags: write.flags, expires_at: write.expires_at, marks };
+        let fields = Fields { now: write.now, flags: write.flags, expires_at, marks };
         self.put(hash, key, found, body, fields)
     }
 
@@ -110,6 +115,9 @@ impl Shard {
                         return Err(Written::Exists);
                     }
                     marks = Marks::STALE;
+                    if found.is_some_and(|found| found.header.marks.has(Marks::CLAIMED)) {
+                        marks.set(Marks::CLAIMED);
+                    }
                 }
             }
             (Condition::Lease(lease), present) => {

@@ -20,7 +20,8 @@ pub(super) fn set<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) 
         expires_at: expiry(command.exptime, turn.now),
         mode,
         condition,
-        stale_if_older: command.stale,
+        // Version 0 is no older one: nothing ever had it.
+        stale_if_older: command.stale && command.compare != Some(0),
     };
     let mut written = turn.store().write(command.key.bytes().as_slice(), command.value, write);
     // To extend what is not there is "not stored" whether or not a version was asked for.
