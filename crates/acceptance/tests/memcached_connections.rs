@@ -12,7 +12,7 @@ use std::thread;
 use forebay_acceptance::busy::{be_busy, wait_until};
 use forebay_acceptance::front::Front;
 use forebay_acceptance::random::Random;
-use forebay_acceptance::raw::{Raw, text};
+use forebay_acceptance::raw::Raw;
 use forebay_memcached::Options;
 
 /// Ways to serve: tasks on a runtime, and two threads.
