@@ -1,6 +1,9 @@
-//! The suites that every store and broker must pass.
+//! The suites that every store, broker and file port must pass, and the saboteurs that stand in for a bad day.
 
 pub mod broker;
 pub mod clock;
+pub mod files;
+pub mod files_suite;
+pub mod random;
 pub mod runner;
 pub mod store;

@@ -1,3 +1,24 @@
-//! The forebay command.
+//! The forebay command: `serve` is the daemon, `queue` and `cache` speak to a running one, `demo` shows it at work.
 
-fn main() {}
+mod cli;
+mod commands;
+mod compose;
+mod config;
+mod failure;
+mod serve;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = cli::command().get_matches();
+    let ended = match matches.subcommand() {
+        Some(("serve", matches)) => serve::run(matches),
+        Some(("queue", matches)) => commands::queue::run(matches),
+        Some(("cache", matches)) => commands::cache::run(matches),
+        #[cfg(feature = "demo")]
+        Some(("demo", matches)) => commands::demo::run(matches),
+        // Clap lets none but these through.
+        _ => Ok(ExitCode::SUCCESS),
+    };
+    ended.unwrap_or_else(|failure| failure.tell())
+}

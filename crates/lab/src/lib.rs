@@ -1,1 +1,3 @@
 //! The demo and the load it is made of.
+
+pub mod demo;

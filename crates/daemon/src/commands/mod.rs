@@ -1,0 +1,9 @@
+//! Operator commands: clients of a running daemon, over HTTP. `client` asks, `show` prints.
+
+pub(crate) mod cache;
+mod client;
+#[cfg(feature = "demo")]
+pub(crate) mod demo;
+mod messages;
+pub(crate) mod queue;
+mod show;

@@ -1,0 +1,177 @@
+//! Every setting, declared once: its name, its kind, its default, how it is written and what it is for. The file's key,
+//! the environment's variable, the flag and the help text all grow from this list.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use forebay_core::limits;
+use forebay_log::Damaged;
+use tracing::level_filters::LevelFilter;
+
+use super::value::{Size, Span, Switch, Value};
+
+/// One setting, as help and loading need it.
+pub(crate) struct Setting {
+    /// `memory`: the key in the file; the flag and the variable are made from it.
+    pub(crate) name: &'static str,
+    /// What it is for.
+    pub(crate) help: &'static str,
+    /// How its value is written.
+    pub(crate) shape: &'static str,
+    /// Its default, written that way.
+    pub(crate) default: fn() -> String,
+}
+
+impl Setting {
+    /// `memcached-unix`.
+    pub(crate) fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// `FOREBAY_MEMCACHED_UNIX`.
+    pub(crate) fn variable(&self) -> String {
+        format!("FOREBAY_{}", self.name.to_uppercase())
+    }
+}
+
+macro_rules! settings {
+    ($($name:ident: $kind:ty = $default:expr, $shape:literal, $help:literal;)+) => {
+        /// What the daemon was told, or the defaults.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Settings {
+            $(#[doc = $help] pub(crate) $name: $kind,)+
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        /// The list.
+        pub(crate) const SETTINGS: &[Setting] = &[
+            $(Setting {
+                name: stringify!($name),
+                help: $help,
+                shape: $shape,
+                default: || Value::show(&Settings::default().$name),
+            },)+
+        ];
+
+        impl Settings {
+            /// Sets one from its text. `None`: there is no such setting.
+            pub(crate) fn set(&mut self, name: &str, text: &str) -> Option<Result<(), &'static str>> {
+                match name {
+                    $(stringify!($name) => Some(Value::read(text).map(|value| self.$name = value)),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    data: PathBuf = "forebay-data".into(),
+        "DIR", "Directory of the queues; made if it is not there";
+    memcached: Switch<SocketAddr> = Switch::On(local(11211)),
+        "ADDR|off", "Where to speak the memcached protocol; port 0 takes a free one";
+    memcached_unix: Switch<PathBuf> = Switch::Off,
+        "PATH|off", "Unix socket on which to speak it as well";
+    memcached_threads: usize = 0,
+        "N", "Threads of its own for the memcached front; 0 shares the runtime's";
+    memcached_connections_max: usize = limits::CONNECTIONS_DEFAULT,
+        "N", "Connections of the memcached front";
+    http: Switch<SocketAddr> = Switch::On(local(8080)),
+        "ADDR|off", "Where to speak HTTP; port 0 takes a free one";
+    memory: Size = Size(limits::MEMORY_BYTES_DEFAULT as u64),
+        "SIZE", "Memory for cached entries, keys and overhead included";
+    value_bytes_max: Size = Size(limits::VALUE_BYTES_MAX_DEFAULT as u64),
+        "SIZE", "Largest cached value";
+    queue_disk: Size = Size(limits::LOG_DISK_BYTES_DEFAULT),
+        "SIZE", "Disk for all queues; beyond it publishes are refused";
+    queue_memory: Size = Size(limits::QUEUE_HOT_BYTES_DEFAULT as u64),
+        "SIZE", "Memory for payloads that wait in queues; the rest is read from disk";
+    segment_bytes: Size = Size(limits::SEGMENT_BYTES_DEFAULT as u64),
+        "SIZE", "Size of one file of the commit log; a message must fit into one";
+    damaged: Damaged = Damaged::Refuse,
+        "refuse|set-aside", "What to do at the start with a damaged record of the commit log";
+    drain: Span = Span(limits::DRAIN_DEFAULT),
+        "TIME", "How long a stop waits for requests in progress";
+    log: LevelFilter = LevelFilter::INFO,
+        "LEVEL", "What to tell on standard error: off, error, warn, info, debug or trace";
+}
+
+const fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+impl Settings {
+    /// Says which setting is outside its range, by its name.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
+        let (memory_min, value_max) = (limits::MEMORY_BYTES_MIN as u64, limits::VALUE_BYTES_MAX_CEILING as u64);
+        let within = |name, size: Size, min: u64, max: u64| {
+            if (min..=max).contains(&size.0) {
+                return Ok(());
+            }
+            let (min, max) = (Size(min).show(), Size(max).show());
+            Err((name, format!("expected a size from {min} to {max}")))
+        };
+        within("memory", self.memory, memory_min, usize::MAX as u64 / 2)?;
+        within("value_bytes_max", self.value_bytes_max, 1, value_max)?;
+        within("queue_memory", self.queue_memory, 0, usize::MAX as u64 / 2)?;
+        // A segment larger than the batch that is written at once could not be filled by it.
+        let segment_max = limits::LOG_PENDING_BYTES_MAX as u64;
+        within("segment_bytes", self.segment_bytes, 1 << 20, segment_max)?;
+        if !self.segment_bytes.0.is_multiple_of(8) {
+            return Err(("segment_bytes", "expected a multiple of 8".into()));
+        }
+        within("queue_disk", self.queue_disk, 4 * self.segment_bytes.0, u64::MAX)?;
+        if self.memcached_threads > limits::LISTENER_THREADS_MAX {
+            return Err(("memcached_threads", format!("expected at most {}", limits::LISTENER_THREADS_MAX)));
+        }
+        if self.memcached_connections_max == 0 {
+            return Err(("memcached_connections_max", "expected at least 1".into()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_within_its_range_and_reads_back_from_its_text() {
+        assert_eq!(Settings::default().check(), Ok(()));
+        for setting in SETTINGS {
+            let mut settings = Settings::default();
+            let text = (setting.default)();
+            assert_eq!(settings.set(setting.name, &text), Some(Ok(())), "{}", setting.name);
+            assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn one_name_makes_the_flag_and_the_variable() {
+        let setting = SETTINGS.iter().find(|setting| setting.name == "memcached_unix").unwrap();
+        assert_eq!(setting.flag(), "memcached-unix");
+        assert_eq!(setting.variable(), "FOREBAY_MEMCACHED_UNIX");
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_named() {
+        for (name, text) in [
+            ("memory", "1KiB"),
+            ("value_bytes_max", "1GiB"),
+            ("segment_bytes", "1KiB"),
+            ("segment_bytes", "16777217"),
+            ("queue_disk", "1MiB"),
+            ("memcached_threads", "1000000"),
+            ("memcached_connections_max", "0"),
+        ] {
+            let mut settings = Settings::default();
+            assert_eq!(settings.set(name, text), Some(Ok(())));
+            assert_eq!(settings.check().map_err(|(name, _)| name), Err(name), "{text}");
+        }
+    }
+}

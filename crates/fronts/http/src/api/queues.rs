@@ -1,0 +1,251 @@
+//! Declaring queues and looking after them.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use forebay_core::error::Kind;
+use forebay_core::limits;
+use forebay_core::ports::broker::QueueInfo;
+use forebay_core::queue::{Overflow, QueueName, QueueSettings};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::path::{InQueue, QueuePath};
+use super::refusals::{BodyRefusals, FullRefusals, QueueRefusals};
+use crate::body::MaybeJson;
+use crate::errors::{Answer, ErrorBody, Refused};
+use crate::number::{EXACT_MAX, HoldMs, QueueText, Text, Whole};
+use crate::router::App;
+
+type BackoffMs = Whole<0, { limits::DELAY_MAX.as_secs() * 1_000 }>;
+type AttemptCount = Whole<1, { limits::ATTEMPTS_MAX as u64 }>;
+type LengthCount = Whole<1, EXACT_MAX>;
+
+/// Settings to declare a queue with; what is left out has its default.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewQueue {
+    /// Attempts before a message is dead-lettered; 5 unless said otherwise.
+    #[schema(inline)]
+    attempt_max: Option<AttemptCount>,
+    /// The wait after the first failed attempt, doubled for every further one; 1,000 unless said otherwise.
+    #[schema(inline)]
+    backoff_first_ms: Option<BackoffMs>,
+    /// The wait never grows longer than this; 300,000 unless said otherwise, and not below the first.
+    #[schema(inline)]
+    backoff_longest_ms: Option<BackoffMs>,
+    /// The share of the wait that is random; 0.5 unless said otherwise.
+    #[schema(minimum = 0.0, maximum = 1.0)]
+    backoff_jitter: Option<f64>,
+    /// How long a delivery is held unless the receiver says otherwise; 30,000 unless said otherwise.
+    #[schema(inline)]
+    hold_ms: Option<HoldMs>,
+    /// The queue that dead letters go to; `forebay.parked` unless said otherwise.
+    #[schema(inline)]
+    dead_letter: Option<QueueText>,
+    /// Most messages in the queue; 10,000,000 unless said otherwise.
+    #[schema(inline)]
+    length_max: Option<LengthCount>,
+    /// What happens to a publish when the queue is at its length.
+    overflow: Option<OverflowBody>,
+}
+
+/// What happens to a publish when the queue is at its length.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OverflowBody {
+    /// The publisher is refused.
+    Reject,
+    /// The oldest ready message is dropped.
+    DropHead,
+}
+
+impl NewQueue {
+    fn into_settings(self, name: QueueName) -> Answer<QueueSettings> {
+        let ms = Duration::from_millis;
+        let mut settings = QueueSettings::new(name);
+        let backoff = &mut settings.retry.backoff;
+        if let Some(Whole(first)) = self.backoff_first_ms {
+            backoff.first = ms(first);
+            backoff.longest = backoff.longest.max(backoff.first);
+        }
+        if let Some(Whole(longest)) = self.backoff_longest_ms {
+            backoff.longest = ms(longest);
+            if self.backoff_first_ms.is_none() {
+                backoff.first = backoff.first.min(backoff.longest);
+            }
+        }
+        if let Some(jitter) = self.backoff_jitter {
+            backoff.jitter = jitter;
+        }
+        if let Some(Whole(attempts)) = self.attempt_max {
+            settings.retry.attempt_max = u32::try_from(attempts).unwrap_or(limits::ATTEMPTS_MAX);
+        }
+        if let Some(Whole(hold)) = self.hold_ms {
+            settings.hold = ms(hold);
+        }
+        if let Some(Text(dead_letter)) = self.dead_letter {
+            settings.dead_letter = Some(QueueName::new(&dead_letter)?);
+        }
+        if let Some(Whole(length)) = self.length_max {
+            settings.length_max = length;
+        }
+        settings.overflow = match self.overflow {
+            None => settings.overflow,
+            Some(OverflowBody::Reject) => Overflow::Reject,
+            Some(OverflowBody::DropHead) => Overflow::DropHead,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+}
+
+/// A queue's settings and its state. Counts are since the start of the process.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueueBody {
+    /// Its name.
+    name: String,
+    /// Attempts before a message is dead-lettered.
+    attempt_max: u32,
+    /// The wait after the first failed attempt.
+    backoff_first_ms: u64,
+    /// The longest wait.
+    backoff_longest_ms: u64,
+    /// The share of the wait that is random.
+    backoff_jitter: f64,
+    /// How long a delivery is held.
+    hold_ms: u64,
+    /// The queue that dead letters go to; absent for `forebay.parked`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter: Option<String>,
+    /// Most messages in the queue.
+    length_max: u64,
+    /// What happens then.
+    overflow: OverflowBody,
+    /// Waiting to be delivered.
+    ready: u64,
+    /// In consumers' hands.
+    held: u64,
+    /// Waiting for their time.
+    delayed: u64,
+    /// Age of the oldest ready message.
+    oldest_ms: u64,
+    /// Messages taken in.
+    published: u64,
+    /// Deliveries handed out.
+    delivered: u64,
+    /// Deliveries acknowledged.
+    acked: u64,
+    /// Deliveries that failed and were scheduled again.
+    retried: u64,
+    /// Messages that left as dead letters.
+    dead_lettered: u64,
+    /// Messages dropped at the length limit.
+    dropped: u64,
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<&QueueInfo> for QueueBody {
+    fn from(QueueInfo { settings, stats }: &QueueInfo) -> Self {
+        Self {
+            name: settings.name.to_string(),
+            attempt_max: settings.retry.attempt_max,
+            backoff_first_ms: whole_ms(settings.retry.backoff.first),
+            backoff_longest_ms: whole_ms(settings.retry.backoff.longest),
+            backoff_jitter: settings.retry.backoff.jitter,
+            hold_ms: whole_ms(settings.hold),
+            dead_letter: settings.dead_letter.as_ref().map(QueueName::to_string),
+            length_max: settings.length_max,
+            overflow: match settings.overflow {
+                Overflow::Reject => OverflowBody::Reject,
+                Overflow::DropHead => OverflowBody::DropHead,
+            },
+            ready: stats.ready,
+            held: stats.held,
+            delayed: stats.delayed,
+            oldest_ms: stats.oldest_ms,
+            published: stats.published,
+            delivered: stats.delivered,
+            acked: stats.acked,
+            retried: stats.retried,
+            dead_lettered: stats.dead_lettered,
+            dropped: stats.dropped,
+        }
+    }
+}
+
+/// All queues.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueuesBody {
+    queues: Vec<QueueBody>,
+}
+
+/// Lists all queues
+#[utoipa::path(
+    get, path = "/v1/queues", tag = "queues", operation_id = "list_queues",
+    responses(
+        (status = 200, description = "By name.", body = QueuesBody),
+        (status = 503, description = "The daemon is stopping.", body = ErrorBody),
+    )
+)]
+pub(crate) async fn list(State(app): State<App>) -> Answer<Json<QueuesBody>> {
+    let queues = app.parts.admin.queues().await?;
+    Ok(Json(QueuesBody { queues: queues.iter().map(QueueBody::from).collect() }))
+}
+
+/// Shows one queue
+#[utoipa::path(
+    get, path = "/v1/queues/{queue}", tag = "queues", operation_id = "show_queue",
+    params(QueuePath),
+    responses((status = 200, description = "Its settings and its state.", body = QueueBody), QueueRefusals)
+)]
+pub(crate) async fn show(State(app): State<App>, InQueue(queue): InQueue) -> Answer<Json<QueueBody>> {
+    Ok(Json((&app.parts.admin.queue(&queue).await?).into()))
+}
+
+/// Declares a queue
+///
+/// Declaring it again with equal settings changes nothing; with others it is refused.
+#[utoipa::path(
+    put, path = "/v1/queues/{queue}", tag = "queues", operation_id = "declare_queue",
+    params(QueuePath),
+    request_body = Option<NewQueue>,
+    responses(
+        (status = 200, description = "It is there already, with these settings.", body = QueueBody),
+        (status = 201, description = "It is durable.", body = QueueBody),
+        (status = 409, description = "It is there with other settings; the text names one.", body = ErrorBody),
+        QueueRefusals, FullRefusals, BodyRefusals
+    )
+)]
+pub(crate) async fn declare(
+    State(app): State<App>,
+    InQueue(queue): InQueue,
+    MaybeJson(settings): MaybeJson<NewQueue>,
+) -> Answer<(StatusCode, Json<QueueBody>)> {
+    let settings = settings.into_settings(queue)?;
+    let status = match app.parts.admin.queue(&settings.name).await {
+        Ok(_) => StatusCode::OK,
+        Err(error) if error.kind() == Kind::NotFound => StatusCode::CREATED,
+        Err(error) => return Err(error.into()),
+    };
+    app.parts.queues.ensure(&settings).await?;
+    Ok((status, Json((&app.parts.admin.queue(&settings.name).await?).into())))
+}
+
+/// Deletes a queue and its messages
+#[utoipa::path(
+    delete, path = "/v1/queues/{queue}", tag = "queues", operation_id = "delete_queue",
+    params(QueuePath),
+    responses((status = 204, description = "It is gone for good."), QueueRefusals, FullRefusals)
+)]
+pub(crate) async fn delete(State(app): State<App>, InQueue(queue): InQueue) -> Result<StatusCode, Refused> {
+    app.parts.admin.delete(&queue).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,50 @@
+//! The refusals that operations share, for the document.
+
+use utoipa::IntoResponses;
+
+use crate::errors::ErrorBody;
+
+/// What any operation on a named queue may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(crate) enum QueueRefusals {
+    /// The request is wrong; the text names the field.
+    #[response(status = 400)]
+    Wrong(#[to_schema] ErrorBody),
+    /// There is no such queue.
+    #[response(status = 404)]
+    NotFound(#[to_schema] ErrorBody),
+    /// Stored bytes are damaged, or the operating system failed.
+    #[response(status = 500)]
+    Failed(#[to_schema] ErrorBody),
+    /// The log has stopped after a failed write, or the daemon is stopping.
+    #[response(status = 503)]
+    Unavailable(#[to_schema] ErrorBody),
+}
+
+/// What operations may answer that write to the log.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(crate) enum FullRefusals {
+    /// The queue or the log is full: back-pressure.
+    #[response(status = 429, headers(("retry-after" = u64, description = "Seconds to wait.")))]
+    Full(#[to_schema] ErrorBody),
+}
+
+/// What operations may answer that read a JSON body.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+pub(crate) enum BodyRefusals {
+    /// The body took too long to arrive.
+    #[response(status = 408)]
+    Slow(#[to_schema] ErrorBody),
+    /// The body, or a message in it, is too large.
+    #[response(status = 413)]
+    TooLarge(#[to_schema] ErrorBody),
+    /// The body is not declared as JSON.
+    #[response(status = 415)]
+    NotJson(#[to_schema] ErrorBody),
+    /// Too many bodies are arriving at once.
+    #[response(status = 429, headers(("retry-after" = u64, description = "Seconds to wait.")))]
+    TooMany(#[to_schema] ErrorBody),
+}

@@ -1,0 +1,46 @@
+//! Whether this process can keep its promises.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::errors::{Answer, ErrorBody, Refused};
+use crate::router::App;
+
+/// All is well.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HealthBody {
+    /// Always `ok`; everything else is a 503.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Tells whether the process can keep its promises
+///
+/// 503 names what is broken: a log that stopped after a failed write, a full disk budget, a part that died.
+#[utoipa::path(
+    get, path = "/health", tag = "process", operation_id = "health",
+    responses(
+        (status = 200, description = "All is well.", body = HealthBody),
+        (status = 503, description = "Something is broken; the text says what.", body = ErrorBody),
+    )
+)]
+pub(crate) async fn health(State(app): State<App>) -> Answer<Json<HealthBody>> {
+    let log = app.parts.log.stats();
+    let mut reasons = app.parts.health.failures();
+    if log.poisoned {
+        reasons.push("the commit log has stopped after a failed write, restart to recover".into());
+    }
+    if log.full {
+        reasons.push("the commit log is full, publishes are refused until messages are settled".into());
+    }
+    if reasons.is_empty() {
+        return Ok(Json(HealthBody { status: "ok" }));
+    }
+    let passes = log.full && reasons.len() == 1;
+    let refused = if passes { Refused::for_now } else { Refused::new };
+    Err(refused(StatusCode::SERVICE_UNAVAILABLE, reasons.join("; ")))
+}

@@ -1,0 +1,265 @@
+//! The state of every part as Prometheus text, read at the moment of the question.
+
+use std::fmt;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use forebay_core::limits;
+use forebay_core::ports::broker::QueueInfo;
+use forebay_core::stats::{LogStats, QueueStats, StoreStats};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::errors::{Answer, ErrorBody};
+use crate::router::App;
+
+/// The label of the queues beyond [`limits::METRICS_QUEUES_MAX`], summed up.
+const OTHERS: &str = "(others)";
+
+/// Shows the metrics
+///
+/// In the OpenMetrics text format, which Prometheus reads.
+#[utoipa::path(
+    get, path = "/metrics", tag = "process", operation_id = "metrics",
+    responses(
+        (status = 200, description = "All metrics.", body = String,
+            content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        (status = 503, description = "The daemon is stopping.", body = ErrorBody),
+    )
+)]
+pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse> {
+    let queues = app.parts.admin.queues().await?;
+    let mut fronts = vec![("http", &app.connections)];
+    fronts.extend(app.parts.fronts.iter().map(|front| (front.name, &front.connections)));
+    let snapshot = Snapshot {
+        store: app.parts.store.stats(),
+        log: app.parts.log.stats(),
+        queues: labelled(queues),
+        fronts: fronts
+            .iter()
+            .map(|(name, connections)| Connections {
+                front: name,
+                current: connections.current(),
+                total: connections.total(),
+                refused: connections.refused(),
+            })
+            .collect(),
+        started_ms: app.started_at.as_ms(),
+        failures: app.parts.health.failures().len() as u64,
+        version: app.parts.version,
+    };
+    let mut registry = Registry::with_prefix("forebay");
+    registry.register_collector(Box::new(snapshot));
+    let mut text = String::new();
+    // Writing to a string cannot fail, and a collector of ours does not.
+    let _written = prometheus_client::encoding::text::encode(&mut text, &registry);
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text))
+}
+
+/// One label a queue, up to a bound; the rest are summed up.
+fn labelled(queues: Vec<QueueInfo>) -> Vec<(String, QueueStats)> {
+    let mut labelled: Vec<(String, QueueStats)> = Vec::new();
+    for QueueInfo { settings, stats } in queues {
+        if labelled.len() < limits::METRICS_QUEUES_MAX {
+            labelled.push((settings.name.to_string(), stats));
+        } else if let Some((_, others)) =
+            labelled.get_mut(limits::METRICS_QUEUES_MAX).or(None)
+        {
+            add(others, &stats);
+        } else {
+            labelled.push((OTHERS.to_owned(), stats));
+        }
+    }
+    labelled
+}
+
+fn add(sum: &mut QueueStats, one: &QueueStats) {
+    sum.ready += one.ready;
+    sum.held += one.held;
+    sum.delayed += one.delayed;
+    sum.oldest_ms = sum.oldest_ms.max(one.oldest_ms);
+    sum.published += one.published;
+    sum.delivered += one.delivered;
+    sum.acked += one.acked;
+    sum.retried += one.retried;
+    sum.dead_lettered += one.dead_lettered;
+    sum.dropped += one.dropped;
+}
+
+#[derive(Debug)]
+struct Connections {
+    front: &'static str,
+    current: u64,
+    total: u64,
+    refused: u64,
+}
+
+/// Everything at one moment.
+#[derive(Debug)]
+struct Snapshot {
+    store: StoreStats,
+    log: LogStats,
+    queues: Vec<(String, QueueStats)>,
+    fronts: Vec<Connections>,
+    started_ms: u64,
+    failures: u64,
+    version: &'static str,
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.process(&mut page)?;
+        self.cache(&mut page)?;
+        self.log(&mut page)?;
+        self.queues(&mut page)
+    }
+}
+
+impl Snapshot {
+    fn process(&self, page: &mut Page<'_>) -> fmt::Result {
+        let build = Info::new([("version", self.version)]);
+        page.one("build", "What is running", MetricType::Info, &build)?;
+        let started = ConstGauge::new(self.started_ms as f64 / 1e3);
+        page.one("start_time_seconds", "When the process began, since 1970", MetricType::Gauge, &started)?;
+        let failures = ConstGauge::new(self.failures);
+        page.one("failures", "Parts that have died and only a restart repairs", MetricType::Gauge, &failures)?;
+        page.family("connections", "Connections that are open", MetricType::Gauge, "front", || {
+            self.fronts.iter().map(|front| (front.front, ConstGauge::new(front.current)))
+        })?;
+        page.family("connections_opened", "Connections ever opened", MetricType::Counter, "front", || {
+            self.fronts.iter().map(|front| (front.front, ConstCounter::new(front.total)))
+        })?;
+        page.family("connections_refused", "Connections turned away", MetricType::Counter, "front", || {
+            self.fronts.iter().map(|front| (front.front, ConstCounter::new(front.refused)))
+        })
+    }
+
+    fn cache(&self, page: &mut Page<'_>) -> fmt::Result {
+        let store = &self.store;
+        for (name, help, value) in [
+            ("cache_items", "Entries that are there", store.items),
+            ("cache_bytes", "Bytes that entries take, keys and overhead included", store.bytes),
+            ("cache_budget_bytes", "The budget for them", store.bytes_max),
+        ] {
+            page.gauge(name, help, value)?;
+        }
+        for (name, help, value) in [
+            ("cache_hits", "Reads that found a value", store.hits),
+            ("cache_misses", "Reads that did not", store.misses),
+            ("cache_writes", "Writes that stored", store.writes),
+            ("cache_items_created", "Entries ever created", store.items_created),
+            ("cache_evicted", "Entries pushed out to make room", store.evicted),
+            ("cache_evicted_unread", "Of those, never read", store.evicted_unread),
+            ("cache_expired", "Entries dropped because their time was over", store.expired),
+            ("cache_fills_refused", "Fills refused because the lease was no longer good", store.fills_refused),
+        ] {
+            page.counter(name, help, value)?;
+        }
+        Ok(())
+    }
+
+    fn log(&self, page: &mut Page<'_>) -> fmt::Result {
+        let log = &self.log;
+        for (name, help, value) in [
+            ("log_pending_bytes", "Bytes appended and not yet durable", log.pending_bytes),
+            ("log_segments", "Segments in use", log.segments),
+            ("log_disk_bytes", "Bytes of all segments, spare ones included", log.disk_bytes),
+            ("log_disk_budget_bytes", "The budget for them", log.disk_bytes_max),
+            ("log_poisoned", "1 after a failed write or sync", u64::from(log.poisoned)),
+            ("log_full", "1 while appends are refused for want of space", u64::from(log.full)),
+        ] {
+            page.gauge(name, help, value)?;
+        }
+        for (name, help, value) in [
+            ("log_records", "Records appended", log.records),
+            ("log_bytes", "Bytes appended", log.bytes),
+            ("log_syncs", "Completed syncs", log.syncs),
+        ] {
+            page.counter(name, help, value)?;
+        }
+        let seconds = ConstCounter::new(log.sync_ns as f64 / 1e9);
+        page.one("log_sync_seconds", "Time spent in syncs", MetricType::Counter, &seconds)
+    }
+
+    fn queues(&self, page: &mut Page<'_>) -> fmt::Result {
+        type Read = fn(&QueueStats) -> u64;
+        let gauges: [(&str, &str, Read); 3] = [
+            ("queue_ready", "Messages waiting to be delivered", |queue| queue.ready),
+            ("queue_held", "Messages in consumers' hands", |queue| queue.held),
+            ("queue_delayed", "Messages waiting for their time", |queue| queue.delayed),
+        ];
+        for (name, help, read) in gauges {
+            page.family(name, help, MetricType::Gauge, "queue", || {
+                self.queues.iter().map(move |(queue, stats)| (queue.as_str(), ConstGauge::new(read(stats))))
+            })?;
+        }
+        page.family("queue_oldest_seconds", "Age of the oldest ready message", MetricType::Gauge, "queue", || {
+            self.queues
+                .iter()
+                .map(|(queue, stats)| (queue.as_str(), ConstGauge::new(stats.oldest_ms as f64 / 1e3)))
+        })?;
+        let counters: [(&str, &str, Read); 6] = [
+            ("queue_published", "Messages taken in", |queue| queue.published),
+            ("queue_delivered", "Deliveries handed out", |queue| queue.delivered),
+            ("queue_acked", "Deliveries acknowledged", |queue| queue.acked),
+            ("queue_retried", "Deliveries that failed and were scheduled again", |queue| queue.retried),
+            ("queue_dead_lettered", "Messages that left as dead letters", |queue| queue.dead_lettered),
+            ("queue_dropped", "Messages dropped at the length limit", |queue| queue.dropped),
+        ];
+        for (name, help, read) in counters {
+            page.family(name, help, MetricType::Counter, "queue", || {
+                self.queues.iter().map(move |(queue, stats)| (queue.as_str(), ConstCounter::new(read(stats))))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The page as it is written.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn one(&mut self, name: &str, help: &str, kind: MetricType, metric: &impl EncodeMetric) -> fmt::Result {
+        metric.encode(self.0.encode_descriptor(name, help, None, kind)?)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.one(name, help, MetricType::Gauge, &ConstGauge::new(value))
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.one(name, help, MetricType::Counter, &ConstCounter::new(value))
+    }
+
+    /// One metric for each label. A family of nobody is left out: its head alone would be noise.
+    fn family<'l, M, I>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        label: &str,
+        members: impl Fn() -> I,
+    ) -> fmt::Result
+    where
+        M: EncodeMetric,
+        I: Iterator<Item = (&'l str, M)>,
+    {
+        if members().next().is_none() {
+            return Ok(());
+        }
+        let mut family: MetricEncoder<'_> = self.0.encode_descriptor(name, help, None, kind)?;
+        for (value, metric) in members() {
+            let labels = [(label, value)];
+            metric.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

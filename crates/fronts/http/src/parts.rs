@@ -1,0 +1,88 @@
+//! What the front is given, and what its handlers share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use forebay_core::health::Health;
+use forebay_core::limits;
+use forebay_core::ports::broker::BrokerAdmin;
+use forebay_core::ports::clock::Clock;
+use forebay_core::ports::local_store::LocalStore;
+use forebay_core::stats::ConnectionStats;
+use forebay_core::time::Instant;
+use forebay_log::Log;
+use forebay_queue::queues::Queues;
+use tokio::sync::{Semaphore, watch};
+
+/// How the front is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Connections beyond this many are turned away.
+    pub connections_max: usize,
+    /// The store's largest value: a longer body is refused before it is read.
+    pub value_bytes_max: usize,
+}
+
+impl Options {
+    /// The defaults on this address.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            connections_max: limits::CONNECTIONS_DEFAULT,
+            value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT,
+        }
+    }
+}
+
+/// Another front, as the metrics show it.
+#[derive(Clone)]
+pub struct Front {
+    /// Its label.
+    pub name: &'static str,
+    /// Its connections.
+    pub connections: Arc<ConnectionStats>,
+}
+
+/// What the front translates to.
+#[derive(Clone)]
+pub struct Parts {
+    /// Publish, receive, settle.
+    pub queues: Queues,
+    /// Looking after queues.
+    pub admin: Arc<dyn BrokerAdmin>,
+    /// The cache.
+    pub store: Arc<dyn LocalStore>,
+    /// The commit log, for its state.
+    pub log: Log,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What is broken in this process.
+    pub health: Arc<Health>,
+    /// The other fronts.
+    pub fronts: Vec<Front>,
+    /// The version of this build.
+    pub version: &'static str,
+}
+
+/// What handlers share.
+pub(crate) struct Shared {
+    pub(crate) parts: Parts,
+    pub(crate) connections: Arc<ConnectionStats>,
+    pub(crate) value_bytes_max: usize,
+    pub(crate) started_at: Instant,
+    /// Bytes that request bodies may still take, all connections together.
+    pub(crate) body_bytes: Semaphore,
+    /// Turns true when the front shall stop.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Shared {
+    /// Is ready when the front shall stop; also when whoever could say so is gone.
+    pub(crate) async fn stopped(&self) {
+        let mut stop = self.stop.clone();
+        // An error means that the sender is gone, which is a stop as well.
+        let _gone = stop.wait_for(|stop| *stop).await;
+    }
+}

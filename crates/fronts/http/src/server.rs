@@ -1,0 +1,159 @@
+//! The socket: accepting within a bound, serving, and ending in good order.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
+use forebay_core::ports::clock::{Run, Work};
+use forebay_core::stats::ConnectionStats;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, error, warn};
+
+use crate::body;
+use crate::parts::{Options, Parts, Shared};
+use crate::router::{App, router};
+
+/// Bytes that one connection buffers of a request's head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Header lines of one request.
+const HEADERS_MAX: usize = 100;
+/// The pause after the system could not accept, which is mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What a connection beyond the limit is told.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+    content-length: 61\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+    {\"error\":\"accept connection: too many are open\",\"retry\":true}";
+
+/// A front that has its socket and is not yet running.
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    connections_max: usize,
+    app: App,
+}
+
+/// Takes the socket. Nothing runs until [`Bound::work`] does.
+pub fn bind(options: Options, parts: Parts, stop: watch::Receiver<bool>) -> Result<Bound> {
+    let failed = |reason: io::Error| {
+        Error::new(Kind::Io, "listen for http", options.address.to_string()).because(reason)
+    };
+    let listener = TcpListener::bind(options.address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let app = Arc::new(Shared {
+        started_at: parts.clock.now(),
+        parts,
+        connections: Arc::default(),
+        value_bytes_max: options.value_bytes_max,
+        body_bytes: Semaphore::new(body::UNITS_MAX),
+        stop,
+    });
+    Ok(Bound { listener, address, connections_max: options.connections_max, app })
+}
+
+impl Bound {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its connections, for other fronts' metrics.
+    pub fn connections(&self) -> Arc<ConnectionStats> {
+        Arc::clone(&self.app.connections)
+    }
+
+    /// What must be run. It ends once the front was told to stop and its last request is answered.
+    pub fn work(self) -> Vec<Work> {
+        vec![Work { name: "http front", run: Run::Task(Box::pin(self.run())) }]
+    }
+
+    async fn run(self) {
+        let Self { listener, connections_max, app, .. } = self;
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(reason) => {
+                error!(%reason, "cannot listen for http");
+                return app.parts.health.fail("the http front could not listen");
+            }
+        };
+        let router = router(Arc::clone(&app));
+        let mut serving = JoinSet::new();
+        let mut stopped = pin!(app.stopped());
+        loop {
+            tokio::select! {
+                () = &mut stopped => break,
+                Some(_) = serving.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) if serving.len() >= connections_max => refuse(&stream, &app),
+                    Ok((stream, _)) => {
+                        serving.spawn(serve(stream, router.clone(), Arc::clone(&app)));
+                    }
+                    Err(reason) => {
+                        warn!(%reason, "cannot accept an http connection");
+                        let clock = &app.parts.clock;
+                        clock.sleep_until(clock.now() + ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        while serving.join_next().await.is_some() {}
+    }
+}
+
+/// Says so in one write that a fresh socket takes at once, and hangs up.
+fn refuse(stream: &TcpStream, app: &App) {
+    app.connections.refuse();
+    let _sent_if_possible = stream.try_write(REFUSAL);
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted(Arc<ConnectionStats>);
+
+impl Counted {
+    fn new(connections: &Arc<ConnectionStats>) -> Self {
+        connections.open();
+        Self(Arc::clone(connections))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+async fn serve(stream: TcpStream, router: Router, app: App) {
+    let _counted = Counted::new(&app.connections);
+    if let Err(reason) = stream.set_nodelay(true) {
+        debug!(%reason, "an http connection ended before it began");
+        return;
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HTTP_HEAD_WAIT_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = app.stopped() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(reason) = ended {
+        debug!(%reason, "an http connection broke off");
+    }
+}
