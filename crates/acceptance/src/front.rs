@@ -1,4 +1,4 @@
-//! The memcached front in this process, on the embedded store and on threads of its own.
+//! The memcached front in this process, on the embedded store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use forebay_core::entry::Version;
+use forebay_core::error::Result;
 use forebay_core::ports::clock::{Clock, Run};
 use forebay_core::stats::ConnectionStats;
 use forebay_memcached::{Options, bind};
 use forebay_memory::{Memory, MemoryOptions};
 use forebay_runtime::clock::TokioClock;
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 /// Memory of the store, as much as memcached takes by default.
@@ -34,8 +36,19 @@ impl Front {
         Self::start_with(Options::default())
     }
 
-    /// A front with options; the TCP address is replaced by a free one, and threads of its own are used.
+    /// A front with options; the TCP address is replaced by a free one. Without threads of its own it is given a runtime
+    /// with two workers.
     pub fn start_with(options: Options) -> Self {
+        Self::try_start_with(options).expect("the front binds")
+    }
+
+    /// The same where it may be refused.
+    pub fn try_start_with(options: Options) -> Result<Self> {
+        Self::try_start_at(Options { tcp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))), ..options })
+    }
+
+    /// The same at the address of the options.
+    pub fn try_start_at(options: Options) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
         let store = Arc::new(Memory::new(MemoryOptions {
             bytes_max: BYTES_MAX,
@@ -43,12 +56,7 @@ impl Front {
             first_version: Version(clock.now().as_ms() << 10),
         }));
         let (stop, stopped) = watch::channel(false);
-        let options = Options {
-            tcp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-            threads: options.threads.max(1),
-            ..options
-        };
-        let bound = bind(options, store, clock, stopped).expect("the front binds");
+        let bound = bind(options, store, clock, stopped)?;
         let address = bound.addresses().tcp.expect("it listens on TCP");
         let (unix, connections) = (bound.addresses().unix.clone(), bound.connections());
         let threads = bound
@@ -56,10 +64,14 @@ impl Front {
             .into_iter()
             .map(|work| match work.run {
                 Run::Thread(run) => thread::spawn(run),
-                Run::Task(_) => panic!("threads were asked for"),
+                Run::Task(task) => {
+                    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+                    let runtime = runtime.expect("a runtime");
+                    thread::spawn(move || runtime.block_on(async { drop(runtime.spawn(task).await) }))
+                }
             })
             .collect();
-        Self { address, unix, connections, stop, threads }
+        Ok(Self { address, unix, connections, stop, threads })
     }
 
     /// Tells it to stop and waits until every connection has been seen off.

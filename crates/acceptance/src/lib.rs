@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod busy;
 pub mod daemon;
 pub mod front;
 pub mod programs;

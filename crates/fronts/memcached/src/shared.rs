@@ -61,7 +61,6 @@ impl<S: LocalStore> Shared<S> {
         Totals {
             tally: all.tally.since(&forgotten.tally),
             store: StoreStats {
-                items_created: store.items_created.saturating_sub(before.items_created),
                 evicted: store.evicted.saturating_sub(before.evicted),
                 evicted_unread: store.evicted_unread.saturating_sub(before.evicted_unread),
                 expired: store.expired.saturating_sub(before.expired),

@@ -21,7 +21,7 @@ impl Shard {
             Err(refused) => return (refused, body.leftover()),
         };
         self.counts.writes += 1;
-        let expires_at = match &found {
+        let expires_at = match found {
             // An older value is not loaded anew by being stored, so it lives no longer for it.
             Some(found) if marks.has(Marks::STALE) => found.header.expiry(),
             _ => write.expires_at,

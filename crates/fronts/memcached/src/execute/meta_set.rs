@@ -6,10 +6,9 @@ use forebay_wire::memcached::meta::set::{MetaMode, MetaSet};
 use forebay_wire::memcached::refusal::Refusal;
 
 use super::meta_text::{key, number, opaque};
-use super::store::count_comparison;
+use super::store::count_write;
 use super::turn::Turn;
 use crate::expiry::expiry;
-use crate::stats::counters::Count;
 use crate::{outcome, reply};
 
 pub(super) fn set<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) {
@@ -28,10 +27,8 @@ pub(super) fn set<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) 
     if matches!(mode, Mode::Append | Mode::Prepend) && written == Written::NotFound {
         written = Written::NotStored;
     }
-    turn.tally.one(Count::Sets);
-    if mode == Mode::Set {
-        count_comparison(turn, condition, written);
-    }
+    // Only a replacement is counted as a comparison.
+    count_write(turn, if mode == Mode::Set { condition } else { Condition::None }, written);
     let Some(code) = outcome::meta_written(written) else {
         return reply::line(turn.out, Refusal::TooLarge.text());
     };
