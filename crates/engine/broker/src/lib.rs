@@ -1,1 +1,3 @@
 //! Queues on the commit log.
+
+mod records;
