@@ -2,4 +2,7 @@
 
 pub mod broker;
 pub mod clock;
+pub mod files;
+pub mod files_suite;
+pub mod random;
 pub mod runner;

@@ -74,8 +74,22 @@ pub const SEGMENT_BYTES_DEFAULT: u32 = 16 * 1024 * 1024;
 pub const LOG_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Disk for all segments unless configured otherwise; beyond it publishes are refused as full.
 pub const LOG_DISK_BYTES_DEFAULT: u64 = 8 * 1024 * 1024 * 1024;
-/// Retired segments kept for reuse.
+/// Smallest segment that can be configured.
+pub const SEGMENT_BYTES_MIN: u32 = 512;
+/// Largest segment that can be configured: recovery reads one at a time into memory.
+pub const SEGMENT_BYTES_MAX: u32 = 1024 * 1024 * 1024;
+/// Segments made ready before they are needed; the last of them is kept for records that free space.
+pub const SEGMENTS_AHEAD: usize = 3;
+/// Segments made ready when retired ones can be reused for it; more are removed.
 pub const SEGMENTS_SPARE_MAX: usize = 4;
+/// Finished segments whose files are kept open for reading.
+pub const SEGMENT_HANDLES_MAX: usize = 64;
+/// Missing segments in a row that recovery replaces when it sets damage aside.
+pub const SEGMENTS_MISSING_MAX: u64 = 64;
+/// How long the log waits before it tries again to find room on a full disk.
+pub const LOG_FULL_RETRY: Duration = Duration::from_millis(500);
+/// A written batch's buffer is kept for the next one up to this size.
+pub const BATCH_BUFFER_BYTES_KEPT: usize = 4 * 1024 * 1024;
 
 /// Client connections of one front.
 pub const CONNECTIONS_DEFAULT: usize = 10_000;

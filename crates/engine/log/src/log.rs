@@ -1,0 +1,231 @@
+//! The handle that callers hold, and what all its clones share.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::ports::files::Files;
+use forebay_core::stats::LogStats;
+use parking_lot::{Condvar, Mutex};
+
+use crate::durable::{Durable, Progress};
+use crate::format;
+use crate::options::LogOptions;
+use crate::segment::Handles;
+use crate::state::{Phase, Retired, State};
+use crate::writer::Step;
+
+/// Where a record lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Unique and increasing over the log's whole life; not always by one.
+    pub sequence: u64,
+    /// The segment's number.
+    pub segment: u64,
+    /// Where in the segment the record begins.
+    pub offset: u32,
+}
+
+/// A record as it is replayed or scanned.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Where it lies.
+    pub position: Position,
+    /// The caller's own kind.
+    pub kind: u8,
+    /// What was appended.
+    pub body: &'a [u8],
+}
+
+/// An open log. Cheap to clone; when the last clone is dropped the log closes.
+///
+/// Appending is synchronous and touches no file. The work that [`open`](crate::open) returned writes and syncs; while
+/// one batch is being synced the next one gathers, so that many appends share one sync without a timer.
+#[derive(Clone)]
+pub struct Log {
+    pub(crate) shared: Arc<Shared>,
+    _owner: Arc<Owner>,
+}
+
+/// Closes the log when the last handle is gone; the work itself holds none.
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What handles and work share.
+pub(crate) struct Shared {
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) options: LogOptions,
+    pub(crate) state: Mutex<State>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) handles: Handles,
+    pub(crate) writer_wakes: Condvar,
+    pub(crate) preparer_wakes: Condvar,
+}
+
+impl Log {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { _owner: Arc::new(Owner(shared.clone())), shared }
+    }
+
+    /// Appends one record, its body given in parts, to the open batch. Never waits for I/O. The record is not durable
+    /// yet: wait for its sequence.
+    ///
+    /// `Full`: too much waits to be written, or there is no disk space; nothing was appended, try later. `TooLarge`: it
+    /// does not fit a segment. `Invalid`: the kind is the log's own. `Poisoned`: a write or sync failed.
+    /// `Unavailable`: the log is closed.
+    pub fn append(&self, kind: u8, parts: &[&[u8]]) -> Result<Position> {
+        self.shared.append(kind, parts, false)
+    }
+
+    /// As [`append`](Self::append), for records that free space: settling a message, carrying one forward. When
+    /// appends are refused for want of space, one last segment is still open to these.
+    pub fn append_reserved(&self, kind: u8, parts: &[&[u8]]) -> Result<Position> {
+        self.shared.append(kind, parts, true)
+    }
+
+    /// Waits until everything up to `sequence` is durable. `Poisoned`: a write or sync failed, and whether the record
+    /// is there only a restart tells. `Unavailable`: the log was closed before the sequence was reached.
+    pub fn durable(&self, sequence: u64) -> Durable {
+        Durable::new(self.shared.progress.clone(), sequence)
+    }
+
+    /// As [`durable`](Self::durable), blocking the calling thread.
+    pub fn wait_durable(&self, sequence: u64) -> Result<()> {
+        self.shared.progress.wait(sequence)
+    }
+
+    /// The last durable sequence.
+    pub fn durable_sequence(&self) -> u64 {
+        self.shared.progress.durable()
+    }
+
+    /// The body of one record, durable or not yet. `NotFound`: its segment was released. `Damaged`: what is there does
+    /// not verify, or is another record.
+    pub fn read(&self, position: Position) -> Result<Vec<u8>> {
+        self.shared.read(position)
+    }
+
+    /// Visits the caller's records of one finished segment in order. `Unavailable`: it is still being written.
+    /// `NotFound`: it was released.
+    pub fn scan(&self, segment: u64, visit: &mut dyn FnMut(Record<'_>) -> Result<()>) -> Result<()> {
+        self.shared.scan(segment, visit)
+    }
+
+    /// The numbers of the segments in use, oldest to newest. A number in between may be missing.
+    pub fn segments(&self) -> RangeInclusive<u64> {
+        let state = self.shared.state.lock();
+        let oldest = state.live.keys().next().copied().unwrap_or(state.tail.number);
+        oldest..=state.tail.number
+    }
+
+    /// Retires all whole segments before `segment`; their files are used again or removed by the work. The caller has
+    /// made durable elsewhere whatever in them still matters. The segment of the last durable record stays, so that
+    /// sequences are never used twice.
+    pub fn release_before(&self, segment: u64) -> Result<()> {
+        self.shared.release_before(segment)
+    }
+
+    /// The state at this moment.
+    pub fn stats(&self) -> LogStats {
+        self.shared.stats()
+    }
+
+    /// Refuses further appends, has the work finish the open batch and write the closing record, and lets it end.
+    /// Returns at once; the work's end says that it is done.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Does one piece of what the work would do, on the calling thread, and says whether there was one. For simulations
+    /// that run no threads.
+    pub fn step(&self) -> bool {
+        let prepared = self.shared.prepare_step() == Step::Worked;
+        let wrote = self.shared.write_step() == Step::Worked;
+        prepared || wrote
+    }
+}
+
+impl Shared {
+    fn append(&self, kind: u8, parts: &[&[u8]], reserved: bool) -> Result<Position> {
+        if !format::KINDS.contains(&kind) {
+            return Err(Error::new(Kind::Invalid, "append to log", format!("kind {kind} is reserved")));
+        }
+        let length = parts.iter().fold(0_usize, |length, part| length.saturating_add(part.len()));
+        if length > self.options.body_bytes_max() {
+            return Err(Error::new(Kind::TooLarge, "append to log", format!("{length} bytes")));
+        }
+        let checksum = format::body_checksum(parts);
+        let mut state = self.state.lock();
+        state.check_poison("append to log")?;
+        if state.phase != Phase::Running {
+            return Err(Error::new(Kind::Unavailable, "append to log", "the log is closed"));
+        }
+        let idle = state.open.is_empty() && state.in_flight.is_none();
+        let tail = state.tail.number;
+        let position = state.place(kind, parts, checksum, reserved, self.options.pending_bytes_max)?;
+        let rolled = tail != position.segment;
+        drop(state);
+        if idle {
+            self.writer_wakes.notify_one();
+        }
+        if rolled {
+            self.preparer_wakes.notify_one();
+        }
+        Ok(position)
+    }
+
+    fn release_before(&self, segment: u64) -> Result<()> {
+        let durable = self.progress.durable();
+        let mut state = self.state.lock();
+        state.check_poison("release segments")?;
+        let tail = state.tail.number;
+        while let Some((&number, &live)) = state.live.first_key_value() {
+            if number >= segment || number >= tail || live.last >= durable {
+                break;
+            }
+            state.live.remove(&number);
+            state.live_bytes -= u64::from(live.bytes);
+            self.handles.forget(number);
+            let name = crate::segment::name(number);
+            state.retired.push_back(Retired { name, number, bytes: u64::from(live.bytes) });
+        }
+        drop(state);
+        self.preparer_wakes.notify_one();
+        Ok(())
+    }
+
+    fn stats(&self) -> LogStats {
+        let state = self.state.lock();
+        LogStats {
+            records: state.records,
+            bytes: state.bytes,
+            syncs: state.syncs,
+            sync_ns: state.sync_ns,
+            pending_bytes: state.pending_bytes() as u64,
+            segments: state.live.len() as u64,
+            disk_bytes: state.disk_bytes(),
+            disk_bytes_max: self.options.disk_bytes_max,
+            poisoned: state.poison.is_some(),
+            full: state.is_full(),
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Running {
+            state.phase = Phase::Closing;
+        }
+        drop(state);
+        self.wake_all();
+    }
+
+    pub(crate) fn wake_all(&self) {
+        self.writer_wakes.notify_all();
+        self.preparer_wakes.notify_all();
+    }
+}

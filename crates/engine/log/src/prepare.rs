@@ -1,0 +1,171 @@
+//! Segments ahead of need, off the commit path: new ones, recycled ones, and zeros where space is only reserved.
+
+use std::sync::Arc;
+
+use forebay_core::error::{Kind, Result};
+use forebay_core::limits;
+
+use crate::format::SEGMENT_HEADER_BYTES;
+use crate::log::Shared;
+use crate::segment::{self, Fill, Segment};
+use crate::state::{Phase, Retired, State};
+use crate::writer::Step;
+
+/// Zeros are written in stretches of this size, so that a writer never waits long for one.
+const FILL_BYTES: usize = 256 * 1024;
+
+/// The next thing to do.
+enum Task {
+    /// Make a new segment of this number.
+    Create(u64),
+    /// Make one of a retired file.
+    Recycle(Retired, u64),
+    /// Give a retired file back to the file system.
+    Remove(Retired),
+    /// Fill with zeros.
+    Fill(Arc<Segment>),
+}
+
+impl Shared {
+    /// Does the most urgent thing there is to prepare.
+    pub(crate) fn prepare_step(&self) -> Step {
+        let task = {
+            let mut state = self.state.lock();
+            if state.poison.is_some() || state.phase != Phase::Running {
+                return Step::Ended;
+            }
+            if state.preparing {
+                return Step::Idle;
+            }
+            let Some(task) = self.choose(&mut state) else { return Step::Idle };
+            state.preparing = true;
+            task
+        };
+        let done = self.perform(&task);
+        let mut state = self.state.lock();
+        state.preparing = false;
+        match done {
+            Ok(segment) => {
+                state.no_room &= segment.is_none();
+                state.prepared.extend(segment.map(Arc::new));
+                if state.prepared.len() >= 2 {
+                    state.refusing = false;
+                }
+            }
+            Err(error) if error.kind() == Kind::Full => {
+                if !state.no_room {
+                    tracing::warn!(%error, "commit log found no room for the next segment");
+                }
+                state.no_room = true;
+                if let Task::Recycle(retired, _) = task {
+                    state.retired.push_front(retired);
+                }
+                return Step::Idle;
+            }
+            Err(error) => {
+                drop(state);
+                self.poison(&error.to_string());
+            }
+        }
+        Step::Worked
+    }
+
+    /// Runs until the log is closed or poisoned.
+    pub(crate) fn prepare_until_closed(&self) {
+        loop {
+            match self.prepare_step() {
+                Step::Worked => {}
+                Step::Ended => return,
+                Step::Idle => {
+                    let mut state = self.state.lock();
+                    if state.poison.is_some() || state.phase != Phase::Running {
+                        return;
+                    }
+                    if state.no_room {
+                        self.preparer_wakes.wait_for(&mut state, limits::LOG_FULL_RETRY);
+                    } else if self.wanted(&state).is_none() {
+                        self.preparer_wakes.wait(&mut state);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the next task out of the state.
+    fn choose(&self, state: &mut State) -> Option<Task> {
+        let wanted = self.wanted(state);
+        // The budget counts as a disk: at its end there is no room.
+        state.no_room |= wanted.is_none() && state.prepared.len() < limits::SEGMENTS_AHEAD;
+        let wanted = wanted?;
+        if let Task::Recycle(..) | Task::Remove(_) = wanted {
+            state.retired.pop_front();
+        }
+        Some(wanted)
+    }
+
+    /// What should be done next, if something should.
+    fn wanted(&self, state: &State) -> Option<Task> {
+        let bytes = u64::from(self.options.segment_bytes);
+        let number = state.next_number();
+        if let Some(retired) = state.retired.front() {
+            let reuse = state.prepared.len() < limits::SEGMENTS_SPARE_MAX && retired.bytes == bytes;
+            return Some(if reuse {
+                Task::Recycle(retired.clone(), number)
+            } else {
+                Task::Remove(retired.clone())
+            });
+        }
+        if state.prepared.len() < limits::SEGMENTS_AHEAD
+            && state.disk_bytes() + bytes <= self.options.disk_bytes_max
+        {
+            return Some(Task::Create(number));
+        }
+        let unfilled = |segment: &&Arc<Segment>| matches!(*segment.fill.lock(), Fill::Upto(_));
+        state.prepared.iter().find(unfilled).cloned().map(Task::Fill)
+    }
+
+    fn perform(&self, task: &Task) -> Result<Option<Segment>> {
+        let bytes = self.options.segment_bytes;
+        match task {
+            Task::Create(number) => Segment::create(&*self.files, *number, bytes).map(Some),
+            Task::Recycle(retired, number) => {
+                let spare = self.set_free(retired)?;
+                Segment::recycle(&*self.files, &spare, *number, bytes).map(Some)
+            }
+            Task::Remove(retired) => {
+                self.files.remove(&retired.name)?;
+                self.files.sync_names()?;
+                Ok(None)
+            }
+            Task::Fill(segment) => fill(segment).map(|()| None),
+        }
+    }
+
+    /// Takes a segment's name away from a retired file, durably: from here on it may be overwritten. One at a time, the
+    /// oldest first, so that a crash never leaves a hole among the segments.
+    fn set_free(&self, retired: &Retired) -> Result<String> {
+        let spare = segment::spare_name(retired.number);
+        if retired.name != spare {
+            self.files.rename(&retired.name, &spare)?;
+            self.files.sync_names()?;
+        }
+        Ok(spare)
+    }
+}
+
+/// Writes the next stretch of zeros; after the last one, syncs.
+fn fill(segment: &Segment) -> Result<()> {
+    let mut fill = segment.fill.lock();
+    let Fill::Upto(from) = *fill else { return Ok(()) };
+    let from = from.max(SEGMENT_HEADER_BYTES);
+    let count = FILL_BYTES.min((segment.bytes - from) as usize);
+    segment.file.write_at(&vec![0; count], u64::from(from))?;
+    let upto = from + count as u32;
+    if upto < segment.bytes {
+        *fill = Fill::Upto(upto);
+        return Ok(());
+    }
+    *fill = Fill::Over;
+    drop(fill);
+    segment.file.sync()
+}

@@ -1,0 +1,108 @@
+//! Finding records again: one by its position, or all of a finished segment.
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::ports::files::File;
+
+use crate::format::{self, Frame, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES};
+use crate::log::{Position, Record, Shared};
+use crate::segment;
+use crate::state::Live;
+
+/// Read at once in the hope that the whole record is in it.
+const FIRST_READ_BYTES: usize = 4096;
+
+impl Shared {
+    pub(crate) fn read(&self, position: Position) -> Result<Vec<u8>> {
+        let (live, file) = {
+            let state = self.state.lock();
+            let live = *state.live.get(&position.segment).ok_or_else(|| released(position.segment))?;
+            let batches = [Some(&state.open), state.in_flight.as_deref()];
+            let mut pending = batches.into_iter().flatten();
+            if let Some(bytes) = pending.find_map(|batch| batch.find(position.segment, position.offset)) {
+                return body_of(bytes, live.epoch, position).map(<[u8]>::to_vec);
+            }
+            let tail = state.tail.number == position.segment;
+            (live, tail.then(|| state.tail.file.clone()))
+        };
+        let read = match file {
+            Some(file) => read_record(&*file, live, position),
+            None => self.handles.get(position.segment).and_then(|file| read_record(&*file, live, position)),
+        };
+        read.map_err(|error| self.unless_released(position.segment, error))
+    }
+
+    pub(crate) fn scan(&self, number: u64, visit: &mut dyn FnMut(Record<'_>) -> Result<()>) -> Result<()> {
+        let live = {
+            let state = self.state.lock();
+            let live = *state.live.get(&number).ok_or_else(|| released(number))?;
+            if number == state.tail.number || live.last > self.progress.durable() {
+                return Err(Error::new(Kind::Unavailable, "scan segment", segment::name(number)));
+            }
+            live
+        };
+        let mut bytes = vec![0; live.end as usize];
+        let read = self.handles.get(number).and_then(|file| file.read_at(&mut bytes, 0));
+        read.map_err(|error| self.unless_released(number, error))?;
+        let mut offset = SEGMENT_HEADER_BYTES;
+        while offset < live.end {
+            let found =
+                Frame::at(&bytes, live.epoch, offset).and_then(|frame| Some((frame.header, frame.body?)));
+            let Some((header, body)) = found else {
+                return Err(self.unless_released(number, damaged(number, offset)));
+            };
+            if format::KINDS.contains(&header.kind) {
+                let position = Position { sequence: header.sequence, segment: number, offset };
+                visit(Record { position, kind: header.kind, body })?;
+            }
+            offset += header.size() as u32;
+        }
+        Ok(())
+    }
+
+    /// A segment may be released, and its file used again, while it is being read: then that is the reason.
+    fn unless_released(&self, number: u64, error: Error) -> Error {
+        if self.state.lock().live.contains_key(&number) { error } else { released(number) }
+    }
+}
+
+/// One record from its file.
+fn read_record(file: &dyn File, live: Live, position: Position) -> Result<Vec<u8>> {
+    let bad = || damaged(position.segment, position.offset);
+    let room = live.end.checked_sub(position.offset).ok_or_else(bad)? as usize;
+    let mut bytes = vec![0; room.min(FIRST_READ_BYTES)];
+    file.read_at(&mut bytes, u64::from(position.offset))?;
+    let first = bytes.first_chunk().ok_or_else(bad)?;
+    let header = RecordHeader::decode(first, live.epoch, position.offset).ok_or_else(bad)?;
+    let end = RECORD_HEADER_BYTES as usize + header.length as usize;
+    if end > room {
+        return Err(bad());
+    }
+    let have = bytes.len();
+    bytes.resize(end, 0);
+    if let Some(rest) = bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        file.read_at(rest, u64::from(position.offset) + have as u64)?;
+    }
+    body_of(&bytes, live.epoch, position)?;
+    bytes.drain(..RECORD_HEADER_BYTES as usize);
+    Ok(bytes)
+}
+
+/// The verified body of the record that `bytes` begin with, if it is the one meant.
+fn body_of(bytes: &[u8], epoch: u64, position: Position) -> Result<&[u8]> {
+    let body = || {
+        let header = RecordHeader::decode(bytes.first_chunk()?, epoch, position.offset)?;
+        let from = RECORD_HEADER_BYTES as usize;
+        let body = bytes.get(from..from + header.length as usize)?;
+        let whole = header.sequence == position.sequence && crc32c::crc32c(body) == header.body_checksum;
+        whole.then_some(body)
+    };
+    body().ok_or_else(|| damaged(position.segment, position.offset))
+}
+
+fn damaged(number: u64, offset: u32) -> Error {
+    Error::new(Kind::Damaged, "read log record", format!("{} at {offset}", segment::name(number)))
+}
+
+fn released(number: u64) -> Error {
+    Error::new(Kind::NotFound, "read log record", format!("{} was released", segment::name(number)))
+}

@@ -1,0 +1,167 @@
+//! What the log knows under its lock: where the next record goes, which segments there are, and whether there is room.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use forebay_core::error::{Error, Kind, Result};
+
+use crate::batch::Batch;
+use crate::format::{self, RecordHeader};
+use crate::log::Position;
+use crate::segment::Segment;
+
+/// Everything behind the log's lock.
+pub(crate) struct State {
+    /// The segment that the next record goes to, and where in it.
+    pub(crate) tail: Arc<Segment>,
+    pub(crate) tail_offset: u32,
+    pub(crate) next_sequence: u64,
+    /// Records that wait for the writer.
+    pub(crate) open: Batch,
+    /// Records that the writer has in hand.
+    pub(crate) in_flight: Option<Arc<Batch>>,
+    /// A buffer for the next batch.
+    pub(crate) spare_buffer: Vec<u8>,
+    /// Segments with records, the tail included.
+    pub(crate) live: BTreeMap<u64, Live>,
+    /// The sum of their lengths.
+    pub(crate) live_bytes: u64,
+    /// Segments ready to become the tail, in order.
+    pub(crate) prepared: VecDeque<Arc<Segment>>,
+    /// Files to be used again or removed, the oldest first.
+    pub(crate) retired: VecDeque<Retired>,
+    /// A segment is being made ready just now.
+    pub(crate) preparing: bool,
+    /// The last attempt to make one found no room.
+    pub(crate) no_room: bool,
+    /// An append was refused for want of space, and none has returned yet.
+    pub(crate) refusing: bool,
+    pub(crate) phase: Phase,
+    /// The closing record has been appended.
+    pub(crate) said_closed: bool,
+    /// What failed, once a write or sync has.
+    pub(crate) poison: Option<String>,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    pub(crate) syncs: u64,
+    pub(crate) sync_ns: u64,
+}
+
+/// How far the log's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Appends are taken.
+    Running,
+    /// No more appends; the writer finishes.
+    Closing,
+    /// The writer has finished.
+    Closed,
+}
+
+/// A segment with records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Live {
+    pub(crate) epoch: u64,
+    /// Length of its file.
+    pub(crate) bytes: u32,
+    /// Where its records end.
+    pub(crate) end: u32,
+    /// The last sequence in it; 0 while it has none.
+    pub(crate) last: u64,
+}
+
+/// A file that holds nothing of use any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Retired {
+    pub(crate) name: String,
+    /// The number it had, for the name of the spare.
+    pub(crate) number: u64,
+    pub(crate) bytes: u64,
+}
+
+impl State {
+    /// Encodes a record into the open batch. `reserved` may use the last prepared segment and a quarter more of the
+    /// pending bytes.
+    pub(crate) fn place(
+        &mut self,
+        kind: u8,
+        parts: &[&[u8]],
+        body_checksum: u32,
+        reserved: bool,
+        pending_bytes_max: usize,
+    ) -> Result<Position> {
+        let full = |what: &str| Error::new(Kind::Full, "append to log", what);
+        let length = parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        let size = format::record_size(length);
+        let pending_max = if reserved {
+            pending_bytes_max.saturating_add(pending_bytes_max / 4)
+        } else {
+            pending_bytes_max
+        };
+        if self.pending_bytes() as u64 + size > pending_max as u64 || !self.open.takes_more() {
+            return Err(full("too much waits to be written"));
+        }
+        let roll = u64::from(self.tail.bytes - self.tail_offset) < size;
+        if self.prepared.len() < usize::from(roll) + usize::from(!reserved) {
+            self.refusing |= self.no_room;
+            return Err(full(if self.no_room { "no disk space" } else { "the next segment is not ready" }));
+        }
+        if roll && let Some(next) = self.prepared.pop_front() {
+            let live =
+                Live { epoch: next.epoch, bytes: next.bytes, end: format::SEGMENT_HEADER_BYTES, last: 0 };
+            self.live_bytes += u64::from(next.bytes);
+            self.live.insert(next.number, live);
+            self.tail = next;
+            self.tail_offset = format::SEGMENT_HEADER_BYTES;
+        }
+        let position =
+            Position { sequence: self.next_sequence, segment: self.tail.number, offset: self.tail_offset };
+        let header = RecordHeader {
+            body_checksum,
+            length: length as u32,
+            kind,
+            before: 0,
+            sequence: position.sequence,
+        };
+        self.open.push(&self.tail, position.offset, header, parts, &mut self.spare_buffer);
+        self.next_sequence += 1;
+        self.tail_offset += size as u32;
+        self.records += 1;
+        self.bytes += size;
+        if let Some(live) = self.live.get_mut(&position.segment) {
+            live.end = self.tail_offset;
+            live.last = position.sequence;
+        }
+        Ok(position)
+    }
+
+    /// Bytes appended and not yet durable.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.open.bytes + self.in_flight.as_ref().map_or(0, |batch| batch.bytes)
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let prepared: u64 = self.prepared.iter().map(|segment| u64::from(segment.bytes)).sum();
+        let retired: u64 = self.retired.iter().map(|retired| retired.bytes).sum();
+        self.live_bytes + prepared + retired
+    }
+
+    /// The number of the next segment to be made.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.prepared.back().map_or(self.tail.number, |segment| segment.number) + 1
+    }
+
+    /// True while ordinary appends are refused for want of space.
+    pub(crate) fn is_full(&self) -> bool {
+        self.refusing && self.prepared.len() < 2
+    }
+
+    /// The error that everything gets after a failed write or sync.
+    pub(crate) fn check_poison(&self, operation: &'static str) -> Result<()> {
+        match &self.poison {
+            Some(what) => Err(Error::new(Kind::Poisoned, operation, what.clone())),
+            None => Ok(()),
+        }
+    }
+}
