@@ -7,17 +7,16 @@ use super::bytes::Reader;
 use super::{ATTEMPTS, DELAYED, EXPIRES, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history};
 
 impl<'a> Record<'a> {
-    /// The record of this kind and body. A message inside is not looked at: that is [`message`](super::message)'s.
-    pub(crate) fn decode(kind: u8, body: &'a [u8]) -> Result<Self> {
-        read(kind, body).ok_or_else(|| {
-            Error::new(Kind::Damaged, "decode record", format!("of kind {kind}: its bytes make none"))
-        })
+    /// The record with this body. A message inside is not looked at: that is [`message`](super::message)'s.
+    pub(crate) fn decode(body: &'a [u8]) -> Result<Self> {
+        read(body).ok_or_else(|| Error::new(Kind::Damaged, "decode record", "its bytes make none"))
     }
 }
 
-fn read<'a>(kind: u8, body: &'a [u8]) -> Option<Record<'a>> {
+fn read(body: &[u8]) -> Option<Record<'_>> {
     let mut reader = Reader(body);
-    if reader.u8()? != VERSION {
+    let (kind, version) = (reader.u8()?, reader.u8()?);
+    if version != VERSION {
         return None;
     }
     let record = match kind {

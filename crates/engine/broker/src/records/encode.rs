@@ -26,6 +26,7 @@ impl Record<'_> {
     /// Everything before the message.
     pub(crate) fn head(&self) -> Vec<u8> {
         let mut writer = Writer(Vec::with_capacity(40));
+        writer.u8(self.kind());
         writer.u8(VERSION);
         match self {
             Self::Declare { number, settings } => {

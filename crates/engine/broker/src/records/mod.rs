@@ -1,12 +1,12 @@
 //! What the broker writes into the log: the kinds of records and their exact bytes.
 //!
 //! The state of every queue is the sum of these records in the order of the log; nothing else is on disk.
-//! Numbers are little-endian. Every body begins with the version of its layout, 1. `time` is `u64` milliseconds since
-//! the Unix epoch. `text8` and `text16` are UTF-8 behind a length of one
-//! or two bytes. `queue` is a `u64` number (see *Declare*). `position` is the `u64` name of a message in its queue: the
-//! sequence of the record that brought it there. `message` and `history` are laid out in [`message`] and [`history`].
+//! Numbers are little-endian. Every body begins with its kind `u8` and the version of its layout `u8`, 1. `time` is
+//! `u64` milliseconds since the Unix epoch. `text8` and `text16` are UTF-8 behind a length of one or two bytes. `queue`
+//! is a `u64` number (see *Declare*). `position` is the `u64` name of a message in its queue: the sequence of the
+//! record that brought it there. `message` and `history` are laid out in [`message`] and [`history`].
 //!
-//! | kind | name | body after the version | what it says |
+//! | kind | name | body after kind and version | what it says |
 //! | --- | --- | --- | --- |
 //! | 1 | Declare | number, settings | the queue is there; number 0 means the sequence of this very record, so that numbers never repeat over the life of the log |
 //! | 2 | Delete | queue | it is gone with all its messages |
@@ -111,6 +111,16 @@ pub(crate) enum Record<'a> {
         history: Vec<History>,
         message: MessageBytes<'a>,
     },
+}
+
+impl Record<'_> {
+    /// How the message came to where this record brings it.
+    pub(crate) fn into_history(self) -> Vec<History> {
+        match self {
+            Self::Move { history, .. } | Self::Carry { history, .. } => history,
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// An encoded message: one stretch when it was read, its head and its payload apart when it is to be written.
