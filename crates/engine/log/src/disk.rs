@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     /// A disk whose directory goes when it does.
-    struct Scratch(Disk, #[expect(dead_code, reason = "held for its drop")] tempfile::TempDir);
+    struct Scratch(Disk, tempfile::TempDir);
 
     impl Files for Scratch {
         fn list(&self) -> Result<Vec<String>> {
