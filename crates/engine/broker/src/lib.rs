@@ -13,6 +13,8 @@
 mod admin;
 pub mod broker;
 mod engine;
+#[cfg(test)]
+mod histories;
 mod hot;
 mod moves;
 mod publish;

@@ -133,8 +133,10 @@ impl Engine {
         let Some(entry) = present else { return Ok(Moved::Gone) };
         depart(entry, &mut history);
         let at = self.clock.now();
-        let record = Record::Move { from: from.number, position, to: to.number, at, history, message };
-        let stored = self.journal.append_body(&record)?;
+        let record =
+            |history| Record::Move { from: from.number, position, to: to.number, at, history, message };
+        while !self.journal.fits(&record(history.clone())) && history::shorten(&mut history) {}
+        let stored = self.journal.append_body(&record(history))?;
         if let Some(left) = pair.from.take(position) {
             self.forget(left);
         }

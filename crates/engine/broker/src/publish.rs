@@ -17,6 +17,14 @@ impl Engine {
     pub(crate) fn publish(&self, name: &QueueName, messages: Vec<Message>) -> Result<(Vec<MessageId>, u64)> {
         messages.iter().try_for_each(Message::check)?;
         let heads: Vec<_> = messages.iter().map(message::head).collect();
+        let bytes_max = self.journal.message_bytes_max();
+        if messages.iter().zip(&heads).any(|(message, head)| message.payload.len() + head.len() > bytes_max) {
+            return Err(Error::new(
+                Kind::TooLarge,
+                "publish to queue",
+                format!("{name}: no log segment takes it"),
+            ));
+        }
         let ids = messages.iter().map(|message| message.id.clone()).collect();
         self.journal.check_room()?;
         let queue = self.topology.find(name)?;

@@ -102,7 +102,7 @@ impl Engine {
     }
 
     /// Takes what is ready now.
-    fn take(&self, queue: &Queue, receive: &Receive) -> Result<Vec<Delivery>> {
+    pub(crate) fn take(&self, queue: &Queue, receive: &Receive) -> Result<Vec<Delivery>> {
         let now = self.clock.now();
         let mut handed = self.hand_out(queue, receive, now)?;
         if handed.is_empty() && self.expire_heads(queue, now)? {

@@ -183,7 +183,8 @@ impl Engine {
         }
     }
 
-    fn offer_run_out(&self) -> Vec<Delivery> {
+    /// Offers a bounded number of those that have.
+    pub(crate) fn offer_run_out(&self) -> Vec<Delivery> {
         let run_out: Vec<_> = {
             let mut run_out = self.timers.run_out.lock();
             let count = run_out.len().min(limits::EXPIRED_DELIVERIES_MAX);

@@ -22,6 +22,15 @@ pub(crate) fn add(history: &mut Vec<History>, mut newest: History) {
     history.push(newest);
 }
 
+/// Leaves out what can be spared first: the oldest line, or the note of the only one. Says whether there was anything.
+pub(crate) fn shorten(history: &mut Vec<History>) -> bool {
+    if history.len() > 1 {
+        history.remove(0);
+        return true;
+    }
+    history.first_mut().is_some_and(|only| only.note.take().is_some())
+}
+
 pub(super) fn write(writer: &mut Writer, history: &[History]) {
     let newest = &history[history.len().saturating_sub(limits::HISTORY_ENTRIES_MAX)..];
     writer.u8(newest.len() as u8);

@@ -141,7 +141,9 @@ mod tests {
     fn entry(position: u64, hot: bool) -> Entry {
         let message = || Arc::new(Message::new(MessageId::given("m").unwrap(), Payload::empty()));
         let stored = Stored { location: Location { sequence: position, segment: 1, offset: 0 }, bytes: 1 };
-        Entry { body: hot.then(message), ..Entry::new(position, stored, Instant::from_ms(0)) }
+        let mut entry = Entry::new(position, stored, Instant::from_ms(0));
+        entry.body = hot.then(message);
+        entry
     }
 
     fn order(ready: &mut Ready) -> Vec<u64> {

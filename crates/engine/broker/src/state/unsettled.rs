@@ -13,8 +13,11 @@ use crate::records::Status;
 pub(crate) struct Held {
     pub(crate) entry: Entry,
     pub(crate) token: u32,
+    /// When the hold ends, or has ended.
     pub(crate) until: Instant,
     pub(crate) hold: Hold,
+    /// When to look at it again.
+    due: Instant,
 }
 
 /// How far a hold has come.
@@ -64,7 +67,7 @@ impl Unsettled {
 
     pub(crate) fn hold(&mut self, entry: Entry, token: u32, until: Instant) {
         self.due.insert((until, entry.position));
-        self.held.insert(entry.position, Held { entry, token, until, hold: Hold::Running });
+        self.held.insert(entry.position, Held { entry, token, until, hold: Hold::Running, due: until });
     }
 
     pub(crate) fn delay(&mut self, entry: Entry, until: Instant) {
@@ -89,8 +92,8 @@ impl Unsettled {
     /// Lets a hold run until then.
     pub(crate) fn extend(&mut self, position: u64, until: Instant) {
         if let Some(held) = self.held.get_mut(&position) {
-            self.due.remove(&(held.until, position));
-            held.until = until;
+            self.due.remove(&(held.due, position));
+            (held.until, held.due) = (until, until);
             self.due.insert((until, position));
         }
     }
@@ -99,15 +102,15 @@ impl Unsettled {
     pub(crate) fn offered(&mut self, position: u64, now: Instant) {
         if let Some(held) = self.held.get_mut(&position).filter(|held| held.hold == Hold::RunOut) {
             held.hold = Hold::Offered;
-            held.until = now + limits::EXPIRED_GRACE;
-            self.due.insert((held.until, position));
+            held.due = now + limits::EXPIRED_GRACE;
+            self.due.insert((held.due, position));
         }
     }
 
     /// Takes the message out of the consumer's hands.
     pub(crate) fn release(&mut self, position: u64) -> Option<Entry> {
         let held = self.held.remove(&position)?;
-        self.due.remove(&(held.until, position));
+        self.due.remove(&(held.due, position));
         Some(held.entry)
     }
 

@@ -13,13 +13,20 @@ use parking_lot::{Condvar, Mutex};
 use crate::records::Record;
 use crate::state::entry::Location;
 
-/// What carrying a message forward adds to it at most the first time: the plain Publish becomes a Carry.
+/// What carrying a waiting message forward adds to it, the first time only: the plain Publish becomes a Carry.
 const CARRY_GROWTH_BYTES: u64 = 16;
+
+/// What it can add at most: attempts, an expiry and a hold.
+const CARRY_GROWTH_BYTES_MAX: usize = 32;
+
+/// What a Move or Carry record may need beside its message and all but the newest line of its history.
+const MESSAGE_RESERVE_BYTES: usize = 512;
 
 /// The log, and the count of live bodies in each of its segments.
 pub(crate) struct Journal {
     pub(crate) log: Log,
     segment_bytes: u64,
+    body_bytes_max: usize,
     /// Publishes are refused while the log has more segments than this.
     publish_segments_max: u64,
     /// The last sequence appended, and the segment it went to.
@@ -71,6 +78,7 @@ impl Journal {
         let reserve = (segments_max / limits::LOG_RESERVE_SHARE).max(limits::CARRY_SEGMENTS_MIN);
         Self {
             segment_bytes: options.segment_bytes.into(),
+            body_bytes_max: options.body_bytes_max(),
             publish_segments_max: segments_max.saturating_sub(reserve).max(1),
             last: AtomicU64::new(log.durable_sequence()),
             newest: AtomicU64::new(*log.segments().end()),
@@ -87,6 +95,19 @@ impl Journal {
             return Err(Error::new(Kind::Full, "publish to log", "its disk space is used up"));
         }
         Ok(())
+    }
+
+    /// Encoded messages larger than this are not taken: each must fit a record also as a dead letter, with the newest
+    /// line of its history, and when it is carried forward.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.body_bytes_max.saturating_sub(MESSAGE_RESERVE_BYTES)
+    }
+
+    /// True if the record fits the log, now and when what it brings is carried forward.
+    pub(crate) fn fits(&self, record: &Record<'_>) -> bool {
+        let message = record.message();
+        let bytes = record.head().len() + message.head.len() + message.payload.len();
+        bytes + CARRY_GROWTH_BYTES_MAX <= self.body_bytes_max
     }
 
     /// Appends a record without a body.

@@ -28,6 +28,8 @@ pub struct Recovered {
     pub delayed: u64,
     /// Records that were whole and made no sense; 0 unless damage is set aside.
     pub unreadable: u64,
+    /// The sequence of the last record: what was appended behind it is lost, and was never confirmed.
+    pub last_sequence: u64,
 }
 
 /// The states of all queues while the log is replayed.
@@ -36,17 +38,19 @@ pub(crate) struct Replay {
     now: Instant,
     damaged: Damaged,
     unreadable: u64,
+    last_sequence: u64,
 }
 
 impl Replay {
     pub(crate) fn new(now: Instant, options: &LogOptions) -> Self {
-        Self { queues: HashMap::new(), now, damaged: options.damaged, unreadable: 0 }
+        Self { queues: HashMap::new(), now, damaged: options.damaged, unreadable: 0, last_sequence: 0 }
     }
 
     /// Takes the step that the record stands for. Records about messages that are not here are of no meaning: their
     /// bodies lay in segments that were released, which is done only after their end.
     pub(crate) fn apply(&mut self, logged: Logged<'_>) -> Result<()> {
         let stored = Stored { location: logged.position.into(), bytes: bytes_in_log(logged.body.len()) };
+        self.last_sequence = logged.position.sequence;
         let applied = Record::decode(logged.body).and_then(|record| {
             if record.kind() != logged.kind {
                 return Err(Error::new(Kind::Damaged, "decode record", "its kind is not the log's"));
@@ -135,8 +139,15 @@ impl Replay {
         journal: &Journal,
         log: forebay_log::Recovered,
     ) -> Result<(Topology, Recovered)> {
-        let mut recovered =
-            Recovered { log, queues: 0, ready: 0, held: 0, delayed: 0, unreadable: self.unreadable };
+        let mut recovered = Recovered {
+            log,
+            queues: 0,
+            ready: 0,
+            held: 0,
+            delayed: 0,
+            unreadable: self.unreadable,
+            last_sequence: self.last_sequence,
+        };
         // Leftovers of a queue that was deleted before, and whose deletion lies in a segment that is gone.
         self.queues.retain(|_, state| state.declared.is_some() || state.len() > 0);
         for (number, state) in &mut self.queues {
