@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use forebay_core::error::Kind;
 use forebay_lab::demo::{self, DemoOptions};
 
 use crate::failure::Failure;
@@ -37,6 +36,6 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if let Some(seconds) = matches.get_one::<u64>("seconds") {
         options.seconds = *seconds;
     }
-    let _ = Kind::Invalid;
-    demo::run(options).map_err(Failure::new)
+    let verdict = demo::run(options).map_err(Failure::new)?;
+    Ok(if verdict.kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
