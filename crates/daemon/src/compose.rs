@@ -78,7 +78,8 @@ pub(crate) fn compose(settings: &Settings) -> Result<Composed> {
         let bound =
             forebay_memcached::bind(options, Arc::clone(&memory), Arc::clone(&clock), stopped.clone())?;
         addresses.extend(bound.addresses().tcp.map(|address| format!("memcached {address}")));
-        addresses.extend(bound.addresses().unix.iter().map(|path| format!("memcached-unix {}", path.display())));
+        addresses
+            .extend(bound.addresses().unix.iter().map(|path| format!("memcached-unix {}", path.display())));
         shown.push(Front { name: "memcached", connections: bound.connections() });
         fronts.extend(bound.work());
     }

@@ -41,7 +41,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 
 async fn serve(settings: &Settings, handle: &tokio::runtime::Handle) -> Result<ExitCode, Failure> {
     // Before anything runs, so that no signal goes unheard.
-    let mut signals = Signals::listen().map_err(|reason| Failure::new(format!("listen for signals: {reason}")))?;
+    let mut signals =
+        Signals::listen().map_err(|reason| Failure::new(format!("listen for signals: {reason}")))?;
     let composed = compose(settings).map_err(|error| friendly(&error, settings))?;
     let addresses = composed.addresses.join("\n");
     let running = composed.start(handle);

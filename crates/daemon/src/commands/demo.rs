@@ -30,7 +30,8 @@ pub(crate) fn command() -> Command {
 
 /// Runs it.
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let this = std::env::current_exe().map_err(|reason| Failure::new(format!("find this program: {reason}")))?;
+    let this =
+        std::env::current_exe().map_err(|reason| Failure::new(format!("find this program: {reason}")))?;
     let mut options = DemoOptions::new(this);
     options.trace = matches.get_one::<PathBuf>("trace").cloned();
     if let Some(seconds) = matches.get_one::<u64>("seconds") {

@@ -72,7 +72,13 @@ pub(crate) fn fields(pairs: &[(&str, String)]) -> Result<(), Failure> {
 
 /// Text of strangers on one line: control characters cannot move the cursor or change the title.
 pub(crate) fn harmless(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }.chars().collect::<Vec<_>>()).collect()
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+                .chars()
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// A field of an answer as text.
