@@ -2,5 +2,8 @@
 
 pub mod broker;
 pub mod clock;
+pub mod files;
+pub mod files_suite;
+pub mod random;
 pub mod runner;
 pub mod store;

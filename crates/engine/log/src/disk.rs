@@ -179,3 +179,83 @@ fn refusal(operation: &'static str, name: &str, error: io::Error) -> Error {
     };
     Error::new(kind, operation, name).because(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk whose directory goes when it does.
+    struct Scratch(Disk, tempfile::TempDir);
+
+    impl Files for Scratch {
+        fn list(&self) -> Result<Vec<String>> {
+            self.0.list()
+        }
+
+        fn create(&self, name: &str, bytes: u64) -> Result<Box<dyn File>> {
+            self.0.create(name, bytes)
+        }
+
+        fn open(&self, name: &str) -> Result<Box<dyn File>> {
+            self.0.open(name)
+        }
+
+        fn rename(&self, from: &str, to: &str) -> Result<()> {
+            self.0.rename(from, to)
+        }
+
+        fn remove(&self, name: &str) -> Result<()> {
+            self.0.remove(name)
+        }
+
+        fn sync_names(&self) -> Result<()> {
+            self.0.sync_names()
+        }
+    }
+
+    fn scratch() -> Scratch {
+        let directory = tempfile::tempdir().unwrap();
+        Scratch(Disk::open(directory.path().join("data")).unwrap(), directory)
+    }
+
+    forebay_contract::files!(scratch);
+
+    #[test]
+    fn the_directory_is_for_its_owner_only_and_has_one() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/data");
+        let first = Disk::open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        let refused = Disk::open(&path).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Conflict);
+        assert!(refused.to_string().contains("another process"), "{refused}");
+        drop(first);
+        assert!(Disk::open(&path).is_ok());
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_and_the_lock_are_refused() {
+        let Scratch(disk, _directory) = scratch();
+        for name in ["", ".", "..", "a/b", "/a", "../a", LOCK] {
+            assert_eq!(disk.create(name, 8).err().map(|error| error.kind()), Some(Kind::Invalid), "{name}");
+            assert_eq!(disk.remove(name).err().map(|error| error.kind()), Some(Kind::Invalid), "{name}");
+        }
+        assert!(disk.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_the_system_refuses_leaves_nothing_behind() {
+        let Scratch(disk, _directory) = scratch();
+        assert!(disk.create("a", i64::MAX as u64).is_err());
+        assert!(disk.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_want_of_space_is_called_full() {
+        let kind = |kind: ErrorKind| refusal("create file", "a", kind.into()).kind();
+        assert_eq!(kind(ErrorKind::StorageFull), Kind::Full);
+        assert_eq!(kind(ErrorKind::QuotaExceeded), Kind::Full);
+        assert_eq!(kind(ErrorKind::PermissionDenied), Kind::Io);
+    }
+}

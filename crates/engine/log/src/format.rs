@@ -59,6 +59,8 @@ pub(crate) const SET_ASIDE: u8 = 253;
 pub(crate) const VERSION: u32 = 1;
 /// Most records in one batch: their count within it has 24 bits.
 pub(crate) const BATCH_RECORDS_MAX: u32 = 1 << 24;
+/// No sequence is greater: at a million records a second that is 146,000 years.
+pub(crate) const SEQUENCE_MAX: u64 = 1 << 62;
 /// By how much sequences jump after an unclean end. Two batches at most can have been lost, so none is used twice.
 pub(crate) const SEQUENCE_JUMP: u64 = 2 * BATCH_RECORDS_MAX as u64;
 
@@ -141,7 +143,9 @@ impl RecordHeader {
         let sequence = u64_at(bytes, 16);
         let word = u32_at(bytes, 12);
         let before = word >> 8;
-        if sequence <= u64::from(before) || u32_at(bytes, 0) != Self::checksum(bytes, epoch, offset) {
+        if !(u64::from(before) + 1..=SEQUENCE_MAX).contains(&sequence)
+            || u32_at(bytes, 0) != Self::checksum(bytes, epoch, offset)
+        {
             return None;
         }
         Some(Self {
@@ -205,6 +209,13 @@ impl<'a> Frame<'a> {
         let body = from.get(HEADER..HEADER + header.length as usize)?;
         let whole = crc32c::crc32c(body) == header.body_checksum;
         Some(Self { header, body: whole.then_some(body) })
+    }
+
+    /// The sequence that it comes right after: the one before its own or, where a life begins, the last of the life
+    /// before.
+    pub(crate) fn after(&self) -> u64 {
+        let said = self.body.filter(|_| self.header.kind == OPENED).and_then(<[u8]>::first_chunk);
+        said.map_or(self.header.sequence - 1, |after| u64::from_le_bytes(*after))
     }
 }
 

@@ -81,10 +81,13 @@ impl Shared {
                     if state.poison.is_some() || state.phase != Phase::Running {
                         return;
                     }
-                    if state.no_room {
-                        self.preparer_wakes.wait_for(&mut state, limits::LOG_FULL_RETRY);
-                    } else if self.wanted(&state).is_none() {
-                        self.preparer_wakes.wait(&mut state);
+                    match self.wanted(&state) {
+                        // The disk was full. Nobody says when it no longer is.
+                        Some(_) if state.no_room => {
+                            self.preparer_wakes.wait_for(&mut state, limits::LOG_FULL_RETRY);
+                        }
+                        Some(_) => {}
+                        None => self.preparer_wakes.wait(&mut state),
                     }
                 }
             }
@@ -168,4 +171,40 @@ fn fill(segment: &Segment) -> Result<()> {
     *fill = Fill::Over;
     drop(fill);
     segment.file.sync()
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_contract::files::{Operation, Saboteur};
+
+    use super::*;
+
+    #[test]
+    fn zeros_are_written_to_the_end_and_synced() {
+        let files = Saboteur::new();
+        let segment = Segment::create(&files, 1, 1024 * 1024).unwrap();
+        let (writes, syncs) = (files.count(Operation::Write), files.count(Operation::Sync));
+        while matches!(*segment.fill.lock(), Fill::Upto(_)) {
+            assert_eq!(files.count(Operation::Sync), syncs);
+            fill(&segment).unwrap();
+        }
+        assert_eq!(files.count(Operation::Write) - writes, 4);
+        assert_eq!(files.count(Operation::Sync) - syncs, 1);
+        fill(&segment).unwrap();
+        assert_eq!(files.count(Operation::Write) - writes, 4);
+    }
+
+    #[test]
+    fn no_zeros_are_written_once_records_are() {
+        let files = Saboteur::new();
+        let segment = Segment::create(&files, 1, 1024 * 1024).unwrap();
+        fill(&segment).unwrap();
+        segment.take();
+        let offset = FILL_BYTES as u64 + 64;
+        segment.file.write_at(b"record", offset).unwrap();
+        fill(&segment).unwrap();
+        let mut bytes = [0; 6];
+        segment.file.read_at(&mut bytes, offset).unwrap();
+        assert_eq!(&bytes, b"record");
+    }
 }

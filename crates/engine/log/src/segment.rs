@@ -162,7 +162,34 @@ impl Handles {
 
 #[cfg(test)]
 mod tests {
+    use forebay_contract::files::Saboteur;
+
     use super::*;
+
+    #[test]
+    fn open_files_of_finished_segments_have_a_bound() {
+        let files = Saboteur::new();
+        let count = limits::SEGMENT_HANDLES_MAX as u64 + 10;
+        for number in 1..=count {
+            Segment::create(&files, number, 512).unwrap();
+        }
+        let handles = Handles::new(Arc::new(files));
+        for _ in 0..2 {
+            (1..=count).for_each(|number| drop(handles.get(number).unwrap()));
+            assert_eq!(handles.open.lock().len(), limits::SEGMENT_HANDLES_MAX);
+        }
+        handles.forget(count);
+        assert_eq!(handles.open.lock().len(), limits::SEGMENT_HANDLES_MAX - 1);
+    }
+
+    #[test]
+    fn no_two_segments_share_an_epoch() {
+        let files = Saboteur::new();
+        let one = Segment::create(&files, 1, 512).unwrap();
+        files.rename(&name(1), &spare_name(1)).unwrap();
+        let again = Segment::recycle(&files, &spare_name(1), 1, 512).unwrap();
+        assert_ne!(one.epoch, again.epoch);
+    }
 
     #[test]
     fn names_tell_what_a_file_is() {

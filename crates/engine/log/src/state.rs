@@ -80,6 +80,39 @@ pub(crate) struct Retired {
 }
 
 impl State {
+    /// A log that goes on at `tail_offset` of `tail`.
+    pub(crate) fn new(
+        tail: Arc<Segment>,
+        tail_offset: u32,
+        next_sequence: u64,
+        live: BTreeMap<u64, Live>,
+        prepared: VecDeque<Arc<Segment>>,
+        retired: VecDeque<Retired>,
+    ) -> Self {
+        Self {
+            tail,
+            tail_offset,
+            next_sequence,
+            open: Batch::default(),
+            in_flight: None,
+            spare_buffer: Vec::new(),
+            live_bytes: live.values().map(|live| u64::from(live.bytes)).sum(),
+            live,
+            prepared,
+            retired,
+            preparing: false,
+            no_room: false,
+            refusing: false,
+            phase: Phase::Running,
+            said_closed: false,
+            poison: None,
+            records: 0,
+            bytes: 0,
+            syncs: 0,
+            sync_ns: 0,
+        }
+    }
+
     /// Encodes a record into the open batch. `reserved` may use the last prepared segment and a quarter more of the
     /// pending bytes.
     pub(crate) fn place(
@@ -163,5 +196,22 @@ impl State {
             Some(what) => Err(Error::new(Kind::Poisoned, operation, what.clone())),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_contract::files::Saboteur;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_no_more_records_than_their_headers_can_count() {
+        let tail = Segment::create(&Saboteur::new(), 1, 512).unwrap();
+        let mut state = State::new(Arc::new(tail), 64, 1, BTreeMap::new(), VecDeque::new(), VecDeque::new());
+        state.open.records = format::BATCH_RECORDS_MAX - 1;
+        assert!(state.place(1, &[], 0, true, 1 << 20).is_ok());
+        let refused = state.place(1, &[], 0, true, 1 << 20).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Full);
     }
 }

@@ -8,6 +8,8 @@ pub(crate) struct Found {
     pub(crate) offset: u32,
     pub(crate) size: u32,
     pub(crate) sequence: u64,
+    /// The sequence that it comes right after.
+    pub(crate) after: u64,
     pub(crate) batch_first: u64,
     /// Its body verifies too.
     pub(crate) whole: bool,
@@ -36,6 +38,7 @@ pub(crate) fn search(bytes: &[u8], epoch: u64, from: u32) -> impl Iterator<Item 
                 offset: at,
                 size,
                 sequence: frame.header.sequence,
+                after: frame.after(),
                 batch_first: frame.header.batch_first(),
                 whole: frame.body.is_some(),
             });
