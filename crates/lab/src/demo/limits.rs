@@ -86,7 +86,7 @@ pub(super) const LAST_WORDS_BYTES_MAX: u64 = 2_048;
 pub(super) const CRASH_LATE_MAX: Duration = Duration::from_secs(1);
 /// Pause between two questions whether the daemon answers again.
 pub(super) const PROBE_EVERY: Duration = Duration::from_millis(2);
-/// How long cache and queue may take to answer after the daemon is ready again.
+/// How long cache and queue may take to answer after the kill.
 pub(super) const RECOVERY_MAX: Duration = Duration::from_secs(15);
 /// How long the demo's own threads may take to end.
 pub(super) const STOP_MAX: Duration = Duration::from_secs(2);

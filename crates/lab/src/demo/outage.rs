@@ -54,7 +54,7 @@ async fn answers(what: &str, killed: Instant, mut ask: impl AsyncFnMut() -> bool
         }
         killed.elapsed()
     };
-    timeout(limits::START_MAX * 2 + limits::RECOVERY_MAX, asking)
+    timeout(limits::RECOVERY_MAX, asking)
         .await
         .map_err(|late| Error::new(Kind::Unavailable, "wait for answer after kill", what).because(late))
 }

@@ -106,7 +106,7 @@ impl Report<'_> {
                 "stale views",
                 format!(
                     "{} of {} on changed products, older than 1 s after the invalidation (must be 0)",
-                    counts.stale.get(),
+                    grouped(counts.stale.get()),
                     grouped(counts.checked.get())
                 ),
             ),
