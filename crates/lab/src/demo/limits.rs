@@ -64,7 +64,7 @@ pub(super) const LEASE_PAUSE: Duration = Duration::from_millis(1);
 /// First pause after a failed call to the daemon.
 pub(super) const BACKOFF_FIRST: Duration = Duration::from_millis(5);
 /// Longest pause after failed calls.
-pub(super) const BACKOFF_LONGEST: Duration = Duration::from_millis(100);
+pub(super) const BACKOFF_LONGEST: Duration = Duration::from_millis(40);
 /// How long one answer of the cache may take.
 pub(super) const CACHE_ANSWER_MAX: Duration = Duration::from_secs(1);
 /// How long one answer of the queue may take, apart from waiting for a message.
