@@ -24,8 +24,8 @@ pub(super) const READERS: usize = 8;
 pub(super) const VIEW_LATE_MAX: Duration = Duration::from_millis(250);
 /// One page view in so many becomes an order.
 pub(super) const VIEWS_PER_ORDER: u64 = 25;
-/// Orders gathered for one burst; who comes later in the same burst is turned away.
-pub(super) const BASKET_ORDERS_MAX: usize = 1_000;
+/// Orders that are placed and not done yet; whoever comes then is turned away. On a slow machine the shop sells less, and the last order is done in time all the same.
+pub(super) const OPEN_ORDERS_MAX: u64 = 600;
 /// Longest time between two bursts of orders.
 pub(super) const BURST_EVERY_MAX: Duration = Duration::from_secs(3);
 /// Publishes that a burst is made of at least, so that a crash can fall between them.
