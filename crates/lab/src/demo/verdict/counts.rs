@@ -74,12 +74,10 @@ pub(in crate::demo) struct Counts {
     pub(in crate::demo) stale: Count,
     /// Hits that showed another product, or none.
     pub(in crate::demo) wrong_pages: Count,
-    /// Orders that found the basket full.
+    /// Customers turned away because there were too many open orders.
     pub(in crate::demo) turned_away: Count,
     /// Orders sent to the queue at least once.
     pub(in crate::demo) published: Count,
-    /// Publishes that failed or were not answered, and were made again.
-    pub(in crate::demo) publish_retries: Count,
     /// Orders confirmed by the queue.
     pub(in crate::demo) confirmed: Count,
     /// Orders worked off for the first time.
@@ -106,7 +104,6 @@ impl Counts {
             wrong_pages: Count::default(),
             turned_away: Count::default(),
             published: Count::default(),
-            publish_retries: Count::default(),
             confirmed: Count::default(),
             done: Count::default(),
             duplicates: Count::default(),
