@@ -111,7 +111,10 @@ impl Shared {
         let bytes = u64::from(self.options.segment_bytes);
         let number = state.next_number();
         if let Some(retired) = state.retired.front() {
-            let reuse = state.prepared.len() < limits::SEGMENTS_SPARE_MAX && retired.bytes == bytes;
+            // A budget that was lowered since is kept by giving files back.
+            let reuse = state.prepared.len() < limits::SEGMENTS_SPARE_MAX
+                && retired.bytes == bytes
+                && state.disk_bytes() <= self.options.disk_bytes_max;
             return Some(if reuse {
                 Task::Recycle(retired.clone(), number)
             } else {
