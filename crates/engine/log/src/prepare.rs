@@ -96,10 +96,9 @@ impl Shared {
 
     /// Takes the next task out of the state.
     fn choose(&self, state: &mut State) -> Option<Task> {
-        let wanted = self.wanted(state);
         // The budget counts as a disk: at its end there is no room.
-        state.no_room |= wanted.is_none() && state.prepared.len() < limits::SEGMENTS_AHEAD;
-        let wanted = wanted?;
+        state.no_room |= self.needs_more(state) && state.retired.is_empty() && !self.has_budget(state);
+        let wanted = self.wanted(state)?;
         if let Task::Recycle(..) | Task::Remove(_) = wanted {
             state.retired.pop_front();
         }
@@ -121,13 +120,20 @@ impl Shared {
                 Task::Remove(retired.clone())
             });
         }
-        if state.prepared.len() < limits::SEGMENTS_AHEAD
-            && state.disk_bytes() + bytes <= self.options.disk_bytes_max
-        {
+        if self.needs_more(state) && self.has_budget(state) {
             return Some(Task::Create(number));
         }
         let unfilled = |segment: &&Arc<Segment>| matches!(*segment.fill.lock(), Fill::Upto(_));
         state.prepared.iter().find(unfilled).cloned().map(Task::Fill)
+    }
+
+    fn needs_more(&self, state: &State) -> bool {
+        state.prepared.len() < limits::SEGMENTS_AHEAD
+    }
+
+    /// Whether one more segment fits the disk budget.
+    fn has_budget(&self, state: &State) -> bool {
+        state.disk_bytes() + u64::from(self.options.segment_bytes) <= self.options.disk_bytes_max
     }
 
     fn perform(&self, task: &Task) -> Result<Option<Segment>> {
