@@ -173,7 +173,7 @@ fn fill(server: &Server, redis: bool) {
     }
     let answers = KEYS as usize * if redis { "+OK\r\n".len() } else { "STORED\r\n".len() };
     let mut buffer = vec![0; answers];
-    let mut exchange = |stream: &mut dyn ReadWrite, mut other: Box<dyn Write + Send>| {
+    let exchange = |stream: &mut dyn ReadWrite, mut other: Box<dyn Write + Send>| {
         let writer = std::thread::spawn(move || other.write_all(requests.as_bytes()));
         stream.read_exact(&mut buffer).expect("every key is stored");
         writer.join().expect("a writer").expect("the server reads");
