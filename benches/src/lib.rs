@@ -1,4 +1,6 @@
 //! What the measurements share. Each `src/bin` is one subject.
 
+pub mod load;
 pub mod policies;
+pub mod server;
 pub mod trace;
