@@ -73,7 +73,6 @@ impl Publisher {
     /// the only way not to lose them, and the workers bear that they come twice.
     async fn publish(&mut self, batch: &[Order]) -> Result<()> {
         self.journal.sent(batch)?;
-        self.counts.published.add(batch.len());
         loop {
             match self.queue.publish(batch).await {
                 Ok(()) => break,

@@ -51,12 +51,17 @@ impl Report<'_> {
         let (views, accesses) = (grouped(counts.views.get()), grouped(survey.accesses));
         let more = if survey.whole { "" } else { " or more" };
         let (reads, away) = (grouped(counts.database_reads.get()), grouped(counts.database_reads_away.get()));
+        let refused = grouped(counts.fills_refused.get());
         vec![
             ("page views", format!("{views} of {accesses}{more} in the trace")),
             ("hit ratio", format!("{:.1} %", counts.hit_percent())),
             (
                 "database reads",
                 format!("{reads} with the cache ({away} while it was away), {views} without it"),
+            ),
+            (
+                "late fills",
+                format!("{refused} refused, the product had changed or the daemon restarted meanwhile"),
             ),
             ("view time", percentiles(self.latencies.overall())),
             ("  from the cache", percentiles(self.latencies.of_hits())),
@@ -152,6 +157,7 @@ mod tests {
         counts.hits.add(30_000);
         counts.database_reads.add(10_000);
         counts.checked.add(1_234);
+        counts.fills_refused.add(3);
         let mut latencies = Latencies::new().unwrap();
         latencies.hit(Duration::from_micros(150));
         let outage = Outage {
@@ -182,6 +188,7 @@ mod tests {
         for line in [
             "page views        40,000 of 76,118 in the trace\n",
             "hit ratio         75.0 %\n",
+            "late fills        3 refused, ",
             "database reads    10,000 with the cache (0 while it was away), 40,000 without it\n",
             "  from the cache  p50 0.15 ms, p99 0.15 ms\n",
             "orders            2 published, 2 confirmed, 2 done, 0 duplicates\n",
