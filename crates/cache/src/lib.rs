@@ -1,1 +1,12 @@
-//! The cache's read path: get, single flight, fill.
+//! The cache's read path: a hit is a look into the store; a miss becomes one load for everybody who asks.
+//!
+//! `cache` is what callers hold; `get` is the path of a read; `flight` lets one caller load while others wait; `fill`
+//! stores what was loaded, if nothing has overtaken it. No thread, task or timer is started here: a load runs in the
+//! future of the caller that leads it, and another caller takes over if that future is dropped.
+
+pub mod cache;
+mod fill;
+mod flight;
+mod get;
+
+pub use cache::{Cache, CacheOptions};

@@ -110,6 +110,7 @@ macro_rules! store {
                 values_of_all_sizes_stay_within_the_budget
                 growing_values_stay_within_the_budget
                 small_entries_make_way_for_large_ones
+                a_full_store_forgets_and_never_lies
                 what_was_just_written_is_there
                 what_is_read_often_outlives_what_is_not
                 evictions_are_counted

@@ -28,6 +28,10 @@ pub const MEMORY_SEGMENT_BYTES_MAX: usize = 64 * 1024;
 pub const MEMORY_LEASE_STRIPES: usize = 256;
 /// Entries that one write may spare while it makes room; then the oldest go, used or not.
 pub const MEMORY_SPARED_MAX: usize = 1024;
+/// Keys that one cache loads at one time; beyond it a miss is refused as full.
+pub const CACHE_FLIGHTS_MAX: usize = 10_000;
+/// Callers that wait for the load of one key; beyond it a miss is refused as full.
+pub const CACHE_WAITERS_MAX: usize = 100_000;
 
 /// Longest queue name, as AMQP's short string has it.
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;

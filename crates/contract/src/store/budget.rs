@@ -1,9 +1,12 @@
 //! The budget: kept to under every load, and spent on what is asked for.
 
-use forebay_core::entry::{Mode, Written};
+use std::collections::HashMap;
+
+use forebay_core::entry::{Condition, Lease, Mode, Written};
+use forebay_core::limits::MEMORY_BYTES_MIN;
 use forebay_core::ports::local_store::LocalStore;
 
-use super::ask::{Make, at, delete, get, set, value, write};
+use super::ask::{Make, at, delete, get, set, set_if, set_until, value, write};
 
 const BUDGET: usize = 8 * 1024 * 1024;
 
@@ -91,6 +94,66 @@ pub fn small_entries_make_way_for_large_ones(make: Make<'_>) {
     let held =
         (0..200u32).filter(|number| get(&*store, &(number + 1_000_000).to_be_bytes(), at(0)).is_some());
     assert!(held.count() * large.len() > BUDGET * 3 / 5);
+}
+
+/// Under every kind of change at once: what is shown is what was written last, or nothing.
+pub fn a_full_store_forgets_and_never_lies(make: Make<'_>) {
+    const KEYS: u64 = 3_000;
+    let store = make(MEMORY_BYTES_MIN);
+    let mut random = Random(99);
+    let mut written: HashMap<u64, Vec<u8>> = HashMap::new();
+    let mut leases: Vec<(u64, Lease)> = Vec::new();
+    let (mut hits, mut fills) = (0, 0);
+    for step in 1..60_000u64 {
+        let now = at(step / 10);
+        let number = random.below(KEYS).min(random.below(KEYS));
+        let key = number.to_be_bytes();
+        let length = if random.below(20) == 0 { random.below(40_000) } else { random.below(1_500) } as usize;
+        let mut bytes = step.to_be_bytes().repeat(length / 8 + 1);
+        match random.below(12) {
+            0..4 => {
+                if let Some(seen) = get(&*store, &key, now) {
+                    assert!(written.get(&number) == Some(&seen.value), "key {number} in step {step}");
+                    hits += 1;
+                }
+            }
+            4..7 => {
+                set(&*store, &key, &bytes, now);
+                written.insert(number, bytes);
+            }
+            7 => {
+                set_until(&*store, &key, &bytes, now, at(step / 10 + random.below(50)));
+                written.insert(number, bytes);
+            }
+            8 => {
+                bytes.truncate(100);
+                if let Written::Stored(_) = write(&*store, Mode::Append, &key, &bytes, now) {
+                    written.entry(number).or_default().extend_from_slice(&bytes);
+                }
+            }
+            9 => {
+                delete(&*store, &key, now);
+                written.remove(&number);
+            }
+            10 => leases.push((number, store.lease(&key))),
+            _ => {
+                let Some((number, lease)) = leases.pop() else { continue };
+                let key = number.to_be_bytes();
+                let filled = set_if(&*store, &key, &bytes, now, Condition::Lease(lease));
+                if let Written::Stored(_) = filled {
+                    written.insert(number, bytes);
+                    fills += 1;
+                }
+            }
+        }
+        if step % 100 == 0 {
+            within(&*store);
+            store.sweep(now);
+        }
+    }
+    let stats = store.stats();
+    assert!(hits > 1_000 && fills > 100, "{hits} hits and {fills} fills");
+    assert!(stats.evicted > 1_000 && stats.expired > 500, "{stats:?}");
 }
 
 /// A full store still takes everything up to its limits.

@@ -107,8 +107,10 @@ pub fn a_fill_never_overwrites_a_newer_invalidation(make: Make<'_>) {
                 }
             });
         }
-        let mut filled = 0;
-        for change in 1..=10 * ROUNDS {
+        // As many rounds as it takes for fills to get between the changes, whatever else the machine does.
+        let (mut change, mut filled) = (0, 0);
+        while change < ROUNDS || filled < ROUNDS / 4 {
+            change += 1;
             source.store(change, SeqCst);
             delete(&*store, b"key", at(0));
             for _ in 0..8 {
@@ -120,10 +122,10 @@ pub fn a_fill_never_overwrites_a_newer_invalidation(make: Make<'_>) {
                     }
                     filled += 1;
                 }
+                thread::yield_now();
             }
         }
         over.store(true, SeqCst);
-        assert!(filled > 0, "no fill was ever stored");
     });
 }
 

@@ -6,7 +6,7 @@
 
 use forebay_core::limits::MEMORY_SPARED_MAX;
 
-use crate::records::heap::{Body, Position};
+use crate::records::heap::Position;
 use crate::records::queue::QueueName;
 use crate::records::record::Header;
 use crate::shard::{Cause, Shard};
@@ -15,13 +15,13 @@ use crate::shard::{Cause, Shard};
 const SMALL_SHARE: usize = 10;
 
 impl Shard {
-    /// Pushes entries out until one with this body fits into the budget.
-    pub(crate) fn make_room(&mut self, key_len: usize, body: &Body<'_>) {
+    /// Pushes entries out until one of this size fits into the budget.
+    pub(crate) fn make_room(&mut self, key_len: usize, value_len: usize) {
         if self.heap.is_sparse() {
             self.gather();
         }
         let mut spared = 0;
-        while self.bytes_bound() + body.weight(key_len) + self.bytes_to_grow(body) > self.bytes_max {
+        while self.bytes_bound() + self.weight(key_len, value_len) > self.bytes_max {
             let Some((queue, position)) = self.oldest() else { return };
             if spared < MEMORY_SPARED_MAX && self.spare(queue, position) {
                 spared += 1;
@@ -61,7 +61,7 @@ impl Shard {
         if !over && queue == QueueName::Small {
             self.ghost.insert(hash, self.table.len());
         }
-        drop(self.remove(hash, position, if over { Cause::Over } else { Cause::Evicted }));
+        self.remove(hash, position, if over { Cause::Over } else { Cause::Evicted });
     }
 
     /// Copies what is alive in the emptiest segment to the head of its queue, so that the segment is free.

@@ -12,7 +12,6 @@ use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
 use parking_lot::Mutex;
 
-use crate::records::heap::{Body, Heap};
 use crate::shard::Shard;
 
 /// What a store is made with.
@@ -35,8 +34,6 @@ pub struct Memory {
     value_bytes_max: usize,
     /// Key and value of the largest entry that a shard can hold.
     entry_bytes_max: usize,
-    /// Larger values are allocations of their own.
-    inline_max: usize,
 }
 
 impl Memory {
@@ -49,7 +46,6 @@ impl Memory {
             (0..count).map(|_| Shard::new(shard_bytes_max, options.first_version, hasher.clone())).collect();
         Self {
             entry_bytes_max: shards.first().map_or(0, Shard::entry_bytes_max),
-            inline_max: Heap::inline_max(shard_bytes_max),
             shards: shards.into_iter().map(Mutex::new).collect(),
             bytes_max: options.bytes_max,
             value_bytes_max: options.value_bytes_max,
@@ -89,30 +85,24 @@ impl LocalStore for Memory {
         }
         let (hash, shard) = self.shard(key);
         let value_bytes_max = self.value_bytes_max.min(self.entry_bytes_max.saturating_sub(key.len()));
-        // What a large value needs is copied before the lock is taken, and what one leaves is freed after it is gone.
-        let (written, _leftover) = if matches!(write.mode, Mode::Append | Mode::Prepend) {
-            shard.lock().extend(hash, key, value, write, value_bytes_max, self.inline_max)
+        let mut shard = shard.lock();
+        if matches!(write.mode, Mode::Append | Mode::Prepend) {
+            shard.extend(hash, key, value, write, value_bytes_max)
         } else if value.len() > value_bytes_max {
-            shard.lock().refuse_too_large(hash, key, write)
-        } else if value.len() > self.inline_max {
-            let body = Body::Large(value.into());
-            shard.lock().store(hash, key, body, write)
+            shard.refuse_too_large(hash, key, write)
         } else {
-            shard.lock().store(hash, key, Body::Inline(value), write)
-        };
-        written
+            shard.store(hash, key, value, write)
+        }
     }
 
     fn delete(&self, key: &[u8], delete: Delete) -> Deleted {
         let (hash, shard) = self.shard(key);
-        let (deleted, _leftover) = shard.lock().delete(hash, key, delete);
-        deleted
+        shard.lock().delete(hash, key, delete)
     }
 
     fn count(&self, key: &[u8], arithmetic: Arithmetic) -> Counted {
         let (hash, shard) = self.shard(key);
-        let (counted, _leftover) = shard.lock().count(hash, key, arithmetic);
-        counted
+        shard.lock().count(hash, key, arithmetic)
     }
 
     fn lease(&self, key: &[u8]) -> Lease {

@@ -10,13 +10,9 @@ use hashbrown::HashTable;
 
 use crate::floor::Floors;
 use crate::ghost::Ghost;
-use crate::records::heap::{Body, HEAP_BYTES_MAX, Heap, Position};
-use crate::records::large::allocated;
+use crate::records::heap::{HEAP_BYTES_MAX, Heap, Position};
 use crate::records::queue::QueueName;
-use crate::records::record::{Header, Marks, seconds, span};
-
-/// A large value that is no longer needed, to be freed when the lock is gone.
-pub(crate) type Leftover = Option<Box<[u8]>>;
+use crate::records::record::{Header, Marks, seconds};
 
 /// Everything under one lock.
 pub(crate) struct Shard {
@@ -91,7 +87,7 @@ impl Shard {
 
     /// Key and value of the largest entry that could be held if it were alone.
     pub(crate) fn entry_bytes_max(&self) -> usize {
-        // Room for a first table, a first handle, and what the allocator rounds.
+        // Room for a first table and for the first lists of blocks.
         const FIRST_ENTRY: usize = 8 * 1024;
         self.bytes_max.saturating_sub(self.bytes_bound() + FIRST_ENTRY)
     }
@@ -117,7 +113,7 @@ impl Shard {
         let position = *self.table.find(hash, |&position| self.heap.key(position) == key)?;
         let header = self.heap.header(position);
         if header.expired(now) {
-            drop(self.remove(hash, position, Cause::Over));
+            self.remove(hash, position, Cause::Over);
             return None;
         }
         Some(Found { position, header })
@@ -137,44 +133,44 @@ impl Shard {
     }
 
     /// Puts a new entry under a key that has none, pushing others out where needed.
-    pub(crate) fn insert(&mut self, hash: u64, key: &[u8], body: Body<'_>, fields: Fields) -> Found {
-        self.make_room(key.len(), &body);
+    pub(crate) fn insert(&mut self, hash: u64, key: &[u8], value: &[u8], fields: Fields) -> Found {
+        self.make_room(key.len(), value.len());
         let queue = if self.ghost.take(hash) { QueueName::Main } else { QueueName::Small };
         let header = self.header(fields);
         self.counts.items_created += 1;
-        self.append(hash, key, body, header, queue)
+        self.append(hash, key, value, header, queue)
     }
 
-    /// Gives an entry another value. It keeps its place if the value takes as much as the one before.
+    /// Gives an entry another value, and returns its version. It keeps its place if the value takes as much as the one before.
     pub(crate) fn overwrite(
         &mut self,
         hash: u64,
         found: Found,
         key: &[u8],
-        body: Body<'_>,
+        value: &[u8],
         fields: Fields,
-    ) -> (u64, Leftover) {
+    ) -> u64 {
         let mut header = self.header(fields);
         header.marks.set_uses(found.header.marks.uses() + 1);
-        if let Body::Inline(value) = body
-            && !found.header.marks.has(Marks::LARGE)
-            && span(key.len(), value.len()) == found.header.span()
-        {
+        if self.heap.fits_in_place(&found.header, value.len()) {
             header.key_len = found.header.key_len;
             header.value_len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+            if found.header.marks.has(Marks::LARGE) {
+                header.marks.set(Marks::LARGE);
+            }
             self.heap.set_header(found.position, &header);
             self.heap.value_mut(found.position, &header).copy_from_slice(value);
-            return (header.version, None);
+            return header.version;
         }
         let queue = self.heap.queue_of(found.position);
-        let leftover = self.unlink(hash, found.position);
-        self.make_room(key.len(), &body);
-        self.append(hash, key, body, header, queue);
-        (header.version, leftover)
+        self.unlink(hash, found.position);
+        self.make_room(key.len(), value.len());
+        self.append(hash, key, value, header, queue);
+        header.version
     }
 
     /// Takes an entry out and remembers its version as gone.
-    pub(crate) fn remove(&mut self, hash: u64, position: Position, cause: Cause) -> Leftover {
+    pub(crate) fn remove(&mut self, hash: u64, position: Position, cause: Cause) {
         let header = self.heap.header(position);
         self.floors.raise(hash, header.version);
         match cause {
@@ -185,9 +181,8 @@ impl Shard {
             Cause::Over => self.counts.expired += 1,
             Cause::Removed => {}
         }
-        let leftover = self.unlink(hash, position);
+        self.unlink(hash, position);
         self.shrink_table();
-        leftover
     }
 
     /// Points the table at where an entry is now.
@@ -197,15 +192,15 @@ impl Shard {
         }
     }
 
-    /// Bytes that table and handles may grow by with the next entry.
-    pub(crate) fn bytes_to_grow(&self, body: &Body<'_>) -> usize {
+    /// What `bytes_bound` grows by with one more entry at most.
+    pub(crate) fn weight(&self, key_len: usize, value_len: usize) -> usize {
         let full = self.table.len() == self.table.capacity();
         let table = if full { self.table.allocation_size() + 64 } else { 0 };
-        table + self.heap.bytes_to_grow(body)
+        table + self.heap.weight(key_len, value_len)
     }
 
     fn bytes_beside_heap(&self) -> usize {
-        size_of::<Self>() + self.floors.bytes() + self.ghost.bytes() + allocated(self.table.allocation_size())
+        size_of::<Self>() + self.floors.bytes() + self.ghost.bytes() + self.table.allocation_size()
     }
 
     fn header(&mut self, fields: Fields) -> Header {
@@ -217,18 +212,18 @@ impl Shard {
         header
     }
 
-    fn append(&mut self, hash: u64, key: &[u8], body: Body<'_>, header: Header, queue: QueueName) -> Found {
-        let position = self.heap.append(queue, header, key, body);
+    fn append(&mut self, hash: u64, key: &[u8], value: &[u8], header: Header, queue: QueueName) -> Found {
+        let position = self.heap.append(queue, header, key, value);
         let (heap, hasher) = (&self.heap, &self.hasher);
         self.table.insert_unique(hash, position, |&position| hasher.hash_one(heap.key(position)));
         Found { position, header: self.heap.header(position) }
     }
 
-    fn unlink(&mut self, hash: u64, position: Position) -> Leftover {
+    fn unlink(&mut self, hash: u64, position: Position) {
         if let Ok(entry) = self.table.find_entry(hash, |&other| other == position) {
             entry.remove();
         }
-        self.heap.remove(position)
+        self.heap.remove(position);
     }
 
     fn shrink_table(&mut self) {

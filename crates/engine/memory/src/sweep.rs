@@ -31,7 +31,7 @@ impl Shard {
             offset = next;
             if header.expired(now) {
                 let hash = self.hash(self.heap.key(position));
-                drop(self.remove(hash, position, Cause::Over));
+                self.remove(hash, position, Cause::Over);
                 dropped += 1;
             } else {
                 due_ms = due_ms.min(header.expires_ms());

@@ -1,104 +1,75 @@
 //! All records of a shard: two queues of segments, addressed by 32-bit positions.
 //!
-//! Nothing is moved but by copying a record to the head of a queue, and nothing is freed but whole segments: there is no
-//! fragmentation, and the order in memory is the order of eviction, so entries need no links.
+//! Records move only by being copied to the head of a queue, and nothing is freed but whole segments and large values:
+//! the order in memory is the order of eviction, so entries need no links.
 
-use super::large::{Large, allocated};
+use std::ops::Range;
+
+use forebay_core::limits::{MEMORY_SEGMENT_BYTES_MAX, MEMORY_SEGMENT_BYTES_MIN};
+
 use super::queue::{Queue, QueueName};
 use super::record::{ALIGNMENT, HANDLE_BYTES, Header, Marks, span};
+use super::region::{BlockId, Region};
 use super::segment::Segment;
-use forebay_core::limits::{MEMORY_SEGMENT_BYTES_MAX, MEMORY_SEGMENT_BYTES_MIN};
 
 /// A shard has so many segments, if they are not at their smallest or largest.
 const SEGMENTS_WANTED: usize = 256;
 /// A record takes at most one in so many bytes of a segment, so that little is lost where none fits any more.
 const RECORDS_IN_SEGMENT_MIN: usize = 16;
+/// One in so many bytes is kept free, so that a large value finds a hole without much moving. The room is beside the budget,
+/// within what resident memory may be over it.
+const SLACK_SHARE: usize = 16;
 
-/// Where a record is: the segment's number times the places in a segment, plus the place.
+/// Where a record is: the number of its segment, then its place in there.
 pub(crate) type Position = u32;
-
-/// A value on its way in.
-pub(crate) enum Body<'a> {
-    /// To be copied into the record.
-    Inline(&'a [u8]),
-    /// Already copied into an allocation of its own.
-    Large(Box<[u8]>),
-}
-
-impl Body<'_> {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Body::Inline(value) => value.len(),
-            Body::Large(value) => value.len(),
-        }
-    }
-
-    /// The allocation that it brought and that was not used.
-    pub(crate) fn leftover(self) -> Option<Box<[u8]>> {
-        match self {
-            Body::Inline(_) => None,
-            Body::Large(value) => Some(value),
-        }
-    }
-
-    /// What it costs: the bytes of the record, and those of a large value.
-    pub(crate) fn weight(&self, key_len: usize) -> usize {
-        match self {
-            Body::Inline(value) => span(key_len, value.len()),
-            Body::Large(value) => span(key_len, HANDLE_BYTES) + allocated(value.len()),
-        }
-    }
-}
 
 /// The records.
 pub(crate) struct Heap {
+    region: Region,
     segments: Vec<Segment>,
     free: Vec<u32>,
     small: Queue,
     main: Queue,
-    large: Large,
     segment_bytes: usize,
     /// How many bits of a position say where in a segment it is.
     place_bits: u32,
 }
 
 impl Heap {
-    /// For a shard of so many bytes. All lists get their final size at once: later only segments and values are allocated.
+    /// For a shard of so many bytes. The lists of segments get their final size at once.
     pub(crate) fn new(bytes_max: usize) -> Self {
         let segment_bytes = segment_bytes(bytes_max);
         // While a record is copied there is a segment more than the budget holds.
         let segments_max = bytes_max / segment_bytes + 4;
         Self {
+            region: Region::new(bytes_max + bytes_max / SLACK_SHARE + 4 * segment_bytes),
             segments: Vec::with_capacity(segments_max),
             free: Vec::with_capacity(segments_max),
             small: Queue::new(segments_max),
             main: Queue::new(segments_max),
-            large: Large::default(),
             segment_bytes,
             place_bits: (segment_bytes / ALIGNMENT).ilog2(),
         }
     }
 
-    /// The body of the largest record.
-    pub(crate) fn inline_max(bytes_max: usize) -> usize {
-        segment_bytes(bytes_max) / RECORDS_IN_SEGMENT_MIN
-    }
-
-    /// Bytes allocated.
+    /// Bytes in use.
     pub(crate) fn bytes(&self) -> usize {
-        let segments = self.small.count() + self.main.count();
-        self.lists_bytes() + segments * allocated(self.segment_bytes) + self.small.large + self.main.large
+        self.lists_bytes() + self.region.bytes()
     }
 
     /// The most that `bytes` can be with what the queues hold now, wherever in their segments they begin and end.
     pub(crate) fn bytes_bound(&self) -> usize {
-        let partial = 4 * allocated(self.segment_bytes);
-        self.lists_bytes() + self.size(QueueName::Small) + self.size(QueueName::Main) + partial
+        let queues = self.size(QueueName::Small) + self.size(QueueName::Main);
+        self.lists_bytes() + self.region.lists_bytes() + queues + 4 * self.segment_bytes
     }
 
-    /// What `bytes_bound` can grow by beside the weight of a body.
-    pub(crate) fn bytes_to_grow(&self, body: &Body<'_>) -> usize {
-        if matches!(body, Body::Large(_)) { self.large.bytes_to_grow() } else { 0 }
+    /// What `bytes_bound` grows by with one more entry at most.
+    pub(crate) fn weight(&self, key_len: usize, value_len: usize) -> usize {
+        if self.is_large(value_len) {
+            span(key_len, HANDLE_BYTES) + Region::rounded(value_len) + self.region.bytes_to_grow()
+        } else {
+            span(key_len, value_len) + self.region.bytes_to_grow()
+        }
     }
 
     /// Bytes that a queue takes, from its tail to its head, dead records and large values included.
@@ -119,170 +90,177 @@ impl Heap {
         name: QueueName,
         mut header: Header,
         key: &[u8],
-        body: Body<'_>,
+        value: &[u8],
     ) -> Position {
         header.key_len = u8::try_from(key.len()).unwrap_or(u8::MAX);
-        header.value_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        match body {
-            Body::Inline(value) => {
-                header.marks.clear(Marks::LARGE);
-                self.append_record(name, &header, key, value)
-            }
-            Body::Large(value) => {
-                header.marks.set(Marks::LARGE);
-                self.queue_mut(name).large += allocated(value.len());
-                let handle = self.large.insert(value).to_le_bytes();
-                self.append_record(name, &header, key, &handle)
-            }
+        header.value_len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        if !self.is_large(value.len()) {
+            header.marks.clear(Marks::LARGE);
+            return self.append_record(name, &header, key, value);
         }
+        header.marks.set(Marks::LARGE);
+        let block = self.region.allocate(value.len());
+        let start = self.region.place(block).start;
+        self.region.memory_mut()[start..start + value.len()].copy_from_slice(value);
+        self.queue_mut(name).large += Region::rounded(value.len());
+        self.append_record(name, &header, key, &block.to_le_bytes())
     }
 
     pub(crate) fn header(&self, position: Position) -> Header {
-        let (segment, offset) = self.place(position);
-        self.segment(segment).header(offset)
+        Header::read(self.region.memory(), self.at(position))
     }
 
     /// Changes what is known of an entry, but not its lengths.
     pub(crate) fn set_header(&mut self, position: Position, header: &Header) {
-        let (segment, offset) = self.place(position);
-        self.segment_mut(segment).set_header(offset, header);
+        let at = self.at(position);
+        header.write(self.region.memory_mut(), at);
+        let segment = self.segment_mut(position >> self.place_bits);
+        segment.due_ms = segment.due_ms.min(header.expires_ms());
     }
 
     pub(crate) fn key(&self, position: Position) -> &[u8] {
-        let (segment, offset) = self.place(position);
-        let segment = self.segment(segment);
-        segment.key(offset, &segment.header(offset))
+        let at = self.at(position);
+        let memory = self.region.memory();
+        &memory[Header::read(memory, at).key_at(at)]
     }
 
     pub(crate) fn value(&self, position: Position, header: &Header) -> &[u8] {
-        let (segment, offset) = self.place(position);
-        let body = self.segment(segment).body(offset, header);
-        if header.marks.has(Marks::LARGE) { self.large.get(handle(body)) } else { body }
+        &self.region.memory()[self.value_at(position, header)]
     }
 
     pub(crate) fn value_mut(&mut self, position: Position, header: &Header) -> &mut [u8] {
-        let (segment, offset) = self.place(position);
-        if header.marks.has(Marks::LARGE) {
-            let handle = handle(self.segment(segment).body(offset, header));
-            return self.large.get_mut(handle);
+        let place = self.value_at(position, header);
+        &mut self.region.memory_mut()[place]
+    }
+
+    /// Whether another value can take the place of an entry's value.
+    pub(crate) fn fits_in_place(&self, header: &Header, value_len: usize) -> bool {
+        if header.marks.has(Marks::LARGE) || self.is_large(value_len) {
+            let rounded = Region::rounded(value_len);
+            return header.marks.has(Marks::LARGE)
+                && self.is_large(value_len)
+                && rounded == Region::rounded(header.value_len as usize);
         }
-        self.segment_mut(segment).body_mut(offset, header)
+        span(usize::from(header.key_len), value_len) == header.span()
     }
 
     /// The queue that an entry is in.
     pub(crate) fn queue_of(&self, position: Position) -> QueueName {
-        let (segment, _) = self.place(position);
-        self.segment(segment).queue()
+        self.segment(position >> self.place_bits).queue
     }
 
-    /// Takes an entry out; a large value is returned, so that it can be freed when the lock is gone.
-    pub(crate) fn remove(&mut self, position: Position) -> Option<Box<[u8]>> {
-        let (segment, offset) = self.place(position);
-        let name = self.queue_of(position);
-        let header = self.segment(segment).header(offset);
-        let large = header.marks.has(Marks::LARGE).then(|| {
-            let value = self.large.remove(handle(self.segment(segment).body(offset, &header)));
-            self.queue_mut(name).large -= allocated(value.len());
-            value
-        });
-        self.kill(position);
-        large
+    /// Takes an entry out.
+    pub(crate) fn remove(&mut self, position: Position) {
+        let header = self.header(position);
+        if header.marks.has(Marks::LARGE) {
+            let name = self.queue_of(position);
+            self.queue_mut(name).large -= Region::rounded(header.value_len as usize);
+            self.region.free(self.block(position, &header));
+        }
+        self.kill(position, header);
     }
 
     /// Copies an entry to the head of a queue, where it is from now on.
     pub(crate) fn copy_to_head(&mut self, position: Position, to: QueueName, header: &Header) -> Position {
-        let head = self.head_with_room(to, header.span());
-        let (segment, offset) = self.place(position);
-        let copy = match self.segments.get_disjoint_mut([segment as usize, head as usize]) {
-            Ok([source, target]) => {
-                target.append(header, source.key(offset, header), source.body(offset, header))
-            }
-            Err(_) => self.segment_mut(head).append_copy(offset, header),
-        };
-        self.queue_mut(to).live += header.span();
+        let span = header.span();
+        let copy = self.begin(to, span);
+        let (from_at, to_at) = (self.at(position), self.at(copy));
+        self.region.memory_mut().copy_within(from_at..from_at + span, to_at);
+        self.set_header(copy, header);
         if header.marks.has(Marks::LARGE) {
-            let bytes = allocated(header.value_len as usize);
+            let bytes = Region::rounded(header.value_len as usize);
             let from = self.queue_of(position);
             self.queue_mut(from).large -= bytes;
             self.queue_mut(to).large += bytes;
         }
-        self.kill(position);
-        self.position(head, copy)
+        self.kill(position, *header);
+        copy
     }
 
     /// The entry at the tail of a queue.
     pub(crate) fn oldest(&mut self, name: QueueName) -> Option<Position> {
         let segment = self.queue(name).oldest()?;
-        let tail = self.queue(name).tail;
-        match self.segment(segment).next_live(tail) {
-            Some((offset, _)) => {
-                self.queue_mut(name).tail = offset;
-                Some(self.position(segment, offset))
-            }
-            None => {
-                // A segment without entries has been released, except for an empty one at the head.
-                self.queue_mut(name).tail = self.segment(segment).end();
-                None
-            }
-        }
+        let entry = self.next_in(segment, self.queue(name).tail);
+        // A segment without entries has been released, except for an empty one at the head.
+        let end = self.segment(segment).end as usize;
+        self.queue_mut(name).tail = entry.map_or(end, |(_, next, header)| next - header.span());
+        entry.map(|(position, ..)| position)
     }
 
     /// The segment with the least that is alive, where nothing is being written.
     pub(crate) fn sparsest(&self) -> Option<u32> {
-        let sealed = |queue: &Queue| queue.count().saturating_sub(1);
-        let segments =
-            self.small.iter().take(sealed(&self.small)).chain(self.main.iter().take(sealed(&self.main)));
-        segments.min_by_key(|segment| self.segment(*segment).live())
+        self.small.sealed().chain(self.main.sealed()).min_by_key(|segment| self.segment(*segment).live)
     }
 
     /// A segment in which something may have ended by now, looking from `first` on.
     pub(crate) fn due(&self, first: u32, now_ms: u64) -> Option<u32> {
-        let count = self.segments.len();
-        (0..count)
-            .map(|step| (first as usize + step) % count)
-            .find(|segment| self.segments[*segment].due_ms() <= now_ms)
-            .and_then(|segment| u32::try_from(segment).ok())
+        let due = |(_, segment): &(usize, &Segment)| segment.due_ms <= now_ms;
+        let segments = || self.segments.iter().enumerate();
+        let found = segments().skip(first as usize).find(due).or_else(|| segments().find(due));
+        found.and_then(|(number, _)| u32::try_from(number).ok())
     }
 
     /// Says that no entry in a segment ends before then.
     pub(crate) fn set_due(&mut self, segment: u32, at_ms: u64) {
-        self.segment_mut(segment).set_due(at_ms);
+        self.segment_mut(segment).due_ms = at_ms;
     }
 
-    /// The first entry of a segment at or behind a place.
-    pub(crate) fn next_in(&self, segment: u32, offset: usize) -> Option<(Position, usize, Header)> {
-        let (offset, header) = self.segment(segment).next_live(offset)?;
-        Some((self.position(segment, offset), offset + header.span(), header))
+    /// The first entry of a segment at or behind an offset, and the offset behind it.
+    pub(crate) fn next_in(&self, segment: u32, mut offset: usize) -> Option<(Position, usize, Header)> {
+        let memory = self.region.memory();
+        let Segment { block, end, .. } = *self.segment(segment);
+        let start = self.region.place(block).start;
+        while offset < end as usize {
+            let header = Header::read(memory, start + offset);
+            let next = offset + header.span();
+            if !header.marks.has(Marks::DEAD) {
+                return Some((self.position(segment, offset), next, header));
+            }
+            offset = next;
+        }
+        None
     }
 
     /// Forgets everything and gives all memory back.
     pub(crate) fn clear(&mut self) {
-        for name in [QueueName::Small, QueueName::Main] {
-            while let Some(segment) = self.queue(name).oldest() {
-                self.release(segment);
-            }
-            let queue = self.queue_mut(name);
-            (queue.live, queue.large, queue.tail) = (0, 0, 0);
-        }
-        self.large = Large::default();
+        self.region.clear();
+        self.segments.clear();
+        self.free.clear();
+        self.small.clear();
+        self.main.clear();
+    }
+
+    fn is_large(&self, value_len: usize) -> bool {
+        value_len > self.segment_bytes / RECORDS_IN_SEGMENT_MIN
     }
 
     fn append_record(&mut self, name: QueueName, header: &Header, key: &[u8], body: &[u8]) -> Position {
-        let head = self.head_with_room(name, header.span());
-        self.queue_mut(name).live += header.span();
-        let offset = self.segment_mut(head).append(header, key, body);
-        self.position(head, offset)
+        let position = self.begin(name, header.span());
+        let at = self.at(position);
+        let memory = self.region.memory_mut();
+        memory[header.key_at(at)].copy_from_slice(key);
+        memory[header.body_at(at)].copy_from_slice(body);
+        self.set_header(position, header);
+        position
     }
 
-    /// The segment at the head of a queue if the record fits, else a new one there.
-    fn head_with_room(&mut self, name: QueueName, span: usize) -> u32 {
-        if let Some(head) = self.queue(name).head()
-            && self.segment(head).has_room(span)
-        {
-            return head;
-        }
-        let segment = Segment::new(name, self.segment_bytes);
-        let head = match self.free.pop() {
+    /// Takes room for a record at the head of a queue, in a new segment if it does not fit into the present one.
+    fn begin(&mut self, name: QueueName, span: usize) -> Position {
+        let head = match self.queue(name).head() {
+            Some(head) if self.segment(head).end as usize + span <= self.segment_bytes => head,
+            _ => self.begin_segment(name),
+        };
+        self.queue_mut(name).live += span;
+        let segment = self.segment_mut(head);
+        let offset = segment.end;
+        segment.end += span as u32;
+        segment.live += span as u32;
+        self.position(head, offset as usize)
+    }
+
+    fn begin_segment(&mut self, name: QueueName) -> u32 {
+        let segment = Segment::new(name, self.region.allocate(self.segment_bytes));
+        let number = match self.free.pop() {
             Some(number) => {
                 *self.segment_mut(number) = segment;
                 number
@@ -292,41 +270,40 @@ impl Heap {
                 u32::try_from(self.segments.len() - 1).unwrap_or(u32::MAX)
             }
         };
-        self.queue_mut(name).begin(head);
-        head
+        self.queue_mut(name).begin(number);
+        number
     }
 
     /// Makes a record dead. A segment without entries is released, or starts over where it is being written.
-    fn kill(&mut self, position: Position) {
-        let (segment, offset) = self.place(position);
-        let name = self.segment(segment).queue();
-        let header = self.segment_mut(segment).kill(offset);
+    fn kill(&mut self, position: Position, mut header: Header) {
+        header.marks.set(Marks::DEAD);
+        let at = self.at(position);
+        header.write(self.region.memory_mut(), at);
+        let number = position >> self.place_bits;
+        let name = self.queue_of(position);
         self.queue_mut(name).live -= header.span();
-        if self.segment(segment).live() > 0 {
+        let segment = self.segment_mut(number);
+        segment.live -= header.span() as u32;
+        if segment.live > 0 {
             return;
         }
-        if self.queue(name).head() == Some(segment) {
-            self.segment_mut(segment).reset();
-            if self.queue(name).oldest() == Some(segment) {
-                self.queue_mut(name).tail = 0;
-            }
-        } else {
-            self.release(segment);
+        segment.reset();
+        if self.queue(name).oldest() == Some(number) {
+            self.queue_mut(name).tail = 0;
         }
-    }
-
-    fn release(&mut self, segment: u32) {
-        let name = self.segment(segment).queue();
-        self.queue_mut(name).remove(segment);
-        self.segment_mut(segment).release();
-        self.free.push(segment);
+        if self.queue(name).head() != Some(number) {
+            let block = self.segment(number).block;
+            self.region.free(block);
+            self.queue_mut(name).remove(number);
+            self.free.push(number);
+        }
     }
 
     /// Bytes from a queue's tail to its head.
     fn stretch(&self, name: QueueName) -> usize {
         let queue = self.queue(name);
         let Some(head) = queue.head() else { return 0 };
-        (queue.count() - 1) * self.segment_bytes + self.segment(head).end() - queue.tail
+        (queue.count() - 1) * self.segment_bytes + self.segment(head).end as usize - queue.tail
     }
 
     fn lists_bytes(&self) -> usize {
@@ -334,7 +311,20 @@ impl Heap {
             + self.free.capacity() * size_of::<u32>()
             + self.small.bytes()
             + self.main.bytes()
-            + self.large.bytes()
+    }
+
+    fn value_at(&self, position: Position, header: &Header) -> Range<usize> {
+        if !header.marks.has(Marks::LARGE) {
+            return header.body_at(self.at(position));
+        }
+        let start = self.region.place(self.block(position, header)).start;
+        start..start + header.value_len as usize
+    }
+
+    /// The block of a large value.
+    fn block(&self, position: Position, header: &Header) -> BlockId {
+        let handle = &self.region.memory()[header.body_at(self.at(position))];
+        handle.first_chunk().map_or(BlockId::MAX, |bytes| BlockId::from_le_bytes(*bytes))
     }
 
     fn queue(&self, name: QueueName) -> &Queue {
@@ -351,9 +341,11 @@ impl Heap {
         }
     }
 
-    fn place(&self, position: Position) -> (u32, usize) {
+    /// Where in the region's memory a record begins.
+    fn at(&self, position: Position) -> usize {
         let place = position & ((1 << self.place_bits) - 1);
-        (position >> self.place_bits, place as usize * ALIGNMENT)
+        let block = self.segment(position >> self.place_bits).block;
+        self.region.place(block).start + place as usize * ALIGNMENT
     }
 
     fn position(&self, segment: u32, offset: usize) -> Position {
@@ -378,8 +370,4 @@ pub(crate) const HEAP_BYTES_MAX: usize =
 fn segment_bytes(bytes_max: usize) -> usize {
     let wanted = (bytes_max / SEGMENTS_WANTED).clamp(MEMORY_SEGMENT_BYTES_MIN, MEMORY_SEGMENT_BYTES_MAX);
     1 << wanted.ilog2()
-}
-
-fn handle(body: &[u8]) -> u32 {
-    body.first_chunk().map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes))
 }

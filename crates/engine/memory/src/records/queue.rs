@@ -58,7 +58,13 @@ impl Queue {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
-        self.segments.iter().copied()
+    /// All but the one that is written.
+    pub(crate) fn sealed(&self) -> impl Iterator<Item = u32> {
+        self.segments.iter().copied().take(self.count().saturating_sub(1))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.segments.clear();
+        (self.tail, self.live, self.large) = (0, 0, 0);
     }
 }

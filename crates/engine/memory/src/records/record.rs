@@ -1,5 +1,7 @@
 //! The layout of one record: a header of 28 bytes, the key, then the value or the handle of a large one.
 
+use std::ops::Range;
+
 use forebay_core::entry::{Claim, Expiry, State, Version, View};
 use forebay_core::time::Instant;
 
@@ -39,7 +41,29 @@ impl Header {
         }
     }
 
-    pub(crate) fn decode(bytes: &[u8; HEADER_BYTES]) -> Self {
+    /// The header of the record that begins at `at`, which comes from a position, a table or a walk: there is one.
+    pub(crate) fn read(memory: &[u8], at: usize) -> Self {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes.copy_from_slice(&memory[at..at + HEADER_BYTES]);
+        Self::decode(&bytes)
+    }
+
+    pub(crate) fn write(&self, memory: &mut [u8], at: usize) {
+        memory[at..at + HEADER_BYTES].copy_from_slice(&self.encode());
+    }
+
+    /// Where the key of the record at `at` is.
+    pub(crate) fn key_at(&self, at: usize) -> Range<usize> {
+        at + HEADER_BYTES..at + HEADER_BYTES + usize::from(self.key_len)
+    }
+
+    /// Where its value is, or the handle of a large one.
+    pub(crate) fn body_at(&self, at: usize) -> Range<usize> {
+        let start = at + HEADER_BYTES + usize::from(self.key_len);
+        start..start + self.body_len()
+    }
+
+    fn decode(bytes: &[u8; HEADER_BYTES]) -> Self {
         let &[v0, v1, v2, v3, v4, v5, v6, v7, rest @ ..] = bytes;
         let [f0, f1, f2, f3, l0, l1, l2, l3, a0, a1, a2, a3, e0, e1, e2, e3, e4, e5, key_len, marks] = rest;
         Self {
@@ -53,7 +77,7 @@ impl Header {
         }
     }
 
-    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
+    fn encode(&self) -> [u8; HEADER_BYTES] {
         let [v0, v1, v2, v3, v4, v5, v6, v7] = self.version.to_le_bytes();
         let [f0, f1, f2, f3] = self.flags.to_le_bytes();
         let [l0, l1, l2, l3] = self.value_len.to_le_bytes();
@@ -97,7 +121,7 @@ impl Header {
     }
 
     /// Bytes behind the key.
-    pub(crate) fn body_len(&self) -> usize {
+    fn body_len(&self) -> usize {
         if self.marks.has(Marks::LARGE) { HANDLE_BYTES } else { self.value_len as usize }
     }
 

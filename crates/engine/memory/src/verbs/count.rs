@@ -3,22 +3,21 @@
 use forebay_core::entry::{Arithmetic, Counted, Expiry, Step, Version};
 
 use super::decimal::{Decimal, parse};
-use crate::records::heap::Body;
 use crate::records::record::{Marks, seconds};
-use crate::shard::{Fields, Leftover, Shard};
+use crate::shard::{Fields, Shard};
 
 impl Shard {
     /// `LocalStore::count`.
-    pub(crate) fn count(&mut self, hash: u64, key: &[u8], arithmetic: Arithmetic) -> (Counted, Leftover) {
+    pub(crate) fn count(&mut self, hash: u64, key: &[u8], arithmetic: Arithmetic) -> Counted {
         let Some(found) = self.find(hash, key, arithmetic.now) else {
-            return (self.create_counter(hash, key, arithmetic), None);
+            return self.create_counter(hash, key, arithmetic);
         };
         let mut header = found.header;
         if arithmetic.version.is_some_and(|version| version.0 != header.version) {
-            return (Counted::Exists, None);
+            return Counted::Exists;
         }
         let value = self.heap.value(found.position, &header);
-        let Some(present) = parse(value) else { return (Counted::NotNumber, None) };
+        let Some(present) = parse(value) else { return Counted::NotNumber };
         let number = match arithmetic.step {
             Step::Up => present.wrapping_add(arithmetic.delta),
             Step::Down => present.saturating_sub(arithmetic.delta),
@@ -31,8 +30,8 @@ impl Shard {
             // An invalidated number does not become true by counting: the marks stay.
             let marks = header.marks;
             let fields = Fields { now: arithmetic.now, flags: header.flags, expires_at, marks };
-            let (version, leftover) = self.overwrite(hash, found, key, Body::Inline(text.as_bytes()), fields);
-            return (counted(number, version, expires_at, false), leftover);
+            let version = self.overwrite(hash, found, key, text.as_bytes(), fields);
+            return counted(number, version, expires_at, false);
         }
         header.version = self.next_version();
         header.set_expiry(expires_at);
@@ -40,7 +39,7 @@ impl Shard {
         header.marks.set_uses(header.marks.uses() + 1);
         self.heap.set_header(found.position, &header);
         text.write_padded(self.heap.value_mut(found.position, &header));
-        (counted(number, header.version, expires_at, false), None)
+        counted(number, header.version, expires_at, false)
     }
 
     fn create_counter(&mut self, hash: u64, key: &[u8], arithmetic: Arithmetic) -> Counted {
@@ -48,7 +47,7 @@ impl Shard {
         self.counts.writes += 1;
         let text = Decimal::new(number);
         let fields = Fields { now: arithmetic.now, flags: 0, expires_at, marks: Marks::default() };
-        let found = self.insert(hash, key, Body::Inline(text.as_bytes()), fields);
+        let found = self.insert(hash, key, text.as_bytes(), fields);
         counted(number, found.header.version, expires_at, true)
     }
 }

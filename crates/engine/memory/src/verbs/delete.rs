@@ -3,22 +3,23 @@
 use forebay_core::entry::{Delete, Deleted};
 
 use crate::records::record::Marks;
-use crate::shard::{Cause, Leftover, Shard};
+use crate::shard::{Cause, Shard};
 
 impl Shard {
     /// `LocalStore::delete`.
-    pub(crate) fn delete(&mut self, hash: u64, key: &[u8], delete: Delete) -> (Deleted, Leftover) {
+    pub(crate) fn delete(&mut self, hash: u64, key: &[u8], delete: Delete) -> Deleted {
         let found = self.find(hash, key, delete.now);
         if let (Some(found), Some(version)) = (found, delete.version)
             && found.header.version != version.0
         {
-            return (Deleted::Exists, None);
+            return Deleted::Exists;
         }
         let version = self.next_version();
         self.floors.raise(hash, version);
-        let Some(found) = found else { return (Deleted::NotFound, None) };
+        let Some(found) = found else { return Deleted::NotFound };
         let Some(new_expiry) = delete.keep_stale else {
-            return (Deleted::Done, self.remove(hash, found.position, Cause::Removed));
+            self.remove(hash, found.position, Cause::Removed);
+            return Deleted::Done;
         };
         let mut header = found.header;
         header.version = version;
@@ -29,6 +30,6 @@ impl Shard {
             header.set_expiry(expiry);
         }
         self.heap.set_header(found.position, &header);
-        (Deleted::Done, None)
+        Deleted::Done
     }
 }

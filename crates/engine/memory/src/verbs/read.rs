@@ -2,7 +2,6 @@
 
 use forebay_core::entry::{Claim, Read, View};
 
-use crate::records::heap::Body;
 use crate::records::record::{Header, Marks, seconds};
 use crate::shard::{Cause, Fields, Shard};
 
@@ -40,7 +39,7 @@ impl Shard {
             self.heap.set_header(found.position, &header);
         }
         if read.touch.is_some() && header.expired(read.now) {
-            drop(self.remove(hash, found.position, Cause::Over));
+            self.remove(hash, found.position, Cause::Over);
         }
         true
     }
@@ -50,7 +49,7 @@ impl Shard {
         let Some(expires_at) = read.lease else { return false };
         let marks = Marks::LEASED.with(Marks::CLAIMED);
         let fields = Fields { now: read.now, flags: 0, expires_at, marks };
-        let found = self.insert(hash, key, Body::Inline(&[]), fields);
+        let found = self.insert(hash, key, &[], fields);
         visit(found.header.view(&[], Claim::Won));
         // Its owner has read it, as far as the next reader is concerned.
         if read.counts {

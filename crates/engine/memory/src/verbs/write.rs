@@ -2,23 +2,16 @@
 
 use forebay_core::entry::{Condition, Mode, Version, Write, Written};
 
-use crate::records::heap::Body;
 use crate::records::record::Marks;
-use crate::shard::{Cause, Fields, Found, Leftover, Shard};
+use crate::shard::{Cause, Fields, Found, Shard};
 
 impl Shard {
     /// `LocalStore::write` for the modes that bring the whole value.
-    pub(crate) fn store(
-        &mut self,
-        hash: u64,
-        key: &[u8],
-        body: Body<'_>,
-        write: Write,
-    ) -> (Written, Leftover) {
+    pub(crate) fn store(&mut self, hash: u64, key: &[u8], value: &[u8], write: Write) -> Written {
         let found = self.find(hash, key, write.now);
         let marks = match self.admits(hash, found, &write) {
             Ok(marks) => marks,
-            Err(refused) => return (refused, body.leftover()),
+            Err(refused) => return refused,
         };
         self.counts.writes += 1;
         let expires_at = match found {
@@ -27,14 +20,13 @@ impl Shard {
             _ => write.expires_at,
         };
         if expires_at.is_some_and(|at| at <= write.now) {
-            let (version, leftover) = self.store_nothing(hash, found);
-            return (Written::Stored(version), leftover);
+            return Written::Stored(self.store_nothing(hash, found));
         }
         let fields = Fields { now: write.now, flags: write.flags, expires_at, marks };
-        self.put(hash, key, found, body, fields)
+        self.put(hash, key, found, value, fields)
     }
 
-    /// `LocalStore::write` for the modes that add to the value. Values over `inline_max` lie aside.
+    /// `LocalStore::write` for the modes that add to the value.
     pub(crate) fn extend(
         &mut self,
         hash: u64,
@@ -42,64 +34,53 @@ impl Shard {
         value: &[u8],
         write: Write,
         value_bytes_max: usize,
-        inline_max: usize,
-    ) -> (Written, Leftover) {
+    ) -> Written {
         let found = self.find(hash, key, write.now);
         let marks = match self.admits(hash, found, &write) {
             Ok(marks) => marks,
-            Err(refused) => return (refused, None),
+            Err(refused) => return refused,
         };
-        let Some(present) = found else { return (Written::NotStored, None) };
+        let Some(present) = found else { return Written::NotStored };
         if value.len() > value_bytes_max {
-            return (Written::TooLarge, None);
+            return Written::TooLarge;
         }
         let before = self.heap.value(present.position, &present.header);
         if before.len().saturating_add(value.len()) > value_bytes_max {
-            return (Written::NotStored, None);
+            return Written::NotStored;
         }
         let whole = if write.mode == Mode::Prepend { [value, before] } else { [before, value] }.concat();
-        let body = if whole.len() > inline_max {
-            Body::Large(whole.into_boxed_slice())
-        } else {
-            Body::Inline(&whole)
-        };
         self.counts.writes += 1;
         let header = present.header;
         let fields = Fields { now: write.now, flags: header.flags, expires_at: header.expiry(), marks };
-        self.put(hash, key, found, body, fields)
+        self.put(hash, key, found, &whole, fields)
     }
 
     /// The end of a write that no shard can hold: what it would have replaced must not be seen any more.
-    pub(crate) fn refuse_too_large(&mut self, hash: u64, key: &[u8], write: Write) -> (Written, Leftover) {
+    pub(crate) fn refuse_too_large(&mut self, hash: u64, key: &[u8], write: Write) -> Written {
         let found = self.find(hash, key, write.now);
         let replaces = write.mode == Mode::Set && !matches!(write.condition, Condition::Version(_));
         if replaces && self.admits(hash, found, &write).is_ok() {
-            return (Written::TooLarge, self.store_nothing(hash, found).1);
+            self.store_nothing(hash, found);
         }
-        (Written::TooLarge, None)
+        Written::TooLarge
     }
 
-    fn put(
-        &mut self,
-        hash: u64,
-        key: &[u8],
-        found: Option<Found>,
-        body: Body<'_>,
-        fields: Fields,
-    ) -> (Written, Leftover) {
-        let (version, leftover) = match found {
-            Some(found) => self.overwrite(hash, found, key, body, fields),
-            None => (self.insert(hash, key, body, fields).header.version, None),
+    fn put(&mut self, hash: u64, key: &[u8], found: Option<Found>, value: &[u8], fields: Fields) -> Written {
+        let version = match found {
+            Some(found) => self.overwrite(hash, found, key, value, fields),
+            None => self.insert(hash, key, value, fields).header.version,
         };
-        (Written::Stored(Version(version)), leftover)
+        Written::Stored(Version(version))
     }
 
     /// A write after which the key is absent. It is a write all the same: it has a version, and leases are void.
-    fn store_nothing(&mut self, hash: u64, found: Option<Found>) -> (Version, Leftover) {
-        let leftover = found.and_then(|found| self.remove(hash, found.position, Cause::Removed));
+    fn store_nothing(&mut self, hash: u64, found: Option<Found>) -> Version {
+        if let Some(found) = found {
+            self.remove(hash, found.position, Cause::Removed);
+        }
         let version = self.next_version();
         self.floors.raise(hash, version);
-        (Version(version), leftover)
+        Version(version)
     }
 
     /// Whether condition and mode allow the write; `Ok` with the marks the entry gets.
