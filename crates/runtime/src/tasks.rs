@@ -69,9 +69,7 @@ impl Tasks {
         };
         match time::timeout(timeout, all_ended).await {
             Ok(()) => Drained::default(),
-            Err(_) => {
-                Drained { unfinished: self.running.names.lock().by_number.values().copied().collect() }
-            }
+            Err(_) => Drained { unfinished: self.running.names.lock().by_number.values().copied().collect() },
         }
     }
 

@@ -45,10 +45,10 @@ async fn collect(app: &App, mut body: Body, bytes_max: usize) -> Answer<Bytes> {
         }
         whole.extend_from_slice(&piece);
         let owed = whole.len().div_ceil(UNIT) - paid.as_ref().map_or(0, SemaphorePermit::num_permits);
-        let permit = app
-            .body_bytes
-            .try_acquire_many(u32::try_from(owed).unwrap_or(u32::MAX))
-            .map_err(|_| Refused::for_now(StatusCode::TOO_MANY_REQUESTS, "read request body: too many at once"))?;
+        let permit =
+            app.body_bytes.try_acquire_many(u32::try_from(owed).unwrap_or(u32::MAX)).map_err(|_| {
+                Refused::for_now(StatusCode::TOO_MANY_REQUESTS, "read request body: too many at once")
+            })?;
         match &mut paid {
             Some(paid) => paid.merge(permit),
             None => paid = Some(permit),

@@ -69,9 +69,7 @@ fn labelled(queues: Vec<QueueInfo>) -> Vec<(String, QueueStats)> {
     for QueueInfo { settings, stats } in queues {
         if labelled.len() < limits::METRICS_QUEUES_MAX {
             labelled.push((settings.name.to_string(), stats));
-        } else if let Some((_, others)) =
-            labelled.get_mut(limits::METRICS_QUEUES_MAX).or(None)
-        {
+        } else if let Some((_, others)) = labelled.get_mut(limits::METRICS_QUEUES_MAX).or(None) {
             add(others, &stats);
         } else {
             labelled.push((OTHERS.to_owned(), stats));
@@ -130,7 +128,12 @@ impl Snapshot {
         let started = ConstGauge::new(self.started_ms as f64 / 1e3);
         page.one("start_time_seconds", "When the process began, since 1970", MetricType::Gauge, &started)?;
         let failures = ConstGauge::new(self.failures);
-        page.one("failures", "Parts that have died and only a restart repairs", MetricType::Gauge, &failures)?;
+        page.one(
+            "failures",
+            "Parts that have died and only a restart repairs",
+            MetricType::Gauge,
+            &failures,
+        )?;
         page.family("connections", "Connections that are open", MetricType::Gauge, "front", || {
             self.fronts.iter().map(|front| (front.front, ConstGauge::new(front.current)))
         })?;
@@ -159,7 +162,11 @@ impl Snapshot {
             ("cache_evicted", "Entries pushed out to make room", store.evicted),
             ("cache_evicted_unread", "Of those, never read", store.evicted_unread),
             ("cache_expired", "Entries dropped because their time was over", store.expired),
-            ("cache_fills_refused", "Fills refused because the lease was no longer good", store.fills_refused),
+            (
+                "cache_fills_refused",
+                "Fills refused because the lease was no longer good",
+                store.fills_refused,
+            ),
         ] {
             page.counter(name, help, value)?;
         }
@@ -201,11 +208,17 @@ impl Snapshot {
                 self.queues.iter().map(move |(queue, stats)| (queue.as_str(), ConstGauge::new(read(stats))))
             })?;
         }
-        page.family("queue_oldest_seconds", "Age of the oldest ready message", MetricType::Gauge, "queue", || {
-            self.queues
-                .iter()
-                .map(|(queue, stats)| (queue.as_str(), ConstGauge::new(stats.oldest_ms as f64 / 1e3)))
-        })?;
+        page.family(
+            "queue_oldest_seconds",
+            "Age of the oldest ready message",
+            MetricType::Gauge,
+            "queue",
+            || {
+                self.queues
+                    .iter()
+                    .map(|(queue, stats)| (queue.as_str(), ConstGauge::new(stats.oldest_ms as f64 / 1e3)))
+            },
+        )?;
         let counters: [(&str, &str, Read); 6] = [
             ("queue_published", "Messages taken in", |queue| queue.published),
             ("queue_delivered", "Deliveries handed out", |queue| queue.delivered),

@@ -6,8 +6,8 @@ use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{StatusCode, request};
 use axum::response::{IntoResponse, Response};
-use forebay_core::entry::{Condition, Delete, Deleted, Mode, Read, Version, View, Write, Written};
 use forebay_core::entry;
+use forebay_core::entry::{Condition, Delete, Deleted, Mode, Read, Version, View, Write, Written};
 use forebay_core::limits;
 use forebay_core::stats::StoreStats;
 use serde::{Deserialize, Serialize};
@@ -247,9 +247,9 @@ fn tag(version: Version) -> HeaderValue {
 fn has_tag(headers: &HeaderMap, version: Version) -> bool {
     let expected = tag(version);
     headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|list| {
-        list.split(',').map(str::trim).any(|one| {
-            one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == expected.as_bytes()
-        })
+        list.split(',')
+            .map(str::trim)
+            .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == expected.as_bytes())
     })
 }
 

@@ -177,7 +177,9 @@ pub(crate) async fn nack(
         (false, false) => End::Failed,
         (true, false) => End::Rejected,
         (false, true) => End::Returned,
-        (true, true) => return Err(Refused::bad_request("read request body: reject and return exclude each other")),
+        (true, true) => {
+            return Err(Refused::bad_request("read request body: reject and return exclude each other"));
+        }
     };
     let note = asked.note.as_deref();
     let Some(outcome) = app.parts.queues.end(&queue, delivery, end, note).await? else {
@@ -233,5 +235,8 @@ pub(crate) async fn extend(
 }
 
 fn not_held(attempt: &str, queue: &QueueName, delivery: DeliveryId) -> Refused {
-    Refused::new(StatusCode::CONFLICT, format!("{attempt} delivery {delivery} of queue {queue}: no longer held"))
+    Refused::new(
+        StatusCode::CONFLICT,
+        format!("{attempt} delivery {delivery} of queue {queue}: no longer held"),
+    )
 }
