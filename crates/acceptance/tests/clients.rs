@@ -55,6 +55,7 @@ fn every_answer_of_the_http_api_is_as_its_openapi_document_says() {
     let daemon = Daemon::start(data.path());
     let scratch = tempfile::tempdir().unwrap();
     run(Command::new(tool("schemathesis"))
+        .args(["--config-file", concat!(env!("CARGO_MANIFEST_DIR"), "/schemathesis.toml")])
         .arg("run")
         .arg(format!("http://{}/openapi.json", daemon.http))
         .args(["--checks", "all", "--max-examples", "30", "--seed", "1", "--generation-database", "none"])

@@ -11,6 +11,8 @@ use forebay_core::ports::clock::Clock;
 use forebay_core::time::Instant;
 use parking_lot::Mutex;
 
+use crate::random::Random;
+
 /// Simulated time and randomness. A clone is the same clock.
 #[derive(Clone, Debug)]
 pub struct SimClock {
@@ -20,7 +22,7 @@ pub struct SimClock {
 #[derive(Debug)]
 struct State {
     now: Instant,
-    random: u64,
+    random: Random,
     sleeper_next: u64,
     sleepers: BTreeMap<(Instant, u64), Option<Waker>>,
 }
@@ -32,7 +34,7 @@ impl SimClock {
         Self {
             state: Arc::new(Mutex::new(State {
                 now,
-                random: seed,
+                random: Random::new(seed),
                 sleeper_next: 0,
                 sleepers: BTreeMap::new(),
             })),
@@ -72,13 +74,8 @@ impl Clock for SimClock {
         Box::pin(poll_fn(move |context| sleeper.poll(context.waker())))
     }
 
-    /// SplitMix64.
     fn random(&self) -> u64 {
-        let mut state = self.state.lock();
-        state.random = state.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state.random ^ (state.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.state.lock().random.draw()
     }
 }
 

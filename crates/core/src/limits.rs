@@ -51,6 +51,10 @@ pub const RECEIVERS_MAX: usize = 10_000;
 pub const NOTE_BYTES_MAX: usize = 1024;
 /// How long a delivery whose hold ran out stays with whoever took it to settle it, before it is offered again.
 pub const EXPIRED_GRACE: Duration = Duration::from_secs(10);
+/// How long a queue leaves alone what it could not do: read a damaged message, or write while the log is full.
+pub const QUEUE_PAUSE: Duration = Duration::from_secs(1);
+/// Messages of one queue that come to their time in one step; the queue is free for others between the steps.
+pub const DUE_MESSAGES_MAX: usize = 1_000;
 /// Deliveries whose hold ran out handed out at once.
 pub const EXPIRED_DELIVERIES_MAX: usize = 100;
 /// Entries in a dead letter's history; the oldest give way, the count of each goes on.
@@ -84,8 +88,13 @@ pub const BROKER_PAUSE: Duration = Duration::from_millis(500);
 pub const SEGMENT_BYTES_DEFAULT: u32 = 16 * 1024 * 1024;
 /// Records appended and not yet written; beyond it appends are refused as full.
 pub const LOG_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Disk for all segments unless configured otherwise; beyond it publishes are refused as full.
+/// Disk for all segments unless configured otherwise. Publishes are refused as full before it is used up.
 pub const LOG_DISK_BYTES_DEFAULT: u64 = 8 * 1024 * 1024 * 1024;
+/// The share of the log's disk, one in so many, that publishes leave to the records that empty queues: deliveries,
+/// settles, and live messages carried out of old segments.
+pub const LOG_RESERVE_SHARE: u64 = 8;
+/// Fewest segments in use before live messages are carried out of the oldest one.
+pub const CARRY_SEGMENTS_MIN: u64 = 4;
 /// Smallest segment that can be configured.
 pub const SEGMENT_BYTES_MIN: u32 = 512;
 /// Largest segment that can be configured: recovery reads one at a time into memory.

@@ -25,7 +25,10 @@ pub(crate) fn command() -> Command {
             Command::new("set").about("Writes a value").args([
                 key(),
                 Arg::new("value").value_name("TEXT").help("Without it standard input is read to its end"),
-                Arg::new("ttl").long("ttl").value_name("TIME").help("Its life; without it the value does not expire"),
+                Arg::new("ttl")
+                    .long("ttl")
+                    .value_name("TIME")
+                    .help("Its life; without it the value does not expire"),
                 Arg::new("add").long("add").action(ArgAction::SetTrue).help("Only where there is none"),
             ]),
         )
@@ -76,9 +79,12 @@ async fn stats(client: &Client, json: bool) -> Result<(), Failure> {
     }
     let stats = answer.json()?;
     let (hits, misses) = (stats["hits"].as_f64().unwrap_or(0.0), stats["misses"].as_f64().unwrap_or(0.0));
-    let ratio = if hits + misses > 0.0 { format!("{:.1} %", 100.0 * hits / (hits + misses)) } else { "-".into() };
-    let names = ["items", "bytes", "bytes_max", "hits", "misses", "writes", "evicted", "evicted_unread", "expired"];
-    let mut pairs: Vec<(&str, String)> = names.iter().map(|name| (*name, show::text(&stats[*name]))).collect();
+    let ratio =
+        if hits + misses > 0.0 { format!("{:.1} %", 100.0 * hits / (hits + misses)) } else { "-".into() };
+    let names =
+        ["items", "bytes", "bytes_max", "hits", "misses", "writes", "evicted", "evicted_unread", "expired"];
+    let mut pairs: Vec<(&str, String)> =
+        names.iter().map(|name| (*name, show::text(&stats[*name]))).collect();
     pairs.push(("hit ratio", ratio));
     show::fields(&pairs)
 }

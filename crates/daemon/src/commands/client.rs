@@ -52,7 +52,8 @@ pub(crate) struct Answer {
 impl Answer {
     /// The body as JSON.
     pub(crate) fn json(&self) -> Result<Value, Failure> {
-        serde_json::from_slice(&self.body).map_err(|_| Failure::new("the answer is not JSON; is this a forebay daemon?"))
+        serde_json::from_slice(&self.body)
+            .map_err(|_| Failure::new("the answer is not JSON; is this a forebay daemon?"))
     }
 }
 
@@ -96,7 +97,12 @@ impl Client {
     }
 
     /// Asks with a JSON body.
-    pub(crate) async fn ask_with(&self, method: Method, path: String, body: &Value) -> Result<Answer, Failure> {
+    pub(crate) async fn ask_with(
+        &self,
+        method: Method,
+        path: String,
+        body: &Value,
+    ) -> Result<Answer, Failure> {
         let headers = [(CONTENT_TYPE, "application/json")];
         let body = body.to_string().into();
         self.send(Question { headers: &headers, body, ..Question::new(method, path) }).await
@@ -119,9 +125,8 @@ impl Client {
     }
 
     async fn exchange(&self, question: Question<'_>) -> Result<(StatusCode, Bytes), Failure> {
-        let absent = |_| {
-            Failure::new(format!("no daemon answers at {}; start one with: forebay serve", self.url))
-        };
+        let absent =
+            |_| Failure::new(format!("no daemon answers at {}; start one with: forebay serve", self.url));
         let broken = |reason: &dyn std::fmt::Display| {
             Failure::new(format!("the connection to {} broke off: {reason}", self.url))
         };
@@ -171,7 +176,11 @@ pub(crate) fn segment(name: &str) -> String {
 
 /// Runs a command to its end on this thread.
 pub(crate) fn run<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?.block_on(command)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::new)?
+        .block_on(command)
 }
 
 #[cfg(test)]
@@ -192,7 +201,9 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_asked_is_refused() {
-        for bad in ["127.0.0.1:8080", "https://localhost", "http://", "/v1", "http://u:p@host", "http://host/?q=1"] {
+        for bad in
+            ["127.0.0.1:8080", "https://localhost", "http://", "/v1", "http://u:p@host", "http://host/?q=1"]
+        {
             assert!(client(bad).is_err(), "{bad}");
         }
     }

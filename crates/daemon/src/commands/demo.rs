@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use forebay_core::error::Kind;
 use forebay_lab::demo::{self, DemoOptions};
 
 use crate::failure::Failure;
@@ -31,12 +30,13 @@ pub(crate) fn command() -> Command {
 
 /// Runs it.
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let this = std::env::current_exe().map_err(|reason| Failure::new(format!("find this program: {reason}")))?;
+    let this =
+        std::env::current_exe().map_err(|reason| Failure::new(format!("find this program: {reason}")))?;
     let mut options = DemoOptions::new(this);
     options.trace = matches.get_one::<PathBuf>("trace").cloned();
     if let Some(seconds) = matches.get_one::<u64>("seconds") {
         options.seconds = *seconds;
     }
-    let _ = Kind::Invalid;
-    demo::run(options).map_err(Failure::new)
+    let verdict = demo::run(options).map_err(Failure::new)?;
+    Ok(if verdict.kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

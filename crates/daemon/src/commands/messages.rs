@@ -35,7 +35,9 @@ pub(crate) fn commands() -> Vec<Command> {
     vec![
         Command::new("publish").about("Publishes a message and returns once it is durable").args([
             name(),
-            Arg::new("payload").value_name("TEXT").help("The body; without it standard input is read to its end"),
+            Arg::new("payload")
+                .value_name("TEXT")
+                .help("The body; without it standard input is read to its end"),
             switch("lines", "Every line of standard input is a message of its own").conflicts_with("payload"),
             flag("id", "ID", "Names the message").conflicts_with("lines"),
             flag("key", "KEY", "Ordering key"),
@@ -70,7 +72,12 @@ pub(crate) fn commands() -> Vec<Command> {
 }
 
 /// Runs one of them.
-pub(crate) async fn run(verb: &str, client: &Client, matches: &ArgMatches, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(
+    verb: &str,
+    client: &Client,
+    matches: &ArgMatches,
+    json: bool,
+) -> Result<(), Failure> {
     match verb {
         "publish" => publish(client, matches, json).await,
         "receive" => receive(client, matches, json).await,
@@ -243,7 +250,8 @@ async fn peek(client: &Client, matches: &ArgMatches, place: &str, json: bool) ->
         .unwrap_or_default()
         .iter()
         .map(|message| {
-            let last = message["history"].as_array().and_then(|history| history.last()).unwrap_or(&Value::Null);
+            let last =
+                message["history"].as_array().and_then(|history| history.last()).unwrap_or(&Value::Null);
             let reason = match last["note"].as_str() {
                 Some(note) => format!("{}: {}", show::text(&last["reason"]), show::harmless(note)),
                 None => show::text(&last["reason"]),

@@ -16,18 +16,21 @@ pub(crate) fn command() -> Command {
     let setting = |name: &'static str, shape: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(shape).help(help)
     };
-    let create = Command::new("create").about("Declares a queue; again with the same settings changes nothing").args([
-        name(),
-        setting("attempt-max", "N", "Attempts before a message is dead-lettered").value_parser(whole()),
-        setting("backoff-first", "TIME", "Wait after the first failure, doubled for each further one"),
-        setting("backoff-longest", "TIME", "The wait never grows longer"),
-        setting("backoff-jitter", "SHARE", "Share of the wait that is random, 0.0 to 1.0")
-            .value_parser(clap::value_parser!(f64)),
-        setting("hold", "TIME", "How long a delivery is held for its consumer"),
-        setting("dead-letter", "QUEUE", "Where dead letters go"),
-        setting("length-max", "N", "Most messages in the queue").value_parser(whole()),
-        setting("overflow", "WHAT", "What happens to a publish at that length").value_parser(["reject", "drop-head"]),
-    ]);
+    let create = Command::new("create")
+        .about("Declares a queue; again with the same settings changes nothing")
+        .args([
+            name(),
+            setting("attempt-max", "N", "Attempts before a message is dead-lettered").value_parser(whole()),
+            setting("backoff-first", "TIME", "Wait after the first failure, doubled for each further one"),
+            setting("backoff-longest", "TIME", "The wait never grows longer"),
+            setting("backoff-jitter", "SHARE", "Share of the wait that is random, 0.0 to 1.0")
+                .value_parser(clap::value_parser!(f64)),
+            setting("hold", "TIME", "How long a delivery is held for its consumer"),
+            setting("dead-letter", "QUEUE", "Where dead letters go"),
+            setting("length-max", "N", "Most messages in the queue").value_parser(whole()),
+            setting("overflow", "WHAT", "What happens to a publish at that length")
+                .value_parser(["reject", "drop-head"]),
+        ]);
     Command::new("queue")
         .about("Looks after the queues of a running daemon")
         .subcommand_required(true)
@@ -113,9 +116,11 @@ async fn create(client: &Client, matches: &ArgMatches, json: bool) -> Result<(),
             settings.insert(field.into(), json!(number));
         }
     }
-    for (flag, field) in
-        [("backoff-first", "backoff_first_ms"), ("backoff-longest", "backoff_longest_ms"), ("hold", "hold_ms")]
-    {
+    for (flag, field) in [
+        ("backoff-first", "backoff_first_ms"),
+        ("backoff-longest", "backoff_longest_ms"),
+        ("hold", "hold_ms"),
+    ] {
         if let Some(ms) = milliseconds(matches, flag)? {
             settings.insert(field.into(), json!(ms));
         }
@@ -141,9 +146,25 @@ async fn details(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
     let queue = answer.json()?;
     let spans = ["backoff_first_ms", "backoff_longest_ms", "hold_ms", "oldest_ms"];
     let names = [
-        "name", "ready", "held", "delayed", "oldest_ms", "published", "delivered", "acked", "retried", "dead_lettered",
-        "dropped", "attempt_max", "backoff_first_ms", "backoff_longest_ms", "backoff_jitter", "hold_ms", "dead_letter",
-        "length_max", "overflow",
+        "name",
+        "ready",
+        "held",
+        "delayed",
+        "oldest_ms",
+        "published",
+        "delivered",
+        "acked",
+        "retried",
+        "dead_lettered",
+        "dropped",
+        "attempt_max",
+        "backoff_first_ms",
+        "backoff_longest_ms",
+        "backoff_jitter",
+        "hold_ms",
+        "dead_letter",
+        "length_max",
+        "overflow",
     ];
     let pairs: Vec<(&str, String)> = names
         .iter()

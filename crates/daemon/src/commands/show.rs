@@ -35,7 +35,11 @@ pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> Result<(), Failure>
 }
 
 fn aligned(heads: &[&str], rows: &[Vec<String>]) -> String {
-    let is_number = |cell: &str| !cell.is_empty() && cell.starts_with(|c: char| c.is_ascii_digit());
+    // Digits, and at most a unit behind them.
+    let is_number = |cell: &str| {
+        let unit = cell.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        unit.len() < cell.len() && unit.len() <= 2 && unit.chars().all(char::is_alphabetic)
+    };
     let columns: Vec<(usize, bool)> = heads
         .iter()
         .enumerate()
@@ -68,7 +72,13 @@ pub(crate) fn fields(pairs: &[(&str, String)]) -> Result<(), Failure> {
 
 /// Text of strangers on one line: control characters cannot move the cursor or change the title.
 pub(crate) fn harmless(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }.chars().collect::<Vec<_>>()).collect()
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+                .chars()
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// A field of an answer as text.

@@ -108,7 +108,8 @@ const fn local(port: u16) -> SocketAddr {
 impl Settings {
     /// Says which setting is outside its range, by its name.
     pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
-        let (memory_min, value_max) = (limits::MEMORY_BYTES_MIN as u64, limits::VALUE_BYTES_MAX_CEILING as u64);
+        let (memory_min, value_max) =
+            (limits::MEMORY_BYTES_MIN as u64, limits::VALUE_BYTES_MAX_CEILING as u64);
         let within = |name, size: Size, min: u64, max: u64| {
             if (min..=max).contains(&size.0) {
                 return Ok(());

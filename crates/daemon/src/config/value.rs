@@ -194,10 +194,14 @@ mod tests {
 
     #[test]
     fn sizes_are_read_in_every_unit_and_shown_in_the_largest_that_fits() {
-        for (text, bytes) in [("0", 0), ("17", 17), ("256MiB", 256 << 20), ("1 gib", 1 << 30), ("5MB", 5_000_000)] {
+        for (text, bytes) in
+            [("0", 0), ("17", 17), ("256MiB", 256 << 20), ("1 gib", 1 << 30), ("5MB", 5_000_000)]
+        {
             assert_eq!(Size::read(text), Ok(Size(bytes)), "{text}");
         }
-        for text in ["", "MiB", "-1", "1.5GiB", "1XB", "99999999999999999999", "18446744073709551615KiB", "1MiB2"] {
+        for text in
+            ["", "MiB", "-1", "1.5GiB", "1XB", "99999999999999999999", "18446744073709551615KiB", "1MiB2"]
+        {
             assert!(Size::read(text).is_err(), "{text}");
         }
         assert_eq!(Size(256 << 20).show(), "256MiB");

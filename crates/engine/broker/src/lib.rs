@@ -1,1 +1,29 @@
 //! Queues on the commit log.
+//!
+//! A map of the crate. The state of all queues is in memory and is the sum of the log's records:
+//! - `records`: what is written, byte by byte, and why a prefix of it can be released
+//! - `state`: one queue in memory, and the steps by which records change it
+//! - `storage`: the log as the broker uses it, with the count of what lives in each segment; giving its space back;
+//!   recovery, which takes the same steps from the log
+//! - `topology`: which queues there are
+//! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
+//!   `admin`: what can be done with them; `hot`: which bodies stay in memory
+//! - [`broker`]: the handle, the ports
+
+mod admin;
+pub mod broker;
+mod engine;
+#[cfg(test)]
+mod histories;
+mod hot;
+mod moves;
+mod publish;
+mod receive;
+mod records;
+mod settle;
+mod state;
+pub mod storage;
+mod timers;
+mod topology;
+
+pub use broker::{BrokerOptions, EmbeddedBroker, OpenedBroker, open};

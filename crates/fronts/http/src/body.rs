@@ -1,11 +1,16 @@
 //! Reading a request's body: bounded in size, in time and over all connections, and then as JSON.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use forebay_core::limits;
 use http_body_util::BodyExt;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use tokio::sync::SemaphorePermit;
 
 use crate::errors::{Answer, Refused};
@@ -94,7 +99,8 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
 
     async fn from_request(request: Request, app: &App) -> Answer<Self> {
         let JsonBytes(bytes) = JsonBytes::from_request(request, app).await?;
-        Ok(Self(parse(&bytes)?))
+        let Object(value) = parse(&bytes)?;
+        Ok(Self(value))
     }
 }
 
@@ -103,8 +109,8 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for MaybeJson<T> {
 
     async fn from_request(request: Request, app: &App) -> Answer<Self> {
         let JsonBytes(bytes) = JsonBytes::from_request(request, app).await?;
-        let value = if bytes.is_empty() { None } else { parse::<Option<T>>(&bytes)? };
-        Ok(Self(value.unwrap_or_default()))
+        let value: Option<Object<T>> = if bytes.is_empty() { None } else { parse(&bytes)? };
+        Ok(Self(value.map(|Object(value)| value).unwrap_or_default()))
     }
 }
 
@@ -114,6 +120,30 @@ fn is_json(headers: &HeaderMap) -> bool {
     };
     let media_type = value.split(';').next().unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("application/json")
+}
+
+/// A JSON object. Without it serde would take a list of the fields' values as well.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
 }
 
 /// Reads JSON; a refusal names the field that is wrong and what it should be, and repeats no value.
@@ -158,7 +188,13 @@ mod tests {
     }
 
     fn refusal(json: &str) -> String {
-        parse::<Sample>(json.as_bytes()).unwrap_err().body.error
+        parse::<Object<Sample>>(json.as_bytes()).unwrap_err().body.error
+    }
+
+    #[test]
+    fn a_list_of_values_is_not_an_object() {
+        assert!(refusal("[1, null]").contains("expected an object"));
+        assert!(parse::<Object<Sample>>(b"{\"count_max\": 1}").is_ok());
     }
 
     #[test]

@@ -332,6 +332,8 @@ mod tests {
             &[(header::IF_MATCH, "\"1\""), (header::IF_MATCH, "\"2\"")],
             &[(header::IF_MATCH, "\"99999999999999999999\"")],
             &[(header::IF_MATCH, "\"\"")],
+            &[(header::IF_MATCH, "")],
+            &[(header::IF_NONE_MATCH, "")],
             &[(header::IF_NONE_MATCH, "\"7\"")],
             &[(header::IF_MATCH, "*"), (header::IF_NONE_MATCH, "*")],
         ] {

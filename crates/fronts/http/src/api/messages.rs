@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::message::{MessageBody, NewMessage};
 use super::path::{Asked, InQueue, QueuePath};
 use super::refusals::{BodyRefusals, FullRefusals, QueueRefusals};
-use crate::body::{JsonBytes, parse};
+use crate::body::{JsonBytes, Object, parse};
 use crate::errors::{Answer, Refused};
 use crate::number::{self, Whole};
 use crate::router::App;
@@ -34,8 +34,8 @@ pub(crate) enum PublishBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewMessages {
     /// 1 to 1,000 of them.
-    #[schema(min_items = 1, max_items = 1000)]
-    messages: Vec<NewMessage>,
+    #[schema(min_items = 1, max_items = 1000, value_type = Vec<NewMessage>)]
+    messages: Vec<Object<NewMessage>>,
 }
 
 /// The names of the messages, in their order.
@@ -80,17 +80,19 @@ fn read_messages(bytes: &[u8]) -> Answer<Vec<NewMessage>> {
     struct Shape {
         messages: Option<IgnoredAny>,
     }
-    if parse::<Shape>(bytes)?.messages.is_none() {
-        return Ok(vec![parse(bytes)?]);
+    let Object(Shape { messages }) = parse(bytes)?;
+    if messages.is_none() {
+        let Object(message) = parse(bytes)?;
+        return Ok(vec![message]);
     }
-    let NewMessages { messages } = parse(bytes)?;
+    let Object(NewMessages { messages }) = parse(bytes)?;
     if messages.is_empty() || messages.len() > limits::PUBLISH_MESSAGES_MAX {
         return Err(Refused::bad_request(format!(
             "read request body: messages: expected 1 to {} of them",
             limits::PUBLISH_MESSAGES_MAX
         )));
     }
-    Ok(messages)
+    Ok(messages.into_iter().map(|Object(message)| message).collect())
 }
 
 /// How many to look at.

@@ -33,7 +33,7 @@ pub(crate) struct NewQueue {
     /// The wait after the first failed attempt, doubled for every further one; 1,000 unless said otherwise.
     #[schema(inline)]
     backoff_first_ms: Option<BackoffMs>,
-    /// The wait never grows longer than this; 300,000 unless said otherwise, and not below the first.
+    /// No wait is longer than this, not even the first; 300,000, or the first if that is longer, unless said otherwise.
     #[schema(inline)]
     backoff_longest_ms: Option<BackoffMs>,
     /// The share of the wait that is random; 0.5 unless said otherwise.
@@ -69,14 +69,12 @@ impl NewQueue {
         let backoff = &mut settings.retry.backoff;
         if let Some(Whole(first)) = self.backoff_first_ms {
             backoff.first = ms(first);
-            backoff.longest = backoff.longest.max(backoff.first);
         }
-        if let Some(Whole(longest)) = self.backoff_longest_ms {
-            backoff.longest = ms(longest);
-            if self.backoff_first_ms.is_none() {
-                backoff.first = backoff.first.min(backoff.longest);
-            }
+        match self.backoff_longest_ms {
+            Some(Whole(longest)) => backoff.longest = ms(longest),
+            None => backoff.longest = backoff.longest.max(backoff.first),
         }
+        backoff.first = backoff.first.min(backoff.longest);
         if let Some(jitter) = self.backoff_jitter {
             backoff.jitter = jitter;
         }

@@ -10,16 +10,16 @@ use crate::errors::ErrorBody;
 pub(crate) enum QueueRefusals {
     /// The request is wrong; the text names the field.
     #[response(status = 400)]
-    Wrong(#[to_schema] ErrorBody),
+    Wrong(ErrorBody),
     /// There is no such queue.
     #[response(status = 404)]
-    NotFound(#[to_schema] ErrorBody),
+    NotFound(ErrorBody),
     /// Stored bytes are damaged, or the operating system failed.
     #[response(status = 500)]
-    Failed(#[to_schema] ErrorBody),
+    Failed(ErrorBody),
     /// The log has stopped after a failed write, or the daemon is stopping.
     #[response(status = 503)]
-    Unavailable(#[to_schema] ErrorBody),
+    Unavailable(ErrorBody),
 }
 
 /// What operations may answer that write to the log.
@@ -28,7 +28,7 @@ pub(crate) enum QueueRefusals {
 pub(crate) enum FullRefusals {
     /// The queue or the log is full: back-pressure.
     #[response(status = 429, headers(("retry-after" = u64, description = "Seconds to wait.")))]
-    Full(#[to_schema] ErrorBody),
+    Full(ErrorBody),
 }
 
 /// What operations may answer that read a JSON body.
@@ -37,14 +37,14 @@ pub(crate) enum FullRefusals {
 pub(crate) enum BodyRefusals {
     /// The body took too long to arrive.
     #[response(status = 408)]
-    Slow(#[to_schema] ErrorBody),
+    Slow(ErrorBody),
     /// The body, or a message in it, is too large.
     #[response(status = 413)]
-    TooLarge(#[to_schema] ErrorBody),
+    TooLarge(ErrorBody),
     /// The body is not declared as JSON.
     #[response(status = 415)]
-    NotJson(#[to_schema] ErrorBody),
+    NotJson(ErrorBody),
     /// Too many bodies are arriving at once.
     #[response(status = 429, headers(("retry-after" = u64, description = "Seconds to wait.")))]
-    TooMany(#[to_schema] ErrorBody),
+    TooMany(ErrorBody),
 }

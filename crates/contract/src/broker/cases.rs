@@ -1,0 +1,128 @@
+//! The list of all cases, as tests.
+
+/// Runs the suite on the brokers that the function `$rig` sets up.
+#[macro_export]
+macro_rules! broker {
+    ($rig:ident) => {
+        $crate::broker_cases! { $rig;
+            ensure {
+                a_queue_may_be_declared_again_with_equal_settings
+                a_queue_that_differs_is_a_conflict_that_names_the_setting_and_both_sides
+                settings_out_of_range_are_refused
+            }
+            publish {
+                a_message_comes_back_as_it_was_published
+                ids_come_back_in_the_order_of_the_batch
+                an_empty_batch_publishes_nothing
+                publishing_to_a_queue_that_is_not_there_is_not_found
+                a_message_over_its_limit_is_refused_and_nothing_of_its_batch_is_taken
+                a_full_queue_refuses_the_whole_batch
+                held_and_delayed_messages_count
+                a_settled_message_makes_room
+                drop_head_drops_the_oldest_ready_message
+            }
+            deliver {
+                a_delivery_says_what_it_is
+                a_held_message_is_not_delivered_to_others
+                the_receivers_hold_goes_before_the_queues
+                no_more_is_delivered_than_was_asked_for
+                an_empty_queue_gives_nothing_at_once
+                receiving_from_a_queue_that_is_not_there_is_not_found
+                a_held_delivery_can_be_looked_up
+                an_extended_hold_ends_later
+                what_is_not_held_cannot_be_extended
+                messages_are_delivered_in_the_order_of_publishing
+                a_returned_message_comes_back_to_its_place
+                a_retried_message_comes_back_to_its_place
+                dead_letters_come_in_the_order_in_which_they_were_given_up
+            }
+            settle {
+                what_is_done_does_not_come_back
+                settling_twice_says_that_it_is_not_held
+                a_returned_message_is_ready_at_once_and_the_attempt_does_not_count
+                a_late_ack_does_not_settle_anothers_delivery
+                a_delivery_is_settled_only_in_its_own_queue
+                a_retried_message_comes_back_at_its_time_with_its_attempts_counted
+                a_retry_in_the_past_is_ready_at_once
+            }
+            expired {
+                a_hold_that_ran_out_is_offered_and_still_held
+                what_nobody_settles_is_offered_again
+                an_acked_delivery_is_never_offered
+                a_late_ack_still_counts_until_the_end_is_settled
+                what_was_offered_cannot_be_extended
+                a_closed_broker_answers_unavailable
+            }
+            delay {
+                a_delayed_message_is_not_delivered_before_its_time
+                a_delayed_message_does_not_hold_up_others
+                a_message_due_in_the_past_is_ready_at_once
+            }
+            expiry {
+                a_message_past_its_time_to_live_is_not_delivered
+                without_a_dead_letter_queue_it_is_gone
+                with_a_dead_letter_queue_it_goes_there_and_expires_no_more
+                a_delayed_message_can_expire_before_its_time
+            }
+            dead_letter {
+                a_dead_letter_goes_to_the_queue_that_is_named
+                without_a_name_it_is_parked
+                the_destination_is_declared_on_demand
+                it_brings_its_history_and_begins_its_attempts_afresh
+                a_second_departure_counts_on_in_the_history
+                a_destination_at_its_length_takes_it_all_the_same
+                a_parked_message_that_fails_again_stays_parked
+            }
+            wait {
+                a_receive_waits_for_a_message
+                a_receive_gives_up_at_its_time
+                a_returned_message_wakes_a_receiver
+                a_delayed_message_wakes_a_receiver
+                receivers_are_served_in_turn
+                one_message_more_than_the_first_receiver_takes_wakes_the_second
+                a_dropped_receive_takes_nothing_and_passes_its_turn_on
+                a_close_ends_the_wait
+                deleting_the_queue_ends_the_wait
+            }
+            restart {
+                what_was_confirmed_survives
+                what_was_settled_does_not_come_back
+                order_and_attempts_survive
+                a_hold_survives_and_an_ack_after_the_restart_counts
+                a_delay_survives
+                a_dead_letter_survives_with_its_history
+                settings_survive
+                messages_purged_and_queues_deleted_do_not_come_back
+                a_redriven_message_is_in_one_place_only
+            }
+            admin {
+                a_look_takes_nothing
+                a_purge_leaves_what_is_held
+                a_deleted_queue_is_gone_and_can_be_declared_anew
+                a_queues_depth_and_counts_are_told
+                a_redriven_message_returns_with_fresh_attempts
+                a_redrive_leaves_what_has_nowhere_to_go
+                a_redrive_moves_no_more_than_asked_for
+                administration_of_a_queue_that_is_not_there_is_not_found
+            }
+        }
+    };
+}
+
+/// Makes the tests of [`broker!`](crate::broker).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! broker_cases {
+    ($rig:ident; $($subject:ident { $($case:ident)* })*) => {
+        $(
+            mod $subject {
+                $(
+                    #[test]
+                    fn $case() {
+                        $crate::broker::subjects::$subject::$case(&mut super::$rig());
+                    }
+                )*
+            }
+        )*
+    };
+}

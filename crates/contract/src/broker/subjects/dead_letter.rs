@@ -1,0 +1,91 @@
+//! Messages that are given up, and where they go.
+
+use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
+use forebay_core::queue::{PARKED, QueueName};
+
+use super::super::Rig;
+use super::super::scene::{
+    drain, end, name, publish, queue, queue_with, receive_one, settle_with_note, told, try_receive,
+};
+
+const GIVEN_UP: Outcome = Outcome::DeadLetter(Reason::AttemptsSpent);
+
+/// A queue whose dead letters go to `d`, with one message held.
+fn failing(rig: &dyn Rig) -> Option<(QueueName, Delivery)> {
+    rig.broker().capabilities().dead_letter.then(|| {
+        let q = queue_with(rig, "q", |settings| settings.dead_letter = Some(name("d")));
+        publish(rig, &q, &["m"]);
+        let delivery = receive_one(rig, &q);
+        (q, delivery)
+    })
+}
+
+pub fn a_dead_letter_goes_to_the_queue_that_is_named(rig: &mut dyn Rig) {
+    let Some((q, delivery)) = failing(rig) else { return };
+    let d = queue(rig, "d");
+    end(rig, &delivery, GIVEN_UP);
+    assert!(drain(rig, &q).is_empty());
+    assert_eq!(receive_one(rig, &d).message, delivery.message);
+}
+
+pub fn without_a_name_it_is_parked(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().dead_letter {
+        return;
+    }
+    let q = queue(rig, "q");
+    publish(rig, &q, &["m"]);
+    end(rig, &receive_one(rig, &q), Outcome::DeadLetter(Reason::Rejected));
+    let parked = receive_one(rig, &name(PARKED));
+    assert_eq!(told(&parked.history), ["q rejected x1 attempts 1 -"]);
+}
+
+pub fn the_destination_is_declared_on_demand(rig: &mut dyn Rig) {
+    let Some((_, delivery)) = failing(rig) else { return };
+    assert!(try_receive(rig, &name("d"), 1).is_err());
+    end(rig, &delivery, GIVEN_UP);
+    assert_eq!(drain(rig, &name("d")), ["m"]);
+}
+
+pub fn it_brings_its_history_and_begins_its_attempts_afresh(rig: &mut dyn Rig) {
+    let Some((q, delivery)) = failing(rig) else { return };
+    end(rig, &delivery, Outcome::RetryAt(rig.now()));
+    let delivery = receive_one(rig, &q);
+    let settled = settle_with_note(rig, &q, delivery.id, GIVEN_UP, Some("no such customer"));
+    assert_eq!(settled, Settled::Done);
+    let dead = receive_one(rig, &name("d"));
+    assert_eq!(dead.attempt, 1);
+    assert_eq!(told(&dead.history), ["q attempts_spent x1 attempts 2 no such customer"]);
+    assert_eq!(dead.history[0].at, rig.now());
+}
+
+pub fn a_second_departure_counts_on_in_the_history(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().dead_letter {
+        return;
+    }
+    let a = queue_with(rig, "a", |settings| settings.dead_letter = Some(name("b")));
+    let b = queue_with(rig, "b", |settings| settings.dead_letter = Some(name("a")));
+    publish(rig, &a, &["m"]);
+    for queue in [&a, &b, &a, &b, &a] {
+        end(rig, &receive_one(rig, queue), GIVEN_UP);
+    }
+    let dead = receive_one(rig, &b);
+    assert_eq!(told(&dead.history), ["b attempts_spent x2 attempts 1 -", "a attempts_spent x3 attempts 1 -"]);
+}
+
+pub fn a_destination_at_its_length_takes_it_all_the_same(rig: &mut dyn Rig) {
+    let Some((_, delivery)) = failing(rig) else { return };
+    let d = queue_with(rig, "d", |settings| settings.length_max = 1);
+    publish(rig, &d, &["first"]);
+    end(rig, &delivery, GIVEN_UP);
+    assert_eq!(drain(rig, &d), ["first", "m"]);
+}
+
+pub fn a_parked_message_that_fails_again_stays_parked(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().dead_letter {
+        return;
+    }
+    let parked = queue(rig, PARKED);
+    publish(rig, &parked, &["a", "b"]);
+    end(rig, &receive_one(rig, &parked), GIVEN_UP);
+    assert_eq!(drain(rig, &parked), ["b", "a"]);
+}

@@ -1,0 +1,45 @@
+//! Messages that are not to be delivered yet.
+
+use std::time::Duration;
+
+use forebay_core::message::Message;
+
+use super::super::Rig;
+use super::super::scene::{WHILE, drain, message, publish, queue, try_publish};
+
+fn delayed(rig: &dyn Rig, id: &str, delay: Duration) -> Message {
+    Message { not_before: Some(rig.now() + delay), ..message(id) }
+}
+
+pub fn a_delayed_message_is_not_delivered_before_its_time(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().delay {
+        return;
+    }
+    let q = queue(rig, "q");
+    try_publish(rig, &q, vec![delayed(rig, "late", WHILE * 2), delayed(rig, "soon", WHILE)]).unwrap();
+    assert!(drain(rig, &q).is_empty());
+    rig.pass(WHILE + Duration::from_millis(1));
+    assert_eq!(drain(rig, &q), ["soon"]);
+    rig.pass(WHILE + Duration::from_millis(1));
+    assert_eq!(drain(rig, &q), ["late"]);
+}
+
+pub fn a_delayed_message_does_not_hold_up_others(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().delay {
+        return;
+    }
+    let q = queue(rig, "q");
+    try_publish(rig, &q, vec![delayed(rig, "late", WHILE)]).unwrap();
+    publish(rig, &q, &["now"]);
+    assert_eq!(drain(rig, &q), ["now"]);
+}
+
+pub fn a_message_due_in_the_past_is_ready_at_once(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().delay {
+        return;
+    }
+    let q = queue(rig, "q");
+    let past = Message { not_before: Some(rig.now() - WHILE), ..message("m") };
+    try_publish(rig, &q, vec![past]).unwrap();
+    assert_eq!(drain(rig, &q), ["m"]);
+}

@@ -1,0 +1,82 @@
+//! Holds that run out.
+
+use std::time::Duration;
+
+use forebay_core::delivery::{Delivery, Outcome};
+use forebay_core::error::Kind;
+use forebay_core::limits;
+
+use super::super::Rig;
+use super::super::scene::{
+    Begun, WHILE, drain, end, extend, held, ids, kind, publish, queue, receive_one, run_out,
+};
+
+/// A delivery of the queue `q` whose hold has run out; `None` where the broker deals with such by itself.
+fn silent(rig: &dyn Rig) -> Option<Delivery> {
+    let q = queue(rig, "q");
+    publish(rig, &q, &["m"]);
+    let delivery = receive_one(rig, &q);
+    rig.broker().capabilities().expired.then(|| {
+        assert!(run_out(rig).is_empty());
+        rig.pass(delivery.held_until.since(rig.now()) + Duration::from_millis(1));
+        delivery
+    })
+}
+
+pub fn a_hold_that_ran_out_is_offered_and_still_held(rig: &mut dyn Rig) {
+    let Some(delivery) = silent(rig) else { return };
+    let offered = run_out(rig);
+    assert_eq!(ids(&offered), ["m"]);
+    assert_eq!((offered[0].attempt, &offered[0].queue), (1, &delivery.queue));
+    assert!(drain(rig, &delivery.queue).is_empty(), "nobody has decided yet");
+    assert!(run_out(rig).is_empty(), "it is offered once");
+    end(rig, &offered[0], Outcome::RetryAt(rig.now()));
+    assert_eq!(receive_one(rig, &delivery.queue).attempt, 2);
+}
+
+pub fn what_nobody_settles_is_offered_again(rig: &mut dyn Rig) {
+    let Some(delivery) = silent(rig) else { return };
+    for _ in 0..3 {
+        assert_eq!(ids(&run_out(rig)), ["m"]);
+        rig.pass(limits::EXPIRED_GRACE + Duration::from_millis(1));
+    }
+    end(rig, &run_out(rig)[0], Outcome::Done);
+    rig.pass(limits::EXPIRED_GRACE * 2);
+    assert!(run_out(rig).is_empty() && drain(rig, &delivery.queue).is_empty());
+}
+
+pub fn an_acked_delivery_is_never_offered(rig: &mut dyn Rig) {
+    let q = queue(rig, "q");
+    publish(rig, &q, &["m"]);
+    let delivery = receive_one(rig, &q);
+    end(rig, &delivery, Outcome::Done);
+    rig.pass(delivery.held_until.since(rig.now()) + WHILE);
+    assert!(run_out(rig).is_empty());
+}
+
+pub fn a_late_ack_still_counts_until_the_end_is_settled(rig: &mut dyn Rig) {
+    let Some(delivery) = silent(rig) else { return };
+    let offered = run_out(rig);
+    end(rig, &delivery, Outcome::Done);
+    assert!(held(rig, &offered[0]).is_none());
+    rig.pass(limits::EXPIRED_GRACE * 2);
+    assert!(run_out(rig).is_empty() && drain(rig, &delivery.queue).is_empty());
+}
+
+pub fn what_was_offered_cannot_be_extended(rig: &mut dyn Rig) {
+    let Some(delivery) = silent(rig) else { return };
+    assert_eq!(run_out(rig).len(), 1);
+    assert_eq!(extend(rig, &delivery, WHILE), None);
+}
+
+pub fn a_closed_broker_answers_unavailable(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().expired {
+        return;
+    }
+    let broker = rig.broker();
+    let mut waits = Begun::new(async move { broker.expired().await });
+    assert!(waits.poll(rig).is_none());
+    rig.close();
+    assert_eq!(kind(waits.poll(rig).unwrap()), Kind::Unavailable);
+    rig.reopen();
+}

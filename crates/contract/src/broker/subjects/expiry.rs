@@ -1,0 +1,72 @@
+//! Messages that are worth nothing after a time.
+
+use std::time::Duration;
+
+use forebay_core::message::Message;
+use forebay_core::queue::{PARKED, QueueName};
+
+use super::super::Rig;
+use super::super::scene::{
+    WHILE, drain, message, name, publish, queue, queue_with, receive_one, told, try_publish,
+};
+
+/// Publishes a message that expires after a while.
+fn publish_short(rig: &dyn Rig, queue: &QueueName, id: &str) {
+    let short = Message { expires_at: Some(rig.now() + WHILE), ..message(id) };
+    try_publish(rig, queue, vec![short]).unwrap();
+}
+
+fn past(rig: &dyn Rig) {
+    rig.pass(WHILE + Duration::from_millis(1));
+}
+
+pub fn a_message_past_its_time_to_live_is_not_delivered(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().expiry {
+        return;
+    }
+    let q = queue(rig, "q");
+    publish_short(rig, &q, "in time");
+    assert_eq!(drain(rig, &q), ["in time"]);
+    publish_short(rig, &q, "short");
+    publish(rig, &q, &["long"]);
+    past(rig);
+    assert_eq!(drain(rig, &q), ["long"]);
+}
+
+pub fn without_a_dead_letter_queue_it_is_gone(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().expiry {
+        return;
+    }
+    let q = queue(rig, "q");
+    let parked = queue(rig, PARKED);
+    publish_short(rig, &q, "short");
+    past(rig);
+    assert!(drain(rig, &q).is_empty() && drain(rig, &parked).is_empty());
+}
+
+pub fn with_a_dead_letter_queue_it_goes_there_and_expires_no_more(rig: &mut dyn Rig) {
+    let can = rig.broker().capabilities();
+    if !can.expiry || !can.dead_letter {
+        return;
+    }
+    let q = queue_with(rig, "q", |settings| settings.dead_letter = Some(name("d")));
+    publish_short(rig, &q, "short");
+    past(rig);
+    assert!(drain(rig, &q).is_empty());
+    past(rig);
+    let dead = receive_one(rig, &name("d"));
+    assert_eq!(dead.message.id.as_str(), "short");
+    assert_eq!(told(&dead.history), ["q expired x1 attempts 0 -"]);
+}
+
+pub fn a_delayed_message_can_expire_before_its_time(rig: &mut dyn Rig) {
+    let can = rig.broker().capabilities();
+    if !can.expiry || !can.delay {
+        return;
+    }
+    let q = queue(rig, "q");
+    let (not_before, expires_at) = (Some(rig.now() + WHILE * 2), Some(rig.now() + WHILE));
+    try_publish(rig, &q, vec![Message { not_before, expires_at, ..message("never") }]).unwrap();
+    rig.pass(WHILE * 3);
+    assert!(drain(rig, &q).is_empty());
+}

@@ -1,0 +1,16 @@
+//! The cases, one file per subject. Their names are the promises.
+
+#![expect(missing_docs, reason = "the names are the promises")]
+#![expect(clippy::unwrap_used, reason = "a suite fails by panicking")]
+
+pub mod admin;
+pub mod dead_letter;
+pub mod delay;
+pub mod deliver;
+pub mod ensure;
+pub mod expired;
+pub mod expiry;
+pub mod publish;
+pub mod restart;
+pub mod settle;
+pub mod wait;

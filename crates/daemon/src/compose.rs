@@ -1,0 +1,158 @@
+//! The one place that names every front and every engine, and puts them together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_broker::{BrokerOptions, EmbeddedBroker};
+use forebay_core::entry::Version;
+use forebay_core::error::Result;
+use forebay_core::health::Health;
+use forebay_core::limits;
+use forebay_core::ports::clock::{Clock, Work};
+use forebay_http::{Front, Parts};
+use forebay_log::{Disk, LogOptions};
+use forebay_memory::{Memory, MemoryOptions};
+use forebay_queue::queues::Queues;
+use forebay_runtime::clock::TokioClock;
+use forebay_runtime::tasks::{Drained, Tasks};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::config::settings::Settings;
+
+/// Everything, with its sockets bound and its log recovered, and not yet running.
+pub(crate) struct Composed {
+    /// The lines that say where it listens.
+    pub(crate) addresses: Vec<String>,
+    fronts: Vec<Work>,
+    engines: Vec<Work>,
+    background: Vec<Work>,
+    broker: Arc<EmbeddedBroker>,
+    health: Arc<Health>,
+    stop: watch::Sender<bool>,
+}
+
+/// Everything, running.
+pub(crate) struct Running {
+    fronts: Tasks,
+    engines: Tasks,
+    broker: Arc<EmbeddedBroker>,
+    stop: watch::Sender<bool>,
+}
+
+/// Recovers the log and binds the sockets. Nothing runs yet, so that an error leaves nothing behind.
+pub(crate) fn compose(settings: &Settings) -> Result<Composed> {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+    let health = Arc::new(Health::default());
+    let (stop, stopped) = watch::channel(false);
+
+    let disk = Disk::open(&settings.data)?;
+    let begun = Instant::now();
+    let opened = forebay_broker::open(Arc::new(disk), broker_options(settings), Arc::clone(&clock))?;
+    info!(recovered = ?opened.recovered, took = ?begun.elapsed(), "queues are open");
+    let queues = Queues::new(opened.broker.clone(), Arc::clone(&clock));
+    let mut engines = opened.work;
+    engines.push(queues.expirer());
+
+    let memory = Arc::new(Memory::new(MemoryOptions {
+        bytes_max: as_usize(settings.memory.0),
+        value_bytes_max: as_usize(settings.value_bytes_max.0),
+        // Milliseconds with room for a thousand versions in each, so that none repeats after a restart.
+        first_version: Version(clock.now().as_ms() << 10),
+    }));
+    let background = vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))];
+
+    let mut addresses = Vec::new();
+    let mut fronts = Vec::new();
+    let mut shown = Vec::new();
+    if settings.memcached.on().is_some() || settings.memcached_unix.on().is_some() {
+        let options = forebay_memcached::Options {
+            tcp: settings.memcached.on().copied(),
+            unix: settings.memcached_unix.on().cloned(),
+            threads: settings.memcached_threads,
+            connections_max: settings.memcached_connections_max,
+            value_bytes_max: as_usize(settings.value_bytes_max.0),
+        };
+        let bound =
+            forebay_memcached::bind(options, Arc::clone(&memory), Arc::clone(&clock), stopped.clone())?;
+        addresses.extend(bound.addresses().tcp.map(|address| format!("memcached {address}")));
+        addresses
+            .extend(bound.addresses().unix.iter().map(|path| format!("memcached-unix {}", path.display())));
+        shown.push(Front { name: "memcached", connections: bound.connections() });
+        fronts.extend(bound.work());
+    }
+    if let Some(address) = settings.http.on() {
+        let options = forebay_http::Options {
+            value_bytes_max: as_usize(settings.value_bytes_max.0),
+            ..forebay_http::Options::new(*address)
+        };
+        let parts = Parts {
+            queues,
+            admin: opened.broker.clone(),
+            store: memory,
+            log: opened.broker.log().clone(),
+            clock,
+            health: Arc::clone(&health),
+            fronts: shown,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let bound = forebay_http::bind(options, parts, stopped)?;
+        addresses.push(format!("http {}", bound.address()));
+        fronts.extend(bound.work());
+    }
+    Ok(Composed { addresses, fronts, engines, background, broker: opened.broker, health, stop })
+}
+
+fn broker_options(settings: &Settings) -> BrokerOptions {
+    BrokerOptions {
+        log: LogOptions {
+            // The settings are checked to fit; beyond four gigabytes there is nothing to lose.
+            segment_bytes: u32::try_from(settings.segment_bytes.0).unwrap_or(u32::MAX),
+            pending_bytes_max: limits::LOG_PENDING_BYTES_MAX,
+            disk_bytes_max: settings.queue_disk.0,
+            damaged: settings.damaged,
+        },
+        hot_bytes_max: as_usize(settings.queue_memory.0),
+    }
+}
+
+fn as_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+impl Composed {
+    /// Starts everything: engines first, so that the fronts find them at work.
+    pub(crate) fn start(self, handle: &Handle) -> Running {
+        let tasks = || Tasks::new(handle.clone(), Arc::clone(&self.health));
+        let (fronts, engines, background) = (tasks(), tasks(), tasks());
+        engines.spawn_all(self.engines);
+        // Ends by itself when the memory is gone, and holds up nobody.
+        background.spawn_all(self.background);
+        fronts.spawn_all(self.fronts);
+        Running { fronts, engines, broker: self.broker, stop: self.stop }
+    }
+}
+
+/// What a stop left behind.
+pub(crate) struct Stopped {
+    /// Fronts that were cut off with requests in progress: those got no answer, and were promised nothing.
+    pub(crate) fronts: Drained,
+    /// Engines that did not close in good order: the next start has more to recover.
+    pub(crate) engines: Drained,
+}
+
+impl Running {
+    /// Stops accepting, lets requests in progress finish within `timeout`, then closes the log in good order.
+    pub(crate) async fn stop(self, timeout: Duration) -> Stopped {
+        self.stop.send_replace(true);
+        let fronts = self.fronts.drain(timeout).await;
+        self.broker.close();
+        let engines = self.engines.drain(CLOSE_MAX).await;
+        Stopped { fronts, engines }
+    }
+}
+
+/// How long the log may take to write its last batch.
+const CLOSE_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,125 @@
+//! `forebay serve`: from settings to a running daemon, and from a signal to its end.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use forebay_core::error::{Error, Kind};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::compose::{Running, Stopped, compose};
+use crate::config::load::{Sources, load};
+use crate::config::settings::Settings;
+use crate::failure::Failure;
+
+/// Runs the daemon to its end.
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let settings = load(&Sources {
+        file: matches.get_one::<PathBuf>("config").map(PathBuf::as_path),
+        environment: &|name| std::env::var_os(name),
+        flag: &|name| matches.get_one::<String>(name).cloned(),
+    })
+    .map_err(Failure::usage)?;
+    tracing_subscriber::fmt()
+        .with_max_level(settings.log)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("forebay")
+        .build()
+        .map_err(|reason| Failure::new(format!("start the runtime: {reason}")))?;
+    let ended = runtime.block_on(serve(&settings, runtime.handle()));
+    // Whatever has not ended by now was named; it must not keep the process.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(settings: &Settings, handle: &tokio::runtime::Handle) -> Result<ExitCode, Failure> {
+    // Before anything runs, so that no signal goes unheard.
+    let mut signals =
+        Signals::listen().map_err(|reason| Failure::new(format!("listen for signals: {reason}")))?;
+    let composed = compose(settings).map_err(|error| friendly(&error, settings))?;
+    let addresses = composed.addresses.join("\n");
+    let running = composed.start(handle);
+    announce(&addresses).map_err(|reason| Failure::new(format!("write to standard output: {reason}")))?;
+    info!(?settings, "ready");
+    let name = signals.next().await;
+    info!(signal = name, "stopping, a second signal stops at once");
+    tokio::select! {
+        ended = stop(running, settings) => ended,
+        name = signals.next() => {
+            warn!(signal = name, "stopped at once");
+            // The log is made for it: what was confirmed is on disk.
+            std::process::exit(1)
+        }
+    }
+}
+
+/// The addresses, one a line, and `ready`, in one write.
+fn announce(addresses: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    let separator = if addresses.is_empty() { "" } else { "\n" };
+    write!(output, "{addresses}{separator}ready\n")?;
+    output.flush()
+}
+
+async fn stop(running: Running, settings: &Settings) -> Result<ExitCode, Failure> {
+    let Stopped { fronts, engines } = running.stop(settings.drain.0).await;
+    if !fronts.unfinished.is_empty() {
+        warn!(unfinished = ?fronts.unfinished, "requests in progress were cut off");
+    }
+    if !engines.unfinished.is_empty() {
+        error!(unfinished = ?engines.unfinished, "stopped before the log was closed; the next start recovers it");
+        return Ok(ExitCode::FAILURE);
+    }
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one and names it.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// What a user can do about it, after what happened.
+fn friendly(error: &Error, settings: &Settings) -> Failure {
+    let reason = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    let advice = match (error.kind(), reason.map(io::Error::kind)) {
+        (_, Some(io::ErrorKind::AddrInUse)) => {
+            "another program listens there; name another address with --memcached or --http, or port 0"
+        }
+        (_, Some(io::ErrorKind::PermissionDenied)) => {
+            "this user may not do that; name a directory of yours with --data, a port above 1023, or change the owner"
+        }
+        (Kind::Conflict, _) => "another forebay uses this directory; stop it, or name another with --data",
+        (Kind::Damaged, _) => {
+            "bytes on disk are not what was written; restore the directory, or start once with --damaged set-aside, \
+             which keeps the damaged bytes in a file beside the log and goes on without them"
+        }
+        (Kind::Full, _) => "free disk space, or allow the queues more with --queue-disk",
+        (Kind::Unsupported, _) => "a newer forebay wrote this directory; start that one",
+        (Kind::Invalid, _) => return Failure::usage(error.to_string()),
+        _ => return Failure::new(format!("{error} (data directory {})", settings.data.display())),
+    };
+    Failure::new(format!("{error}\n{advice}"))
+}

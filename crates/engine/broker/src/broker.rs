@@ -1,0 +1,202 @@
+//! The broker as others hold it: opening, closing, and the two ports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::delivery::{Delivery, DeliveryId, Outcome, Settled};
+use forebay_core::error::Result;
+use forebay_core::limits;
+use forebay_core::message::{Message, MessageId};
+use forebay_core::ports::BoxFuture;
+use forebay_core::ports::broker::{Broker, BrokerAdmin, BrokerCapabilities, Peeked, QueueInfo, Receive};
+use forebay_core::ports::clock::{Clock, Work};
+use forebay_core::ports::files::Files;
+use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_core::time::Instant;
+use forebay_log::{Log, LogOptions};
+
+use crate::engine::Engine;
+use crate::hot::Hot;
+use crate::storage::journal::Journal;
+use crate::storage::recover::{Recovered, Replay};
+use crate::storage::space;
+use crate::timers;
+
+/// What can be set when a broker is opened.
+#[derive(Clone, Debug)]
+pub struct BrokerOptions {
+    /// Its log.
+    pub log: LogOptions,
+    /// Memory for the bodies of waiting messages, over all queues; the rest is read from the log when it is delivered.
+    pub hot_bytes_max: usize,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        Self { log: LogOptions::default(), hot_bytes_max: limits::QUEUE_HOT_BYTES_DEFAULT }
+    }
+}
+
+/// A broker that was opened.
+pub struct OpenedBroker {
+    /// The broker.
+    pub broker: Arc<EmbeddedBroker>,
+    /// What must be run for it to work; all of it ends when the broker is closed or dropped.
+    pub work: Vec<Work>,
+    /// What was found in the log.
+    pub recovered: Recovered,
+}
+
+/// Opens the broker whose log is in `files`, and rebuilds its queues. `Damaged`: the log holds what it should not, and
+/// the options say to refuse that.
+pub fn open(files: Arc<dyn Files>, options: BrokerOptions, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
+    let mut replay = Replay::new(clock.now(), &options.log);
+    let opened = forebay_log::open(files, options.log.clone(), &mut |record| replay.apply(record))?;
+    let journal = Journal::new(opened.log, &options.log);
+    let (topology, recovered) = replay.finish(&journal, opened.recovered)?;
+    let engine = Arc::new(Engine::new(journal, topology, Hot::new(options.hot_bytes_max), clock));
+    for queue in engine.topology.all() {
+        engine.changed(&queue, &mut queue.state.lock());
+    }
+    let mut work = opened.work;
+    work.push(timers::work(engine.clone()));
+    work.push(space::work(engine.clone()));
+    Ok(OpenedBroker { broker: Arc::new(EmbeddedBroker { engine }), work, recovered })
+}
+
+/// Queues on the commit log of this process. Dropping the last handle closes it.
+pub struct EmbeddedBroker {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl EmbeddedBroker {
+    /// The log below, for its statistics.
+    pub fn log(&self) -> &Log {
+        &self.engine.journal.log
+    }
+
+    /// Takes nothing more, ends all waits with `Unavailable`, and lets the work finish what was taken. Returns at once.
+    pub fn close(&self) {
+        self.engine.close();
+    }
+
+    async fn durable(&self, sequence: u64) -> Result<()> {
+        self.log().durable(sequence).await
+    }
+}
+
+impl Drop for EmbeddedBroker {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Broker for EmbeddedBroker {
+    fn capabilities(&self) -> BrokerCapabilities {
+        BrokerCapabilities {
+            delay: true,
+            dead_letter: true,
+            extend: true,
+            attempts: true,
+            expired: true,
+            length_max: true,
+            expiry: true,
+        }
+    }
+
+    fn ensure<'a>(&'a self, settings: &'a QueueSettings) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            settings.check()?;
+            let queue = self.engine.topology.declare(&self.engine.journal, settings, limits::QUEUES_MAX)?;
+            let declared = queue.lock()?.declared;
+            match declared {
+                Some(declared) => self.durable(declared.location.sequence).await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn publish<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        messages: Vec<Message>,
+    ) -> BoxFuture<'a, Result<Vec<MessageId>>> {
+        Box::pin(async move {
+            let (ids, sequence) = self.engine.publish(queue, messages)?;
+            self.durable(sequence).await?;
+            Ok(ids)
+        })
+    }
+
+    fn receive<'a>(&'a self, queue: &'a QueueName, receive: Receive) -> BoxFuture<'a, Result<Vec<Delivery>>> {
+        Box::pin(self.engine.receive(queue, receive))
+    }
+
+    fn settle<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        delivery: DeliveryId,
+        outcome: Outcome,
+        note: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Settled>> {
+        Box::pin(async move {
+            match self.engine.settle(queue, delivery, outcome, note)? {
+                Some(sequence) => self.durable(sequence).await.map(|()| Settled::Done),
+                None => Ok(Settled::NotHeld),
+            }
+        })
+    }
+
+    fn held<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        delivery: DeliveryId,
+    ) -> BoxFuture<'a, Result<Option<Delivery>>> {
+        Box::pin(async move { self.engine.held(queue, delivery) })
+    }
+
+    fn extend<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        delivery: DeliveryId,
+        hold: Duration,
+    ) -> BoxFuture<'a, Result<Option<Instant>>> {
+        Box::pin(async move { self.engine.extend(queue, delivery, hold) })
+    }
+
+    fn expired(&self) -> BoxFuture<'_, Result<Vec<Delivery>>> {
+        Box::pin(self.engine.expired())
+    }
+}
+
+impl BrokerAdmin for EmbeddedBroker {
+    fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueInfo>>> {
+        Box::pin(async move { Ok(self.engine.infos()) })
+    }
+
+    fn queue<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<QueueInfo>> {
+        Box::pin(async move { self.engine.info(&*self.engine.topology.find(queue)?) })
+    }
+
+    fn peek<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<Vec<Peeked>>> {
+        Box::pin(async move { self.engine.peek(queue, count_max) })
+    }
+
+    fn purge<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async move {
+            let (purged, sequence) = self.engine.purge(queue)?;
+            self.durable(sequence).await.map(|()| purged)
+        })
+    }
+
+    fn redrive<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async move {
+            let (redriven, sequence) = self.engine.redrive(queue, count_max)?;
+            self.durable(sequence).await.map(|()| redriven)
+        })
+    }
+
+    fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.durable(self.engine.delete(queue)?).await })
+    }
+}

@@ -1,0 +1,74 @@
+//! What all parts of the broker share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::ports::clock::Clock;
+
+use crate::hot::Hot;
+use crate::state::State;
+use crate::state::entry::Entry;
+use crate::storage::journal::Journal;
+use crate::timers::Timers;
+use crate::topology::{Queue, Topology};
+
+/// The running broker. Its operations are in the files named after them.
+///
+/// Locks are taken in this order: the topology, the states of queues by their numbers, the timers, the journal. None is
+/// held while waiting for anything else.
+pub(crate) struct Engine {
+    pub(crate) journal: Journal,
+    pub(crate) topology: Topology,
+    pub(crate) timers: Timers,
+    pub(crate) hot: Hot,
+    pub(crate) clock: Arc<dyn Clock>,
+    closed: AtomicBool,
+}
+
+impl Engine {
+    pub(crate) fn new(journal: Journal, topology: Topology, hot: Hot, clock: Arc<dyn Clock>) -> Self {
+        Self { journal, topology, timers: Timers::default(), hot, clock, closed: AtomicBool::new(false) }
+    }
+
+    /// Lets everything that waits or works come to its end. May repeat.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Release);
+        self.journal.close();
+        self.timers.wake();
+        for queue in self.topology.all() {
+            queue.arrivals.notify_waiters();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Acquire)
+    }
+
+    pub(crate) fn check_open(&self, operation: &'static str) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::new(Kind::Unavailable, operation, "the broker is closed"));
+        }
+        Ok(())
+    }
+
+    /// The message has left all queues.
+    pub(crate) fn forget(&self, mut entry: Entry) {
+        self.hot.take(&mut entry);
+        self.journal.died(entry.stored());
+    }
+
+    /// To be called under the lock after every change of a queue: sees to it that the timers look at the queue in time,
+    /// and that somebody who waits comes for what is ready.
+    pub(crate) fn changed(&self, queue: &Queue, state: &mut State) {
+        if let Some(next) = state.next_due()
+            && state.alarm.is_none_or(|alarm| next < alarm)
+        {
+            self.timers.set(queue.number, state.alarm, next);
+            state.alarm = Some(next);
+        }
+        if state.ready.len() > 0 {
+            queue.arrivals.notify_one();
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What the queues should hold: a list of changes by the sequences of their records, and the sum of them.
+
+use std::collections::BTreeMap;
+
+use forebay_core::delivery::Reason;
+use forebay_core::time::Instant;
+
+/// Where a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Ready from then on.
+    Waiting(Instant),
+    Held {
+        token: u32,
+        until: Instant,
+    },
+}
+
+/// A message in a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Item {
+    pub(super) id: String,
+    pub(super) payload: usize,
+    pub(super) attempts: u32,
+    pub(super) place: Place,
+    pub(super) expires_at: Option<Instant>,
+    /// Queue, reason, how often, attempts of the last time.
+    pub(super) history: Vec<(String, Reason, u64, u32)>,
+}
+
+impl Item {
+    fn is_ready(&self, now: Instant) -> bool {
+        matches!(self.place, Place::Waiting(from) if from <= now)
+    }
+
+    pub(super) fn has_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// A queue.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Queue {
+    pub(super) name: String,
+    pub(super) items: BTreeMap<u64, Item>,
+}
+
+impl Queue {
+    /// Positions of what is ready, in order.
+    pub(super) fn ready(&self, now: Instant) -> Vec<u64> {
+        self.items.iter().filter(|(_, item)| item.is_ready(now)).map(|(position, _)| *position).collect()
+    }
+}
+
+/// All queues by their numbers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    pub(super) queues: BTreeMap<u64, Queue>,
+}
+
+impl Model {
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.queues.iter().find(|(_, queue)| queue.name == name).map(|(number, _)| *number)
+    }
+
+    fn items(&mut self, queue: u64) -> &mut BTreeMap<u64, Item> {
+        &mut self.queues.get_mut(&queue).unwrap().items
+    }
+
+    fn apply(&mut self, sequence: u64, change: &Change) {
+        match change {
+            Change::Declare(name) => {
+                self.queues.insert(sequence, Queue { name: name.clone(), items: BTreeMap::new() });
+            }
+            Change::Delete { queue } => drop(self.queues.remove(queue)),
+            Change::Purge { queue } => {
+                self.items(*queue).retain(|_, item| matches!(item.place, Place::Held { .. }));
+            }
+            Change::Put { queue, item } => drop(self.items(*queue).insert(sequence, item.clone())),
+            Change::Hold { queue, position, token, until } => {
+                let item = self.items(*queue).get_mut(position).unwrap();
+                item.attempts += 1;
+                item.place = Place::Held { token: *token, until: *until };
+            }
+            Change::Extend { queue, position, until } => {
+                if let Place::Held { until: end, .. } =
+                    &mut self.items(*queue).get_mut(position).unwrap().place
+                {
+                    *end = *until;
+                }
+            }
+            Change::Retry { queue, position, at } => {
+                self.items(*queue).get_mut(position).unwrap().place = Place::Waiting(*at);
+            }
+            Change::Return { queue, position } => {
+                let item = self.items(*queue).get_mut(position).unwrap();
+                item.attempts -= 1;
+                item.place = Place::Waiting(Instant::from_ms(0));
+            }
+            Change::Gone { queue, position } => drop(self.items(*queue).remove(position).unwrap()),
+            Change::Move { queue, position, to, reason } => {
+                let from = self.queues[queue].name.clone();
+                let mut item = self.items(*queue).remove(position).unwrap();
+                if let Some(reason) = reason {
+                    let same = |line: &(String, Reason, u64, u32)| line.0 == from && line.1 == *reason;
+                    let before = item.history.iter().position(same).map(|place| item.history.remove(place).2);
+                    item.history.push((from, *reason, before.unwrap_or(0) + 1, item.attempts));
+                }
+                item.attempts = 0;
+                item.expires_at = None;
+                item.place = Place::Waiting(Instant::from_ms(0));
+                self.items(*to).insert(sequence, item);
+            }
+        }
+    }
+}
+
+/// What one record changes. Queues are meant by their numbers, messages by their positions.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Declare(String),
+    Delete { queue: u64 },
+    Purge { queue: u64 },
+    Put { queue: u64, item: Item },
+    Hold { queue: u64, position: u64, token: u32, until: Instant },
+    Extend { queue: u64, position: u64, until: Instant },
+    Retry { queue: u64, position: u64, at: Instant },
+    Return { queue: u64, position: u64 },
+    Gone { queue: u64, position: u64 },
+    Move { queue: u64, position: u64, to: u64, reason: Option<Reason> },
+}
+
+/// All that has happened, and what came of it.
+#[derive(Default)]
+pub(super) struct Story {
+    changes: Vec<(u64, Change)>,
+    pub(super) model: Model,
+}
+
+impl Story {
+    pub(super) fn tell(&mut self, sequence: u64, change: Change) {
+        self.model.apply(sequence, &change);
+        self.changes.push((sequence, change));
+    }
+
+    /// Forgets everything behind the last record that has survived.
+    pub(super) fn cut(&mut self, last: u64) {
+        self.changes.retain(|(sequence, _)| *sequence <= last);
+        self.model = Model::default();
+        for (sequence, change) in &self.changes {
+            self.model.apply(*sequence, change);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Handing messages out, and waiting for them.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::AcqRel;
+use std::task::Poll;
+use std::time::Duration;
+
+use forebay_core::delivery::{Delivery, DeliveryId};
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
+use forebay_core::message::Message;
+use forebay_core::payload::Payload;
+use forebay_core::ports::broker::Receive;
+use forebay_core::queue::{QueueName, RetryPolicy};
+use forebay_core::time::Instant;
+
+use crate::engine::Engine;
+use crate::records::{Record, Status, message};
+use crate::state::State;
+use crate::state::entry::Entry;
+use crate::storage::journal::Stored;
+use crate::topology::Queue;
+
+/// A message on its way out of the lock; its body may still have to be read.
+pub(crate) struct Handed {
+    id: DeliveryId,
+    stored: Stored,
+    body: Option<Arc<Message>>,
+    attempt: u32,
+    published_at: Instant,
+    held_until: Instant,
+    retry: RetryPolicy,
+}
+
+impl Handed {
+    pub(crate) fn new(
+        id: DeliveryId,
+        entry: &Entry,
+        body: Option<Arc<Message>>,
+        held_until: Instant,
+        retry: RetryPolicy,
+    ) -> Self {
+        let Entry { attempts: attempt, published_at, .. } = *entry;
+        Self { id, stored: entry.stored(), body, attempt, published_at, held_until, retry }
+    }
+
+    /// As it would be handed out, of an entry that was not.
+    pub(crate) fn as_next_attempt(mut self) -> Self {
+        self.attempt = self.attempt.saturating_add(1);
+        self
+    }
+}
+
+/// A receiver's place among those who wait on a queue; given up also when its future is dropped.
+struct Place<'a>(&'a Queue);
+
+impl<'a> Place<'a> {
+    fn take(queue: &'a Queue) -> Result<Self> {
+        let place = Self(queue);
+        if queue.receivers.fetch_add(1, AcqRel) >= limits::RECEIVERS_MAX {
+            let context = format!("{}: too many receivers wait", queue.name);
+            return Err(Error::new(Kind::Full, "receive from queue", context));
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.receivers.fetch_sub(1, AcqRel);
+    }
+}
+
+impl Engine {
+    /// Takes what is ready, or waits for it. Between taking and returning nothing is awaited, so that a dropped future
+    /// has taken nothing.
+    pub(crate) async fn receive(&self, name: &QueueName, receive: Receive) -> Result<Vec<Delivery>> {
+        if receive.count_max == 0 || receive.count_max > limits::RECEIVE_DELIVERIES_MAX {
+            return Err(Error::new(Kind::Invalid, "receive from queue", format!("{name}: count_max")));
+        }
+        let queue = self.topology.find(name)?;
+        let _place = Place::take(&queue)?;
+        loop {
+            // Enlisted before looking, so that nothing that arrives in between goes unnoticed. A notification that was
+            // received and not used passes on to the next receiver when `arrival` is dropped.
+            let mut arrival = pin!(queue.arrivals.notified());
+            arrival.as_mut().enable();
+            self.check_open("receive from queue")?;
+            let deliveries = self.take(&queue, &receive)?;
+            if !deliveries.is_empty() || self.clock.now() >= receive.wait_until {
+                return Ok(deliveries);
+            }
+            let mut timeout = self.clock.sleep_until(receive.wait_until);
+            poll_fn(|context| match arrival.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => timeout.as_mut().poll(context),
+            })
+            .await;
+        }
+    }
+
+    /// Takes what is ready now.
+    pub(crate) fn take(&self, queue: &Queue, receive: &Receive) -> Result<Vec<Delivery>> {
+        let now = self.clock.now();
+        let mut handed = self.hand_out(queue, receive, now)?;
+        if handed.is_empty() && self.expire_heads(queue, now)? {
+            handed = self.hand_out(queue, receive, now)?;
+        }
+        let mut deliveries = Vec::with_capacity(handed.len());
+        let mut unread = None;
+        for handed in handed {
+            let position = handed.id.position;
+            match self.load(queue, handed) {
+                Ok(delivery) => deliveries.push(delivery),
+                Err(error) => {
+                    self.put_off(queue, position, &error);
+                    unread = Some(error);
+                }
+            }
+        }
+        match unread {
+            Some(error) if deliveries.is_empty() => Err(error),
+            _ => Ok(deliveries),
+        }
+    }
+
+    fn hand_out(&self, queue: &Queue, receive: &Receive, now: Instant) -> Result<Vec<Handed>> {
+        let mut state = queue.lock()?;
+        self.come_due(queue, &mut state, now);
+        let (mut handed, mut bytes) = (Vec::new(), 0);
+        while handed.len() < receive.count_max && !state.head_has_expired(now) {
+            let Some(head) = state.ready.head() else { break };
+            bytes += head.stored().bytes as usize;
+            if !handed.is_empty() && bytes > limits::RECEIVE_BYTES_MAX {
+                break;
+            }
+            match self.hand_out_head(queue, &mut state, receive.hold, now) {
+                Ok(head) => handed.extend(head),
+                Err(error) if handed.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        self.changed(queue, &mut state);
+        Ok(handed)
+    }
+
+    fn hand_out_head(
+        &self,
+        queue: &Queue,
+        state: &mut State,
+        hold: Option<Duration>,
+        now: Instant,
+    ) -> Result<Option<Handed>> {
+        let Some(head) = state.ready.head() else { return Ok(None) };
+        let (position, attempt) = (head.position, head.attempts.saturating_add(1));
+        let token = self.clock.random() as u32;
+        let held_until = now + hold.unwrap_or(state.settings.hold);
+        // Nobody waits for this record to be durable: should it be lost with the process, so is the hold, and the
+        // message is delivered again as if for the first time.
+        let record = Record::Deliver { queue: queue.number, position, attempt, token, held_until };
+        self.journal.append(&record)?;
+        let Some(mut entry) = state.ready.pop() else { return Ok(None) };
+        entry.attempts = attempt;
+        let body = self.hot.take(&mut entry);
+        let id = DeliveryId { position, token };
+        let handed = Handed::new(id, &entry, body, held_until, state.settings.retry);
+        state.unsettled.hold(entry, token, held_until);
+        state.counts.delivered += 1;
+        Ok(Some(handed))
+    }
+
+    /// Completes a delivery with its body.
+    pub(crate) fn load(&self, queue: &Queue, handed: Handed) -> Result<Delivery> {
+        let (message, history) = match handed.body {
+            // Only what was published here is kept in memory, and that has no history.
+            Some(message) => (message, Vec::new()),
+            None => {
+                let body = self.read(queue, handed.id.position, handed.stored)?;
+                let record = Record::decode(&body)?;
+                let start = body.len() - record.message().head.len();
+                (Arc::new(message::decode(&body, start)?), record.into_history())
+            }
+        };
+        Ok(Delivery {
+            id: handed.id,
+            queue: queue.name.clone(),
+            message,
+            attempt: handed.attempt,
+            retry: handed.retry,
+            held_until: handed.held_until,
+            published_at: handed.published_at,
+            history,
+        })
+    }
+
+    /// The record with a message's body. Whoever read its place did so under the lock, which it no longer holds: the
+    /// body may have been carried forward since, and its old segment released.
+    pub(crate) fn read(&self, queue: &Queue, position: u64, stored: Stored) -> Result<Payload> {
+        let mut place = stored.location;
+        loop {
+            let error = match self.journal.read(place) {
+                Ok(body) => return Ok(body),
+                Err(error) => error,
+            };
+            let now_at = queue.lock()?.find(position).map(|(entry, _)| entry.stored().location);
+            match now_at.filter(|now_at| *now_at != place) {
+                Some(elsewhere) => place = elsewhere,
+                None => return Err(error),
+            }
+        }
+    }
+
+    /// Leaves a message alone for a while that cannot be read. It stays in its queue, the others pass it, and nothing
+    /// is counted against it: a disk may be mended, and what was confirmed is not thrown away.
+    pub(crate) fn put_off(&self, queue: &Queue, position: u64, error: &Error) {
+        tracing::error!(queue = %queue.name, position, %error, "message cannot be read, and is put off");
+        let Ok(mut state) = queue.lock() else { return };
+        let Some((entry, status)) = state.find(position) else { return };
+        if let Status::Held { .. } = status {
+            entry.attempts = entry.attempts.saturating_sub(1);
+            if self.journal.append(&Record::Return { queue: queue.number, position }).is_err() {
+                // It is held until its time is up.
+                return;
+            }
+        }
+        let until = self.clock.now() + limits::QUEUE_PAUSE;
+        if let Some(entry) = state.take(position) {
+            state.unsettled.delay(entry, until);
+        }
+        self.changed(queue, &mut state);
+    }
+}

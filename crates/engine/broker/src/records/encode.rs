@@ -1,0 +1,124 @@
+//! Records into bytes.
+
+use forebay_core::queue::{Overflow, QueueSettings};
+
+use super::bytes::Writer;
+use super::{ATTEMPTS, DELAYED, EXPIRES, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history};
+
+impl Record<'_> {
+    /// The kind under which the log keeps it.
+    pub(crate) fn kind(&self) -> u8 {
+        match self {
+            Self::Declare { .. } => 1,
+            Self::Delete { .. } => 2,
+            Self::Purge { .. } => 3,
+            Self::Publish { .. } => 4,
+            Self::Deliver { .. } => 5,
+            Self::Extend { .. } => 6,
+            Self::Settle { .. } => 7,
+            Self::Retry { .. } => 8,
+            Self::Return { .. } => 9,
+            Self::Move { .. } => 10,
+            Self::Carry { .. } => 11,
+        }
+    }
+
+    /// Everything before the message.
+    pub(crate) fn head(&self) -> Vec<u8> {
+        let mut writer = Writer(Vec::with_capacity(40));
+        writer.u8(self.kind());
+        writer.u8(VERSION);
+        match self {
+            Self::Declare { number, settings } => {
+                writer.u64(*number);
+                write_settings(&mut writer, settings);
+            }
+            Self::Delete { queue } | Self::Purge { queue } => writer.u64(*queue),
+            Self::Publish { queue, at, .. } => {
+                writer.u64(*queue);
+                writer.time(*at);
+            }
+            Self::Deliver { queue, position, attempt, token, held_until } => {
+                writer.u64(*queue);
+                writer.u64(*position);
+                writer.u32(*attempt);
+                writer.u32(*token);
+                writer.time(*held_until);
+            }
+            Self::Extend { queue, position, held_until: time }
+            | Self::Retry { queue, position, at: time } => {
+                writer.u64(*queue);
+                writer.u64(*position);
+                writer.time(*time);
+            }
+            Self::Settle { queue, position } | Self::Return { queue, position } => {
+                writer.u64(*queue);
+                writer.u64(*position);
+            }
+            Self::Move { from, position, to, at, history, .. } => {
+                writer.u64(*from);
+                writer.u64(*position);
+                writer.u64(*to);
+                writer.time(*at);
+                history::write(&mut writer, history);
+            }
+            Self::Carry { queue, position, published_at, attempts, expires_at, status, history, .. } => {
+                writer.u64(*queue);
+                writer.u64(*position);
+                writer.time(*published_at);
+                writer.u8(named(ATTEMPTS, *attempts > 0)
+                    | named(EXPIRES, expires_at.is_some())
+                    | named(DELAYED, matches!(status, Status::Delayed { .. }))
+                    | named(HELD, matches!(status, Status::Held { .. }))
+                    | named(HISTORY, !history.is_empty()));
+                if *attempts > 0 {
+                    writer.u32(*attempts);
+                }
+                if let Some(expires_at) = expires_at {
+                    writer.time(*expires_at);
+                }
+                match status {
+                    Status::Ready => {}
+                    Status::Delayed { until } => writer.time(*until),
+                    Status::Held { token, until } => {
+                        writer.u32(*token);
+                        writer.time(*until);
+                    }
+                }
+                if !history.is_empty() {
+                    history::write(&mut writer, history);
+                }
+            }
+        }
+        writer.0
+    }
+
+    /// The message at its end, empty where the kind has none.
+    pub(crate) fn message(&self) -> MessageBytes<'_> {
+        match self {
+            Self::Publish { message, .. } | Self::Move { message, .. } | Self::Carry { message, .. } => {
+                *message
+            }
+            _ => MessageBytes { head: &[], payload: &[] },
+        }
+    }
+}
+
+fn write_settings(writer: &mut Writer, settings: &QueueSettings) {
+    writer.text8(settings.name.as_str());
+    writer.u32(settings.retry.attempt_max);
+    writer.duration(settings.retry.backoff.first);
+    writer.duration(settings.retry.backoff.longest);
+    writer.f64(settings.retry.backoff.jitter);
+    writer.duration(settings.hold);
+    writer.text8(settings.dead_letter.as_ref().map_or("", |name| name.as_str()));
+    writer.u64(settings.length_max);
+    writer.u8(match settings.overflow {
+        Overflow::Reject => 0,
+        Overflow::DropHead => 1,
+    });
+}
+
+fn named(flag: u8, present: bool) -> u8 {
+    if present { flag } else { 0 }
+}

@@ -1,0 +1,184 @@
+//! The bytes of a message.
+//!
+//! *message* is flags `u8` (1 not before, 2 expires, 4 content type, 8 key, 16 headers), then what the flags name:
+//! not before `time`, expires `time`; then priority `u8`, id `text8`; then, if named: content type `text8`, key
+//! `text8`, headers (their bytes `u32`, then a *table*); the rest is the payload. The times come first so that
+//! recovery need not look further.
+//!
+//! A *table* is a count `u32` of: name `text16`, *value*. A *value* is a tag `u8` and: 0 null; 1 false; 2 true; 3
+//! signed `i64`; 4 unsigned `u64`; 5 float `f64`; 6 `time`; 7 text and 8 bytes behind their length `u32`; 9 list, a
+//! count `u32` of values; 10 a table.
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
+use forebay_core::message::{Headers, Message, MessageId, Value};
+use forebay_core::payload::Payload;
+use forebay_core::time::Instant;
+
+use super::bytes::{Reader, Writer};
+
+const NOT_BEFORE: u8 = 1;
+const EXPIRES: u8 = 2;
+const CONTENT_TYPE: u8 = 4;
+const KEY: u8 = 8;
+const HEADERS: u8 = 16;
+
+/// Everything of the message but its payload, which follows as it is.
+pub(crate) fn head(message: &Message) -> Vec<u8> {
+    let named = |flag: u8, present: bool| if present { flag } else { 0 };
+    let mut writer = Writer(Vec::with_capacity(64));
+    writer.u8(named(NOT_BEFORE, message.not_before.is_some())
+        | named(EXPIRES, message.expires_at.is_some())
+        | named(CONTENT_TYPE, message.content_type.is_some())
+        | named(KEY, message.key.is_some())
+        | named(HEADERS, !message.headers.is_empty()));
+    [message.not_before, message.expires_at].into_iter().flatten().for_each(|time| writer.time(time));
+    writer.u8(message.priority);
+    writer.text8(message.id.as_str());
+    [&message.content_type, &message.key].into_iter().flatten().for_each(|text| writer.text8(text));
+    if !message.headers.is_empty() {
+        let mut table = Writer::default();
+        write_table(&mut table, &message.headers);
+        writer.bytes32(&table.0);
+    }
+    writer.0
+}
+
+/// When a message is to be delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) not_before: Option<Instant>,
+    pub(crate) expires_at: Option<Instant>,
+}
+
+/// The times alone, without a look at the rest.
+pub(crate) fn times(message: &[u8]) -> Result<Times> {
+    let mut reader = Reader(message);
+    reader
+        .u8()
+        .and_then(|flags| read_times(&mut reader, flags))
+        .ok_or_else(|| Error::new(Kind::Damaged, "decode message", "its times are cut off"))
+}
+
+fn read_times(reader: &mut Reader<'_>, flags: u8) -> Option<Times> {
+    Some(Times {
+        not_before: if flags & NOT_BEFORE == 0 { None } else { Some(reader.time()?) },
+        expires_at: if flags & EXPIRES == 0 { None } else { Some(reader.time()?) },
+    })
+}
+
+/// The message that lies in `body` from `start` to the end. Its payload shares the bytes of `body`.
+pub(crate) fn decode(body: &Payload, start: usize) -> Result<Message> {
+    read(body, start).ok_or_else(|| Error::new(Kind::Damaged, "decode message", "its bytes make no message"))
+}
+
+fn read(body: &Payload, start: usize) -> Option<Message> {
+    let mut reader = Reader(body.get(start..)?);
+    let flags = reader.u8()?;
+    if flags & !(NOT_BEFORE | EXPIRES | CONTENT_TYPE | KEY | HEADERS) != 0 {
+        return None;
+    }
+    let times = read_times(&mut reader, flags)?;
+    let priority = reader.u8()?;
+    let id = MessageId::given(reader.text8()?).ok()?;
+    let mut text = |flag| Some(if flags & flag == 0 { None } else { Some(reader.text8()?.to_owned()) });
+    let (content_type, key) = (text(CONTENT_TYPE)?, text(KEY)?);
+    let headers = if flags & HEADERS == 0 { Headers::new() } else { read_headers(reader.bytes32()?)? };
+    let payload = body.slice(body.len() - reader.0.len(), body.len())?;
+    Some(Message {
+        id,
+        payload,
+        content_type,
+        headers,
+        key,
+        not_before: times.not_before,
+        expires_at: times.expires_at,
+        priority,
+    })
+}
+
+fn write_table(writer: &mut Writer, headers: &Headers) {
+    writer.u32(headers.iter().len() as u32);
+    for (name, value) in headers.iter() {
+        writer.text16(name);
+        write_value(writer, value);
+    }
+}
+
+fn write_value(writer: &mut Writer, value: &Value) {
+    match value {
+        Value::Null => writer.u8(0),
+        Value::Bool(value) => writer.u8(1 + u8::from(*value)),
+        Value::Int(value) => {
+            writer.u8(3);
+            writer.u64(value.cast_unsigned());
+        }
+        Value::UInt(value) => {
+            writer.u8(4);
+            writer.u64(*value);
+        }
+        Value::Float(value) => {
+            writer.u8(5);
+            writer.f64(*value);
+        }
+        Value::Time(value) => {
+            writer.u8(6);
+            writer.time(*value);
+        }
+        Value::Text(value) => {
+            writer.u8(7);
+            writer.bytes32(value.as_bytes());
+        }
+        Value::Bytes(value) => {
+            writer.u8(8);
+            writer.bytes32(value);
+        }
+        Value::List(values) => {
+            writer.u8(9);
+            writer.u32(values.len() as u32);
+            values.iter().for_each(|value| write_value(writer, value));
+        }
+        Value::Table(headers) => {
+            writer.u8(10);
+            write_table(writer, headers);
+        }
+    }
+}
+
+fn read_headers(table: &[u8]) -> Option<Headers> {
+    // The limit counts what the publisher wrote; the outermost count is ours.
+    if table.len() > limits::HEADERS_BYTES_MAX + size_of::<u32>() {
+        return None;
+    }
+    let mut reader = Reader(table);
+    let headers = read_table(&mut reader, limits::HEADERS_DEPTH_MAX)?;
+    reader.0.is_empty().then_some(headers)
+}
+
+/// Nothing is allocated for a count before its values are there, and the depth is bounded.
+fn read_table(reader: &mut Reader<'_>, depth: usize) -> Option<Headers> {
+    let depth = depth.checked_sub(1)?;
+    let count = reader.u32()?;
+    (0..count).map(|_| Some((reader.text16()?.to_owned(), read_value(reader, depth)?))).collect()
+}
+
+fn read_value(reader: &mut Reader<'_>, depth: usize) -> Option<Value> {
+    Some(match reader.u8()? {
+        0 => Value::Null,
+        1 => Value::Bool(false),
+        2 => Value::Bool(true),
+        3 => Value::Int(reader.u64()?.cast_signed()),
+        4 => Value::UInt(reader.u64()?),
+        5 => Value::Float(reader.f64()?),
+        6 => Value::Time(reader.time()?),
+        7 => Value::Text(reader.text32()?.to_owned()),
+        8 => Value::Bytes(reader.bytes32()?.to_vec()),
+        9 => {
+            let depth = depth.checked_sub(1)?;
+            let count = reader.u32()?;
+            Value::List((0..count).map(|_| read_value(reader, depth)).collect::<Option<_>>()?)
+        }
+        10 => Value::Table(read_table(reader, depth)?),
+        _ => return None,
+    })
+}

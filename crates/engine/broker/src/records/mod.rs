@@ -1,0 +1,142 @@
+//! What the broker writes into the log: the kinds of records and their exact bytes.
+//!
+//! The state of every queue is the sum of these records in the order of the log; nothing else is on disk.
+//! Numbers are little-endian. Every body begins with its kind `u8` and the version of its layout `u8`, 1. `time` is
+//! `u64` milliseconds since the Unix epoch. `text8` and `text16` are UTF-8 behind a length of one or two bytes. `queue`
+//! is a `u64` number (see *Declare*). `position` is the `u64` name of a message in its queue: the sequence of the
+//! record that brought it there. `message` and `history` are laid out in [`message`] and [`history`].
+//!
+//! | kind | name | body after kind and version | what it says |
+//! | --- | --- | --- | --- |
+//! | 1 | Declare | number, settings | the queue is there; number 0 means the sequence of this very record, so that numbers never repeat over the life of the log |
+//! | 2 | Delete | queue | it is gone with all its messages |
+//! | 3 | Purge | queue | its ready and delayed messages are gone |
+//! | 4 | Publish | queue, published `time`, message | the queue took a message; position is this record's sequence |
+//! | 5 | Deliver | queue, position, attempt `u32`, token `u32`, held until `time` | it is in a consumer's hands |
+//! | 6 | Extend | queue, position, held until `time` | it stays there |
+//! | 7 | Settle | queue, position | it is finished: acknowledged, dropped or expired |
+//! | 8 | Retry | queue, position, `time` | it is delivered again, from then on |
+//! | 9 | Return | queue, position | it is ready in its old place, and the attempt does not count |
+//! | 10 | Move | from queue, position, to queue, moved `time`, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence |
+//! | 11 | Carry | queue, position, published `time`, flags `u8`, what they name, message | the full state of a live message, copied forward so that older segments can go |
+//!
+//! *settings*: name `text8`, `attempt_max u32`, backoff first and longest `u64` nanoseconds, jitter `f64`, hold `u64`
+//! nanoseconds, dead-letter queue `text8` (empty for none), `length_max u64`, overflow `u8` (0 reject, 1 drop head).
+//! *flags* name, in this order: 1 attempts `u32`; 2 expires `time`; 4 delayed until `time`; 8 held: token `u32`, until
+//! `time`; 16 history. With neither 4 nor 8 the message is ready.
+//!
+//! The body of a message lies in the Publish, Move or Carry record that brought it to its present place, and every
+//! later record about it lies behind that one. So once no live body and no live Declare lies in the segments up to
+//! some point, no record in them is needed any more: settled messages cannot come back when a *prefix* of the log is
+//! released, because whatever settled them is released no sooner than they are.
+
+mod bytes;
+mod decode;
+mod encode;
+pub(crate) mod history;
+pub(crate) mod message;
+
+use forebay_core::delivery::History;
+use forebay_core::queue::QueueSettings;
+use forebay_core::time::Instant;
+
+/// The layout of all bodies written today.
+const VERSION: u8 = 1;
+
+// What the flags of a Carry record name.
+const ATTEMPTS: u8 = 1;
+const EXPIRES: u8 = 2;
+const DELAYED: u8 = 4;
+const HELD: u8 = 8;
+const HISTORY: u8 = 16;
+
+/// One record, as above.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Record<'a> {
+    Declare {
+        number: u64,
+        settings: QueueSettings,
+    },
+    Delete {
+        queue: u64,
+    },
+    Purge {
+        queue: u64,
+    },
+    Publish {
+        queue: u64,
+        at: Instant,
+        message: MessageBytes<'a>,
+    },
+    Deliver {
+        queue: u64,
+        position: u64,
+        attempt: u32,
+        token: u32,
+        held_until: Instant,
+    },
+    Extend {
+        queue: u64,
+        position: u64,
+        held_until: Instant,
+    },
+    Settle {
+        queue: u64,
+        position: u64,
+    },
+    Retry {
+        queue: u64,
+        position: u64,
+        at: Instant,
+    },
+    Return {
+        queue: u64,
+        position: u64,
+    },
+    Move {
+        from: u64,
+        position: u64,
+        to: u64,
+        at: Instant,
+        history: Vec<History>,
+        message: MessageBytes<'a>,
+    },
+    Carry {
+        queue: u64,
+        position: u64,
+        published_at: Instant,
+        attempts: u32,
+        expires_at: Option<Instant>,
+        status: Status,
+        history: Vec<History>,
+        message: MessageBytes<'a>,
+    },
+}
+
+impl Record<'_> {
+    /// How the message came to where this record brings it.
+    pub(crate) fn into_history(self) -> Vec<History> {
+        match self {
+            Self::Move { history, .. } | Self::Carry { history, .. } => history,
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// An encoded message: one stretch when it was read, its head and its payload apart when it is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MessageBytes<'a> {
+    pub(crate) head: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+/// Where in its queue a carried message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Ready,
+    Delayed { until: Instant },
+    Held { token: u32, until: Instant },
+}
+
+#[cfg(test)]
+mod tests;

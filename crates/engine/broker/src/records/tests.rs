@@ -1,0 +1,253 @@
+//! What is written is read back, and nothing that is read can do harm.
+
+use std::time::Duration;
+
+use forebay_core::delivery::{History, Reason};
+use forebay_core::error::Kind;
+use forebay_core::limits;
+use forebay_core::message::{Headers, Message, MessageId, Value};
+use forebay_core::payload::Payload;
+use forebay_core::queue::{Backoff, Overflow, QueueName, QueueSettings, RetryPolicy};
+use forebay_core::time::Instant;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::{MessageBytes, Record, Status, history, message};
+
+fn time() -> impl Strategy<Value = Instant> {
+    any::<u64>().prop_map(Instant::from_ms)
+}
+
+fn name() -> impl Strategy<Value = QueueName> {
+    "[a-zé.]{1,120}".prop_map(|name| QueueName::new(&name).unwrap())
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Int),
+        any::<u64>().prop_map(Value::UInt),
+        (-1e300..1e300_f64).prop_map(Value::Float),
+        time().prop_map(Value::Time),
+        ".{0,20}".prop_map(Value::Text),
+        vec(any::<u8>(), 0..20).prop_map(Value::Bytes),
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::List),
+            vec((".{0,8}", inner), 0..4).prop_map(|pairs| Value::Table(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+prop_compose! {
+    fn any_message()(
+        id in ".{1,60}", payload in vec(any::<u8>(), 0..200), content_type in option::of(".{0,60}"),
+        headers in vec((".{0,12}", value()), 0..4), key in option::of(".{0,60}"),
+        not_before in option::of(time()), expires_at in option::of(time()), priority: u8,
+    ) -> Message {
+        let headers: Headers = headers.into_iter().collect();
+        let id = MessageId::given(&id).unwrap();
+        Message { id, payload: payload.into(), content_type, headers, key, not_before, expires_at, priority }
+    }
+}
+
+prop_compose! {
+    fn any_history()(
+        queue in name(), reason in 0..4, count: u64, at in time(), attempts: u32, note in option::of(".{0,99}"),
+    ) -> History {
+        let reason = [Reason::Rejected, Reason::AttemptsSpent, Reason::Expired, Reason::Overflow][reason as usize];
+        History { queue, reason, count, at, attempts, note }
+    }
+}
+
+prop_compose! {
+    fn any_settings()(
+        name in name(), attempt_max in 1..=limits::ATTEMPTS_MAX, first in 0_u64..1 << 40, more in 0_u64..1 << 40,
+        jitter in 0.0..=1.0_f64, hold in 1_000_000_u64..1 << 40, dead_letter in option::of("[A-Z]{1,50}"),
+        length_max in 1_u64.., drop_head: bool,
+    ) -> QueueSettings {
+        let backoff = Backoff {
+            first: Duration::from_nanos(first), longest: Duration::from_nanos(first + more), jitter,
+        };
+        QueueSettings {
+            name,
+            retry: RetryPolicy { attempt_max, backoff },
+            hold: Duration::from_nanos(hold),
+            dead_letter: dead_letter.map(|name| QueueName::new(&name).unwrap()),
+            length_max,
+            overflow: if drop_head { Overflow::DropHead } else { Overflow::Reject },
+        }
+    }
+}
+
+fn status() -> impl Strategy<Value = Status> {
+    prop_oneof![
+        Just(Status::Ready),
+        time().prop_map(|until| Status::Delayed { until }),
+        (any::<u32>(), time()).prop_map(|(token, until)| Status::Held { token, until }),
+    ]
+}
+
+/// A record with an empty message, which the tests add.
+fn any_record() -> impl Strategy<Value = Record<'static>> {
+    let message = MessageBytes { head: &[], payload: &[] };
+    let place = || (any::<u64>(), any::<u64>());
+    let histories = || vec(any_history(), 0..=limits::HISTORY_ENTRIES_MAX);
+    prop_oneof![
+        (any::<u64>(), any_settings()).prop_map(|(number, settings)| Record::Declare { number, settings }),
+        any::<u64>().prop_map(|queue| Record::Delete { queue }),
+        any::<u64>().prop_map(|queue| Record::Purge { queue }),
+        (any::<u64>(), time()).prop_map(move |(queue, at)| Record::Publish { queue, at, message }),
+        (place(), any::<u32>(), any::<u32>(), time()).prop_map(
+            |((queue, position), attempt, token, held_until)| {
+                Record::Deliver { queue, position, attempt, token, held_until }
+            }
+        ),
+        (place(), time()).prop_map(|((queue, position), held_until)| Record::Extend {
+            queue,
+            position,
+            held_until
+        }),
+        place().prop_map(|(queue, position)| Record::Settle { queue, position }),
+        (place(), time()).prop_map(|((queue, position), at)| Record::Retry { queue, position, at }),
+        place().prop_map(|(queue, position)| Record::Return { queue, position }),
+        (place(), any::<u64>(), time(), histories()).prop_map(move |((from, position), to, at, history)| {
+            Record::Move { from, position, to, at, history, message }
+        }),
+        (place(), time(), any::<u32>(), option::of(time()), status(), histories()).prop_map(
+            move |((queue, position), published_at, attempts, expires_at, status, history)| {
+                Record::Carry {
+                    queue,
+                    position,
+                    published_at,
+                    attempts,
+                    expires_at,
+                    status,
+                    history,
+                    message,
+                }
+            }
+        ),
+    ]
+}
+
+/// The whole body as the log would keep it.
+fn body(record: &Record<'_>, message: &Message) -> Vec<u8> {
+    let mut body = record.head();
+    if matches!(record.kind(), 4 | 10 | 11) {
+        body.extend(message::head(message));
+        body.extend_from_slice(&message.payload);
+    }
+    body
+}
+
+proptest! {
+    #[test]
+    fn every_record_reads_back_with_its_message(record in any_record(), written in any_message()) {
+        let body = body(&record, &written);
+        let decoded = Record::decode(&body).unwrap();
+        let bytes = decoded.message().head;
+        prop_assert_eq!(decoded.head(), record.head());
+        if !bytes.is_empty() {
+            let times = message::times(bytes).unwrap();
+            prop_assert_eq!((times.not_before, times.expires_at), (written.not_before, written.expires_at));
+            let start = body.len() - bytes.len();
+            prop_assert_eq!(message::decode(&Payload::from(body.clone()), start).unwrap(), written);
+        }
+    }
+
+    #[test]
+    fn garbage_gives_damaged_and_never_a_panic(kind in 0_u8..13, version in 0_u8..3, rest in vec(any::<u8>(), 0..200)) {
+        let mut body = vec![kind, version];
+        body.extend(rest);
+        if let Err(error) = Record::decode(&body) {
+            prop_assert_eq!(error.kind(), Kind::Damaged);
+        }
+        if let Err(error) = message::decode(&Payload::from(body), 0) {
+            prop_assert_eq!(error.kind(), Kind::Damaged);
+        }
+    }
+
+    #[test]
+    fn a_changed_or_cut_record_gives_a_record_or_damaged(
+        record in any_record(), written in any_message(), place: prop::sample::Index, byte: u8, cut: prop::sample::Index,
+    ) {
+        let mut body = body(&record, &written);
+        let place = place.index(body.len());
+        body[place] = byte;
+        body.truncate(cut.index(body.len() + 1));
+        if let Ok(Record::Publish { message, .. } | Record::Move { message, .. } | Record::Carry { message, .. }) =
+            Record::decode(&body)
+        {
+            let start = body.len() - message.head.len();
+            let _ = message::decode(&Payload::from(body.clone()), start);
+        }
+    }
+}
+
+#[test]
+fn headers_deeper_than_the_limit_are_damaged_and_end_the_reading() {
+    let depth = 100_000_u32;
+    let mut table = Vec::new();
+    for _ in 0..depth {
+        table.extend([1, 0, 0, 0, 0, 0, 10]);
+    }
+    let mut bytes = vec![16, 0, 1, b'm'];
+    let table = &table[..limits::HEADERS_BYTES_MAX.min(table.len())];
+    bytes.extend((table.len() as u32).to_le_bytes());
+    bytes.extend(table);
+    assert_eq!(message::decode(&Payload::from(bytes), 0).unwrap_err().kind(), Kind::Damaged);
+}
+
+#[test]
+fn the_deepest_and_the_largest_headers_that_are_taken_read_back() {
+    let nested = |text: usize| {
+        let innermost = [("t".to_owned(), Value::Text("x".repeat(text)))].into_iter().collect();
+        (1..limits::HEADERS_DEPTH_MAX)
+            .fold(innermost, |inner, _| [("t".to_owned(), Value::Table(inner))].into_iter().collect())
+    };
+    let with_headers = |headers| Message {
+        headers,
+        ..Message::new(MessageId::given("m").unwrap(), Payload::from("payload"))
+    };
+    let taken = |text: usize| with_headers(nested(text)).check().is_ok();
+    let largest = (0..limits::HEADERS_BYTES_MAX).rfind(|text| taken(*text)).unwrap();
+    for headers in [
+        nested(largest),
+        [("t".to_owned(), Value::Bytes(vec![7; limits::HEADERS_BYTES_MAX - 9]))].into_iter().collect(),
+        (0..limits::HEADERS_BYTES_MAX / 9).map(|_| (String::new(), Value::Null)).collect(),
+    ] {
+        let written = with_headers(headers);
+        written.check().unwrap();
+        let mut bytes = message::head(&written);
+        bytes.extend_from_slice(&written.payload);
+        assert_eq!(message::decode(&Payload::from(bytes), 0).unwrap(), written);
+    }
+}
+
+#[test]
+fn history_counts_on_and_the_oldest_gives_way_at_the_limit() {
+    let entry = |queue: &str, at| History {
+        queue: QueueName::new(queue).unwrap(),
+        reason: Reason::Rejected,
+        count: 1,
+        at: Instant::from_ms(at),
+        attempts: 1,
+        note: Some("é".repeat(limits::NOTE_BYTES_MAX)),
+    };
+    let mut entries = Vec::new();
+    for number in 0..limits::HISTORY_ENTRIES_MAX {
+        history::add(&mut entries, entry(&format!("q{number}"), 1));
+    }
+    history::add(&mut entries, entry("q0", 2));
+    assert_eq!(entries.len(), limits::HISTORY_ENTRIES_MAX);
+    let newest = entries.last().unwrap();
+    assert_eq!((newest.queue.as_str(), newest.count, newest.at.as_ms()), ("q0", 2, 2));
+    assert_eq!(newest.note.as_ref().unwrap().len(), limits::NOTE_BYTES_MAX);
+    history::add(&mut entries, entry("one more", 3));
+    assert_eq!(entries.len(), limits::HISTORY_ENTRIES_MAX);
+    assert_eq!(entries[0].queue.as_str(), "q2", "q1 was the oldest");
+}

@@ -1,0 +1,131 @@
+//! The state of one queue, and the steps by which it changes.
+//!
+//! Each record of the log is one of these steps. A running broker appends the record and takes the step, under the
+//! queue's lock; recovery takes the same steps from the records.
+
+pub(crate) mod entry;
+pub(crate) mod ready;
+pub(crate) mod unsettled;
+
+use forebay_core::queue::QueueSettings;
+use forebay_core::stats::QueueStats;
+use forebay_core::time::Instant;
+
+use crate::records::Status;
+use crate::storage::journal::Stored;
+use entry::Entry;
+use ready::Ready;
+use unsettled::{Hold, Unsettled};
+
+/// One queue's messages and settings.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) settings: QueueSettings,
+    /// The record that declares it; `None` only while recovery has not come to it yet.
+    pub(crate) declared: Option<Stored>,
+    /// Set under the lock when the queue is removed; nothing may be appended for it any more.
+    pub(crate) deleted: bool,
+    pub(crate) ready: Ready,
+    pub(crate) unsettled: Unsettled,
+    /// When the timers will look at this queue.
+    pub(crate) alarm: Option<Instant>,
+    /// What was counted since the start; the depths in it are not kept up.
+    pub(crate) counts: QueueStats,
+}
+
+impl State {
+    pub(crate) fn new(settings: QueueSettings, declared: Option<Stored>) -> Self {
+        Self {
+            settings,
+            declared,
+            deleted: false,
+            ready: Ready::default(),
+            unsettled: Unsettled::default(),
+            alarm: None,
+            counts: QueueStats::default(),
+        }
+    }
+
+    /// All messages, ready, held and delayed.
+    pub(crate) fn len(&self) -> u64 {
+        (self.ready.len() + self.unsettled.held_len() + self.unsettled.delayed_len()) as u64
+    }
+
+    /// A message has come, or is to be tried again: ready now or at a later time.
+    pub(crate) fn arrive(&mut self, entry: Entry, not_before: Option<Instant>, now: Instant) {
+        match not_before.filter(|at| *at > now) {
+            Some(at) => self.unsettled.delay(entry, at),
+            None => self.ready.insert(entry),
+        }
+    }
+
+    /// It goes into a consumer's hands. False if it is not here.
+    pub(crate) fn deliver(&mut self, position: u64, attempt: u32, token: u32, until: Instant) -> bool {
+        let Some(mut entry) = self.take(position) else { return false };
+        entry.attempts = attempt;
+        self.unsettled.hold(entry, token, until);
+        true
+    }
+
+    /// It is tried again from `at`.
+    pub(crate) fn retry(&mut self, position: u64, at: Instant, now: Instant) -> bool {
+        let Some(entry) = self.take(position) else { return false };
+        self.arrive(entry, Some(at), now);
+        true
+    }
+
+    /// It is ready in its old place, and the attempt does not count.
+    pub(crate) fn give_back(&mut self, position: u64) -> bool {
+        let Some(mut entry) = self.take(position) else { return false };
+        entry.attempts = entry.attempts.saturating_sub(1);
+        self.ready.insert(entry);
+        true
+    }
+
+    /// It leaves, from wherever it is.
+    pub(crate) fn take(&mut self, position: u64) -> Option<Entry> {
+        self.unsettled
+            .release(position)
+            .or_else(|| self.unsettled.undelay(position))
+            .or_else(|| self.ready.remove(position))
+    }
+
+    /// All ready and delayed messages leave.
+    pub(crate) fn purge(&mut self) -> impl Iterator<Item = Entry> + use<> {
+        self.ready.clear().chain(self.unsettled.clear_delayed())
+    }
+
+    /// The message and where it is.
+    pub(crate) fn find(&mut self, position: u64) -> Option<(&mut Entry, Status)> {
+        let ready = &mut self.ready;
+        let waiting = self.unsettled.find(position);
+        waiting.or_else(|| ready.get_mut(position).map(|entry| (entry, Status::Ready)))
+    }
+
+    /// True while the consumer's own hold has not been offered to others.
+    pub(crate) fn is_held(&self, position: u64, token: u32) -> bool {
+        self.unsettled.held(position, token).is_some_and(|held| held.hold == Hold::Running)
+    }
+
+    /// True if the next to be delivered is past its time to live.
+    pub(crate) fn head_has_expired(&self, now: Instant) -> bool {
+        self.ready.head().is_some_and(|head| head.expires_at <= now)
+    }
+
+    /// When something in this queue comes to its time next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let expiry = self.ready.head().map(|head| head.expires_at).filter(|at| *at != entry::NEVER);
+        [self.unsettled.next_due(), expiry].into_iter().flatten().min()
+    }
+
+    pub(crate) fn stats(&self, now: Instant) -> QueueStats {
+        let oldest = self.ready.head().map_or(now, |head| head.published_at);
+        QueueStats {
+            ready: self.ready.len() as u64,
+            held: self.unsettled.held_len() as u64,
+            delayed: self.unsettled.delayed_len() as u64,
+            oldest_ms: u64::try_from(now.since(oldest).as_millis()).unwrap_or(u64::MAX),
+            ..self.counts
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Messages of a queue that are not ready: in a consumer's hands, or waiting for their time.
+
+use std::collections::{BTreeSet, HashMap};
+
+use forebay_core::limits;
+use forebay_core::time::Instant;
+
+use super::entry::Entry;
+use crate::records::Status;
+
+/// A message in a consumer's hands.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) entry: Entry,
+    pub(crate) token: u32,
+    /// When the hold ends, or has ended.
+    pub(crate) until: Instant,
+    pub(crate) hold: Hold,
+    /// When to look at it again.
+    due: Instant,
+}
+
+/// How far a hold has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// It has not run out.
+    Running,
+    /// It has, and waits to be offered to whoever settles such.
+    RunOut,
+    /// It was offered, and will run out again if nobody settles it.
+    Offered,
+}
+
+/// A message that waits for its time.
+#[derive(Debug)]
+pub(crate) struct Delayed {
+    pub(crate) entry: Entry,
+    pub(crate) until: Instant,
+}
+
+/// What has come to its time.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// A delayed message is to be ready.
+    Ready(Entry),
+    /// A hold has run out.
+    RunOut { position: u64, token: u32 },
+}
+
+/// Held and delayed messages, with one order of time over both.
+#[derive(Debug, Default)]
+pub(crate) struct Unsettled {
+    held: HashMap<u64, Held>,
+    delayed: HashMap<u64, Delayed>,
+    /// When to look at which position again.
+    due: BTreeSet<(Instant, u64)>,
+}
+
+impl Unsettled {
+    pub(crate) fn held_len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(crate) fn delayed_len(&self) -> usize {
+        self.delayed.len()
+    }
+
+    pub(crate) fn hold(&mut self, entry: Entry, token: u32, until: Instant) {
+        self.due.insert((until, entry.position));
+        self.held.insert(entry.position, Held { entry, token, until, hold: Hold::Running, due: until });
+    }
+
+    pub(crate) fn delay(&mut self, entry: Entry, until: Instant) {
+        self.due.insert((until, entry.position));
+        self.delayed.insert(entry.position, Delayed { entry, until });
+    }
+
+    /// The message if it is still in the hands of the consumer with this token.
+    pub(crate) fn held(&self, position: u64, token: u32) -> Option<&Held> {
+        self.held.get(&position).filter(|held| held.token == token)
+    }
+
+    /// The message and where it is.
+    pub(crate) fn find(&mut self, position: u64) -> Option<(&mut Entry, Status)> {
+        if let Some(held) = self.held.get_mut(&position) {
+            return Some((&mut held.entry, Status::Held { token: held.token, until: held.until }));
+        }
+        let delayed = self.delayed.get_mut(&position)?;
+        Some((&mut delayed.entry, Status::Delayed { until: delayed.until }))
+    }
+
+    /// Lets a hold run until then.
+    pub(crate) fn extend(&mut self, position: u64, until: Instant) {
+        if let Some(held) = self.held.get_mut(&position) {
+            self.due.remove(&(held.due, position));
+            (held.until, held.due) = (until, until);
+            self.due.insert((until, position));
+        }
+    }
+
+    /// Notes that a hold that has run out was offered; after a grace it is offered again.
+    pub(crate) fn offered(&mut self, position: u64, now: Instant) {
+        if let Some(held) = self.held.get_mut(&position).filter(|held| held.hold == Hold::RunOut) {
+            held.hold = Hold::Offered;
+            held.due = now + limits::EXPIRED_GRACE;
+            self.due.insert((held.due, position));
+        }
+    }
+
+    /// Takes the message out of the consumer's hands.
+    pub(crate) fn release(&mut self, position: u64) -> Option<Entry> {
+        let held = self.held.remove(&position)?;
+        self.due.remove(&(held.due, position));
+        Some(held.entry)
+    }
+
+    pub(crate) fn undelay(&mut self, position: u64) -> Option<Entry> {
+        let delayed = self.delayed.remove(&position)?;
+        self.due.remove(&(delayed.until, position));
+        Some(delayed.entry)
+    }
+
+    /// When something comes to its time next.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the next thing that has come to its time.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Due> {
+        while let Some((at, position)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, position));
+            if let Some(delayed) = self.delayed.remove(&position) {
+                return Some(Due::Ready(delayed.entry));
+            }
+            if let Some(held) = self.held.get_mut(&position) {
+                held.hold = Hold::RunOut;
+                return Some(Due::RunOut { position, token: held.token });
+            }
+        }
+        None
+    }
+
+    /// All entries, to be counted.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        let held = self.held.values().map(|held| &held.entry);
+        held.chain(self.delayed.values().map(|delayed| &delayed.entry))
+    }
+
+    /// How many moments are noted, and how many should be.
+    #[cfg(test)]
+    pub(crate) fn audit(&self) -> (usize, usize) {
+        let held = self.held.values().filter(|held| held.hold != Hold::RunOut).count();
+        (self.due.len(), held + self.delayed.len())
+    }
+
+    /// Takes all delayed messages out.
+    pub(crate) fn clear_delayed(&mut self) -> impl Iterator<Item = Entry> + use<> {
+        let delayed = std::mem::take(&mut self.delayed);
+        self.due.retain(|(_, position)| !delayed.contains_key(position));
+        delayed.into_values().map(|delayed| delayed.entry)
+    }
+
+    /// Takes everything out.
+    pub(crate) fn clear(&mut self) -> impl Iterator<Item = Entry> + use<> {
+        let all = std::mem::take(self);
+        let held = all.held.into_values().map(|held| held.entry);
+        held.chain(all.delayed.into_values().map(|delayed| delayed.entry))
+    }
+}

@@ -1,0 +1,284 @@
+//! The log as the broker uses it: what may be appended when, and which segments still hold something that lives.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
+use forebay_core::payload::Payload;
+use forebay_log::format::RECORD_HEADER_BYTES;
+use forebay_log::{Log, LogOptions, Position};
+use parking_lot::{Condvar, Mutex};
+
+use crate::records::Record;
+use crate::state::entry::Location;
+
+/// What carrying a waiting message forward adds to it, the first time only: the plain Publish becomes a Carry.
+const CARRY_GROWTH_BYTES: u64 = 16;
+
+/// What it can add at most: attempts, an expiry and a hold.
+const CARRY_GROWTH_BYTES_MAX: usize = 32;
+
+/// What a Move or Carry record may need beside its message and all but the newest line of its history.
+const MESSAGE_RESERVE_BYTES: usize = 512;
+
+/// The log, and the count of live bodies in each of its segments.
+pub(crate) struct Journal {
+    pub(crate) log: Log,
+    segment_bytes: u64,
+    body_bytes_max: usize,
+    /// Publishes are refused while the log has more segments than this.
+    publish_segments_max: u64,
+    /// The last sequence appended, and the segment it went to.
+    last: AtomicU64,
+    newest: AtomicU64,
+    live: Mutex<Live>,
+    /// Rung when there may be segments to free.
+    bell: Condvar,
+    closed: AtomicBool,
+}
+
+/// What lives where. Only records with a body count, a message's or a queue's; see [`records`](crate::records).
+#[derive(Debug, Default)]
+struct Live {
+    segments: BTreeMap<u64, Tally>,
+    all: Tally,
+    /// Bytes that died since the bell was rung.
+    died: u64,
+    rung: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    bodies: u64,
+    bytes: u64,
+}
+
+/// Where a record with a body lies, and what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) location: Location,
+    pub(crate) bytes: u32,
+}
+
+/// What can be done about the space of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chance {
+    /// Nothing.
+    None,
+    /// Nothing lives in the segments before this one.
+    Release { before: u64 },
+    /// Carrying forward what lives in this one, the oldest, is worth its price.
+    Carry { segment: u64 },
+}
+
+impl Journal {
+    pub(crate) fn new(log: Log, options: &LogOptions) -> Self {
+        let segments_max = options.disk_bytes_max / u64::from(options.segment_bytes).max(1);
+        let reserve = (segments_max / limits::LOG_RESERVE_SHARE).max(limits::CARRY_SEGMENTS_MIN);
+        Self {
+            segment_bytes: options.segment_bytes.into(),
+            body_bytes_max: options.body_bytes_max(),
+            publish_segments_max: segments_max.saturating_sub(reserve).max(1),
+            last: AtomicU64::new(log.durable_sequence()),
+            newest: AtomicU64::new(*log.segments().end()),
+            log,
+            live: Mutex::default(),
+            bell: Condvar::new(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// `Full` while publishes must leave the rest of the disk to what empties queues.
+    pub(crate) fn check_room(&self) -> Result<()> {
+        if self.log.stats().segments > self.publish_segments_max {
+            return Err(Error::new(Kind::Full, "publish to log", "its disk space is used up"));
+        }
+        Ok(())
+    }
+
+    /// Encoded messages larger than this are not taken: each must fit a record also as a dead letter, with the newest
+    /// line of its history, and when it is carried forward.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.body_bytes_max.saturating_sub(MESSAGE_RESERVE_BYTES)
+    }
+
+    /// True if the record fits the log, now and when what it brings is carried forward.
+    pub(crate) fn fits(&self, record: &Record<'_>) -> bool {
+        let message = record.message();
+        let bytes = record.head().len() + message.head.len() + message.payload.len();
+        bytes + CARRY_GROWTH_BYTES_MAX <= self.body_bytes_max
+    }
+
+    /// Appends a record without a body.
+    pub(crate) fn append(&self, record: &Record<'_>) -> Result<Position> {
+        let written = self.write(record)?;
+        if written.rolled {
+            self.ring(&mut self.live.lock());
+        }
+        Ok(written.position)
+    }
+
+    /// Appends a record with a body, and counts it as alive in the same step: between the two its segment might seem
+    /// to be without life, and be released.
+    pub(crate) fn append_body(&self, record: &Record<'_>) -> Result<Stored> {
+        let mut live = self.live.lock();
+        let written = self.write(record)?;
+        let stored = Stored { location: written.position.into(), bytes: written.bytes };
+        live.add(stored);
+        if written.rolled {
+            self.ring(&mut live);
+        }
+        Ok(stored)
+    }
+
+    /// Records that end a message's stay, or make segments free, may use the space that is kept for them.
+    fn write(&self, record: &Record<'_>) -> Result<Written> {
+        let (head, message) = (record.head(), record.message());
+        let parts = [&head[..], message.head, message.payload];
+        let position = match record {
+            Record::Settle { .. }
+            | Record::Purge { .. }
+            | Record::Delete { .. }
+            | Record::Move { .. }
+            | Record::Carry { .. }
+            | Record::Declare { number: 1.., .. } => self.log.append_reserved(record.kind(), &parts)?,
+            Record::Declare { .. }
+            | Record::Publish { .. }
+            | Record::Deliver { .. }
+            | Record::Extend { .. }
+            | Record::Retry { .. }
+            | Record::Return { .. } => self.log.append(record.kind(), &parts)?,
+        };
+        self.last.fetch_max(position.sequence, AcqRel);
+        let rolled = self.newest.fetch_max(position.segment, AcqRel) < position.segment;
+        Ok(Written { position, bytes: bytes_in_log(parts.iter().map(|part| part.len()).sum()), rolled })
+    }
+
+    /// A body that recovery has found.
+    pub(crate) fn found(&self, stored: Stored) {
+        self.live.lock().add(stored);
+    }
+
+    /// A body is needed no more.
+    pub(crate) fn died(&self, stored: Stored) {
+        let mut live = self.live.lock();
+        let emptied_oldest = live.remove(stored);
+        live.died += u64::from(stored.bytes);
+        if emptied_oldest || live.died >= self.segment_bytes {
+            self.ring(&mut live);
+        }
+    }
+
+    /// The body of a record.
+    pub(crate) fn read(&self, location: Location) -> Result<Payload> {
+        self.log.read(location.into()).map(Payload::from)
+    }
+
+    /// The last sequence that was appended.
+    pub(crate) fn last(&self) -> u64 {
+        self.last.load(Acquire)
+    }
+
+    /// What there is to be done, and the sequence that must be durable before anything is released on the strength of
+    /// it: all that has ended a life so far.
+    pub(crate) fn chance(&self) -> (Chance, u64) {
+        let stats = self.log.stats();
+        let (oldest, newest) = self.log.segments().into_inner();
+        let live = self.live.lock();
+        let last = self.last();
+        let first_live = live.segments.keys().next().copied().unwrap_or(newest).min(newest);
+        if first_live > oldest {
+            return (Chance::Release { before: first_live }, last);
+        }
+        let garbage = (stats.segments * self.segment_bytes).saturating_sub(live.all.bytes);
+        let worth = if stats.segments + 1 >= self.publish_segments_max {
+            // Publishers are held up, or about to be: every segment counts, and the price does not.
+            garbage >= 3 * self.segment_bytes + CARRY_GROWTH_BYTES * live.all.bodies
+        } else {
+            // Each byte carried frees at least one, so that carrying never costs more than publishing has.
+            garbage > live.all.bytes
+        };
+        let chance = if worth && stats.segments >= limits::CARRY_SEGMENTS_MIN {
+            Chance::Carry { segment: oldest }
+        } else {
+            Chance::None
+        };
+        (chance, last)
+    }
+
+    fn ring(&self, live: &mut Live) {
+        live.died = 0;
+        live.rung = true;
+        self.bell.notify_one();
+    }
+
+    /// Bodies and bytes that live, by segment.
+    #[cfg(test)]
+    pub(crate) fn tallies(&self) -> BTreeMap<u64, (u64, u64)> {
+        let live = self.live.lock();
+        let sum =
+            live.segments.values().fold((0, 0), |sum, tally| (sum.0 + tally.bodies, sum.1 + tally.bytes));
+        assert_eq!(sum, (live.all.bodies, live.all.bytes));
+        live.segments.iter().map(|(segment, tally)| (*segment, (tally.bodies, tally.bytes))).collect()
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Release);
+        self.live.lock().rung = true;
+        self.bell.notify_all();
+        self.log.close();
+    }
+
+    /// Blocks until the bell was rung; false once the journal is closed.
+    pub(crate) fn wait_for_bell(&self) -> bool {
+        let mut live = self.live.lock();
+        while !live.rung {
+            self.bell.wait(&mut live);
+        }
+        live.rung = false;
+        !self.closed.load(Acquire)
+    }
+}
+
+struct Written {
+    position: Position,
+    bytes: u32,
+    rolled: bool,
+}
+
+impl Live {
+    fn add(&mut self, stored: Stored) {
+        for tally in [self.segments.entry(stored.location.segment.into()).or_default(), &mut self.all] {
+            tally.bodies += 1;
+            tally.bytes += u64::from(stored.bytes);
+        }
+    }
+
+    /// Says whether that was the last one in the oldest segment with life.
+    fn remove(&mut self, stored: Stored) -> bool {
+        self.all.remove(stored);
+        let segment = stored.location.segment.into();
+        let Some(tally) = self.segments.get_mut(&segment) else { return false };
+        tally.remove(stored);
+        if tally.bodies > 0 {
+            return false;
+        }
+        let oldest = self.segments.first_key_value().is_some_and(|(first, _)| *first == segment);
+        self.segments.remove(&segment);
+        oldest
+    }
+}
+
+impl Tally {
+    fn remove(&mut self, stored: Stored) {
+        self.bodies = self.bodies.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(stored.bytes.into());
+    }
+}
+
+/// A record's header, its body, and the gap up to the next multiple of eight.
+pub(crate) fn bytes_in_log(body: usize) -> u32 {
+    let bytes = (body + RECORD_HEADER_BYTES as usize).next_multiple_of(8);
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

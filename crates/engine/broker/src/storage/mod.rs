@@ -1,0 +1,5 @@
+//! The queues' log: writing it, giving its space back, reading it again.
+
+pub(crate) mod journal;
+pub mod recover;
+pub(crate) mod space;

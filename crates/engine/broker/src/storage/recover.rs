@@ -1,0 +1,174 @@
+//! Rebuilding all queues from the records of the log.
+
+use std::collections::HashMap;
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_core::time::Instant;
+use forebay_log::{Damaged, LogOptions, Record as Logged};
+
+use crate::records::{Record, Status, message};
+use crate::state::State;
+use crate::state::entry::{Entry, NEVER};
+use crate::storage::journal::{Journal, Stored, bytes_in_log};
+use crate::topology::{Queue, Topology};
+
+/// What opening has found.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// What the log says of itself.
+    pub log: forebay_log::Recovered,
+    /// Queues.
+    pub queues: u64,
+    /// Messages that are ready.
+    pub ready: u64,
+    /// Messages in the hands of consumers that may still settle them.
+    pub held: u64,
+    /// Messages that wait for their time.
+    pub delayed: u64,
+    /// Records that were whole and made no sense; 0 unless damage is set aside.
+    pub unreadable: u64,
+    /// The sequence of the last record: what was appended behind it is lost, and was never confirmed.
+    pub last_sequence: u64,
+}
+
+/// The states of all queues while the log is replayed.
+pub(crate) struct Replay {
+    queues: HashMap<u64, State>,
+    now: Instant,
+    damaged: Damaged,
+    unreadable: u64,
+    last_sequence: u64,
+}
+
+impl Replay {
+    pub(crate) fn new(now: Instant, options: &LogOptions) -> Self {
+        Self { queues: HashMap::new(), now, damaged: options.damaged, unreadable: 0, last_sequence: 0 }
+    }
+
+    /// Takes the step that the record stands for. Records about messages that are not here are of no meaning: their
+    /// bodies lay in segments that were released, which is done only after their end.
+    pub(crate) fn apply(&mut self, logged: Logged<'_>) -> Result<()> {
+        let stored = Stored { location: logged.position.into(), bytes: bytes_in_log(logged.body.len()) };
+        self.last_sequence = logged.position.sequence;
+        let applied = Record::decode(logged.body).and_then(|record| {
+            if record.kind() != logged.kind {
+                return Err(Error::new(Kind::Damaged, "decode record", "its kind is not the log's"));
+            }
+            self.step(record, stored)
+        });
+        match (applied, self.damaged) {
+            (Err(error), Damaged::Refuse) => {
+                let context = format!("sequence {}, kind {}", logged.position.sequence, logged.kind);
+                Err(Error::new(Kind::Damaged, "recover queues", context).because(error))
+            }
+            (Err(_), Damaged::SetAside) => {
+                self.unreadable += 1;
+                Ok(())
+            }
+            (Ok(()), _) => Ok(()),
+        }
+    }
+
+    fn step(&mut self, record: Record<'_>, stored: Stored) -> Result<()> {
+        let (sequence, now) = (stored.location.sequence, self.now);
+        match record {
+            Record::Declare { number, settings } => {
+                let number = if number == 0 { sequence } else { number };
+                let state = self.queue(number)?;
+                state.settings = settings;
+                state.declared = Some(stored);
+            }
+            Record::Delete { queue } => {
+                self.queues.remove(&queue);
+            }
+            Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
+            Record::Publish { queue, at, message } => {
+                let times = message::times(message.head)?;
+                let mut entry = Entry::new(sequence, stored, at);
+                entry.expires_at = times.expires_at.unwrap_or(NEVER);
+                self.queue(queue)?.arrive(entry, times.not_before, now);
+            }
+            Record::Deliver { queue, position, attempt, token, held_until } => {
+                self.queue(queue)?.deliver(position, attempt, token, held_until);
+            }
+            Record::Extend { queue, position, held_until } => {
+                self.queue(queue)?.unsettled.extend(position, held_until);
+            }
+            Record::Settle { queue, position } => drop(self.queue(queue)?.take(position)),
+            Record::Retry { queue, position, at } => drop(self.queue(queue)?.retry(position, at, now)),
+            Record::Return { queue, position } => drop(self.queue(queue)?.give_back(position)),
+            Record::Move { from, position, to, at, .. } => {
+                self.queue(from)?.take(position);
+                self.queue(to)?.arrive(Entry::new(sequence, stored, at), None, now);
+            }
+            Record::Carry { queue, position, published_at, attempts, expires_at, status, .. } => {
+                let state = self.queue(queue)?;
+                if let Some((entry, _)) = state.find(position) {
+                    entry.carried(stored);
+                    return Ok(());
+                }
+                let mut entry = Entry::new(position, stored, published_at);
+                entry.attempts = attempts;
+                entry.expires_at = expires_at.unwrap_or(NEVER);
+                match status {
+                    Status::Ready => state.arrive(entry, None, now),
+                    Status::Delayed { until } => state.arrive(entry, Some(until), now),
+                    Status::Held { token, until } => state.unsettled.hold(entry, token, until),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A queue's declaration may have been carried forward behind its messages: until it comes the queue has a name
+    /// that says what is known of it, and keeps that only if the declaration was among what was set aside as damaged.
+    fn queue(&mut self, number: u64) -> Result<&mut State> {
+        if !self.queues.contains_key(&number) {
+            let name = QueueName::new(&format!("forebay.recovered.{number}"))?;
+            self.queues.insert(number, State::new(QueueSettings::new(name), None));
+        }
+        self.queues
+            .get_mut(&number)
+            .ok_or_else(|| Error::new(Kind::NotFound, "recover queue", number.to_string()))
+    }
+
+    /// Counts what lives where, and hands the queues over.
+    pub(crate) fn finish(
+        mut self,
+        journal: &Journal,
+        log: forebay_log::Recovered,
+    ) -> Result<(Topology, Recovered)> {
+        let mut recovered = Recovered {
+            log,
+            queues: 0,
+            ready: 0,
+            held: 0,
+            delayed: 0,
+            unreadable: self.unreadable,
+            last_sequence: self.last_sequence,
+        };
+        // Leftovers of a queue that was deleted before, and whose deletion lies in a segment that is gone.
+        self.queues.retain(|_, state| state.declared.is_some() || state.len() > 0);
+        for (number, state) in &mut self.queues {
+            if state.declared.is_none() {
+                let settings = state.settings.clone();
+                tracing::warn!(queue = %settings.name, "queue lost its declaration, and keeps its messages");
+                state.declared = Some(journal.append_body(&Record::Declare { number: *number, settings })?);
+            } else if let Some(declared) = state.declared {
+                journal.found(declared);
+            }
+            state.ready.settle_order();
+            let stats = state.stats(self.now);
+            recovered.queues += 1;
+            recovered.ready += stats.ready;
+            recovered.held += stats.held;
+            recovered.delayed += stats.delayed;
+            for entry in state.ready.after(0).chain(state.unsettled.iter()) {
+                journal.found(entry.stored());
+            }
+        }
+        let queues = self.queues.into_iter().map(|(number, state)| Queue::new(number, state));
+        Ok((Topology::new(queues), recovered))
+    }
+}

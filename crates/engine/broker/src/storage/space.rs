@@ -1,0 +1,138 @@
+//! Giving segments of the log back: at once where nothing lives, and by carrying forward what little does.
+//!
+//! Only a prefix of the log is ever released; [`records`](crate::records) says why that is safe.
+
+use std::sync::Arc;
+
+use forebay_core::delivery::History;
+use forebay_core::error::{Kind, Result};
+use forebay_core::ports::clock::{Run, Work};
+use forebay_log::{Position, Record as Logged};
+
+use crate::engine::Engine;
+use crate::records::{MessageBytes, Record};
+use crate::state::entry::{Location, NEVER};
+use crate::storage::journal::{Chance, Stored};
+
+/// What a step has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// There was nothing to do.
+    Idle,
+    /// Something is done, and there may be more.
+    Worked,
+    /// The next step needs this sequence to be durable.
+    Wait(u64),
+}
+
+/// The thread that looks after the space: it reads and copies whole segments.
+pub(crate) fn work(engine: Arc<Engine>) -> Work {
+    Work { name: "broker space", run: Run::Thread(Box::new(move || run(&engine))) }
+}
+
+fn run(engine: &Engine) {
+    while engine.journal.wait_for_bell() {
+        if let Err(error) = free_all(engine) {
+            match error.kind() {
+                Kind::Unavailable | Kind::Poisoned => {}
+                _ => tracing::error!(%error, "the log's oldest segment cannot be freed"),
+            }
+        }
+    }
+}
+
+fn free_all(engine: &Engine) -> Result<()> {
+    loop {
+        match engine.free_step()? {
+            Step::Idle => return Ok(()),
+            Step::Worked => {}
+            Step::Wait(sequence) => engine.journal.log.wait_durable(sequence)?,
+        }
+    }
+}
+
+impl Engine {
+    /// Releases what can be released, or carries forward what lives in the oldest segment: at most one segment a step.
+    pub(crate) fn free_step(&self) -> Result<Step> {
+        let (chance, last) = self.journal.chance();
+        let durable = self.journal.log.durable_sequence() >= last;
+        match chance {
+            Chance::None => Ok(Step::Idle),
+            // The lives that ended did so by records that may not be durable yet. Were the bodies released first, a
+            // crash could take both, and with them a message whose end was never confirmed.
+            _ if !durable => Ok(Step::Wait(last)),
+            Chance::Release { before } => {
+                self.journal.log.release_before(before)?;
+                let progress = *self.journal.log.segments().start() >= before;
+                Ok(if progress { Step::Worked } else { Step::Idle })
+            }
+            Chance::Carry { segment } => {
+                self.journal.log.scan(segment, &mut |logged| self.carry(logged))?;
+                Ok(Step::Worked)
+            }
+        }
+    }
+
+    /// Appends again what the record brought, if it still lives there. Under the lock of its queue, so that whatever
+    /// ends its life comes behind in the log. A crash before the old segment is released is harmless: recovery finds
+    /// the message in both places, and takes the later one.
+    fn carry(&self, logged: Logged<'_>) -> Result<()> {
+        let position = logged.position;
+        match Record::decode(logged.body)? {
+            Record::Declare { number, settings } => {
+                let number = if number == 0 { position.sequence } else { number };
+                let Some(queue) = self.topology.numbered(number) else { return Ok(()) };
+                let Ok(mut state) = queue.lock() else { return Ok(()) };
+                if let Some(declared) = state.declared.filter(|declared| lies_at(*declared, position)) {
+                    state.declared = Some(self.journal.append_body(&Record::Declare { number, settings })?);
+                    self.journal.died(declared);
+                }
+                Ok(())
+            }
+            Record::Publish { queue, message, .. } => {
+                self.carry_message(queue, position.sequence, position, Vec::new(), message)
+            }
+            Record::Move { to, history, message, .. } => {
+                self.carry_message(to, position.sequence, position, history, message)
+            }
+            Record::Carry { queue, position: name, history, message, .. } => {
+                self.carry_message(queue, name, position, history, message)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn carry_message(
+        &self,
+        number: u64,
+        position: u64,
+        at: Position,
+        history: Vec<History>,
+        message: MessageBytes<'_>,
+    ) -> Result<()> {
+        let Some(queue) = self.topology.numbered(number) else { return Ok(()) };
+        let Ok(mut state) = queue.lock() else { return Ok(()) };
+        let Some((entry, status)) = state.find(position) else { return Ok(()) };
+        let old = entry.stored();
+        if !lies_at(old, at) {
+            return Ok(());
+        }
+        let stored = self.journal.append_body(&Record::Carry {
+            queue: number,
+            position,
+            published_at: entry.published_at,
+            attempts: entry.attempts,
+            expires_at: Some(entry.expires_at).filter(|expires_at| *expires_at != NEVER),
+            status,
+            history,
+            message,
+        })?;
+        self.hot.carried(entry, stored);
+        self.journal.died(old);
+        Ok(())
+    }
+}
+
+fn lies_at(stored: Stored, position: Position) -> bool {
+    stored.location == Location::from(position)
+}

@@ -1,0 +1,213 @@
+//! What happens when time passes: delayed messages become ready, holds run out, messages expire.
+//!
+//! Each queue keeps its own order of time and sets one alarm, for the earliest moment in it. One task serves them all.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use forebay_core::delivery::{Delivery, DeliveryId, Reason};
+use forebay_core::error::{Kind, Result};
+use forebay_core::limits;
+use forebay_core::ports::clock::{Run, Work};
+use forebay_core::time::Instant;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::engine::Engine;
+use crate::moves::Pick;
+use crate::receive::Handed;
+use crate::records::Record;
+use crate::state::State;
+use crate::state::unsettled::Due;
+use crate::topology::Queue;
+
+/// The alarms of all queues, and the holds that have run out.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    /// By time, and the queue's number.
+    alarms: Mutex<BTreeSet<(Instant, u64)>>,
+    /// An earlier alarm than all others was set, or the broker closes.
+    earlier: Notify,
+    /// Queue numbers and deliveries, each at most once: a hold is here while its state says so.
+    run_out: Mutex<VecDeque<(u64, DeliveryId)>>,
+    has_run_out: Notify,
+}
+
+impl Timers {
+    /// Sets the alarm of a queue, in place of the one it had.
+    pub(crate) fn set(&self, queue: u64, present: Option<Instant>, at: Instant) {
+        let mut alarms = self.alarms.lock();
+        if let Some(present) = present {
+            alarms.remove(&(present, queue));
+        }
+        alarms.insert((at, queue));
+        if alarms.first() == Some(&(at, queue)) {
+            self.earlier.notify_one();
+        }
+    }
+
+    /// Wakes everybody who waits on the timers.
+    pub(crate) fn wake(&self) {
+        self.earlier.notify_one();
+        self.has_run_out.notify_waiters();
+    }
+
+    fn pop(&self, now: Instant) -> Option<u64> {
+        let mut alarms = self.alarms.lock();
+        let (at, queue) = alarms.first().copied().filter(|(at, _)| *at <= now)?;
+        alarms.remove(&(at, queue));
+        Some(queue)
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.alarms.lock().first().map(|(at, _)| *at)
+    }
+}
+
+/// The task that rings the alarms.
+pub(crate) fn work(engine: Arc<Engine>) -> Work {
+    Work { name: "broker timers", run: Run::Task(Box::pin(run(engine))) }
+}
+
+async fn run(engine: Arc<Engine>) {
+    loop {
+        let mut earlier = pin!(engine.timers.earlier.notified());
+        earlier.as_mut().enable();
+        if engine.is_closed() {
+            return;
+        }
+        if engine.ring(engine.clock.now()) {
+            yield_now().await;
+            continue;
+        }
+        let mut sleep = engine.timers.next().map(|at| engine.clock.sleep_until(at));
+        poll_fn(|context| match (earlier.as_mut().poll(context), &mut sleep) {
+            (Poll::Pending, Some(sleep)) => sleep.as_mut().poll(context),
+            (poll, _) => poll,
+        })
+        .await;
+    }
+}
+
+/// Lets others run: a thousand messages may have been moved in one step.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+impl Engine {
+    /// Serves the first alarm that is due, and says whether there was one.
+    pub(crate) fn ring(&self, now: Instant) -> bool {
+        let Some(number) = self.timers.pop(now) else { return false };
+        let Some(queue) = self.topology.numbered(number) else { return true };
+        {
+            let Ok(mut state) = queue.lock() else { return true };
+            state.alarm = None;
+            self.come_due(&queue, &mut state, now);
+        }
+        let expired = self.expire_heads(&queue, now);
+        let Ok(mut state) = queue.lock() else { return true };
+        self.changed(&queue, &mut state);
+        if let Err(error) = expired {
+            tracing::warn!(queue = %queue.name, %error, "expired messages stay for now");
+            let later = now + limits::QUEUE_PAUSE;
+            self.timers.set(number, state.alarm, later);
+            state.alarm = Some(later);
+        }
+        true
+    }
+
+    /// Lets a bounded number of things in the queue come to their time; the alarm brings the rest.
+    pub(crate) fn come_due(&self, queue: &Queue, state: &mut State, now: Instant) {
+        for _ in 0..limits::DUE_MESSAGES_MAX {
+            match state.unsettled.pop_due(now) {
+                Some(Due::Ready(entry)) => state.ready.insert(entry),
+                Some(Due::RunOut { position, token }) => {
+                    self.timers.run_out.lock().push_back((queue.number, DeliveryId { position, token }));
+                    self.timers.has_run_out.notify_one();
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Takes a bounded number of messages past their time to live from the front of the queue: to its dead-letter queue
+    /// if it names one, else away, as the publisher has asked. Says whether there were any.
+    pub(crate) fn expire_heads(&self, queue: &Queue, now: Instant) -> Result<bool> {
+        for count in 0..limits::DUE_MESSAGES_MAX {
+            let position = {
+                let mut state = queue.lock()?;
+                let Some(head) = state.ready.head().filter(|head| head.expires_at <= now) else {
+                    return Ok(count > 0);
+                };
+                let position = head.position;
+                if state.settings.dead_letter.is_none() {
+                    self.journal.append(&Record::Settle { queue: queue.number, position })?;
+                    state.ready.pop().into_iter().for_each(|entry| self.forget(entry));
+                    state.counts.dropped += 1;
+                    continue;
+                }
+                position
+            };
+            match self.dead_letter(queue, Pick::Ready(position), Reason::Expired, None) {
+                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Io) => {
+                    self.put_off(queue, position, &error);
+                }
+                moved => drop(moved?),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits for holds that have run out, and offers them to the caller.
+    pub(crate) async fn expired(&self) -> Result<Vec<Delivery>> {
+        loop {
+            let mut has_run_out = pin!(self.timers.has_run_out.notified());
+            has_run_out.as_mut().enable();
+            self.check_open("wait for expired holds")?;
+            let deliveries = self.offer_run_out();
+            if !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
+            has_run_out.await;
+        }
+    }
+
+    /// Offers a bounded number of those that have.
+    pub(crate) fn offer_run_out(&self) -> Vec<Delivery> {
+        let run_out: Vec<_> = {
+            let mut run_out = self.timers.run_out.lock();
+            let count = run_out.len().min(limits::EXPIRED_DELIVERIES_MAX);
+            if count < run_out.len() {
+                self.timers.has_run_out.notify_one();
+            }
+            run_out.drain(..count).collect()
+        };
+        let now = self.clock.now();
+        let offer = |(number, id): (u64, DeliveryId)| {
+            let queue = self.topology.numbered(number)?;
+            let mut state = queue.lock().ok()?;
+            state.unsettled.offered(id.position, now);
+            let held = state.unsettled.held(id.position, id.token)?;
+            let handed = Handed::new(id, &held.entry, None, held.until, state.settings.retry);
+            self.changed(&queue, &mut state);
+            drop(state);
+            let offered = self.load(&queue, handed);
+            if let Err(error) = &offered {
+                self.put_off(&queue, id.position, error);
+            }
+            offered.ok()
+        };
+        run_out.into_iter().filter_map(offer).collect()
+    }
+}

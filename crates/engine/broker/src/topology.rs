@@ -1,0 +1,199 @@
+//! Which queues there are, by name and by number.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::queue::{QueueName, QueueSettings};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use tokio::sync::Notify;
+
+use crate::records::Record;
+use crate::state::State;
+use crate::storage::journal::Journal;
+
+/// A queue and those who wait on it.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    /// Its number in the log's records.
+    pub(crate) number: u64,
+    pub(crate) name: QueueName,
+    pub(crate) state: Mutex<State>,
+    /// Told, one receiver at a time, that there may be ready messages.
+    pub(crate) arrivals: Notify,
+    /// How many receivers wait.
+    pub(crate) receivers: AtomicUsize,
+}
+
+impl Queue {
+    pub(crate) fn new(number: u64, state: State) -> Self {
+        Self {
+            number,
+            name: state.settings.name.clone(),
+            state: Mutex::new(state),
+            arrivals: Notify::new(),
+            receivers: AtomicUsize::new(0),
+        }
+    }
+
+    /// Its state, unless it was removed since it was found.
+    pub(crate) fn lock(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        if state.deleted { Err(not_found(&self.name)) } else { Ok(state) }
+    }
+}
+
+/// The states of the two queues that a message moves between; one and the same queue is possible.
+pub(crate) struct Pair<'a> {
+    pub(crate) from: MutexGuard<'a, State>,
+    other: Option<MutexGuard<'a, State>>,
+}
+
+impl<'a> Pair<'a> {
+    /// Locks both, always in the order of their numbers, so that two moves never wait for each other.
+    pub(crate) fn lock(from: &'a Queue, to: &'a Queue) -> Self {
+        if from.number == to.number {
+            return Self { from: from.state.lock(), other: None };
+        }
+        let first = if from.number < to.number { from } else { to }.state.lock();
+        let second = if from.number < to.number { to } else { from }.state.lock();
+        let (from, other) = if from.number < to.number { (first, second) } else { (second, first) };
+        Self { from, other: Some(other) }
+    }
+
+    pub(crate) fn to(&mut self) -> &mut State {
+        self.other.as_deref_mut().unwrap_or(&mut self.from)
+    }
+}
+
+/// All queues.
+#[derive(Debug, Default)]
+pub(crate) struct Topology {
+    queues: RwLock<Queues>,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    by_name: HashMap<QueueName, Arc<Queue>>,
+    by_number: HashMap<u64, Arc<Queue>>,
+}
+
+impl Topology {
+    pub(crate) fn new(queues: impl Iterator<Item = Queue>) -> Self {
+        let topology = Self::default();
+        for queue in queues {
+            topology.queues.write().add(queue.into());
+        }
+        topology
+    }
+
+    pub(crate) fn find(&self, name: &QueueName) -> Result<Arc<Queue>> {
+        self.queues.read().by_name.get(name).cloned().ok_or_else(|| not_found(name))
+    }
+
+    pub(crate) fn numbered(&self, number: u64) -> Option<Arc<Queue>> {
+        self.queues.read().by_number.get(&number).cloned()
+    }
+
+    /// All queues in the order of their names.
+    pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
+        let mut queues: Vec<_> = self.queues.read().by_name.values().cloned().collect();
+        queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        queues
+    }
+
+    /// The queue with these settings, declared in the log if it is not there. `Conflict`: it is, with others. It is
+    /// durable once its declaration is. No more than `queues_max` are declared.
+    pub(crate) fn declare(
+        &self,
+        journal: &Journal,
+        settings: &QueueSettings,
+        queues_max: usize,
+    ) -> Result<Arc<Queue>> {
+        let mut queues = self.queues.write();
+        if let Some(queue) = queues.by_name.get(&settings.name) {
+            return match difference(&queue.state.lock().settings, settings) {
+                Some(difference) => Err(Error::new(
+                    Kind::Conflict,
+                    "declare queue",
+                    format!("{}: {difference}", settings.name),
+                )),
+                None => Ok(queue.clone()),
+            };
+        }
+        if queues.by_name.len() >= queues_max {
+            return Err(Error::new(
+                Kind::Full,
+                "declare queue",
+                format!("{}: too many queues", settings.name),
+            ));
+        }
+        let declared = journal.append_body(&Record::Declare { number: 0, settings: settings.clone() })?;
+        let state = State::new(settings.clone(), Some(declared));
+        Ok(queues.add(Queue::new(declared.location.sequence, state).into()))
+    }
+
+    /// The queue of that name, declared with default settings if it is not there: for messages that must go somewhere,
+    /// and so beyond the number of queues that users may declare.
+    pub(crate) fn find_or_declare(&self, journal: &Journal, name: &QueueName) -> Result<Arc<Queue>> {
+        match self.find(name) {
+            Ok(queue) => Ok(queue),
+            Err(_) => match self.declare(journal, &QueueSettings::new(name.clone()), usize::MAX) {
+                // Somebody else has just declared it, with settings of his own.
+                Err(error) if error.kind() == Kind::Conflict => self.find(name),
+                declared => declared,
+            },
+        }
+    }
+
+    /// Removes the queue in the log and from here, and returns it with the sequence that makes it so.
+    pub(crate) fn delete(&self, journal: &Journal, name: &QueueName) -> Result<(Arc<Queue>, u64)> {
+        let mut queues = self.queues.write();
+        let queue = queues.by_name.get(name).cloned().ok_or_else(|| not_found(name))?;
+        let mut state = queue.state.lock();
+        let position = journal.append(&Record::Delete { queue: queue.number })?;
+        state.deleted = true;
+        queues.by_name.remove(name);
+        queues.by_number.remove(&queue.number);
+        drop(state);
+        Ok((queue, position.sequence))
+    }
+}
+
+impl Queues {
+    fn add(&mut self, queue: Arc<Queue>) -> Arc<Queue> {
+        self.by_name.insert(queue.name.clone(), queue.clone());
+        self.by_number.insert(queue.number, queue.clone());
+        queue
+    }
+}
+
+/// Names the first setting in which they differ, and both sides.
+fn difference(present: &QueueSettings, asked: &QueueSettings) -> Option<String> {
+    let name = |name: &Option<QueueName>| name.as_ref().map_or("none".to_owned(), QueueName::to_string);
+    let pairs = [
+        ("attempt_max", present.retry.attempt_max.to_string(), asked.retry.attempt_max.to_string()),
+        (
+            "backoff first",
+            format!("{:?}", present.retry.backoff.first),
+            format!("{:?}", asked.retry.backoff.first),
+        ),
+        (
+            "backoff longest",
+            format!("{:?}", present.retry.backoff.longest),
+            format!("{:?}", asked.retry.backoff.longest),
+        ),
+        ("backoff jitter", present.retry.backoff.jitter.to_string(), asked.retry.backoff.jitter.to_string()),
+        ("hold", format!("{:?}", present.hold), format!("{:?}", asked.hold)),
+        ("dead_letter", name(&present.dead_letter), name(&asked.dead_letter)),
+        ("length_max", present.length_max.to_string(), asked.length_max.to_string()),
+        ("overflow", format!("{:?}", present.overflow), format!("{:?}", asked.overflow)),
+    ];
+    let differing = pairs.into_iter().find(|(_, present, asked)| present != asked);
+    differing.map(|(setting, present, asked)| format!("{setting} is {present}, not {asked}"))
+}
+
+fn not_found(name: &QueueName) -> Error {
+    Error::new(Kind::NotFound, "find queue", name.to_string())
+}

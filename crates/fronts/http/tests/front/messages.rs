@@ -1,0 +1,114 @@
+//! Publishing and looking.
+
+use serde_json::json;
+
+use crate::served::Served;
+
+#[test]
+fn everything_a_message_has_comes_out_as_it_went_in() {
+    let served = Served::start();
+    served.queue("q");
+    let published = served.post(
+        "/v1/queues/q/messages",
+        &json!({
+            "payload": "tea ☕", "id": "m-1", "content_type": "text/plain", "key": "k", "priority": 7,
+            "headers": { "n": 1, "deep": { "list": [true, null, "x"] } }, "expires_in_ms": 60_000
+        }),
+    );
+    assert_eq!((published.status, published.json()), (201, json!({ "ids": ["m-1"] })));
+    let delivery = &served.receive("q", 1)[0];
+    for (field, value) in [
+        ("payload", json!("tea ☕")),
+        ("id", json!("m-1")),
+        ("content_type", json!("text/plain")),
+        ("key", json!("k")),
+        ("priority", json!(7)),
+        ("headers", json!({ "n": 1, "deep": { "list": [true, null, "x"] } })),
+        ("attempt", json!(1)),
+        ("history", json!([])),
+    ] {
+        assert_eq!(delivery[field], value, "{field}");
+    }
+    assert!(delivery["held_until_ms"].as_u64() > delivery["published_at_ms"].as_u64());
+    assert!(delivery["expires_at_ms"].as_u64() > delivery["published_at_ms"].as_u64());
+}
+
+#[test]
+fn bytes_that_are_no_text_travel_in_base64() {
+    let served = Served::start();
+    served.queue("q");
+    let published = served.post("/v1/queues/q/messages", &json!({ "payload_base64": "/wD+" }));
+    assert_eq!(published.status, 201);
+    let delivery = &served.receive("q", 1)[0];
+    assert_eq!((&delivery["payload_base64"], &delivery["payload"]), (&json!("/wD+"), &json!(null)));
+}
+
+#[test]
+fn a_batch_keeps_its_order_and_names_every_message() {
+    let served = Served::start();
+    served.queue("q");
+    let messages: Vec<_> = (0..1_000).map(|number| json!({ "payload": number.to_string() })).collect();
+    let reply = served.post("/v1/queues/q/messages", &json!({ "messages": messages }));
+    assert_eq!(reply.status, 201);
+    let ids = reply.json()["ids"].as_array().unwrap().clone();
+    assert_eq!(ids.len(), 1_000);
+    let mut taken = Vec::new();
+    while taken.len() < 1_000 {
+        taken.extend(served.receive("q", 1_000));
+    }
+    for (number, delivery) in taken.iter().enumerate() {
+        assert_eq!(delivery["payload"], number.to_string());
+        assert_eq!(delivery["id"], ids[number]);
+    }
+}
+
+#[test]
+fn a_delayed_message_waits_and_is_counted_as_delayed() {
+    let served = Served::start();
+    served.queue("q");
+    let reply = served.post("/v1/queues/q/messages", &json!({ "payload": "later", "delay_ms": 3_600_000 }));
+    assert_eq!(reply.status, 201);
+    assert_eq!(served.get("/v1/queues/q").json()["delayed"], 1);
+    let reply = served.post("/v1/queues/q/receive", &json!({}));
+    assert_eq!(reply.json(), json!({ "deliveries": [] }));
+}
+
+#[test]
+fn looking_takes_nothing() {
+    let served = Served::start();
+    served.queue("q");
+    served.publish("q", &["a", "b", "c"]);
+    for _ in 0..2 {
+        let peeked = served.get("/v1/queues/q/messages?count_max=2").json();
+        let payloads: Vec<_> =
+            peeked["messages"].as_array().unwrap().iter().map(|message| &message["payload"]).collect();
+        assert_eq!(payloads, ["a", "b"]);
+    }
+    assert_eq!(served.receive("q", 10).len(), 3);
+}
+
+#[test]
+fn a_full_queue_is_back_pressure_with_a_time_to_come_back() {
+    let served = Served::start();
+    assert_eq!(served.json("PUT", "/v1/queues/q", &json!({ "length_max": 2 })).status, 201);
+    served.publish("q", &["a", "b"]);
+    let refused = served.post("/v1/queues/q/messages", &json!({ "payload": "c" }));
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.json()["retry"], true);
+    assert!(refused.refusal().contains('q'));
+}
+
+#[test]
+fn a_message_over_its_limit_is_too_large() {
+    let served = Served::start();
+    served.queue("q");
+    let payload = "x".repeat(forebay_core::limits::MESSAGE_BYTES_MAX);
+    assert_eq!(served.post("/v1/queues/q/messages", &json!({ "payload": payload })).status, 201);
+    let refused = served.post("/v1/queues/q/messages", &json!({ "payload": payload + "x" }));
+    assert_eq!(refused.status, 413);
+    refused.refusal();
+    let deep = (0..40).fold(json!({}), |inner, _| json!({ "t": inner }));
+    let refused = served.post("/v1/queues/q/messages", &json!({ "payload": "", "headers": deep }));
+    assert_eq!(refused.status, 400, "{refused:?}");
+}

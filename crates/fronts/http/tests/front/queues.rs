@@ -1,0 +1,85 @@
+//! Declaring queues and looking after them.
+
+use serde_json::json;
+
+use crate::served::Served;
+
+#[test]
+fn a_queue_declared_twice_is_one_and_declared_differently_a_conflict() {
+    let served = Served::start();
+    let settings = json!({ "attempt_max": 3, "overflow": "drop_head", "backoff_jitter": 0.25 });
+    let created = served.json("PUT", "/v1/queues/orders", &settings);
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.json()["attempt_max"], 3);
+    assert_eq!(created.json()["overflow"], "drop_head");
+    assert_eq!(served.json("PUT", "/v1/queues/orders", &settings).status, 200);
+    let differs = served.json("PUT", "/v1/queues/orders", &json!({ "attempt_max": 4 }));
+    assert_eq!(differs.status, 409);
+    assert!(differs.refusal().contains("orders"), "{differs:?}");
+    assert_eq!(served.get("/v1/queues/orders").json()["attempt_max"], 3);
+}
+
+#[test]
+fn a_queue_needs_no_settings() {
+    let served = Served::start();
+    assert_eq!(served.ask("PUT", "/v1/queues/plain", &[], b"").status, 201);
+    assert_eq!(served.json("PUT", "/v1/queues/plain", &json!(null)).status, 200);
+    let shown = served.get("/v1/queues/plain").json();
+    assert_eq!((&shown["attempt_max"], &shown["hold_ms"]), (&json!(5), &json!(30_000)));
+}
+
+#[test]
+fn any_name_that_is_a_name_works_when_percent_encoded() {
+    let served = Served::start();
+    for (encoded, name) in
+        [("a%2Fb", "a/b"), ("%C3%BCber%20alles", "über alles"), ("%25", "%"), ("a+b", "a+b")]
+    {
+        let path = format!("/v1/queues/{encoded}");
+        assert_eq!(served.ask("PUT", &path, &[], b"").status, 201, "{name}");
+        assert_eq!(served.get(&path).json()["name"], name);
+        served.publish(encoded, &["x"]);
+        assert_eq!(served.receive(encoded, 1).len(), 1, "{name}");
+    }
+    let listed = served.get("/v1/queues").json();
+    let names: Vec<_> = listed["queues"].as_array().unwrap().iter().map(|queue| &queue["name"]).collect();
+    assert_eq!(names, ["%", "a+b", "a/b", "über alles"]);
+}
+
+#[test]
+fn a_first_wait_is_cut_to_the_longest() {
+    let served = Served::start();
+    let waits = |settings| {
+        let body = served.json("PUT", "/v1/queues/q", &settings).json();
+        assert_eq!(served.ask("DELETE", "/v1/queues/q", &[], b"").status, 204);
+        (body["backoff_first_ms"].as_u64().unwrap(), body["backoff_longest_ms"].as_u64().unwrap())
+    };
+    assert_eq!(waits(json!({ "backoff_first_ms": 5, "backoff_longest_ms": 2 })), (2, 2));
+    assert_eq!(waits(json!({ "backoff_first_ms": 900_000 })), (900_000, 900_000));
+    assert_eq!(waits(json!({ "backoff_longest_ms": 10 })), (10, 10));
+}
+
+#[test]
+fn a_deleted_queue_is_gone() {
+    let served = Served::start();
+    served.queue("q");
+    served.publish("q", &["a"]);
+    assert_eq!(served.ask("DELETE", "/v1/queues/q", &[], b"").status, 204);
+    for (method, path) in
+        [("GET", ""), ("DELETE", ""), ("POST", "/purge"), ("POST", "/redrive"), ("GET", "/messages")]
+    {
+        let reply = served.ask(method, &format!("/v1/queues/q{path}"), &[], b"");
+        assert_eq!(reply.status, 404, "{method} {path}");
+        reply.refusal();
+    }
+}
+
+#[test]
+fn a_purge_says_how_many_it_threw_away() {
+    let served = Served::start();
+    served.queue("q");
+    served.publish("q", &["a", "b", "c"]);
+    assert_eq!(served.receive("q", 1).len(), 1);
+    assert_eq!(served.ask("POST", "/v1/queues/q/purge", &[], b"").json(), json!({ "purged": 2 }));
+    let shown = served.get("/v1/queues/q").json();
+    assert_eq!((&shown["ready"], &shown["held"]), (&json!(0), &json!(1)));
+}
