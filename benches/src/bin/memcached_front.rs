@@ -1,5 +1,6 @@
 //! The memcached front beside memcached and Redis: rate, latency, and the server's processor time for an operation.
-//! `cargo run --release --bin memcached_front [ROUNDS [SECONDS]]`, after a release build of all bins. Markdown on stdout.
+//! `cargo run --release --bin memcached_front [ROUNDS [SECONDS [PART]]]`, after a release build of all bins: only the tables
+//! whose name holds PART. Markdown on stdout.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -210,9 +211,10 @@ fn batches(peer: &Peer, work: &Work) -> Batches {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>().expect("a number"));
-    let rounds = arguments.next().unwrap_or(5);
-    let seconds = arguments.next().unwrap_or(2);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |index: usize| arguments.get(index).map(|number| number.parse::<u64>().expect("a number"));
+    let (rounds, seconds) = (number(0).unwrap_or(5), number(1).unwrap_or(2));
+    let part = arguments.get(2).map_or("", String::as_str);
     let effort = Effort {
         threads: LOAD_THREADS,
         connections: CONNECTIONS,
@@ -226,6 +228,10 @@ fn main() {
     println!("{rounds} rounds in turn of {seconds} s each: medians, and the range of processor time.\n");
     for unix in [false, true] {
         for work in &WORK {
+            let name = format!("{}, {}", work.name, if unix { "unix socket" } else { "TCP" });
+            if !name.contains(part) {
+                continue;
+            }
             let mut outcomes: BTreeMap<&str, Vec<Outcome>> = BTreeMap::new();
             for _ in 0..rounds {
                 for peer in &PEERS {
@@ -237,7 +243,7 @@ fn main() {
                     outcomes.entry(peer.name).or_default().push(run(&server, &batches(peer, work), effort));
                 }
             }
-            show(&format!("{}, {}", work.name, if unix { "unix socket" } else { "TCP" }), &outcomes);
+            show(&name, &outcomes);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Compare-and-set: a write over exactly one version.
 
+use std::collections::HashSet;
+
 use forebay_core::entry::{Claim, Condition, Mode, State, Version, Write, Written};
 
 use super::ask::{Make, ROOMY, at, delete, get, get_to_load, mark_stale, set, set_if, stored, value};
@@ -59,6 +61,14 @@ pub fn an_older_version_can_be_stored_as_stale(make: Make<'_>) {
     stored(offer(seen.version, Mode::Set));
     let seen = get_to_load(&*store, b"key", at(0)).unwrap();
     assert_eq!((seen.state, seen.claim), (State::Fresh, Claim::None));
+}
+
+/// A version names its entry: memcached's clients may take two that are equal for one.
+pub fn no_two_entries_have_the_same_version(make: Make<'_>) {
+    let store = make(ROOMY);
+    let versions: HashSet<u64> =
+        (0..1_000u32).map(|number| set(&*store, &number.to_be_bytes(), b"value", at(0)).0).collect();
+    assert_eq!(versions.len(), 1_000);
 }
 
 /// Somebody is loading already, and the entry lives no longer than it did: memcached keeps both, too.

@@ -37,16 +37,15 @@ impl Floors {
         self.flush_at = Some(at);
     }
 
-    /// Whether everything is to be dropped now because of a flush. It takes a version of its own, so that leases from
-    /// before it are void.
-    pub(crate) fn fire(&mut self, now: Instant, version: &mut u64) -> bool {
-        let due = self.flush_at.is_some_and(|at| at <= now);
-        if due {
-            *version += 1;
-            self.flushed = *version;
-            self.flush_at = None;
-        }
-        due
+    /// Whether everything is to be dropped now because of a flush.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.flush_at.is_some_and(|at| at <= now)
+    }
+
+    /// The flush is carried out. It takes a version of its own, so that leases from before it are void.
+    pub(crate) fn flush(&mut self, version: u64) {
+        self.flushed = version;
+        self.flush_at = None;
     }
 }
 

@@ -42,8 +42,13 @@ impl Memory {
         let hasher = RandomState::default();
         let count = shard_count(options.bytes_max, options.value_bytes_max);
         let shard_bytes_max = options.bytes_max / count;
-        let shards: Vec<Shard> =
-            (0..count).map(|_| Shard::new(shard_bytes_max, options.first_version, hasher.clone())).collect();
+        let step = count as u64;
+        let shards: Vec<Shard> = (0..step)
+            .map(|index| {
+                let first = Version(options.first_version.0 + index);
+                Shard::new(shard_bytes_max, first, step, hasher.clone())
+            })
+            .collect();
         Self {
             entry_bytes_max: shards.first().map_or(0, Shard::entry_bytes_max),
             shards: shards.into_iter().map(Mutex::new).collect(),

@@ -22,6 +22,8 @@ pub(crate) struct Shard {
     hasher: RandomState,
     /// The newest version given out here.
     pub(crate) version: u64,
+    /// From one version to the next: as many as there are shards, so that no two of them give out the same.
+    version_step: u64,
     pub(crate) floors: Floors,
     /// The latest time any operation brought.
     pub(crate) now: Instant,
@@ -59,7 +61,12 @@ pub(crate) enum Cause {
 }
 
 impl Shard {
-    pub(crate) fn new(bytes_max: usize, first_version: Version, hasher: RandomState) -> Self {
+    pub(crate) fn new(
+        bytes_max: usize,
+        first_version: Version,
+        version_step: u64,
+        hasher: RandomState,
+    ) -> Self {
         let bytes_max = bytes_max.min(HEAP_BYTES_MAX);
         Self {
             table: HashTable::new(),
@@ -67,6 +74,7 @@ impl Shard {
             ghost: Ghost::default(),
             hasher,
             version: first_version.0,
+            version_step,
             floors: Floors::new(first_version.0),
             now: Instant::default(),
             bytes_max,
@@ -93,14 +101,16 @@ impl Shard {
     }
 
     pub(crate) fn next_version(&mut self) -> u64 {
-        self.version += 1;
+        self.version += self.version_step;
         self.version
     }
 
     /// Moves the shard's time on, and carries out a flush that has come due.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        if self.floors.fire(now, &mut self.version) {
+        if self.floors.is_due(now) {
+            let version = self.next_version();
+            self.floors.flush(version);
             self.counts.expired += self.table.len() as u64;
             self.table = HashTable::new();
             self.heap.clear();

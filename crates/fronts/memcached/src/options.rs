@@ -1,9 +1,14 @@
 //! What can be chosen about the front.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::thread;
 
 use forebay_core::limits::{CONNECTIONS_DEFAULT, VALUE_BYTES_MAX_DEFAULT};
+
+/// More threads are had by asking for them.
+const THREADS_DEFAULT_MAX: usize = 4;
 
 /// Options of the front.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +17,8 @@ pub struct Options {
     pub tcp: Option<SocketAddr>,
     /// Where to make a unix socket.
     pub unix: Option<PathBuf>,
-    /// 0 serves on the caller's runtime; any other number on as many threads of its own.
+    /// 0 serves on the caller's runtime; any other number on as many threads of its own. The default is one for each core,
+    /// and four at most (`docs/decisions/0003-server-loop.md`).
     pub threads: usize,
     /// Connections that may be open at once, of both kinds together.
     pub connections_max: usize,
@@ -25,7 +31,7 @@ impl Default for Options {
         Self {
             tcp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 11211))),
             unix: None,
-            threads: 0,
+            threads: thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_DEFAULT_MAX),
             connections_max: CONNECTIONS_DEFAULT,
             value_bytes_max: VALUE_BYTES_MAX_DEFAULT,
         }

@@ -39,6 +39,13 @@ pub(crate) struct Totals {
     pub(crate) refused: u64,
 }
 
+impl Totals {
+    /// Bytes that entries take. What the store keeps ready for the first of them is none of them.
+    pub(crate) fn entry_bytes(&self) -> u64 {
+        if self.store.items == 0 { 0 } else { self.store.bytes }
+    }
+}
+
 impl<S: LocalStore> Shared<S> {
     pub(crate) fn new(options: Options, addresses: Addresses, store: Arc<S>, clock: Arc<dyn Clock>) -> Self {
         let limits = Limits {

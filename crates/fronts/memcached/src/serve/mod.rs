@@ -7,3 +7,5 @@ mod listener;
 pub(crate) mod peers;
 mod scratch;
 mod stop;
+#[cfg(test)]
+mod tests;

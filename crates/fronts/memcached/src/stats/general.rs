@@ -110,7 +110,7 @@ pub(crate) fn general<S: LocalStore>(shared: &Shared<S>, now: Instant, out: &mut
             "round_robin_fallback",
         ],
     );
-    stat(out, "bytes", totals.store.bytes);
+    stat(out, "bytes", totals.entry_bytes());
     stat(out, "curr_items", totals.store.items);
     stat(out, "total_items", count(Count::Stored));
     zeros(out, &["slab_global_page_pool", "expired_unfetched"]);

@@ -1,0 +1,221 @@
+//! Serving without sockets: listeners and clocks that do what a test tells them.
+
+use std::collections::VecDeque;
+use std::future::{pending, ready};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use forebay_core::entry::{Arithmetic, Counted, Delete, Deleted, Lease, Read, Version, View, Write, Written};
+use forebay_core::error::Kind;
+use forebay_core::limits::LISTENER_THREADS_MAX;
+use forebay_core::ports::BoxFuture;
+use forebay_core::ports::clock::Clock;
+use forebay_core::ports::local_store::LocalStore;
+use forebay_core::stats::StoreStats;
+use forebay_core::time::Instant;
+use forebay_memory::{Memory, MemoryOptions};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::watch;
+
+use super::accept::serve;
+use super::bind::{Addresses, bind};
+use super::listener::Listener;
+use super::peers::Origin;
+use crate::options::Options;
+use crate::shared::Shared;
+
+const MIB: usize = 1024 * 1024;
+
+/// Time stands still; sleeps end at once or never.
+struct Still {
+    sleeps_end: bool,
+    sleeps: AtomicUsize,
+    /// Told to stop when there were so many sleeps.
+    stop: Option<(usize, watch::Sender<bool>)>,
+}
+
+impl Still {
+    fn new(sleeps_end: bool) -> Self {
+        Self { sleeps_end, sleeps: AtomicUsize::new(0), stop: None }
+    }
+}
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        Instant::from_ms(1_700_000_000_000)
+    }
+
+    fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
+        let sleeps = self.sleeps.fetch_add(1, Relaxed) + 1;
+        if let Some((_, stop)) = self.stop.as_ref().filter(|(at, _)| *at == sleeps) {
+            stop.send_replace(true);
+        }
+        if self.sleeps_end { Box::pin(ready(())) } else { Box::pin(pending()) }
+    }
+
+    fn random(&self) -> u64 {
+        4
+    }
+}
+
+/// Hands out what it was given, then waits for ever.
+struct Given(Mutex<VecDeque<DuplexStream>>);
+
+impl Listener for Given {
+    type Stream = DuplexStream;
+
+    fn poll_accept(&self, _: &mut Context<'_>) -> Poll<io::Result<(DuplexStream, Origin)>> {
+        match self.0.lock().pop_front() {
+            Some(stream) => Poll::Ready(Ok((stream, Origin::Unix))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Out of descriptors, again and again.
+#[derive(Clone, Default)]
+struct Exhausted(Arc<AtomicUsize>);
+
+impl Listener for Exhausted {
+    type Stream = DuplexStream;
+
+    fn poll_accept(&self, _: &mut Context<'_>) -> Poll<io::Result<(DuplexStream, Origin)>> {
+        self.0.fetch_add(1, Relaxed);
+        Poll::Ready(Err(io::Error::other("too many open files")))
+    }
+}
+
+/// A store that panics when it is asked for `boom`, after it has shown another key.
+struct Fragile(Memory);
+
+impl LocalStore for Fragile {
+    fn read(&self, key: &[u8], read: Read, visit: &mut dyn FnMut(View<'_>)) -> bool {
+        assert!(key != b"boom", "on purpose");
+        self.0.read(key, read, visit)
+    }
+
+    fn write(&self, key: &[u8], value: &[u8], write: Write) -> Written {
+        self.0.write(key, value, write)
+    }
+
+    fn delete(&self, key: &[u8], delete: Delete) -> Deleted {
+        self.0.delete(key, delete)
+    }
+
+    fn count(&self, key: &[u8], arithmetic: Arithmetic) -> Counted {
+        self.0.count(key, arithmetic)
+    }
+
+    fn lease(&self, key: &[u8]) -> Lease {
+        self.0.lease(key)
+    }
+
+    fn flush(&self, at: Instant) {
+        self.0.flush(at);
+    }
+
+    fn sweep(&self, now: Instant) -> usize {
+        self.0.sweep(now)
+    }
+
+    fn stats(&self) -> StoreStats {
+        self.0.stats()
+    }
+}
+
+fn shared(clock: Still) -> Arc<Shared<Fragile>> {
+    let memory =
+        Memory::new(MemoryOptions { bytes_max: 64 * MIB, value_bytes_max: MIB, first_version: Version(1) });
+    let shared =
+        Shared::new(Options::default(), Addresses::default(), Arc::new(Fragile(memory)), Arc::new(clock));
+    Arc::new(shared)
+}
+
+/// So many clients of one listener that accepts them in order. The pipes hold 64 bytes.
+fn clients(count: usize) -> (Vec<DuplexStream>, Given) {
+    let (ours, theirs) = (0..count).map(|_| duplex(64)).unzip();
+    (ours, Given(Mutex::new(theirs)))
+}
+
+async fn ask(client: &mut DuplexStream, command: &[u8], answer: &[u8]) {
+    client.write_all(command).await.unwrap();
+    let mut answered = vec![0; answer.len()];
+    client.read_exact(&mut answered).await.unwrap();
+    assert_eq!(answered, answer);
+}
+
+#[tokio::test]
+async fn an_exhausted_listener_rests_after_every_failure() {
+    let (stop, stopped) = watch::channel(false);
+    let listener = Exhausted::default();
+    let clock = Still { stop: Some((5, stop)), ..Still::new(true) };
+    serve(listener.clone(), shared(clock), stopped).await;
+    assert!(listener.0.load(Relaxed) <= 6, "{} failures with 5 rests", listener.0.load(Relaxed));
+}
+
+#[tokio::test]
+async fn a_stop_waits_until_answers_are_read() {
+    let (stop, stopped) = watch::channel(false);
+    let (mut clients, listener) = clients(1);
+    let serving = tokio::spawn(serve(listener, shared(Still::new(false)), stopped));
+    let batch = b"mn\r\n".repeat(10);
+    clients[0].write_all(&batch).await.unwrap();
+    // Seen by its first answer: the batch has been read.
+    let mut answer = vec![0; 4];
+    clients[0].read_exact(&mut answer).await.unwrap();
+    stop.send_replace(true);
+    clients[0].read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"MN\r\n".repeat(10));
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_ever_for_a_client_that_does_not_read() {
+    let (stop, stopped) = watch::channel(false);
+    let (mut clients, listener) = clients(1);
+    let shared = shared(Still::new(true));
+    let serving = tokio::spawn(serve(listener, Arc::clone(&shared), stopped));
+    clients[0].write_all(&b"version\r\n".repeat(7)).await.unwrap();
+    clients[0].read_exact(&mut [0; 1]).await.unwrap();
+    stop.send_replace(true);
+    serving.await.unwrap();
+    assert_eq!(shared.peers.stats().current(), 0);
+}
+
+#[tokio::test]
+async fn an_owner_that_is_gone_is_a_stop() {
+    let (stop, stopped) = watch::channel(false);
+    let (mut clients, listener) = clients(1);
+    let serving = tokio::spawn(serve(listener, shared(Still::new(false)), stopped));
+    ask(&mut clients[0], b"mn\r\n", b"MN\r\n").await;
+    drop(stop);
+    serving.await.unwrap();
+    assert_eq!(clients[0].read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_connection_and_shows_its_answers_to_no_other() {
+    let (_stop, stopped) = watch::channel(false);
+    let (mut clients, listener) = clients(2);
+    tokio::spawn(serve(listener, shared(Still::new(false)), stopped));
+    ask(&mut clients[0], b"set secret 0 0 1\r\nx\r\n", b"STORED\r\n").await;
+    clients[0].write_all(b"get secret boom\r\n").await.unwrap();
+    assert_eq!(clients[0].read(&mut [0; 1]).await.unwrap(), 0);
+    ask(&mut clients[1], b"mn\r\n", b"MN\r\n").await;
+    ask(&mut clients[1], b"get secret\r\n", b"VALUE secret 0 1\r\nx\r\nEND\r\n").await;
+}
+
+#[test]
+fn more_threads_than_the_limit_are_refused() {
+    let bind = |threads| {
+        let memory =
+            Memory::new(MemoryOptions { bytes_max: MIB, value_bytes_max: MIB, first_version: Version(1) });
+        let options = Options { tcp: None, threads, ..Options::default() };
+        bind(options, Arc::new(memory), Arc::new(Still::new(false)), watch::channel(false).1)
+    };
+    assert_eq!(bind(LISTENER_THREADS_MAX).unwrap().work().len(), LISTENER_THREADS_MAX);
+    assert_eq!(bind(LISTENER_THREADS_MAX + 1).err().unwrap().kind(), Kind::Invalid);
+}
