@@ -6,6 +6,8 @@
 //! confirmed, and then every message of every queue must be as the model says: its place, its state, its attempts, its
 //! history, its body. At the end everything is received and compared with the model once more, from outside.
 
+mod acts;
+mod check;
 mod model;
 mod world;
 
