@@ -97,6 +97,9 @@ pub const LOG_DISK_BYTES_DEFAULT: u64 = 8 * 1024 * 1024 * 1024;
 /// The share of the log's disk, one in so many, that publishes leave to the records that empty queues: deliveries,
 /// settles, and live messages carried out of old segments.
 pub const LOG_RESERVE_SHARE: u64 = 8;
+/// The same in segments, for a small disk: those made ready ahead, what is garbage before it is worth carrying live
+/// messages out of its way, and the copies of these.
+pub const LOG_RESERVE_SEGMENTS_MIN: u64 = 8;
 /// Fewest segments in use before live messages are carried out of the oldest one.
 pub const CARRY_SEGMENTS_MIN: u64 = 4;
 /// Smallest segment that can be configured.

@@ -39,7 +39,7 @@ impl Engine {
             entries
                 .map(|entry| {
                     let id = DeliveryId { position: entry.position, token: 0 };
-                    Handed::new(id, entry, entry.body.clone(), now, state.settings.retry).as_next_attempt()
+                    Handed::new(id, entry, entry.body.clone(), now, state.settings.retry).into_next_attempt()
                 })
                 .collect()
         };

@@ -6,7 +6,7 @@ use forebay_core::queue::{Overflow, QueueName};
 use forebay_core::time::Instant;
 
 use crate::engine::Engine;
-use crate::records::{MessageBytes, Record, message};
+use crate::records::{MessageBytes, Record, Status, message};
 use crate::state::State;
 use crate::state::entry::{Entry, NEVER};
 use crate::topology::Queue;
@@ -62,14 +62,21 @@ impl Engine {
         head: &[u8],
         now: Instant,
     ) -> Result<u64> {
-        let bytes = MessageBytes { head, payload: &message.payload };
-        let record = Record::Publish { queue: queue.number, at: now, message: bytes };
-        let stored = self.journal.append_body(&record)?;
+        let (not_before, expires_at) = (message.not_before.filter(|at| *at > now), message.expires_at);
+        let stored = self.journal.append_body(&Record::Put {
+            queue: queue.number,
+            position: 0,
+            published_at: now,
+            attempts: 0,
+            expires_at,
+            status: not_before.map_or(Status::Ready, |until| Status::Delayed { until }),
+            history: Vec::new(),
+            message: MessageBytes { head, payload: &message.payload },
+        })?;
         let position = stored.location.sequence;
         let mut entry = Entry::new(position, stored, now);
-        entry.expires_at = message.expires_at.unwrap_or(NEVER);
-        let not_before = message.not_before;
-        if state.ready.is_hot() && not_before.is_none_or(|at| at <= now) {
+        entry.expires_at = expires_at.unwrap_or(NEVER);
+        if not_before.is_none() && state.ready.is_hot() {
             self.hot.keep(&mut entry, message);
         }
         state.arrive(entry, not_before, now);

@@ -23,6 +23,9 @@ use crate::state::entry::Entry;
 use crate::storage::journal::Stored;
 use crate::topology::Queue;
 
+/// How often a receiver looks for a message that can be read.
+const TRIES_MAX: usize = 8;
+
 /// A message on its way out of the lock; its body may still have to be read.
 pub(crate) struct Handed {
     id: DeliveryId,
@@ -47,7 +50,7 @@ impl Handed {
     }
 
     /// As it would be handed out, of an entry that was not.
-    pub(crate) fn as_next_attempt(mut self) -> Self {
+    pub(crate) fn into_next_attempt(mut self) -> Self {
         self.attempt = self.attempt.saturating_add(1);
         self
     }
@@ -101,29 +104,35 @@ impl Engine {
         }
     }
 
-    /// Takes what is ready now.
+    /// Takes what is ready now. Messages that cannot be read are passed over; only when there is no other is that an
+    /// error.
     pub(crate) fn take(&self, queue: &Queue, receive: &Receive) -> Result<Vec<Delivery>> {
         let now = self.clock.now();
-        let mut handed = self.hand_out(queue, receive, now)?;
-        if handed.is_empty() && self.expire_heads(queue, now)? {
-            handed = self.hand_out(queue, receive, now)?;
-        }
-        let mut deliveries = Vec::with_capacity(handed.len());
         let mut unread = None;
-        for handed in handed {
-            let position = handed.id.position;
-            match self.load(queue, handed) {
-                Ok(delivery) => deliveries.push(delivery),
-                Err(error) => {
-                    self.put_off(queue, position, &error);
-                    unread = Some(error);
+        for _ in 0..TRIES_MAX {
+            let mut handed = self.hand_out(queue, receive, now)?;
+            if handed.is_empty() && self.expire_heads(queue, now)? {
+                handed = self.hand_out(queue, receive, now)?;
+            }
+            if handed.is_empty() {
+                break;
+            }
+            let mut deliveries = Vec::with_capacity(handed.len());
+            for handed in handed {
+                let position = handed.id.position;
+                match self.load(queue, handed) {
+                    Ok(delivery) => deliveries.push(delivery),
+                    Err(error) => {
+                        self.put_off(queue, position, &error);
+                        unread = Some(error);
+                    }
                 }
             }
+            if !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
         }
-        match unread {
-            Some(error) if deliveries.is_empty() => Err(error),
-            _ => Ok(deliveries),
-        }
+        unread.map_or(Ok(Vec::new()), Err)
     }
 
     fn hand_out(&self, queue: &Queue, receive: &Receive, now: Instant) -> Result<Vec<Handed>> {

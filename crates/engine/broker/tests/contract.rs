@@ -1,5 +1,7 @@
 //! The embedded broker keeps what every broker promises, with the saboteur for a disk.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
         1 => Record::Declare { number: reader.u64()?, settings: read_settings(&mut reader)? },
         2 => Record::Delete { queue: reader.u64()? },
         3 => Record::Purge { queue: reader.u64()? },
-        4 => Record::Publish { queue: reader.u64()?, at: reader.time()?, message: read_message(&mut reader) },
+        4 => read_put(&mut reader)?,
         5 => Record::Deliver {
             queue: reader.u64()?,
             position: reader.u64()?,
@@ -43,7 +43,6 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
             history: history::read(&mut reader)?,
             message: read_message(&mut reader),
         },
-        11 => read_carry(&mut reader)?,
         _ => return None,
     };
     reader.0.is_empty().then_some(record)
@@ -79,14 +78,14 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {
     settings.check().is_ok().then_some(settings)
 }
 
-fn read_carry<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
+fn read_put<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
     let (queue, position, published_at) = (reader.u64()?, reader.u64()?, reader.time()?);
     let flags = reader.u8()?;
     let named = |flag| flags & flag != 0;
     if flags & !(ATTEMPTS | EXPIRES | DELAYED | HELD | HISTORY) != 0 {
         return None;
     }
-    Some(Record::Carry {
+    Some(Record::Put {
         queue,
         position,
         published_at,

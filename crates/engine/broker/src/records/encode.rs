@@ -12,14 +12,13 @@ impl Record<'_> {
             Self::Declare { .. } => 1,
             Self::Delete { .. } => 2,
             Self::Purge { .. } => 3,
-            Self::Publish { .. } => 4,
+            Self::Put { .. } => 4,
             Self::Deliver { .. } => 5,
             Self::Extend { .. } => 6,
             Self::Settle { .. } => 7,
             Self::Retry { .. } => 8,
             Self::Return { .. } => 9,
             Self::Move { .. } => 10,
-            Self::Carry { .. } => 11,
         }
     }
 
@@ -34,10 +33,6 @@ impl Record<'_> {
                 write_settings(&mut writer, settings);
             }
             Self::Delete { queue } | Self::Purge { queue } => writer.u64(*queue),
-            Self::Publish { queue, at, .. } => {
-                writer.u64(*queue);
-                writer.time(*at);
-            }
             Self::Deliver { queue, position, attempt, token, held_until } => {
                 writer.u64(*queue);
                 writer.u64(*position);
@@ -62,7 +57,7 @@ impl Record<'_> {
                 writer.time(*at);
                 history::write(&mut writer, history);
             }
-            Self::Carry { queue, position, published_at, attempts, expires_at, status, history, .. } => {
+            Self::Put { queue, position, published_at, attempts, expires_at, status, history, .. } => {
                 writer.u64(*queue);
                 writer.u64(*position);
                 writer.time(*published_at);
@@ -96,9 +91,7 @@ impl Record<'_> {
     /// The message at its end, empty where the kind has none.
     pub(crate) fn message(&self) -> MessageBytes<'_> {
         match self {
-            Self::Publish { message, .. } | Self::Move { message, .. } | Self::Carry { message, .. } => {
-                *message
-            }
+            Self::Put { message, .. } | Self::Move { message, .. } => *message,
             _ => MessageBytes { head: &[], payload: &[] },
         }
     }

@@ -2,8 +2,7 @@
 //!
 //! *message* is flags `u8` (1 not before, 2 expires, 4 content type, 8 key, 16 headers), then what the flags name:
 //! not before `time`, expires `time`; then priority `u8`, id `text8`; then, if named: content type `text8`, key
-//! `text8`, headers (their bytes `u32`, then a *table*); the rest is the payload. The times come first so that
-//! recovery need not look further.
+//! `text8`, headers (their bytes `u32`, then a *table*); the rest is the payload.
 //!
 //! A *table* is a count `u32` of: name `text16`, *value*. A *value* is a tag `u8` and: 0 null; 1 false; 2 true; 3
 //! signed `i64`; 4 unsigned `u64`; 5 float `f64`; 6 `time`; 7 text and 8 bytes behind their length `u32`; 9 list, a
@@ -13,7 +12,6 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::message::{Headers, Message, MessageId, Value};
 use forebay_core::payload::Payload;
-use forebay_core::time::Instant;
 
 use super::bytes::{Reader, Writer};
 
@@ -44,29 +42,6 @@ pub(crate) fn head(message: &Message) -> Vec<u8> {
     writer.0
 }
 
-/// When a message is to be delivered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Times {
-    pub(crate) not_before: Option<Instant>,
-    pub(crate) expires_at: Option<Instant>,
-}
-
-/// The times alone, without a look at the rest.
-pub(crate) fn times(message: &[u8]) -> Result<Times> {
-    let mut reader = Reader(message);
-    reader
-        .u8()
-        .and_then(|flags| read_times(&mut reader, flags))
-        .ok_or_else(|| Error::new(Kind::Damaged, "decode message", "its times are cut off"))
-}
-
-fn read_times(reader: &mut Reader<'_>, flags: u8) -> Option<Times> {
-    Some(Times {
-        not_before: if flags & NOT_BEFORE == 0 { None } else { Some(reader.time()?) },
-        expires_at: if flags & EXPIRES == 0 { None } else { Some(reader.time()?) },
-    })
-}
-
 /// The message that lies in `body` from `start` to the end. Its payload shares the bytes of `body`.
 pub(crate) fn decode(body: &Payload, start: usize) -> Result<Message> {
     read(body, start).ok_or_else(|| Error::new(Kind::Damaged, "decode message", "its bytes make no message"))
@@ -78,23 +53,15 @@ fn read(body: &Payload, start: usize) -> Option<Message> {
     if flags & !(NOT_BEFORE | EXPIRES | CONTENT_TYPE | KEY | HEADERS) != 0 {
         return None;
     }
-    let times = read_times(&mut reader, flags)?;
+    let mut time = |flag| Some(if flags & flag == 0 { None } else { Some(reader.time()?) });
+    let (not_before, expires_at) = (time(NOT_BEFORE)?, time(EXPIRES)?);
     let priority = reader.u8()?;
     let id = MessageId::given(reader.text8()?).ok()?;
     let mut text = |flag| Some(if flags & flag == 0 { None } else { Some(reader.text8()?.to_owned()) });
     let (content_type, key) = (text(CONTENT_TYPE)?, text(KEY)?);
     let headers = if flags & HEADERS == 0 { Headers::new() } else { read_headers(reader.bytes32()?)? };
     let payload = body.slice(body.len() - reader.0.len(), body.len())?;
-    Some(Message {
-        id,
-        payload,
-        content_type,
-        headers,
-        key,
-        not_before: times.not_before,
-        expires_at: times.expires_at,
-        priority,
-    })
+    Some(Message { id, payload, content_type, headers, key, not_before, expires_at, priority })
 }
 
 fn write_table(writer: &mut Writer, headers: &Headers) {

@@ -11,24 +11,24 @@
 //! | 1 | Declare | number, settings | the queue is there; number 0 means the sequence of this very record, so that numbers never repeat over the life of the log |
 //! | 2 | Delete | queue | it is gone with all its messages |
 //! | 3 | Purge | queue | its ready and delayed messages are gone |
-//! | 4 | Publish | queue, published `time`, message | the queue took a message; position is this record's sequence |
+//! | 4 | Put | queue, position or 0, published `time`, flags `u8`, what they name, message | with 0, the queue took a message, and its position is this record's sequence; else it is carried forward in its full state, so that older segments can go |
 //! | 5 | Deliver | queue, position, attempt `u32`, token `u32`, held until `time` | it is in a consumer's hands |
 //! | 6 | Extend | queue, position, held until `time` | it stays there |
 //! | 7 | Settle | queue, position | it is finished: acknowledged, dropped or expired |
 //! | 8 | Retry | queue, position, `time` | it is delivered again, from then on |
 //! | 9 | Return | queue, position | it is ready in its old place, and the attempt does not count |
 //! | 10 | Move | from queue, position, to queue, moved `time`, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence |
-//! | 11 | Carry | queue, position, published `time`, flags `u8`, what they name, message | the full state of a live message, copied forward so that older segments can go |
 //!
 //! *settings*: name `text8`, `attempt_max u32`, backoff first and longest `u64` nanoseconds, jitter `f64`, hold `u64`
 //! nanoseconds, dead-letter queue `text8` (empty for none), `length_max u64`, overflow `u8` (0 reject, 1 drop head).
 //! *flags* name, in this order: 1 attempts `u32`; 2 expires `time`; 4 delayed until `time`; 8 held: token `u32`, until
-//! `time`; 16 history. With neither 4 nor 8 the message is ready.
+//! `time`; 16 history. With neither 4 nor 8 the message is ready. A message that waits takes the same space whether it
+//! was published or carried: giving back segments never costs more than it brings.
 //!
-//! The body of a message lies in the Publish, Move or Carry record that brought it to its present place, and every
-//! later record about it lies behind that one. So once no live body and no live Declare lies in the segments up to
-//! some point, no record in them is needed any more: settled messages cannot come back when a *prefix* of the log is
-//! released, because whatever settled them is released no sooner than they are.
+//! The body of a message lies in the Put or Move record that brought it to its present place, and every later record
+//! about it lies behind that one. So once no live body and no live Declare lies in the segments up to some point, no
+//! record in them is needed any more: settled messages cannot come back when a *prefix* of the log is released, because
+//! whatever settled them is released no sooner than they are.
 
 mod bytes;
 mod decode;
@@ -43,7 +43,7 @@ use forebay_core::time::Instant;
 /// The layout of all bodies written today.
 const VERSION: u8 = 1;
 
-// What the flags of a Carry record name.
+// What the flags of a Put record name.
 const ATTEMPTS: u8 = 1;
 const EXPIRES: u8 = 2;
 const DELAYED: u8 = 4;
@@ -63,9 +63,14 @@ pub(crate) enum Record<'a> {
     Purge {
         queue: u64,
     },
-    Publish {
+    Put {
         queue: u64,
-        at: Instant,
+        position: u64,
+        published_at: Instant,
+        attempts: u32,
+        expires_at: Option<Instant>,
+        status: Status,
+        history: Vec<History>,
         message: MessageBytes<'a>,
     },
     Deliver {
@@ -101,23 +106,13 @@ pub(crate) enum Record<'a> {
         history: Vec<History>,
         message: MessageBytes<'a>,
     },
-    Carry {
-        queue: u64,
-        position: u64,
-        published_at: Instant,
-        attempts: u32,
-        expires_at: Option<Instant>,
-        status: Status,
-        history: Vec<History>,
-        message: MessageBytes<'a>,
-    },
 }
 
 impl Record<'_> {
     /// How the message came to where this record brings it.
     pub(crate) fn into_history(self) -> Vec<History> {
         match self {
-            Self::Move { history, .. } | Self::Carry { history, .. } => history,
+            Self::Put { history, .. } | Self::Move { history, .. } => history,
             _ => Vec::new(),
         }
     }
@@ -130,7 +125,7 @@ pub(crate) struct MessageBytes<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// Where in its queue a carried message is.
+/// Where in its queue a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Ready,

@@ -13,13 +13,10 @@ use parking_lot::{Condvar, Mutex};
 use crate::records::Record;
 use crate::state::entry::Location;
 
-/// What carrying a waiting message forward adds to it, the first time only: the plain Publish becomes a Carry.
-const CARRY_GROWTH_BYTES: u64 = 16;
-
-/// What it can add at most: attempts, an expiry and a hold.
+/// What carrying a message forward can add to it: attempts, an expiry and a hold.
 const CARRY_GROWTH_BYTES_MAX: usize = 32;
 
-/// What a Move or Carry record may need beside its message and all but the newest line of its history.
+/// What a record may need beside its message and all but the newest line of its history.
 const MESSAGE_RESERVE_BYTES: usize = 512;
 
 /// The log, and the count of live bodies in each of its segments.
@@ -75,7 +72,7 @@ pub(crate) enum Chance {
 impl Journal {
     pub(crate) fn new(log: Log, options: &LogOptions) -> Self {
         let segments_max = options.disk_bytes_max / u64::from(options.segment_bytes).max(1);
-        let reserve = (segments_max / limits::LOG_RESERVE_SHARE).max(limits::CARRY_SEGMENTS_MIN);
+        let reserve = (segments_max / limits::LOG_RESERVE_SHARE).max(limits::LOG_RESERVE_SEGMENTS_MIN);
         Self {
             segment_bytes: options.segment_bytes.into(),
             body_bytes_max: options.body_bytes_max(),
@@ -141,10 +138,10 @@ impl Journal {
             | Record::Purge { .. }
             | Record::Delete { .. }
             | Record::Move { .. }
-            | Record::Carry { .. }
+            | Record::Put { position: 1.., .. }
             | Record::Declare { number: 1.., .. } => self.log.append_reserved(record.kind(), &parts)?,
             Record::Declare { .. }
-            | Record::Publish { .. }
+            | Record::Put { .. }
             | Record::Deliver { .. }
             | Record::Extend { .. }
             | Record::Retry { .. }
@@ -192,9 +189,10 @@ impl Journal {
             return (Chance::Release { before: first_live }, last);
         }
         let garbage = (stats.segments * self.segment_bytes).saturating_sub(live.all.bytes);
-        let worth = if stats.segments + 1 >= self.publish_segments_max {
-            // Publishers are held up, or about to be: every segment counts, and the price does not.
-            garbage >= 3 * self.segment_bytes + CARRY_GROWTH_BYTES * live.all.bodies
+        let worth = if stats.full || stats.segments + 1 >= self.publish_segments_max {
+            // Publishers are held up, or about to be: every segment counts, and the price does not. One may be the
+            // unwritten rest of the last, and one what the ends of all others leave unused.
+            garbage >= 3 * self.segment_bytes
         } else {
             // Each byte carried frees at least one, so that carrying never costs more than publishing has.
             garbage > live.all.bytes

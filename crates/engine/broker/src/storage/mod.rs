@@ -3,3 +3,6 @@
 pub(crate) mod journal;
 pub mod recover;
 pub(crate) mod space;
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,14 @@
 //! Rebuilding all queues from the records of the log.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Damaged, LogOptions, Record as Logged};
 
-use crate::records::{Record, Status, message};
+use crate::records::{Record, Status};
 use crate::state::State;
 use crate::state::entry::{Entry, NEVER};
 use crate::storage::journal::{Journal, Stored, bytes_in_log};
@@ -83,11 +84,22 @@ impl Replay {
                 self.queues.remove(&queue);
             }
             Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
-            Record::Publish { queue, at, message } => {
-                let times = message::times(message.head)?;
-                let mut entry = Entry::new(sequence, stored, at);
-                entry.expires_at = times.expires_at.unwrap_or(NEVER);
-                self.queue(queue)?.arrive(entry, times.not_before, now);
+            Record::Put { queue, position, published_at, attempts, expires_at, status, .. } => {
+                let position = if position == 0 { sequence } else { position };
+                let state = self.queue(queue)?;
+                if let Some((entry, _)) = state.find(position) {
+                    // It was carried forward, and the old place is still there.
+                    entry.carried(stored);
+                    return Ok(());
+                }
+                let mut entry = Entry::new(position, stored, published_at);
+                entry.attempts = attempts;
+                entry.expires_at = expires_at.unwrap_or(NEVER);
+                match status {
+                    Status::Ready => state.arrive(entry, None, now),
+                    Status::Delayed { until } => state.arrive(entry, Some(until), now),
+                    Status::Held { token, until } => state.unsettled.hold(entry, token, until),
+                }
             }
             Record::Deliver { queue, position, attempt, token, held_until } => {
                 self.queue(queue)?.deliver(position, attempt, token, held_until);
@@ -102,21 +114,6 @@ impl Replay {
                 self.queue(from)?.take(position);
                 self.queue(to)?.arrive(Entry::new(sequence, stored, at), None, now);
             }
-            Record::Carry { queue, position, published_at, attempts, expires_at, status, .. } => {
-                let state = self.queue(queue)?;
-                if let Some((entry, _)) = state.find(position) {
-                    entry.carried(stored);
-                    return Ok(());
-                }
-                let mut entry = Entry::new(position, stored, published_at);
-                entry.attempts = attempts;
-                entry.expires_at = expires_at.unwrap_or(NEVER);
-                match status {
-                    Status::Ready => state.arrive(entry, None, now),
-                    Status::Delayed { until } => state.arrive(entry, Some(until), now),
-                    Status::Held { token, until } => state.unsettled.hold(entry, token, until),
-                }
-            }
         }
         Ok(())
     }
@@ -124,13 +121,13 @@ impl Replay {
     /// A queue's declaration may have been carried forward behind its messages: until it comes the queue has a name
     /// that says what is known of it, and keeps that only if the declaration was among what was set aside as damaged.
     fn queue(&mut self, number: u64) -> Result<&mut State> {
-        if !self.queues.contains_key(&number) {
-            let name = QueueName::new(&format!("forebay.recovered.{number}"))?;
-            self.queues.insert(number, State::new(QueueSettings::new(name), None));
-        }
-        self.queues
-            .get_mut(&number)
-            .ok_or_else(|| Error::new(Kind::NotFound, "recover queue", number.to_string()))
+        Ok(match self.queues.entry(number) {
+            Slot::Occupied(present) => present.into_mut(),
+            Slot::Vacant(vacant) => {
+                let name = QueueName::new(&format!("forebay.recovered.{number}"))?;
+                vacant.insert(State::new(QueueSettings::new(name), None))
+            }
+        })
     }
 
     /// Counts what lives where, and hands the queues over.

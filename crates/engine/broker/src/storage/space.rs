@@ -89,14 +89,12 @@ impl Engine {
                 }
                 Ok(())
             }
-            Record::Publish { queue, message, .. } => {
-                self.carry_message(queue, position.sequence, position, Vec::new(), message)
+            Record::Put { queue, position: name, history, message, .. } => {
+                let name = if name == 0 { position.sequence } else { name };
+                self.carry_message(queue, name, position, history, message)
             }
             Record::Move { to, history, message, .. } => {
                 self.carry_message(to, position.sequence, position, history, message)
-            }
-            Record::Carry { queue, position: name, history, message, .. } => {
-                self.carry_message(queue, name, position, history, message)
             }
             _ => Ok(()),
         }
@@ -117,7 +115,7 @@ impl Engine {
         if !lies_at(old, at) {
             return Ok(());
         }
-        let stored = self.journal.append_body(&Record::Carry {
+        let stored = self.journal.append_body(&Record::Put {
             queue: number,
             position,
             published_at: entry.published_at,

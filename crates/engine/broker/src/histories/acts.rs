@@ -1,0 +1,321 @@
+//! What publishers, consumers and operators do, and what the model is told of it.
+
+use std::time::Duration;
+
+use forebay_core::delivery::{DeliveryId, Outcome, Reason};
+use forebay_core::error::Kind;
+use forebay_core::message::{Message, MessageId};
+use forebay_core::ports::broker::Receive;
+use forebay_core::queue::{PARKED, QueueName};
+
+use super::model::{Change, Item, Place};
+use super::world::{Seen, World};
+use crate::records::Record;
+
+impl World {
+    /// One of the queues, declared if it is not there.
+    pub(super) fn some_queue(&mut self, names: &[&'static str]) -> Option<(QueueName, u64)> {
+        let name = names[self.random.below(names.len() as u64) as usize];
+        let settings = Self::settings(name);
+        let (declared, sequences) =
+            self.appended(|engine| engine.topology.declare(&engine.journal, &settings, usize::MAX).map(drop));
+        for sequence in sequences {
+            self.story.tell(sequence, Change::Declare(name.to_owned()));
+            self.wait_for(sequence);
+        }
+        declared.ok().and_then(|()| self.story.model.number(name)).map(|number| (settings.name, number))
+    }
+
+    pub(super) fn publish(&mut self, seen: &mut Seen) {
+        let Some((name, queue)) = self.some_queue(&["plain", "plain", "short", "head", "dead"]) else {
+            return;
+        };
+        let now = self.now();
+        let count = 1 + self.random.below(3);
+        let mut items = Vec::new();
+        let mut messages = Vec::new();
+        for _ in 0..count {
+            self.next_id += 1;
+            let id = format!("m{}", self.next_id);
+            let payload = self.random.below(200) as usize;
+            let not_before = self.random.one_in(5).then(|| now + Duration::from_secs(self.random.below(30)));
+            let expires_at =
+                self.random.one_in(5).then(|| now + Duration::from_secs(1 + self.random.below(30)));
+            messages.push(Message {
+                not_before,
+                expires_at,
+                ..Message::new(MessageId::given(&id).unwrap(), vec![b'x'; payload].into())
+            });
+            let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
+            items.push(Item { id, payload, attempts: 0, place, expires_at, history: Vec::new() });
+        }
+        let (published, sequences) = self.appended(|engine| engine.publish(&name, messages));
+        let last = *sequences.end();
+        let mut dropped = Vec::new();
+        let mut items = items.into_iter();
+        for sequence in sequences {
+            match items.next() {
+                Some(item) => {
+                    self.story.tell(sequence, Change::Put { queue, item });
+                    seen.note("published", 1);
+                }
+                // The rest are the heads that were dropped.
+                None => dropped.push(sequence),
+            }
+        }
+        for sequence in dropped {
+            let head = self.story.model.queues[&queue].ready(now)[0];
+            self.story.tell(sequence, Change::Gone { queue, position: head });
+            seen.note("dropped", 1);
+        }
+        match published {
+            Ok((_, sequence)) => {
+                assert!(sequence <= last && items.next().is_none());
+                let length = self.story.model.queues[&queue].items.len() as u64;
+                assert!(name.as_str() != "short" || length <= Self::settings("short").length_max);
+                self.wait_for(sequence);
+            }
+            Err(error) if error.kind() == Kind::Full => {
+                assert_eq!(items.len() as u64, count, "nothing was taken");
+                seen.note("refused as full", 1);
+            }
+            Err(error) => self.expect_trouble(error.kind()),
+        }
+    }
+
+    /// The log may refuse for a reason that the history has given it.
+    pub(super) fn expect_trouble(&self, kind: Kind) {
+        let log = &self.engine().journal.log;
+        match kind {
+            Kind::Full => {}
+            Kind::Poisoned => assert!(log.stats().poisoned),
+            Kind::Unavailable => {}
+            _ => panic!("refused as {kind:?}"),
+        }
+    }
+
+    pub(super) fn receive(&mut self, seen: &mut Seen) {
+        let Some((name, queue)) = self.some_queue(&["plain", "short", "head", "dead", PARKED]) else {
+            return;
+        };
+        let now = self.now();
+        let hold = self.random.one_in(2).then(|| Duration::from_secs(1 + self.random.below(40)));
+        let count_max = 1 + self.random.below(4) as usize;
+        let receive = Receive { count_max, hold, wait_until: now };
+        let (taken, sequences) = self.appended(|engine| {
+            let queue = engine.topology.find(&name)?;
+            engine.take(&queue, &receive)
+        });
+        let deliveries = match taken {
+            Ok(deliveries) => deliveries,
+            Err(error) => return self.expect_trouble(error.kind()),
+        };
+        let items = &self.story.model.queues[&queue].items;
+        let mut ready = self.story.model.queues[&queue].ready(now);
+        if let Some(expired) = ready.iter().position(|position| items[position].has_expired(now)) {
+            ready.truncate(expired);
+        }
+        assert_eq!(deliveries.len(), sequences.clone().count());
+        if deliveries.len() < ready.len().min(count_max) {
+            // What is ready is handed out, unless the log takes no more such records.
+            let (position, attempt, token) = (0, 0, 0);
+            let one_more = Record::Deliver { queue: 0, position, attempt, token, held_until: now };
+            assert!(self.engine().journal.append(&one_more).is_err());
+        }
+        for ((delivery, sequence), expected) in deliveries.iter().zip(sequences).zip(ready) {
+            let DeliveryId { position, token } = delivery.id;
+            assert_eq!(position, expected, "in order, and what nobody holds");
+            let item = &self.story.model.queues[&queue].items[&position];
+            assert_eq!(delivery.message.id.as_str(), item.id);
+            assert_eq!(delivery.message.payload.len(), item.payload);
+            assert_eq!(delivery.attempt, item.attempts + 1);
+            assert_eq!(delivery.history.len(), item.history.len());
+            let until = delivery.held_until;
+            assert_eq!(until, now + hold.unwrap_or(Self::settings(name.as_str()).hold));
+            self.story.tell(sequence, Change::Hold { queue, position, token, until });
+            seen.note("delivered", 1);
+        }
+    }
+
+    /// Some delivery that is held.
+    pub(super) fn some_held(&mut self) -> Option<(QueueName, u64, DeliveryId)> {
+        let held = self.story.model.queues.iter().flat_map(|(number, queue)| {
+            queue.items.iter().filter_map(|(position, item)| match item.place {
+                Place::Held { token, .. } => {
+                    let name = QueueName::new(&queue.name).unwrap();
+                    Some((name, *number, DeliveryId { position: *position, token }))
+                }
+                Place::Waiting(_) => None,
+            })
+        });
+        let held: Vec<_> = held.collect();
+        let index = self.random.below(held.len() as u64) as usize;
+        held.into_iter().nth(index)
+    }
+
+    pub(super) fn settle(&mut self, seen: &mut Seen) {
+        let Some((name, queue, id)) = self.some_held() else { return };
+        self.settle_held(&name, queue, id, seen);
+    }
+
+    pub(super) fn settle_held(&mut self, name: &QueueName, queue: u64, id: DeliveryId, seen: &mut Seen) {
+        let now = self.now();
+        let outcome = match self.random.below(10) {
+            0..5 => Outcome::Done,
+            5 => Outcome::Return,
+            6..8 => Outcome::RetryAt(now + Duration::from_secs(self.random.below(20))),
+            _ => Outcome::DeadLetter(Reason::Rejected),
+        };
+        let (settled, sequences) = self.appended(|engine| engine.settle(name, id, outcome, Some("note")));
+        let position = id.position;
+        let what = match outcome {
+            Outcome::Done => "done",
+            Outcome::Return => "returned",
+            Outcome::RetryAt(_) => "retried",
+            Outcome::DeadLetter(_) => "dead-lettered",
+        };
+        let last = *sequences.end();
+        for sequence in sequences {
+            let change = match outcome {
+                Outcome::Done => Change::Gone { queue, position },
+                Outcome::Return => Change::Return { queue, position },
+                Outcome::RetryAt(at) => Change::Retry { queue, position, at },
+                Outcome::DeadLetter(reason) => {
+                    if !self.move_or_declare(sequence, queue, position, reason) {
+                        continue;
+                    }
+                    seen.note(what, 1);
+                    continue;
+                }
+            };
+            self.story.tell(sequence, change);
+            seen.note(what, 1);
+        }
+        match settled {
+            Ok(Some(sequence)) => {
+                assert_eq!(sequence, last);
+                self.wait_for(sequence);
+                self.stale.push((name.clone(), id));
+            }
+            Ok(None) => panic!("{id} of {name} is held"),
+            Err(error) => self.expect_trouble(error.kind()),
+        }
+    }
+
+    /// A dead letter's record: its destination's declaration, if that was not there, or its move. True for the move.
+    pub(super) fn move_or_declare(
+        &mut self,
+        sequence: u64,
+        queue: u64,
+        position: u64,
+        reason: Reason,
+    ) -> bool {
+        let from = Self::settings(&self.story.model.queues[&queue].name);
+        let to = from.dead_letter.map_or(PARKED.to_owned(), |name| name.to_string());
+        match self.story.model.number(&to) {
+            Some(to) => {
+                self.story.tell(sequence, Change::Move { queue, position, to, reason: Some(reason) });
+                true
+            }
+            None => {
+                self.story.tell(sequence, Change::Declare(to));
+                false
+            }
+        }
+    }
+
+    pub(super) fn settle_stale(&mut self, seen: &mut Seen) {
+        let index = self.random.below(self.stale.len() as u64) as usize;
+        let Some((name, id)) = self.stale.get(index).cloned() else { return };
+        // A crash may have undone the end that nobody had been told is durable.
+        let model = &self.story.model;
+        let queue = model.number(name.as_str()).map(|number| &model.queues[&number]);
+        let item = queue.and_then(|queue| queue.items.get(&id.position));
+        if item.is_some_and(|item| matches!(item.place, Place::Held { token, .. } if token == id.token)) {
+            return;
+        }
+        let (settled, sequences) = self.appended(|engine| engine.settle(&name, id, Outcome::Done, None));
+        match settled {
+            Ok(settled) => assert_eq!(settled, None, "a late word settles nothing"),
+            Err(error) => assert_eq!(error.kind(), Kind::NotFound),
+        }
+        assert!(sequences.is_empty());
+        seen.note("stale", 1);
+    }
+
+    pub(super) fn extend(&mut self, seen: &mut Seen) {
+        let Some((name, queue, id)) = self.some_held() else { return };
+        let hold = Duration::from_secs(1 + self.random.below(60));
+        let (extended, sequences) = self.appended(|engine| engine.extend(&name, id, hold));
+        for sequence in sequences {
+            let until = self.now() + hold;
+            self.story.tell(sequence, Change::Extend { queue, position: id.position, until });
+            seen.note("extended", 1);
+        }
+        match extended {
+            Ok(Some(until)) => assert_eq!(until, self.now() + hold),
+            // Its end has come, and is offered to others.
+            Ok(None) => {
+                let Place::Held { until, .. } = self.story.model.queues[&queue].items[&id.position].place
+                else {
+                    panic!("it is held")
+                };
+                assert!(until <= self.now());
+            }
+            Err(error) => self.expect_trouble(error.kind()),
+        }
+    }
+
+    pub(super) fn redrive(&mut self, seen: &mut Seen) {
+        let Some((name, queue)) = self.some_queue(&["dead", PARKED]) else { return };
+        let count_max = 1 + self.random.below(4) as usize;
+        let now = self.now();
+        let (redriven, sequences) = self.appended(|engine| engine.redrive(&name, count_max));
+        let mut ready = self.story.model.queues[&queue].ready(now).into_iter();
+        for sequence in sequences {
+            let position = ready.find(|position| self.returns_to(queue, *position).is_some()).unwrap();
+            let to = self.returns_to(queue, position).unwrap();
+            self.story.tell(sequence, Change::Move { queue, position, to, reason: None });
+            self.wait_for(sequence);
+            seen.note("redriven", 1);
+        }
+        if let Err(error) = redriven {
+            self.expect_trouble(error.kind());
+        }
+    }
+
+    /// Where a dead letter would be sent back to.
+    pub(super) fn returns_to(&self, queue: u64, position: u64) -> Option<u64> {
+        let model = &self.story.model;
+        let name = &model.queues[&queue].items[&position].history.last()?.0;
+        let to = model.number(name).filter(|to| *to != queue)?;
+        let has_room = (model.queues[&to].items.len() as u64) < Self::settings(name).length_max;
+        has_room.then_some(to)
+    }
+
+    pub(super) fn purge(&mut self, seen: &mut Seen) {
+        let Some((name, queue)) = self.some_queue(&["plain", "short", "dead"]) else { return };
+        let (purged, sequences) = self.appended(|engine| engine.purge(&name));
+        for sequence in sequences {
+            self.story.tell(sequence, Change::Purge { queue });
+            self.wait_for(sequence);
+            seen.note("purged", 1);
+        }
+        if let Err(error) = purged {
+            self.expect_trouble(error.kind());
+        }
+    }
+
+    pub(super) fn delete(&mut self, seen: &mut Seen) {
+        let Some((name, queue)) = self.some_queue(&["short", "head", "dead"]) else { return };
+        let (deleted, sequences) = self.appended(|engine| engine.delete(&name));
+        for sequence in sequences {
+            self.story.tell(sequence, Change::Delete { queue });
+            self.wait_for(sequence);
+            seen.note("deleted", 1);
+        }
+        if let Err(error) = deleted {
+            self.expect_trouble(error.kind());
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Looking at the broker: against the model, against its own accounts, and from outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use forebay_core::delivery::Outcome;
+use forebay_core::error::Kind;
+use forebay_core::ports::broker::Receive;
+use forebay_core::queue::QueueName;
+
+use super::model::Place;
+use super::world::{Seen, World};
+use crate::records::{Record, Status, message};
+use crate::state::entry::NEVER;
+
+impl World {
+    /// Compares all that the broker holds with the model.
+    pub(super) fn check(&self) {
+        let engine = self.engine();
+        let now = self.now();
+        let queues = engine.topology.all();
+        let mut numbers: Vec<_> = queues.iter().map(|queue| queue.number).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, self.story.model.queues.keys().copied().collect::<Vec<_>>());
+        for queue in queues {
+            let expected = &self.story.model.queues[&queue.number];
+            assert_eq!(queue.name.as_str(), expected.name);
+            let mut state = queue.lock().unwrap();
+            assert_eq!(state.settings, Self::settings(&expected.name));
+            assert_eq!(state.len(), expected.items.len() as u64, "{}", expected.name);
+            for (position, item) in &expected.items {
+                let Some((entry, status)) = state.find(*position) else {
+                    panic!("{} of {} is lost", item.id, expected.name)
+                };
+                assert_eq!(entry.attempts, item.attempts, "{}", item.id);
+                match (status, item.place) {
+                    (Status::Ready, Place::Waiting(from)) => assert!(from <= now, "{}", item.id),
+                    (Status::Delayed { until }, Place::Waiting(from)) => {
+                        assert_eq!(until, from, "{}", item.id)
+                    }
+                    (Status::Held { token, until }, Place::Held { token: expected, until: end }) => {
+                        assert_eq!((token, until), (expected, end), "{}", item.id);
+                    }
+                    (is, should) => panic!("{} is {is:?} and should be {should:?}", item.id),
+                }
+                let expires_at = Some(entry.expires_at).filter(|at| *at != NEVER);
+                assert_eq!(expires_at, item.expires_at, "{}", item.id);
+                let body = engine.journal.read(entry.stored().location).unwrap();
+                let record = Record::decode(&body).unwrap();
+                let start = body.len() - record.message().head.len();
+                let message = message::decode(&body, start).unwrap();
+                assert_eq!((message.id.as_str(), message.payload.len()), (&*item.id, item.payload));
+                let history = record.into_history();
+                let told: Vec<_> = history
+                    .into_iter()
+                    .map(|h| (h.queue.to_string(), h.reason, h.count, h.attempts))
+                    .collect();
+                assert_eq!(told, item.history, "{}", item.id);
+            }
+        }
+    }
+
+    /// The accounts of what lives where, what is kept in memory, and what comes due agree with the queues.
+    pub(super) fn audit(&self) {
+        let engine = self.engine();
+        let mut tallies = BTreeMap::<u64, (u64, u64)>::new();
+        let queues = engine.topology.all();
+        let states: Vec<_> = queues.iter().map(|queue| queue.lock().unwrap()).collect();
+        let entries = || states.iter().flat_map(|state| state.ready.after(0).chain(state.unsettled.iter()));
+        let declared = states.iter().map(|state| state.declared.unwrap());
+        for stored in declared.chain(entries().map(|entry| entry.stored())) {
+            let tally = tallies.entry(stored.location.segment.into()).or_default();
+            *tally = (tally.0 + 1, tally.1 + u64::from(stored.bytes));
+        }
+        assert_eq!(engine.journal.tallies(), tallies);
+        let (account, kept) = engine.hot.audit(entries());
+        assert_eq!(account, kept);
+        for state in &states {
+            let (noted, should) = state.unsettled.audit();
+            assert_eq!(noted, should);
+        }
+    }
+
+    /// Receives and settles everything as any consumer would.
+    pub(super) fn check_from_outside(&mut self, seen: &mut Seen) {
+        self.clock.advance(Duration::from_secs(100));
+        self.sweep(seen);
+        let (engine, now) = (self.engine(), self.now());
+        let mut ids = BTreeSet::new();
+        for (number, queue) in &self.story.model.queues {
+            let name = QueueName::new(&queue.name).unwrap();
+            let found = engine.topology.numbered(*number).unwrap();
+            let mut received = Vec::new();
+            loop {
+                let receive = Receive { count_max: 3, hold: None, wait_until: now };
+                let deliveries = match engine.take(&found, &receive) {
+                    Ok(deliveries) if deliveries.is_empty() => break,
+                    Ok(deliveries) => deliveries,
+                    Err(error) if error.kind() == Kind::Full => {
+                        while engine.journal.log.step() {}
+                        engine.free_step().unwrap();
+                        continue;
+                    }
+                    Err(error) => panic!("{error}"),
+                };
+                for delivery in deliveries {
+                    assert!(
+                        ids.insert(delivery.message.id.clone()),
+                        "{} is in two places",
+                        delivery.message.id.as_str()
+                    );
+                    received.push(delivery.id.position);
+                    while let Err(error) = engine.settle(&name, delivery.id, Outcome::Done, None) {
+                        assert_eq!(error.kind(), Kind::Full);
+                        while engine.journal.log.step() {}
+                        engine.free_step().unwrap();
+                    }
+                }
+            }
+            // Messages that expired behind the first have come to the dead letters only now.
+            received.retain(|position| queue.items.contains_key(position));
+            let mut expected = queue.ready(now);
+            expected.retain(|position| !queue.items[position].has_expired(now));
+            assert_eq!(received, expected, "{name}");
+            seen.note("received at the end", received.len() as u64);
+        }
+    }
+}

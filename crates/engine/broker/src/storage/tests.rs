@@ -1,0 +1,347 @@
+//! The space of the log: given back in time, never at the price of a message, and enough to empty every queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_contract::clock::SimClock;
+use forebay_contract::files::Saboteur;
+use forebay_core::delivery::{Delivery, Outcome, Reason};
+use forebay_core::error::Kind;
+use forebay_core::message::{Message, MessageId};
+use forebay_core::ports::broker::Receive;
+use forebay_core::ports::clock::Clock;
+use forebay_core::ports::files::Files;
+use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_log::{Damaged, LogOptions};
+
+use super::journal::Chance;
+use super::recover::Recovered;
+use super::space::Step;
+use crate::broker::{BrokerOptions, EmbeddedBroker, open};
+use crate::engine::Engine;
+
+const SEGMENT: u32 = 4096;
+
+struct Bench {
+    files: Saboteur,
+    clock: SimClock,
+    options: BrokerOptions,
+    broker: Arc<EmbeddedBroker>,
+    recovered: Recovered,
+}
+
+impl Bench {
+    fn new(segments_max: u64) -> Self {
+        let log = LogOptions {
+            segment_bytes: SEGMENT,
+            pending_bytes_max: 1 << 20,
+            disk_bytes_max: segments_max * u64::from(SEGMENT),
+            ..LogOptions::default()
+        };
+        Self::open(Saboteur::new(), SimClock::new(5), BrokerOptions { log, hot_bytes_max: 10_000 })
+    }
+
+    fn open(files: Saboteur, clock: SimClock, options: BrokerOptions) -> Self {
+        let opened = open(Arc::new(files.clone()), options.clone(), Arc::new(clock.clone())).unwrap();
+        Self { files, clock, options, broker: opened.broker, recovered: opened.recovered }
+    }
+
+    fn crash(self) -> Self {
+        Self::open(self.files.crash(9), self.clock, self.options)
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.broker.engine
+    }
+
+    /// Lets the log write all it has.
+    fn write(&self) {
+        while self.engine().journal.log.step() {}
+    }
+
+    /// Does all that can be done for the space.
+    fn free(&self) {
+        loop {
+            self.write();
+            match self.engine().free_step() {
+                Ok(Step::Idle) => return,
+                Ok(Step::Worked | Step::Wait(_)) => {}
+                Err(error) => assert_eq!(error.kind(), Kind::Full),
+            }
+        }
+    }
+
+    fn queue(&self, name: &str) -> QueueName {
+        let settings = QueueSettings::new(QueueName::new(name).unwrap());
+        self.engine().topology.declare(&self.engine().journal, &settings, usize::MAX).unwrap();
+        settings.name
+    }
+
+    fn try_publish(&self, queue: &QueueName, bytes: usize) -> Result<(), Kind> {
+        let message = Message::new(MessageId::given("m").unwrap(), vec![b'x'; bytes].into());
+        self.engine().publish(queue, vec![message]).map(drop).map_err(|error| error.kind())
+    }
+
+    fn publish(&self, queue: &QueueName, bytes: usize) {
+        self.try_publish(queue, bytes).unwrap();
+        self.write();
+    }
+
+    fn receive(&self, queue: &QueueName) -> Option<Delivery> {
+        let receive = Receive { count_max: 1, hold: None, wait_until: self.clock.now() };
+        self.engine().take(&self.engine().topology.find(queue).unwrap(), &receive).unwrap().pop()
+    }
+
+    fn settle(&self, delivery: &Delivery, outcome: Outcome) {
+        assert!(self.engine().settle(&delivery.queue, delivery.id, outcome, None).unwrap().is_some());
+    }
+
+    fn segments(&self) -> u64 {
+        self.engine().journal.log.stats().segments
+    }
+
+    fn depth(&self, queue: &QueueName) -> u64 {
+        self.engine().topology.find(queue).unwrap().lock().unwrap().len()
+    }
+}
+
+#[test]
+fn a_log_without_life_shrinks_to_one_segment() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue("q");
+    for _ in 0..100 {
+        bench.publish(&q, 300);
+    }
+    assert!(bench.segments() > 8);
+    while let Some(delivery) = bench.receive(&q) {
+        bench.settle(&delivery, Outcome::Done);
+    }
+    bench.free();
+    assert!(bench.segments() < 4, "only the declaration lives, and was carried: {}", bench.segments());
+    assert_eq!(bench.crash().recovered.queues, 1);
+}
+
+#[test]
+fn one_unacknowledged_message_pins_nothing_however_long_it_is_held() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue("q");
+    bench.publish(&q, 77);
+    let pinned = bench.receive(&q).unwrap();
+    for _ in 0..400 {
+        bench.publish(&q, 300);
+        let delivery = bench.receive(&q).unwrap();
+        bench.settle(&delivery, Outcome::Done);
+        bench.free();
+        assert!(bench.segments() <= 5, "{}", bench.segments());
+    }
+    let bench = bench.crash();
+    let held = bench.engine().held(&q, pinned.id).unwrap().unwrap();
+    assert_eq!((held.message.payload.len(), held.attempt), (77, 1));
+    bench.settle(&pinned, Outcome::Done);
+}
+
+#[test]
+fn nothing_is_carried_while_most_of_the_log_lives() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue("q");
+    for _ in 0..200 {
+        bench.publish(&q, 300);
+    }
+    let before = bench.engine().journal.last();
+    bench.free();
+    assert_eq!(bench.engine().journal.last(), before);
+}
+
+#[test]
+fn a_crash_between_carrying_and_releasing_loses_nothing_and_costs_no_second_copy() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue("q");
+    for _ in 0..60 {
+        bench.publish(&q, 300);
+    }
+    let first = bench.receive(&q).unwrap();
+    bench.settle(&first, Outcome::Return);
+    let deliveries: Vec<_> = (0..58).map_while(|_| bench.receive(&q)).collect();
+    deliveries.iter().skip(1).for_each(|delivery| bench.settle(delivery, Outcome::Done));
+    bench.write();
+    let oldest = *bench.engine().journal.log.segments().start();
+    assert_eq!(bench.engine().journal.chance().0, Chance::Carry { segment: oldest });
+    assert_eq!(bench.engine().free_step().unwrap(), Step::Worked);
+    bench.write();
+    let bench = bench.crash();
+    assert_eq!(*bench.engine().journal.log.segments().start(), oldest, "it was not released");
+    let (chance, _) = bench.engine().journal.chance();
+    assert!(matches!(chance, Chance::Release { before } if before > oldest), "{chance:?}");
+    assert_eq!(bench.depth(&q), 3);
+}
+
+#[test]
+fn a_full_log_refuses_publishes_and_lets_consumers_empty_it() {
+    let bench = Bench::new(24);
+    let q = bench.queue("q");
+    let taken =
+        (0..10_000).take_while(|_| bench.try_publish(&q, 300).inspect(|()| bench.write()).is_ok()).count();
+    assert!(taken > 100);
+    assert_eq!(bench.try_publish(&q, 300), Err(Kind::Full));
+    assert!(bench.engine().journal.log.stats().disk_bytes <= 24 * u64::from(SEGMENT));
+    for _ in 0..taken {
+        let delivery = bench.receive(&q).unwrap();
+        bench.settle(&delivery, Outcome::Done);
+        bench.free();
+    }
+    assert_eq!(bench.try_publish(&q, 300), Ok(()), "the space has come back by itself");
+}
+
+/// The hardest case for a log that gives back only its beginning: what is idle lies in front of what is consumed, and
+/// the records of consuming are not much smaller than the messages.
+#[test]
+fn a_full_log_whose_front_is_idle_can_still_be_emptied_behind_it() {
+    for bytes in [1, 40, 300] {
+        let bench = Bench::new(64);
+        let (idle, busy) = (bench.queue("idle"), bench.queue("busy"));
+        let until_full = |queue: &QueueName, segments: u64| {
+            let mut count = 0;
+            while bench.segments() < segments && bench.try_publish(queue, bytes).is_ok() {
+                bench.write();
+                count += 1;
+            }
+            count
+        };
+        let waiting = until_full(&idle, 30);
+        let taken = until_full(&busy, u64::MAX);
+        assert_eq!(bench.try_publish(&busy, bytes), Err(Kind::Full));
+        for _ in 0..taken {
+            let delivery = bench.receive(&busy).unwrap();
+            bench.settle(&delivery, Outcome::Done);
+            bench.free();
+        }
+        assert_eq!(bench.try_publish(&busy, bytes), Ok(()), "{bytes} bytes a message");
+        let bench = bench.crash();
+        assert_eq!(bench.depth(&idle), waiting);
+    }
+}
+
+/// Failing again and again writes records and frees nothing.
+#[test]
+fn a_full_log_survives_messages_that_fail_without_end() {
+    let bench = Bench::new(32);
+    let q = bench.queue("q");
+    while bench.try_publish(&q, 100).is_ok() {
+        bench.write();
+    }
+    let depth = bench.depth(&q);
+    for round in 0..5_000 {
+        bench.clock.advance(Duration::from_millis(200));
+        let Some(delivery) = bench.receive(&q) else { continue };
+        let outcome = if round % 20 == 0 {
+            Outcome::DeadLetter(Reason::Rejected)
+        } else {
+            Outcome::RetryAt(bench.clock.now() + Duration::from_secs(1))
+        };
+        bench.settle(&delivery, outcome);
+        bench.free();
+        if bench.depth(&q) == 0 {
+            break;
+        }
+    }
+    let parked = QueueName::new(forebay_core::queue::PARKED).unwrap();
+    assert!(bench.depth(&parked) > 200, "all were tried again and again");
+    assert_eq!(bench.depth(&q) + bench.depth(&parked), depth);
+    let bench = bench.crash();
+    assert_eq!(bench.depth(&q) + bench.depth(&parked), depth);
+}
+
+#[test]
+fn a_message_at_the_size_that_a_segment_takes_can_be_dead_lettered_and_carried() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue(&"q".repeat(255));
+    let largest = (0..SEGMENT as usize).rfind(|bytes| bench.try_publish(&q, *bytes).is_ok()).unwrap();
+    assert!(largest > SEGMENT as usize - 700);
+    bench.write();
+    let delivery = bench.receive(&q).unwrap();
+    let note = "n".repeat(2_000);
+    let given_up = Outcome::DeadLetter(Reason::Rejected);
+    assert!(bench.engine().settle(&q, delivery.id, given_up, Some(&note)).unwrap().is_some());
+    let other = bench.queue("other");
+    for _ in 0..100 {
+        bench.publish(&other, 300);
+        bench.settle(&bench.receive(&other).unwrap(), Outcome::Done);
+        bench.free();
+    }
+    let parked = QueueName::new(forebay_core::queue::PARKED).unwrap();
+    let dead = bench.receive(&parked).unwrap();
+    assert_eq!((dead.message.payload.len(), dead.history.len()), (largest, 1));
+    assert_eq!(dead.history[0].note, None, "there was no room for it");
+}
+
+/// Overwrites `bytes` of the file in which the log keeps the body of the first message of `queue`.
+fn damage(bench: &Bench, queue: &QueueName) {
+    let found = bench.engine().topology.find(queue).unwrap();
+    let location = found.lock().unwrap().ready.head().unwrap().stored().location;
+    let names = bench.files.list().unwrap();
+    let name = names.iter().find(|name| name.contains(&format!("{}", location.segment))).unwrap();
+    let file = bench.files.open(name).unwrap();
+    file.write_at(&[0xee; 4], u64::from(location.offset) + 60).unwrap();
+}
+
+#[test]
+fn a_message_that_cannot_be_read_stays_and_holds_nobody_up() {
+    let bench = Bench::new(1_000);
+    let bench = Bench { options: BrokerOptions { hot_bytes_max: 0, ..bench.options.clone() }, ..bench };
+    let q = bench.queue("q");
+    bench.publish(&q, 300);
+    let bench = bench.crash();
+    bench.publish(&q, 301);
+    damage(&bench, &q);
+    assert_eq!(bench.receive(&q).unwrap().message.payload.len(), 301);
+    let receive = Receive { count_max: 1, hold: None, wait_until: bench.clock.now() };
+    let found = bench.engine().topology.find(&q).unwrap();
+    assert!(bench.engine().take(&found, &receive).unwrap().is_empty(), "it is put off");
+    bench.clock.advance(Duration::from_secs(2));
+    assert_eq!(bench.engine().take(&found, &receive).unwrap_err().kind(), Kind::Damaged);
+    assert_eq!(bench.depth(&q), 2);
+}
+
+#[test]
+fn a_record_that_makes_no_sense_is_refused_or_set_aside_as_the_options_say() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue("q");
+    bench.publish(&q, 10);
+    bench.engine().journal.log.append(7, &[b"nonsense"]).unwrap();
+    bench.publish(&q, 20);
+    let Bench { files, clock, mut options, .. } = bench;
+    let files = files.crash(1);
+    let Err(error) = open(Arc::new(files.clone()), options.clone(), Arc::new(clock.clone())) else {
+        panic!("it was taken")
+    };
+    assert_eq!(error.kind(), Kind::Damaged);
+    options.log.damaged = Damaged::SetAside;
+    let bench = Bench::open(files.crash(1), clock, options);
+    assert_eq!((bench.recovered.unreadable, bench.recovered.ready), (1, 2));
+}
+
+#[test]
+fn a_queue_whose_declaration_is_lost_keeps_its_messages_under_another_name() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue("q");
+    let number = bench.engine().topology.find(&q).unwrap().number;
+    bench.write();
+    bench.publish(&q, 10);
+    bench.publish(&q, 20);
+    let Bench { files, clock, mut options, .. } = bench;
+    options.log.damaged = Damaged::SetAside;
+    let names = files.list().unwrap();
+    // The declaration is the first of the broker's records.
+    let mut bytes = vec![0; 512];
+    let file = files.open(names.iter().find(|name| name.ends_with(".log")).unwrap()).unwrap();
+    file.read_at(&mut bytes, 0).unwrap();
+    let place = bytes.windows(10).position(|window| window == [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap() as u64;
+    file.write_at(&[0xee], place + 12).unwrap();
+    file.sync().unwrap();
+    let bench = Bench::open(files.restart(), clock, options);
+    let name = QueueName::new(&format!("forebay.recovered.{number}")).unwrap();
+    assert_eq!(bench.depth(&name), 2);
+    bench.write();
+    let bench = bench.crash();
+    assert_eq!(bench.receive(&name).unwrap().message.payload.len(), 10);
+}
