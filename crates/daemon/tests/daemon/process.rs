@@ -25,12 +25,8 @@ pub(crate) fn forebay() -> Command {
 /// `forebay serve` on free ports.
 pub(crate) fn serve(data: &Path) -> Command {
     let mut command = forebay();
-    command.arg("serve").arg("--data").arg(data).args([
-        "--memcached",
-        "127.0.0.1:0",
-        "--http",
-        "127.0.0.1:0",
-    ]);
+    command.arg("serve").arg("--data").arg(data);
+    command.args(["--memcached", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "error"]);
     command
 }
 
