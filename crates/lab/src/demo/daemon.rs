@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::future::Future;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -46,8 +46,8 @@ pub(super) struct Daemon {
 #[derive(Debug)]
 struct Running {
     child: Child,
-    /// Kept open, so that the daemon can go on printing.
-    _output: Lines<BufReader<ChildStdout>>,
+    /// Kept open after the start, so that the daemon can go on printing.
+    output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Daemon {
@@ -108,12 +108,23 @@ impl Daemon {
     }
 
     async fn start_at(&mut self, addresses: Addresses) -> Result<Addresses> {
-        let io =
+        let spawned = self.spawn(addresses);
+        let failed =
             |error| Error::new(Kind::Io, "start daemon", self.program.display().to_string()).because(error);
-        let log = File::options().create(true).append(true).open(&self.log).map_err(io)?;
-        let settings = std::env::vars_os().map(|(name, _)| name).filter(|name| is_setting(name));
+        let running = self.running.insert(spawned.map_err(failed)?);
+        let how = match timeout(limits::START_MAX, read_ready(&mut running.output)).await {
+            Ok(Some(addresses)) => return Ok(addresses),
+            Ok(None) => "ended before it was ready",
+            Err(_) => "is not ready in time",
+        };
+        // The first failure is the one to tell.
+        let _ = self.kill().await;
+        Err(self.failed(how))
+    }
+
+    fn spawn(&self, addresses: Addresses) -> io::Result<Running> {
         let mut command = Command::new(&self.program);
-        for name in settings {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
             command.env_remove(name);
         }
         let mut child = command
@@ -123,30 +134,18 @@ impl Daemon {
             .args(["--memcached", &addresses.memcached.to_string(), "--http", &addresses.http.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(File::options().create(true).append(true).open(&self.log)?)
             // Ctrl-C on a terminal is for the demo, which ends its child itself.
             .process_group(0)
             .kill_on_drop(true)
-            .spawn()
-            .map_err(io)?;
-        let Some(output) = child.stdout.take() else { return Err(self.failed("has no output")) };
-        let mut output = BufReader::new(output).lines();
-        let ready = timeout(limits::START_MAX, read_ready(&mut output)).await;
-        self.running = Some(Running { child, _output: output });
-        match ready {
-            Ok(Some(addresses)) => Ok(addresses),
-            not_ready => {
-                let how =
-                    if not_ready.is_ok() { "ended before it was ready" } else { "is not ready in time" };
-                // The first failure is the one to tell.
-                let _ = self.kill().await;
-                Err(self.failed(how))
-            }
-        }
+            .spawn()?;
+        let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok(Running { child, output: BufReader::new(output).lines() })
     }
 
     fn failed(&self, how: &str) -> Error {
-        let words = last_words(&self.log).unwrap_or_default();
+        let words = last_words(&self.log).ok().filter(|words| !words.is_empty());
+        let words = words.unwrap_or_else(|| "it said nothing".to_string());
         Error::new(Kind::Unavailable, "run daemon", format!("{}, it {how}", self.program.display()))
             .because(words)
     }
@@ -172,7 +171,7 @@ async fn read_ready(output: &mut Lines<BufReader<ChildStdout>>) -> Option<Addres
     None
 }
 
-fn last_words(log: &Path) -> std::io::Result<String> {
+fn last_words(log: &Path) -> io::Result<String> {
     let mut file = File::open(log)?;
     let length = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(length.saturating_sub(limits::LAST_WORDS_BYTES_MAX)))?;

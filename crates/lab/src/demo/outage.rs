@@ -39,22 +39,23 @@ pub(super) async fn strike(daemon: &mut Daemon, start: Instant) -> Result<Outage
     let killed = Instant::now();
     daemon.kill().await?;
     let addresses = daemon.addresses();
-    let (mut cache, mut queue) = (CacheClient::new(addresses.clone()), QueueClient::new(addresses));
-    let cache_answers = answers("cache", killed, async || cache.ping().await.is_ok());
-    let queue_answers = answers("queue", killed, async || queue.depth().await.is_ok());
+    // A new client for every question: none of them waits out the pause after the last failure.
+    let cache = async || CacheClient::new(addresses.clone()).ping().await.is_ok();
+    let queue = async || QueueClient::new(addresses.clone()).depth().await.is_ok();
+    let (cache_answers, queue_answers) = (answers("cache", killed, cache), answers("queue", killed, queue));
     let ((), cache, queue) = tokio::try_join!(daemon.start(), cache_answers, queue_answers)?;
     Ok(Outage { killed_id, next_id: daemon.id(), at: killed - start, cache, queue })
 }
 
 /// Asks again and again until there is an answer.
-async fn answers(what: &str, killed: Instant, mut ask: impl AsyncFnMut() -> bool) -> Result<Duration> {
+async fn answers(what: &str, killed: Instant, ask: impl AsyncFn() -> bool) -> Result<Duration> {
     let asking = async {
         while !ask().await {
             sleep(limits::PROBE_EVERY).await;
         }
         killed.elapsed()
     };
-    timeout(limits::START_MAX * 2 + limits::RECOVERY_MAX, asking)
+    timeout(limits::RECOVERY_MAX, asking)
         .await
         .map_err(|late| Error::new(Kind::Unavailable, "wait for answer after kill", what).because(late))
 }

@@ -73,9 +73,9 @@ async fn story(options: &DemoOptions, folder: &Path, daemon: &mut Daemon) -> Res
     let journal_path = folder.join("orders.journal");
     let (ended, until_ended) = oneshot::channel::<()>();
     let traffic = async {
-        let latencies = replay.run(&journal_path).await;
+        let replayed = replay.run(&journal_path).await;
         drop(ended);
-        latencies
+        replayed
     };
     let daemon_life = async {
         daemon.watched(outage::moment(start + length / 2, &half_burst)).await?;
@@ -87,18 +87,18 @@ async fn story(options: &DemoOptions, folder: &Path, daemon: &mut Daemon) -> Res
         let _ = daemon.watched(async { Ok(until_ended.await) }).await?;
         Ok(outage)
     };
-    let (latencies, outage) = tokio::select! {
+    let (replayed, outage) = tokio::select! {
         outcome = async { tokio::try_join!(traffic, daemon_life) } => outcome?,
         never = progress.show(&counts, start) => never,
     };
 
     let findings = judge::find(&journal::read(&journal_path)?, &shop.done().await?, shop.miscounted().await?);
-    let verdict = judge::judge(&findings, &counts);
+    let verdict = judge::judge(&findings, &counts, replayed.left);
     shop.close().await;
     let report = Report {
         survey: &survey,
         counts: &counts,
-        latencies: &latencies,
+        latencies: &replayed.latencies,
         outage: &outage,
         findings: &findings,
         verdict: &verdict,

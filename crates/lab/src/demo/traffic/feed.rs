@@ -6,6 +6,7 @@ use forebay_core::error::Result;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
+use crate::demo::limits;
 use crate::demo::trace::{Accesses, Survey, Trace};
 
 /// One access, with its place in the trace.
@@ -45,7 +46,7 @@ impl Feed {
 
     /// The next access, when its time has come; `None` after the last one or at the end of the time.
     pub(super) async fn next(&self) -> Result<Option<Access>> {
-        if Instant::now() >= self.end {
+        if Instant::now() > self.end + limits::VIEW_LATE_MAX {
             return Ok(None);
         }
         let Some(access) = self.take()? else { return Ok(None) };

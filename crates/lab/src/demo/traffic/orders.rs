@@ -16,27 +16,35 @@ pub(in crate::demo) struct Order {
     pub(in crate::demo) product: u32,
 }
 
-/// Orders that customers have placed since the last burst. Bounded: a shop that is sold out turns people away before
-/// it takes their order, not after.
+/// Orders that customers have placed since the last burst. A shop with as many orders as it can do turns people away
+/// before it takes their order, not after.
 #[derive(Debug, Default)]
 pub(in crate::demo) struct Basket {
-    orders: Mutex<Vec<Order>>,
+    placed: Mutex<Placed>,
+}
+
+#[derive(Debug, Default)]
+struct Placed {
+    orders: Vec<Order>,
+    /// Of all bursts.
+    count: u64,
 }
 
 impl Basket {
-    /// Places an order; `false` if the basket is full.
-    pub(super) fn place(&self, order: Order) -> bool {
-        let mut orders = self.orders.lock();
-        let room = orders.len() < limits::BASKET_ORDERS_MAX;
+    /// Places an order; `false` if too many of those placed before are not among the `done`.
+    pub(super) fn place(&self, order: Order, done: u64) -> bool {
+        let mut placed = self.placed.lock();
+        let room = placed.count.saturating_sub(done) < limits::OPEN_ORDERS_MAX;
         if room {
-            orders.push(order);
+            placed.orders.push(order);
+            placed.count += 1;
         }
         room
     }
 
-    /// Takes all orders out.
+    /// Takes the orders of one burst out.
     pub(super) fn take(&self) -> Vec<Order> {
-        mem::take(&mut *self.orders.lock())
+        mem::take(&mut self.placed.lock().orders)
     }
 }
 
@@ -45,14 +53,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_basket_turns_orders_away_until_it_is_taken() {
+    fn customers_are_turned_away_while_there_are_too_many_open_orders() {
         let basket = Basket::default();
-        let order = |number: usize| Order { id: format!("order-{number}"), product: 7 };
-        for number in 0..limits::BASKET_ORDERS_MAX {
-            assert!(basket.place(order(number)));
+        let order = || Order { id: "a".into(), product: 7 };
+        for _ in 0..limits::OPEN_ORDERS_MAX {
+            assert!(basket.place(order(), 0));
         }
-        assert!(!basket.place(order(0)));
-        assert_eq!(basket.take().len(), limits::BASKET_ORDERS_MAX);
-        assert!(basket.place(order(0)));
+        assert!(!basket.place(order(), 0));
+        assert_eq!(basket.take().len() as u64, limits::OPEN_ORDERS_MAX);
+        assert!(!basket.place(order(), 0), "published is not done");
+        assert!(basket.place(order(), 1));
+        assert!(!basket.place(order(), 1));
     }
 }

@@ -106,7 +106,7 @@ impl Reader {
 
     fn order(&self, access: Access) {
         let order = Order { id: format!("order-{:08}", access.number), product: access.key };
-        if !self.basket.place(order) {
+        if !self.basket.place(order, self.counts.done.get()) {
             self.counts.turned_away.add(1);
         }
     }

@@ -25,6 +25,14 @@ use crate::demo::verdict::counts::Counts;
 use crate::demo::verdict::journal::Journal;
 use crate::demo::verdict::latency::Latencies;
 
+/// What a replay leaves behind, apart from the journal and the database.
+pub(in crate::demo) struct Replayed {
+    /// How long page views took.
+    pub(in crate::demo) latencies: Latencies,
+    /// Messages that were still in the queue when the time for the last orders was over.
+    pub(in crate::demo) left: u64,
+}
+
 /// Everything a replay needs, ready to run.
 pub(in crate::demo) struct Replay {
     pub(in crate::demo) feed: Feed,
@@ -38,8 +46,8 @@ pub(in crate::demo) struct Replay {
 }
 
 impl Replay {
-    /// Runs to the end; returns how long page views took. The journal is written to `journal`.
-    pub(in crate::demo) async fn run(self, journal: &Path) -> Result<Latencies> {
+    /// Runs to the end. The journal is written to `journal`.
+    pub(in crate::demo) async fn run(self, journal: &Path) -> Result<Replayed> {
         let until = self.start + self.length + limits::DRAIN_MAX;
         let (floors, basket) = (Arc::new(Floors::default()), Arc::new(Basket::default()));
         let (stop, stopped) = watch::channel(false);
@@ -59,10 +67,10 @@ impl Replay {
         let traffic = async {
             let (latencies, ()) = tokio::try_join!(add_up(readers), publisher.run(start, bursts))?;
             publisher.rest().await?;
-            drained(&mut depth, &counts, until).await;
-            Ok(latencies)
+            let left = drained(&mut depth, &counts, until).await;
+            Ok(Replayed { latencies, left })
         };
-        let latencies = tokio::select! {
+        let replayed = tokio::select! {
             outcome = traffic => outcome?,
             early = all(&mut workers) => {
                 early?;
@@ -71,7 +79,7 @@ impl Replay {
         };
         stop.send_replace(true);
         all(&mut workers).await?;
-        Ok(latencies)
+        Ok(replayed)
     }
 
     fn workers(
@@ -123,14 +131,17 @@ async fn all(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
 }
 
 /// Waits until every confirmed order is done and the queue is empty, but not for ever: what is missing then is for the
-/// judge to say.
-async fn drained(queue: &mut QueueClient, counts: &Counts, until: Instant) {
+/// judge to say. Returns how many messages the queue had at the last look.
+async fn drained(queue: &mut QueueClient, counts: &Counts, until: Instant) -> u64 {
+    let mut left = 0;
     while Instant::now() < until {
-        if counts.done.get() >= counts.confirmed.get() && matches!(queue.depth().await, Ok(0)) {
-            return;
+        left = queue.depth().await.unwrap_or(left);
+        if left == 0 && counts.done.get() >= counts.confirmed.get() {
+            break;
         }
         sleep(limits::DRAIN_LOOK_EVERY).await;
     }
+    left
 }
 
 fn crashed(error: tokio::task::JoinError) -> Error {

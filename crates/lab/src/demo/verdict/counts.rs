@@ -66,7 +66,7 @@ pub(in crate::demo) struct Counts {
     pub(in crate::demo) database_reads: Count,
     /// Of them, because the cache was away.
     pub(in crate::demo) database_reads_away: Count,
-    /// Fills that the cache refused, because the product was invalidated since the lease was given.
+    /// Fills that the cache refused, because their lease was no longer good.
     pub(in crate::demo) fills_refused: Count,
     /// Hits whose product had been invalidated more than a second before.
     pub(in crate::demo) checked: Count,
@@ -74,12 +74,8 @@ pub(in crate::demo) struct Counts {
     pub(in crate::demo) stale: Count,
     /// Hits that showed another product, or none.
     pub(in crate::demo) wrong_pages: Count,
-    /// Orders that found the basket full.
+    /// Customers turned away because there were too many open orders.
     pub(in crate::demo) turned_away: Count,
-    /// Orders sent to the queue at least once.
-    pub(in crate::demo) published: Count,
-    /// Publishes that failed or were not answered, and were made again.
-    pub(in crate::demo) publish_retries: Count,
     /// Orders confirmed by the queue.
     pub(in crate::demo) confirmed: Count,
     /// Orders worked off for the first time.
@@ -105,8 +101,6 @@ impl Counts {
             stale: Count::default(),
             wrong_pages: Count::default(),
             turned_away: Count::default(),
-            published: Count::default(),
-            publish_retries: Count::default(),
             confirmed: Count::default(),
             done: Count::default(),
             duplicates: Count::default(),

@@ -55,11 +55,15 @@ pub(in crate::demo) fn find(journal: &Entries, done: &HashSet<String>, miscounte
     }
 }
 
-/// Which musts are broken.
-pub(in crate::demo) fn judge(findings: &Findings, counts: &Counts) -> Verdict {
+/// Which musts are broken. `left` is what the queue still had: it only tells late orders from lost ones.
+pub(in crate::demo) fn judge(findings: &Findings, counts: &Counts, left: u64) -> Verdict {
     let (stale, wrong) = (counts.stale.get(), counts.wrong_pages.get());
+    let missing = match left {
+        0 => format!("{} confirmed orders were lost", findings.lost),
+        _ => format!("{} confirmed orders were not done in time, the queue still had {left}", findings.lost),
+    };
     let musts = [
-        (findings.lost > 0, format!("{} confirmed orders were lost", findings.lost)),
+        (findings.lost > 0, missing),
         (stale > 0, format!("{stale} page views were stale more than 1 s after the invalidation")),
         (wrong > 0, format!("{wrong} page views showed another page than was asked for")),
         (findings.unconfirmed > 0, format!("{} orders were never confirmed", findings.unconfirmed)),
@@ -88,7 +92,7 @@ mod tests {
 
     fn verdict(sent: &[&str], confirmed: &[&str], done: &[&str]) -> Verdict {
         let journal = Entries { sent: ids(sent), confirmed: ids(confirmed) };
-        judge(&find(&journal, &ids(done), 0), &counts())
+        judge(&find(&journal, &ids(done), 0), &counts(), 0)
     }
 
     #[test]
@@ -100,6 +104,13 @@ mod tests {
     fn one_missing_order_breaks_the_promise() {
         let verdict = verdict(&["a", "b", "c"], &["a", "b", "c"], &["a", "c"]);
         assert_eq!(verdict.broken(), ["1 confirmed orders were lost"]);
+    }
+
+    #[test]
+    fn orders_that_are_still_in_the_queue_are_late_and_not_lost() {
+        let journal = Entries { sent: ids(&["a"]), confirmed: ids(&["a"]) };
+        let verdict = judge(&find(&journal, &ids(&[]), 0), &counts(), 1);
+        assert_eq!(verdict.broken(), ["1 confirmed orders were not done in time, the queue still had 1"]);
     }
 
     #[test]
@@ -122,6 +133,6 @@ mod tests {
         let counts = counts();
         counts.stale.add(1);
         counts.wrong_pages.add(1);
-        assert_eq!(judge(&find(&journal, &ids(&["a"]), 1), &counts).broken().len(), 3);
+        assert_eq!(judge(&find(&journal, &ids(&["a"]), 1), &counts, 0).broken().len(), 3);
     }
 }

@@ -6,10 +6,13 @@ use std::time::Duration;
 use super::counts::Counts;
 use super::judge::{Findings, Verdict};
 use super::latency::{Latencies, Percentiles};
+use crate::demo::limits;
 use crate::demo::outage::Outage;
 use crate::demo::trace::Survey;
 
 const LABEL_WIDTH: usize = 17;
+
+type Row = (&'static str, String);
 
 /// Everything the report tells of.
 pub(in crate::demo) struct Report<'a> {
@@ -39,88 +42,79 @@ impl Report<'_> {
         text
     }
 
-    fn rows(&self) -> Vec<(&'static str, String)> {
-        let (counts, findings, outage) = (self.counts, self.findings, self.outage);
-        let more = if self.survey.whole { "" } else { " or more" };
-        let views = counts.views.get();
-        let mut rows = vec![
-            (
-                "page views",
-                format!("{} of {}{more} in the trace", grouped(views), grouped(self.survey.accesses)),
-            ),
+    fn rows(&self) -> Vec<Row> {
+        [self.reads(), self.orders(), self.daemon(), self.musts()].concat()
+    }
+
+    fn reads(&self) -> Vec<Row> {
+        let (counts, survey) = (self.counts, self.survey);
+        let (views, accesses) = (grouped(counts.views.get()), grouped(survey.accesses));
+        let more = if survey.whole { "" } else { " or more" };
+        let (reads, away) = (grouped(counts.database_reads.get()), grouped(counts.database_reads_away.get()));
+        let refused = grouped(counts.fills_refused.get());
+        vec![
+            ("page views", format!("{views} of {accesses}{more} in the trace")),
             ("hit ratio", format!("{:.1} %", counts.hit_percent())),
             (
                 "database reads",
-                format!(
-                    "{} with the cache ({} of them while it was away), {} without it",
-                    grouped(counts.database_reads.get()),
-                    grouped(counts.database_reads_away.get()),
-                    grouped(views)
-                ),
+                format!("{reads} with the cache ({away} while it was away), {views} without it"),
+            ),
+            (
+                "late fills",
+                format!("{refused} refused, the product had changed or the daemon restarted meanwhile"),
             ),
             ("view time", percentiles(self.latencies.overall())),
             ("  from the cache", percentiles(self.latencies.of_hits())),
             ("  from database", percentiles(self.latencies.of_misses())),
+        ]
+    }
+
+    fn orders(&self) -> Vec<Row> {
+        let (counts, findings) = (self.counts, self.findings);
+        let (sent, confirmed, done) = (findings.sent as u64, findings.confirmed as u64, findings.done as u64);
+        let [sent, confirmed, done] = [sent, confirmed, done].map(grouped);
+        let (duplicates, turned_away) = (grouped(counts.duplicates.get()), counts.turned_away.get());
+        let (peak_in, peak_out) = (grouped(counts.rate_in.peak()), grouped(counts.rate_out.peak()));
+        let mean_out = grouped(counts.rate_out.mean_when_busy());
+        let mut rows = vec![
             (
                 "orders",
-                format!(
-                    "{} published, {} confirmed, {} done; {} duplicates seen, {} publishes repeated",
-                    grouped(findings.sent as u64),
-                    grouped(findings.confirmed as u64),
-                    grouped(findings.done as u64),
-                    grouped(counts.duplicates.get()),
-                    grouped(counts.publish_retries.get())
-                ),
+                format!("{sent} published, {confirmed} confirmed, {done} done, {duplicates} duplicates"),
             ),
-            ("burst rate in", format!("at most {} orders in a second", grouped(counts.rate_in.peak()))),
-            (
-                "rate out",
-                format!(
-                    "at most {} orders in a second, {} on average",
-                    grouped(counts.rate_out.peak()),
-                    grouped(counts.rate_out.mean_when_busy())
-                ),
-            ),
+            ("burst rate in", format!("at most {peak_in} orders in a second")),
+            ("rate out", format!("at most {peak_out} orders in a second, {mean_out} on average")),
+        ];
+        if turned_away > 0 {
+            let (many, open) = (grouped(turned_away), limits::OPEN_ORDERS_MAX);
+            rows.push(("turned away", format!("{many} customers who came while {open} orders were open")));
+        }
+        rows
+    }
+
+    fn daemon(&self) -> Vec<Row> {
+        let Outage { killed_id, next_id, at, cache, queue } = *self.outage;
+        let (seconds, cache, queue) = (at.as_secs_f64(), milliseconds(cache), milliseconds(queue));
+        vec![
             (
                 "daemon",
                 format!(
-                    "process {} killed with SIGKILL after {:.1} s, process {} since then",
-                    outage.killed_id,
-                    outage.at.as_secs_f64(),
-                    outage.next_id
+                    "process {killed_id} killed with SIGKILL after {seconds:.1} s, then process {next_id}"
                 ),
             ),
-            (
-                "time to recover",
-                format!(
-                    "cache answers {} after the kill, queue {}",
-                    milliseconds(outage.cache),
-                    milliseconds(outage.queue)
-                ),
-            ),
-            (
-                "lost orders",
-                format!("{} of {} confirmed (must be 0)", findings.lost, grouped(findings.confirmed as u64)),
-            ),
+            ("time to recover", format!("cache answers {cache} after the kill, queue {queue}")),
+        ]
+    }
+
+    fn musts(&self) -> Vec<Row> {
+        let (lost, confirmed) = (grouped(self.findings.lost as u64), grouped(self.findings.confirmed as u64));
+        let (stale, checked) = (grouped(self.counts.stale.get()), grouped(self.counts.checked.get()));
+        vec![
+            ("lost orders", format!("{lost} of {confirmed} confirmed (must be 0)")),
             (
                 "stale views",
-                format!(
-                    "{} of {} on changed products, older than 1 s after the invalidation (must be 0)",
-                    counts.stale.get(),
-                    grouped(counts.checked.get())
-                ),
+                format!("{stale} of {checked} on changed products, 1 s after the invalidation (must be 0)"),
             ),
-        ];
-        if counts.turned_away.get() > 0 {
-            rows.insert(
-                7,
-                (
-                    "  turned away",
-                    format!("{} customers found the basket full", grouped(counts.turned_away.get())),
-                ),
-            );
-        }
-        rows
+        ]
     }
 }
 
@@ -163,6 +157,7 @@ mod tests {
         counts.hits.add(30_000);
         counts.database_reads.add(10_000);
         counts.checked.add(1_234);
+        counts.fills_refused.add(3);
         let mut latencies = Latencies::new().unwrap();
         latencies.hit(Duration::from_micros(150));
         let outage = Outage {
@@ -175,7 +170,7 @@ mod tests {
         let ids = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<HashSet<_>>();
         let journal = Entries { sent: ids(&["a", "b"]), confirmed: ids(&["a", "b"]) };
         let findings = judge::find(&journal, &ids(done), 0);
-        let verdict = judge::judge(&findings, &counts);
+        let verdict = judge::judge(&findings, &counts, 0);
         let report = Report {
             survey: &survey,
             counts: &counts,
@@ -193,10 +188,11 @@ mod tests {
         for line in [
             "page views        40,000 of 76,118 in the trace\n",
             "hit ratio         75.0 %\n",
-            "database reads    10,000 with the cache (0 of them while it was away), 40,000 without it\n",
+            "late fills        3 refused, ",
+            "database reads    10,000 with the cache (0 while it was away), 40,000 without it\n",
             "  from the cache  p50 0.15 ms, p99 0.15 ms\n",
-            "orders            2 published, 2 confirmed, 2 done; 0 duplicates seen, 0 publishes repeated\n",
-            "daemon            process 11 killed with SIGKILL after 20.0 s, process 12 since then\n",
+            "orders            2 published, 2 confirmed, 2 done, 0 duplicates\n",
+            "daemon            process 11 killed with SIGKILL after 20.0 s, then process 12\n",
             "time to recover   cache answers 61 ms after the kill, queue 7.50 ms\n",
             "lost orders       0 of 2 confirmed (must be 0)\n",
             "stale views       0 of 1,234 on changed products",
