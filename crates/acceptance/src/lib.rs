@@ -4,5 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod busy;
 pub mod daemon;
+pub mod front;
 pub mod programs;
+pub mod random;
+pub mod raw;
+pub mod replies;
+pub mod servers;

@@ -1,4 +1,4 @@
-//! The suites that every store and broker must pass.
+//! The suites that every store, broker and file port must pass, and the saboteurs that stand in for a bad day.
 
 pub mod broker;
 pub mod clock;

@@ -52,6 +52,8 @@ macro_rules! store {
                 a_version_of_an_absent_key_is_not_found
                 a_version_from_before_a_deletion_never_matches_again
                 an_older_version_can_be_stored_as_stale
+                a_stale_write_keeps_the_end_and_the_claim
+                no_two_entries_have_the_same_version
                 extensions_obey_the_version;
             lease: a_fill_with_its_lease_is_stored
                 a_lease_fills_once

@@ -2,7 +2,8 @@
 
 use crate::time::Instant;
 
-/// Tells two states of one key apart: every change of an entry gives it a greater version.
+/// Tells two states of one key apart: every change of an entry gives it a greater version. No two entries of a store
+/// have the same.
 /// Versions start from the clock, so that they do not repeat after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Version(pub u64);
@@ -121,7 +122,8 @@ pub struct Write {
     pub mode: Mode,
     /// When it may happen.
     pub condition: Condition,
-    /// With `Condition::Version`: a version older than the present one is stored all the same, marked stale.
+    /// With `Condition::Version`: a version older than the present one is stored all the same, marked stale. The entry
+    /// keeps its end of life, and its lease where that was granted.
     pub stale_if_older: bool,
 }
 

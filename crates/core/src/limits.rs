@@ -14,16 +14,20 @@ pub const VALUE_BYTES_MAX_CEILING: usize = 128 * 1024 * 1024;
 pub const MEMORY_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
 /// Smallest memory budget: below it a shard could not hold one entry.
 pub const MEMORY_BYTES_MIN: usize = 1024 * 1024;
-/// Entries that one background sweep may look at before it lets go of a shard.
-pub const SWEEP_ENTRIES_MAX: usize = 256;
+/// Entries that one background sweep may look at before it lets go of a shard: those of one segment.
+pub const SWEEP_ENTRIES_MAX: usize = 2048;
 /// Shards of the memory store.
 pub const MEMORY_SHARDS_MAX: usize = 1024;
 /// Smallest shard, unless the whole budget is smaller; a shard also has room for several of the largest values.
-pub const MEMORY_SHARD_BYTES_MIN: usize = 4 * 1024 * 1024;
+pub const MEMORY_SHARD_BYTES_MIN: usize = 1024 * 1024;
+/// Smallest segment of a shard; there are up to 256 of them before they grow.
+pub const MEMORY_SEGMENT_BYTES_MIN: usize = 4 * 1024;
+/// Largest segment of a shard.
+pub const MEMORY_SEGMENT_BYTES_MAX: usize = 64 * 1024;
 /// Groups of keys in one shard that share what is known of removed versions.
 pub const MEMORY_LEASE_STRIPES: usize = 256;
-/// Entries that the eviction policy may spare before it takes the next one all the same.
-pub const MEMORY_EVICTION_STEPS_MAX: usize = 1024;
+/// Entries that one write may spare while it makes room; then the oldest go, used or not.
+pub const MEMORY_SPARED_MAX: usize = 1024;
 
 /// Longest queue name, as AMQP's short string has it.
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;

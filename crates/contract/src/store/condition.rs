@@ -1,8 +1,10 @@
 //! Compare-and-set: a write over exactly one version.
 
+use std::collections::HashSet;
+
 use forebay_core::entry::{Claim, Condition, Mode, State, Version, Write, Written};
 
-use super::ask::{Make, ROOMY, at, delete, get, get_to_load, set, set_if, stored, value};
+use super::ask::{Make, ROOMY, at, delete, get, get_to_load, mark_stale, set, set_if, stored, value};
 
 /// After it, the version is another one.
 pub fn a_write_over_the_right_version_is_stored_once(make: Make<'_>) {
@@ -59,6 +61,28 @@ pub fn an_older_version_can_be_stored_as_stale(make: Make<'_>) {
     stored(offer(seen.version, Mode::Set));
     let seen = get_to_load(&*store, b"key", at(0)).unwrap();
     assert_eq!((seen.state, seen.claim), (State::Fresh, Claim::None));
+}
+
+/// A version names its entry: memcached's clients may take two that are equal for one.
+pub fn no_two_entries_have_the_same_version(make: Make<'_>) {
+    let store = make(ROOMY);
+    let versions: HashSet<u64> =
+        (0..1_000u32).map(|number| set(&*store, &number.to_be_bytes(), b"value", at(0)).0).collect();
+    assert_eq!(versions.len(), 1_000);
+}
+
+/// Somebody is loading already, and the entry lives no longer than it did: memcached keeps both, too.
+pub fn a_stale_write_keeps_the_end_and_the_claim(make: Make<'_>) {
+    let store = make(ROOMY);
+    let life = Write { expires_at: Some(at(50)), ..Write::at(at(0)) };
+    let version = stored(store.write(b"key", b"value", life));
+    mark_stale(&*store, b"key", at(0));
+    assert_eq!(get_to_load(&*store, b"key", at(0)).unwrap().claim, Claim::Won);
+    let late = Write { condition: Condition::Version(version), stale_if_older: true, ..Write::at(at(1)) };
+    stored(store.write(b"key", b"late", late));
+    let seen = get_to_load(&*store, b"key", at(1)).unwrap();
+    assert_eq!((seen.value.as_slice(), seen.state, seen.claim), (&b"late"[..], State::Stale, Claim::Lost));
+    assert_eq!(seen.expires_at, Some(at(50)));
 }
 
 /// A version goes with every mode that needs a value.

@@ -270,7 +270,7 @@ impl<'a> Model<'a> {
                 accessed_at: second,
             };
             assert_eq!(seen, shown(&entry, Claim::Won));
-            self.entries.insert(key, entry);
+            self.entries.insert(key, Entry { read: asked.counts, ..entry });
             return;
         };
         let near = match (entry.expires_at, asked.refresh_below_ms) {
@@ -311,6 +311,7 @@ impl<'a> Model<'a> {
             (Condition::Lease(_), _) if answer == Written::Exists => return,
             _ => {}
         }
+        let kept = found.clone().filter(|_| state == State::Stale);
         let mut entry = match (write.mode, found) {
             (Mode::Add, Some(_)) | (Mode::Replace | Mode::Append | Mode::Prepend, None) => {
                 return assert_eq!(answer, Written::NotStored);
@@ -333,7 +334,8 @@ impl<'a> Model<'a> {
         self.changed(key);
         entry.version = version;
         entry.state = state;
-        entry.claimed = false;
+        entry.expires_at = kept.as_ref().map_or(entry.expires_at, |kept| kept.expires_at);
+        entry.claimed = kept.is_some_and(|kept| kept.claimed);
         entry.read = false;
         entry.accessed_at = self.second();
         self.entries.insert(key, entry);

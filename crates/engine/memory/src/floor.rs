@@ -32,23 +32,20 @@ impl Floors {
         }
     }
 
-    /// Entries up to this version were flushed.
-    pub(crate) fn flushed(&self) -> u64 {
-        self.flushed
-    }
-
     /// From `at` on, everything written until then is gone.
     pub(crate) fn flush_at(&mut self, at: Instant) {
         self.flush_at = Some(at);
     }
 
-    /// Carries out a flush whose time has come. It takes a version of its own, so that leases from before it are void.
-    pub(crate) fn fire(&mut self, now: Instant, version: &mut u64) {
-        if self.flush_at.is_some_and(|at| at <= now) {
-            *version += 1;
-            self.flushed = *version;
-            self.flush_at = None;
-        }
+    /// Whether everything is to be dropped now because of a flush.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.flush_at.is_some_and(|at| at <= now)
+    }
+
+    /// The flush is carried out. It takes a version of its own, so that leases from before it are void.
+    pub(crate) fn flush(&mut self, version: u64) {
+        self.flushed = version;
+        self.flush_at = None;
     }
 }
 

@@ -1,22 +1,18 @@
 //! The embedded memory store: [`Memory`] fills the port `LocalStore` within a fixed budget of bytes.
 //!
-//! A key's hash picks a shard, and a shard is one lock over a table, its entries and an eviction policy:
-//! `memory` (the port, shards) → `shard` (find, insert, remove, make room) ← one file per verb (`read`, `write`,
-//! `delete`, `count`, `sweep`). `slot` and `slots` are the layout, `floor` is what makes leases safe, `policy` chooses
-//! what to push out.
+//! A key's hash picks a shard, and a shard is one lock over a table of positions, the records they point to, and what
+//! is known of removed versions: `memory` (the port, the shards) → `verbs` (one file each) → `shard` (find, insert,
+//! overwrite, remove) → `evict` (S3-FIFO) and `records` (where entries lie: segments in the order of two queues, so
+//! that evicting is walking through memory). `floor` is what makes leases safe; `sweep` drops what has expired.
 
-mod count;
-mod decimal;
-mod delete;
+mod evict;
 mod floor;
+mod ghost;
 pub mod memory;
-pub mod policy;
-mod read;
+mod records;
 mod shard;
-mod slot;
-pub mod slots;
 pub mod sweep;
-mod write;
+mod verbs;
 
 pub use memory::{Memory, MemoryOptions};
 pub use sweep::sweeper;

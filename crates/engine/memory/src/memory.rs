@@ -12,7 +12,7 @@ use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
 use parking_lot::Mutex;
 
-use crate::policy::{Policy, S3Fifo};
+use crate::records::heap::{Body, Heap};
 use crate::shard::Shard;
 
 /// What a store is made with.
@@ -28,32 +28,33 @@ pub struct MemoryOptions {
 }
 
 /// The embedded memory store.
-pub struct Memory<P = S3Fifo> {
-    shards: Box<[Mutex<Shard<P>>]>,
+pub struct Memory {
+    shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     bytes_max: usize,
     value_bytes_max: usize,
     /// Key and value of the largest entry that a shard can hold.
     entry_bytes_max: usize,
+    /// Larger values are allocations of their own.
+    inline_max: usize,
 }
 
 impl Memory {
-    /// An empty store with the policy that was chosen for it.
+    /// An empty store.
     pub fn new(options: MemoryOptions) -> Self {
-        Self::with_policy(options)
-    }
-}
-
-impl<P: Policy> Memory<P> {
-    /// An empty store with another policy, to compare.
-    pub fn with_policy(options: MemoryOptions) -> Self {
         let hasher = RandomState::default();
         let count = shard_count(options.bytes_max, options.value_bytes_max);
         let shard_bytes_max = options.bytes_max / count;
-        let shards: Vec<Shard<P>> =
-            (0..count).map(|_| Shard::new(shard_bytes_max, options.first_version, hasher.clone())).collect();
+        let step = count as u64;
+        let shards: Vec<Shard> = (0..step)
+            .map(|index| {
+                let first = Version(options.first_version.0 + index);
+                Shard::new(shard_bytes_max, first, step, hasher.clone())
+            })
+            .collect();
         Self {
             entry_bytes_max: shards.first().map_or(0, Shard::entry_bytes_max),
+            inline_max: Heap::inline_max(shard_bytes_max),
             shards: shards.into_iter().map(Mutex::new).collect(),
             bytes_max: options.bytes_max,
             value_bytes_max: options.value_bytes_max,
@@ -66,9 +67,9 @@ impl<P: Policy> Memory<P> {
         self.value_bytes_max
     }
 
-    fn shard(&self, key: &[u8]) -> (u64, &Mutex<Shard<P>>) {
+    fn shard(&self, key: &[u8]) -> (u64, &Mutex<Shard>) {
         let hash = self.hasher.hash_one(key);
-        // The count is a power of two and the table uses the lowest and the highest bits.
+        // The count is a power of two, and the table uses the lowest and the highest bits.
         let index = (hash >> 32) as usize & (self.shards.len() - 1);
         (hash, &self.shards[index])
     }
@@ -81,7 +82,7 @@ fn shard_count(bytes_max: usize, value_bytes_max: usize) -> usize {
     1 << count.ilog2()
 }
 
-impl<P: Policy> LocalStore for Memory<P> {
+impl LocalStore for Memory {
     fn read(&self, key: &[u8], read: Read, visit: &mut dyn FnMut(View<'_>)) -> bool {
         let (hash, shard) = self.shard(key);
         shard.lock().read(hash, key, read, visit)
@@ -93,16 +94,17 @@ impl<P: Policy> LocalStore for Memory<P> {
         }
         let (hash, shard) = self.shard(key);
         let value_bytes_max = self.value_bytes_max.min(self.entry_bytes_max.saturating_sub(key.len()));
-        if matches!(write.mode, Mode::Append | Mode::Prepend) {
-            let (written, _leftover) = shard.lock().extend(hash, key, value, write, value_bytes_max);
-            return written;
-        }
-        if value.len() > value_bytes_max {
-            return shard.lock().refuse_too_large(hash, key, write);
-        }
-        // Copied before the lock is taken and freed after it is gone: others do not wait for either.
-        let bytes = Shard::<P>::prepare(key, value);
-        let (written, _leftover) = shard.lock().store(hash, key, bytes, write);
+        // What a large value needs is copied before the lock is taken, and what one leaves is freed after it is gone.
+        let (written, _leftover) = if matches!(write.mode, Mode::Append | Mode::Prepend) {
+            shard.lock().extend(hash, key, value, write, value_bytes_max, self.inline_max)
+        } else if value.len() > value_bytes_max {
+            shard.lock().refuse_too_large(hash, key, write)
+        } else if value.len() > self.inline_max {
+            let body = Body::Large(value.into());
+            shard.lock().store(hash, key, body, write)
+        } else {
+            shard.lock().store(hash, key, Body::Inline(value), write)
+        };
         written
     }
 
@@ -124,7 +126,7 @@ impl<P: Policy> LocalStore for Memory<P> {
     }
 
     fn flush(&self, at: Instant) {
-        // A flush that is already due in one shard must not be forgotten in another that has been idle since.
+        // A flush that was due in one shard must not be forgotten in another that has been idle since.
         let now = self.shards.iter().map(|shard| shard.lock().now).max().unwrap_or_default();
         for shard in &self.shards {
             let mut shard = shard.lock();
@@ -143,7 +145,7 @@ impl<P: Policy> LocalStore for Memory<P> {
         for shard in &self.shards {
             let shard = shard.lock();
             let counts = &shard.counts;
-            total.items += shard.slots.len() as u64;
+            total.items += shard.table.len() as u64;
             total.bytes += shard.bytes() as u64;
             total.hits += counts.hits;
             total.misses += counts.misses;

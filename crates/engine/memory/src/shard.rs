@@ -1,4 +1,4 @@
-//! One shard: a table over densely packed entries, within a share of the budget.
+//! One shard: a table over records, within a share of the budget.
 
 use std::hash::BuildHasher;
 
@@ -9,37 +9,39 @@ use forebay_core::time::Instant;
 use hashbrown::HashTable;
 
 use crate::floor::Floors;
-use crate::policy::Policy;
-use crate::slot::{Marks, Slot, allocated, joined, seconds};
-use crate::slots::Slots;
+use crate::ghost::Ghost;
+use crate::records::heap::{Body, HEAP_BYTES_MAX, Heap, Position};
+use crate::records::large::allocated;
+use crate::records::queue::QueueName;
+use crate::records::record::{Header, Marks, seconds, span};
 
-/// Why an entry leaves.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// To make room.
-    Evicted,
-    /// Its life was over, or it was flushed.
-    Over,
-    /// Somebody asked for it.
-    Removed,
-}
+/// A large value that is no longer needed, to be freed when the lock is gone.
+pub(crate) type Leftover = Option<Box<[u8]>>;
 
 /// Everything under one lock.
-pub(crate) struct Shard<P> {
-    table: HashTable<u32>,
-    pub(crate) slots: Slots,
-    policy: P,
+pub(crate) struct Shard {
+    pub(crate) table: HashTable<Position>,
+    pub(crate) heap: Heap,
+    pub(crate) ghost: Ghost,
     hasher: RandomState,
     /// The newest version given out here.
     pub(crate) version: u64,
+    /// From one version to the next: as many as there are shards, so that no two of them give out the same.
+    version_step: u64,
     pub(crate) floors: Floors,
     /// The latest time any operation brought.
     pub(crate) now: Instant,
-    /// Bytes of all keys and values as allocated.
-    data_bytes: usize,
-    bytes_max: usize,
-    pub(crate) sweep_index: u32,
+    pub(crate) bytes_max: usize,
+    /// The segment where the next sweep begins to look.
+    pub(crate) sweep_from: u32,
     pub(crate) counts: StoreStats,
+}
+
+/// An entry that is there.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) position: Position,
+    pub(crate) header: Header,
 }
 
 /// The fields of a write besides its bytes.
@@ -51,170 +53,198 @@ pub(crate) struct Fields {
     pub(crate) marks: Marks,
 }
 
-impl<P: Policy> Shard<P> {
-    pub(crate) fn new(bytes_max: usize, first_version: Version, hasher: RandomState) -> Self {
+/// Why an entry leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// To make room.
+    Evicted,
+    /// Its life was over.
+    Over,
+    /// Somebody asked for it.
+    Removed,
+}
+
+impl Shard {
+    pub(crate) fn new(
+        bytes_max: usize,
+        first_version: Version,
+        version_step: u64,
+        hasher: RandomState,
+    ) -> Self {
+        let bytes_max = bytes_max.min(HEAP_BYTES_MAX);
         Self {
             table: HashTable::new(),
-            slots: Slots::default(),
-            policy: P::default(),
+            heap: Heap::new(bytes_max),
+            ghost: Ghost::default(),
             hasher,
             version: first_version.0,
+            version_step,
             floors: Floors::new(first_version.0),
             now: Instant::default(),
-            data_bytes: 0,
             bytes_max,
-            sweep_index: 0,
+            sweep_from: 0,
             counts: StoreStats::default(),
         }
     }
 
-    /// All bytes this shard takes, those for growth that stand empty included.
+    /// Bytes allocated, those for growth that stand empty included.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.floors.bytes()
-            + self.table.allocation_size()
-            + self.slots.bytes()
-            + self.policy.bytes()
-            + self.data_bytes
+        self.bytes_beside_heap() + self.heap.bytes()
+    }
+
+    /// The most that `bytes` can be with the present entries, wherever they lie.
+    pub(crate) fn bytes_bound(&self) -> usize {
+        self.bytes_beside_heap() + self.heap.bytes_bound()
     }
 
     /// Key and value of the largest entry that could be held if it were alone.
     pub(crate) fn entry_bytes_max(&self) -> usize {
-        // Room for a first table, the first entries, and what the allocator rounds.
+        // Room for a first table, a first handle, and what the allocator rounds.
         const FIRST_ENTRY: usize = 8 * 1024;
-        self.bytes_max.saturating_sub(self.bytes() + FIRST_ENTRY)
+        self.bytes_max.saturating_sub(self.bytes_bound() + FIRST_ENTRY)
     }
 
     pub(crate) fn next_version(&mut self) -> u64 {
-        self.version += 1;
+        self.version += self.version_step;
         self.version
     }
 
     /// Moves the shard's time on, and carries out a flush that has come due.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        self.floors.fire(now, &mut self.version);
+        if self.floors.is_due(now) {
+            let version = self.next_version();
+            self.floors.flush(version);
+            self.counts.expired += self.table.len() as u64;
+            self.table = HashTable::new();
+            self.heap.clear();
+        }
     }
 
     /// The entry, if its life is not over; one whose life is over is dropped on the way.
-    pub(crate) fn find(&mut self, hash: u64, key: &[u8], now: Instant) -> Option<u32> {
+    pub(crate) fn find(&mut self, hash: u64, key: &[u8], now: Instant) -> Option<Found> {
         self.tick(now);
-        let index = *self.table.find(hash, |&index| self.slots.at(index).key() == key)?;
-        if self.is_over(self.slots.at(index), now) {
-            self.remove(index, hash, Cause::Over);
+        let position = *self.table.find(hash, |&position| self.heap.key(position) == key)?;
+        let header = self.heap.header(position);
+        if header.expired(now) {
+            drop(self.remove(hash, position, Cause::Over));
             return None;
         }
-        Some(index)
-    }
-
-    pub(crate) fn is_over(&self, slot: &Slot, now: Instant) -> bool {
-        slot.version <= self.floors.flushed() || slot.expired(now)
+        Some(Found { position, header })
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
     }
 
-    /// Tells the policy that the entry was asked for.
-    pub(crate) fn hit(&mut self, index: u32) {
-        self.policy.hit(&mut self.slots, index);
+    /// Notes that an entry was used, for the eviction to see.
+    pub(crate) fn used(&mut self, found: Found) {
+        let mut header = found.header;
+        header.marks.set_uses(header.marks.uses() + 1);
+        if header != found.header {
+            self.heap.set_header(found.position, &header);
+        }
     }
 
-    /// Puts a new entry under a key that has none, pushing others out where needed, and returns where it is.
-    pub(crate) fn insert(&mut self, hash: u64, key_len: usize, bytes: Box<[u8]>, fields: Fields) -> u32 {
-        self.make_room(allocated(bytes.len()));
-        let version = self.next_version();
-        let mut slot = Slot::new(bytes, u8::try_from(key_len).unwrap_or(u8::MAX), version, fields.now);
-        slot.flags = fields.flags;
-        slot.set_expiry(fields.expires_at);
-        slot.marks = fields.marks;
-        self.data_bytes += slot.allocated();
-        let index = self.slots.next_index();
-        self.slots.push(slot);
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.table.insert_unique(hash, index, |&index| hasher.hash_one(slots.at(index).key()));
-        self.policy.admitted(&mut self.slots, index, hash);
+    /// Puts a new entry under a key that has none, pushing others out where needed.
+    pub(crate) fn insert(&mut self, hash: u64, key: &[u8], body: Body<'_>, fields: Fields) -> Found {
+        self.make_room(key.len(), &body);
+        let queue = if self.ghost.take(hash) { QueueName::Main } else { QueueName::Small };
+        let header = self.header(fields);
         self.counts.items_created += 1;
-        index
+        self.append(hash, key, body, header, queue)
     }
 
-    /// Gives an entry other bytes (the same key in front) and returns the old ones, to be freed outside the lock.
-    pub(crate) fn overwrite(&mut self, index: u32, bytes: Box<[u8]>, fields: Fields) -> (u64, Box<[u8]>) {
-        let version = self.next_version();
-        let before = self.slots.weight(index);
-        let slot = self.slots.at_mut(index);
-        let old = slot.replace_bytes(bytes);
-        slot.version = version;
-        slot.flags = fields.flags;
-        slot.set_expiry(fields.expires_at);
-        slot.marks.replace(fields.marks);
-        slot.accessed = seconds(fields.now);
-        let after = self.slots.weight(index);
-        self.data_bytes = self.data_bytes + after - before;
-        self.policy.reweighed(&self.slots, index, before, after);
-        self.policy.hit(&mut self.slots, index);
-        self.make_room(0);
-        (version, old)
+    /// Gives an entry another value. It keeps its place if the value takes as much as the one before.
+    pub(crate) fn overwrite(
+        &mut self,
+        hash: u64,
+        found: Found,
+        key: &[u8],
+        body: Body<'_>,
+        fields: Fields,
+    ) -> (u64, Leftover) {
+        let mut header = self.header(fields);
+        header.marks.set_uses(found.header.marks.uses() + 1);
+        if let Body::Inline(value) = body
+            && !found.header.marks.has(Marks::LARGE)
+            && span(key.len(), value.len()) == found.header.span()
+        {
+            header.key_len = found.header.key_len;
+            header.value_len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+            self.heap.set_header(found.position, &header);
+            self.heap.value_mut(found.position, &header).copy_from_slice(value);
+            return (header.version, None);
+        }
+        let queue = self.heap.queue_of(found.position);
+        let leftover = self.unlink(hash, found.position);
+        self.make_room(key.len(), &body);
+        self.append(hash, key, body, header, queue);
+        (header.version, leftover)
     }
 
     /// Takes an entry out and remembers its version as gone.
-    pub(crate) fn remove(&mut self, index: u32, hash: u64, cause: Cause) -> Slot {
-        if let Ok(entry) = self.table.find_entry(hash, |&other| other == index) {
-            entry.remove();
-        }
-        self.policy.removed(&mut self.slots, index, hash, cause == Cause::Evicted);
-        let slot = self.slots.swap_remove(index);
-        let from = self.slots.next_index();
-        if from != index {
-            let moved = self.hash(self.slots.at(index).key());
-            if let Some(place) = self.table.find_mut(moved, |&other| other == from) {
-                *place = index;
-            }
-            self.policy.moved(&mut self.slots, from, index);
-        }
-        self.data_bytes -= slot.allocated();
-        self.floors.raise(hash, slot.version);
+    pub(crate) fn remove(&mut self, hash: u64, position: Position, cause: Cause) -> Leftover {
+        let header = self.heap.header(position);
+        self.floors.raise(hash, header.version);
         match cause {
             Cause::Evicted => {
                 self.counts.evicted += 1;
-                self.counts.evicted_unread += u64::from(!slot.marks.has(Marks::READ));
+                self.counts.evicted_unread += u64::from(!header.marks.has(Marks::READ));
             }
             Cause::Over => self.counts.expired += 1,
             Cause::Removed => {}
         }
+        let leftover = self.unlink(hash, position);
         self.shrink_table();
-        slot
+        leftover
     }
 
-    /// The bytes of a key and its value, ready for [`Self::insert`] or [`Self::overwrite`].
-    pub(crate) fn prepare(key: &[u8], value: &[u8]) -> Box<[u8]> {
-        joined(&[key, value])
-    }
-
-    fn make_room(&mut self, bytes: usize) {
-        while self.bytes() + bytes + self.bytes_to_grow(bytes) > self.bytes_max {
-            let Some(index) = self.policy.victim(&mut self.slots) else { return };
-            let slot = self.slots.at(index);
-            let cause = if self.is_over(slot, self.now) { Cause::Over } else { Cause::Evicted };
-            let hash = self.hash(slot.key());
-            self.remove(index, hash, cause);
+    /// Points the table at where an entry is now.
+    pub(crate) fn moved(&mut self, hash: u64, from: Position, to: Position) {
+        if let Some(position) = self.table.find_mut(hash, |&position| position == from) {
+            *position = to;
         }
     }
 
-    /// Bytes by which table and entries grow with the next insertion.
-    fn bytes_to_grow(&self, bytes: usize) -> usize {
-        if bytes == 0 {
-            return 0;
+    /// Bytes that table and handles may grow by with the next entry.
+    pub(crate) fn bytes_to_grow(&self, body: &Body<'_>) -> usize {
+        let full = self.table.len() == self.table.capacity();
+        let table = if full { self.table.allocation_size() + 64 } else { 0 };
+        table + self.heap.bytes_to_grow(body)
+    }
+
+    fn bytes_beside_heap(&self) -> usize {
+        size_of::<Self>() + self.floors.bytes() + self.ghost.bytes() + allocated(self.table.allocation_size())
+    }
+
+    fn header(&mut self, fields: Fields) -> Header {
+        let mut header = Header::new(self.next_version(), fields.now);
+        header.flags = fields.flags;
+        header.set_expiry(fields.expires_at);
+        header.marks = fields.marks;
+        header.accessed = seconds(fields.now);
+        header
+    }
+
+    fn append(&mut self, hash: u64, key: &[u8], body: Body<'_>, header: Header, queue: QueueName) -> Found {
+        let position = self.heap.append(queue, header, key, body);
+        let (heap, hasher) = (&self.heap, &self.hasher);
+        self.table.insert_unique(hash, position, |&position| hasher.hash_one(heap.key(position)));
+        Found { position, header: self.heap.header(position) }
+    }
+
+    fn unlink(&mut self, hash: u64, position: Position) -> Leftover {
+        if let Ok(entry) = self.table.find_entry(hash, |&other| other == position) {
+            entry.remove();
         }
-        let table =
-            if self.table.len() == self.table.capacity() { self.table.allocation_size() + 64 } else { 0 };
-        table + self.slots.bytes_to_grow()
+        self.heap.remove(position)
     }
 
     fn shrink_table(&mut self) {
         if self.table.len() < self.table.capacity() / 8 {
-            let (slots, hasher) = (&self.slots, &self.hasher);
-            self.table.shrink_to(self.table.len() * 2, |&index| hasher.hash_one(slots.at(index).key()));
+            let (heap, hasher) = (&self.heap, &self.hasher);
+            self.table.shrink_to(self.table.len() * 2, |&position| hasher.hash_one(heap.key(position)));
         }
     }
 }

@@ -3,48 +3,51 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_core::limits::SWEEP_ENTRIES_MAX;
+use forebay_core::limits::{MEMORY_SEGMENT_BYTES_MAX, SWEEP_ENTRIES_MAX};
 use forebay_core::ports::clock::{Clock, Run, Work};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_core::time::Instant;
 
 use crate::memory::Memory;
-use crate::policy::Policy;
+use crate::records::record::span;
 use crate::shard::{Cause, Shard};
 
-/// The pause between sweeps while they find much.
+/// The pause between sweeps while they find something.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// The pause between sweeps while they find nothing.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-impl<P: Policy> Shard<P> {
-    /// `LocalStore::sweep` for one shard: goes on where the last call stopped.
+const _: () = assert!(MEMORY_SEGMENT_BYTES_MAX / span(1, 0) <= SWEEP_ENTRIES_MAX);
+
+impl Shard {
+    /// `LocalStore::sweep` for one shard: one segment in which something may have ended. Segments know when to look at them
+    /// first, so that a sweep that finds nothing costs next to nothing.
     pub(crate) fn sweep(&mut self, now: Instant) -> usize {
         self.tick(now);
-        let mut dropped = 0;
-        for _ in 0..SWEEP_ENTRIES_MAX.min(self.slots.len()) {
-            let index = self.sweep_index;
-            match self.slots.get(index) {
-                None => self.sweep_index = 0,
-                Some(slot) if self.is_over(slot, now) => {
-                    // Another entry has this index now, and is looked at next.
-                    let hash = self.hash(slot.key());
-                    self.remove(index, hash, Cause::Over);
-                    dropped += 1;
-                }
-                Some(_) => self.sweep_index += 1,
+        let Some(segment) = self.heap.due(self.sweep_from, now.as_ms()) else { return 0 };
+        self.sweep_from = segment + 1;
+        let (mut dropped, mut offset, mut due_ms) = (0, 0, u64::MAX);
+        while let Some((position, next, header)) = self.heap.next_in(segment, offset) {
+            offset = next;
+            if header.expired(now) {
+                let hash = self.hash(self.heap.key(position));
+                drop(self.remove(hash, position, Cause::Over));
+                dropped += 1;
+            } else {
+                due_ms = due_ms.min(header.expires_ms());
             }
         }
+        self.heap.set_due(segment, due_ms);
         dropped
     }
 }
 
 /// The background work of a store: sweeps often while entries expire, and rarely while none do.
 /// It ends when the store is dropped by everybody else.
-pub fn sweeper<P: Policy>(memory: Arc<Memory<P>>, clock: Arc<dyn Clock>) -> Work {
+pub fn sweeper(memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Work {
     let memory = Arc::downgrade(&memory);
     let run = async move {
-        let mut pause = PAUSE_MAX;
+        let mut pause = PAUSE_MIN;
         loop {
             clock.sleep_until(clock.now() + pause).await;
             let Some(memory) = memory.upgrade() else { return };

@@ -94,3 +94,207 @@ impl Session {
         Progress { consumed, next }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use forebay_core::entry::Version;
+    use forebay_core::ports::BoxFuture;
+    use forebay_core::ports::clock::Clock;
+    use forebay_core::time::Instant;
+    use forebay_memory::{Memory, MemoryOptions};
+
+    use super::*;
+    use crate::options::Options;
+    use crate::serve::bind::Addresses;
+    use crate::shared::Shared;
+    use crate::stats::counters::{Count, Tally};
+
+    const MIB: usize = 1024 * 1024;
+
+    /// Time that passes when it is told to.
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Instant {
+            Instant::from_ms(self.0.load(Relaxed))
+        }
+
+        fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+
+        fn random(&self) -> u64 {
+            4
+        }
+    }
+
+    struct Client {
+        session: Session,
+        shared: Shared<Memory>,
+        clock: Arc<Hand>,
+        out: Vec<u8>,
+        tally: Tally,
+    }
+
+    impl Client {
+        fn new() -> Self {
+            let clock = Arc::new(Hand(AtomicU64::new(1_700_000_000_000)));
+            let store = Arc::new(Memory::new(MemoryOptions {
+                bytes_max: 64 * MIB,
+                value_bytes_max: MIB,
+                first_version: Version(1),
+            }));
+            let clock_port: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+            let shared = Shared::new(Options::default(), Addresses::default(), store, clock_port);
+            Self { session: Session::default(), shared, clock, out: Vec::new(), tally: Tally::default() }
+        }
+
+        fn pass(&self, seconds: u64) {
+            self.clock.0.fetch_add(seconds * 1000, Relaxed);
+        }
+
+        fn advance(&mut self, input: &[u8]) -> Progress {
+            self.out.clear();
+            let mut turn = Turn {
+                shared: &self.shared,
+                now: self.shared.clock.now(),
+                out: &mut self.out,
+                tally: &mut self.tally,
+                connection: 2,
+            };
+            self.session.advance(input, &mut turn)
+        }
+
+        fn ask(&mut self, input: &str) -> String {
+            let progress = self.advance(input.as_bytes());
+            assert_eq!(progress, Progress { consumed: input.len(), next: Next::Read { needed: 1 } });
+            String::from_utf8_lossy(&self.out).into_owned()
+        }
+    }
+
+    #[test]
+    fn a_batch_of_hits_allocates_nothing() {
+        let mut client = Client::new();
+        client.ask("set a 7 0 100\r\n0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\r\n");
+        let batch =
+            "get a\r\ngets a none a\r\nmg a v c k t f Oq\r\nmg YQ== b v k\r\ngat 100 a\r\ntouch a 100\r\n"
+                .repeat(32);
+        client.ask(&batch);
+        let counted = allocation_counter::measure(|| {
+            client.advance(batch.as_bytes());
+        });
+        assert_eq!(counted.count_total, 0);
+        assert_eq!(client.tally.get(Count::GetHits), 2 * 32 * 5);
+    }
+
+    #[test]
+    fn an_entry_ends_on_the_second() {
+        let mut client = Client::new();
+        client.ask("set rel 0 10 1\r\nx\r\nset abs 0 1700000010 1\r\ny\r\nset far 0 2592000 1\r\nz\r\n");
+        client.pass(9);
+        assert_eq!(client.ask("mg rel t\r\nmg abs t\r\nmg far t\r\n"), "HD t1\r\nHD t1\r\nHD t2591991\r\n");
+        client.pass(1);
+        assert_eq!(client.ask("mg rel t\r\nmg abs t\r\nmg far t\r\n"), "EN\r\nEN\r\nHD t2591990\r\n");
+    }
+
+    #[test]
+    fn a_delayed_flush_takes_effect_when_its_time_comes() {
+        let mut client = Client::new();
+        assert_eq!(client.ask("set a 0 0 1\r\nx\r\nflush_all 10\r\nmg a\r\n"), "STORED\r\nOK\r\nHD\r\n");
+        client.pass(9);
+        assert_eq!(client.ask("set b 0 0 1\r\nx\r\nmg a\r\n"), "STORED\r\nHD\r\n");
+        client.pass(1);
+        assert_eq!(
+            client.ask("mg a\r\nmg b\r\nset a 0 0 1\r\ny\r\nmg a\r\n"),
+            "EN\r\nEN\r\nSTORED\r\nHD\r\n"
+        );
+    }
+
+    #[test]
+    fn a_flush_and_a_write_in_the_same_batch_keep_their_order() {
+        let mut client = Client::new();
+        let answer = client.ask("set a 0 0 1\r\nx\r\nflush_all\r\nget a\r\nset a 0 0 1\r\ny\r\nget a\r\n");
+        assert_eq!(answer, "STORED\r\nOK\r\nEND\r\nSTORED\r\nVALUE a 0 1\r\ny\r\nEND\r\n");
+    }
+
+    #[test]
+    fn a_lease_that_nobody_fills_is_granted_again() {
+        let mut client = Client::new();
+        assert_eq!(client.ask("mg a v N10\r\nmg a v N10\r\n"), "VA 0 W\r\n\r\nVA 0 Z\r\n\r\n");
+        client.pass(10);
+        assert_eq!(client.ask("mg a v N10\r\n"), "VA 0 W\r\n\r\n");
+    }
+
+    #[test]
+    fn a_fill_after_an_invalidation_is_refused() {
+        let mut client = Client::new();
+        let granted = client.ask("mg a N10 c\r\n");
+        let version: String = granted.chars().filter(char::is_ascii_digit).collect();
+        assert_eq!(client.ask("md a\r\n"), "HD\r\n");
+        assert_eq!(client.ask(&format!("ms a 3 C{version}\r\nold\r\n")), "NF\r\n");
+        client.ask("mg a N10\r\n");
+        assert_eq!(client.ask(&format!("ms a 3 C{version}\r\nold\r\n")), "EX\r\n");
+    }
+
+    #[test]
+    fn an_output_that_is_full_pauses_between_commands_and_between_keys() {
+        let mut client = Client::new();
+        let value = "v".repeat(300_000);
+        client.ask(&format!("set a 0 0 300000\r\n{value}\r\n"));
+        let input = format!("get{}\r\nmn\r\n", " a".repeat(10));
+        let (mut rest, mut answer, mut turns) = (input.as_bytes(), Vec::new(), 0);
+        loop {
+            let progress = client.advance(rest);
+            assert!(client.out.len() <= OUTPUT_BYTES_MAX + 300_100, "{}", client.out.len());
+            answer.extend_from_slice(&client.out);
+            rest = &rest[progress.consumed..];
+            turns += 1;
+            if progress.next != Next::Send {
+                break;
+            }
+        }
+        assert_eq!(turns, 3);
+        let whole = format!("VALUE a 0 300000\r\n{value}\r\n").repeat(10) + "END\r\nMN\r\n";
+        assert!(answer == whole.as_bytes());
+        assert_eq!(client.tally.get(Count::Gets), 10);
+    }
+
+    #[test]
+    fn a_value_is_awaited_once_and_not_looked_at_before() {
+        let mut client = Client::new();
+        let progress = client.advance(b"mn\r\nset a 0 0 1000\r\nabc");
+        assert_eq!(progress, Progress { consumed: 4, next: Next::Read { needed: 16 + 1002 } });
+    }
+
+    #[test]
+    fn a_refused_value_is_swallowed_over_many_turns() {
+        let mut client = Client::new();
+        client.advance(b"set a 0 0 2000000\r\n");
+        assert_eq!(client.out, b"SERVER_ERROR object too large for cache\r\n");
+        for _ in 0..2000 {
+            assert_eq!(client.advance(&[b'x'; 1000]).consumed, 1000);
+            assert_eq!(client.out, b"");
+        }
+        assert_eq!(client.ask("\r\nmn\r\n"), "MN\r\n");
+    }
+
+    #[test]
+    fn what_was_counted_before_a_reset_is_gone_and_what_is_stays() {
+        let mut client = Client::new();
+        client.ask("set a 0 0 1\r\nx\r\nget a\r\nget b\r\nstats reset\r\nget a\r\n");
+        let stats = client.ask("stats\r\n");
+        for line in ["get_hits 1", "get_misses 0", "cmd_get 1", "cmd_set 0", "curr_items 1", "total_items 0"]
+        {
+            assert!(stats.contains(&format!("STAT {line}\r\n")), "{line} in {stats}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_resized_says_so() {
+        let answer = Client::new().ask("cache_memlimit 100\r\ncache_memlimit 100 noreply\r\n");
+        assert_eq!(answer, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n");
+    }
+}

@@ -39,6 +39,13 @@ pub(crate) struct Totals {
     pub(crate) refused: u64,
 }
 
+impl Totals {
+    /// Bytes that entries take. What the store keeps ready for the first of them is none of them.
+    pub(crate) fn entry_bytes(&self) -> u64 {
+        if self.store.items == 0 { 0 } else { self.store.bytes }
+    }
+}
+
 impl<S: LocalStore> Shared<S> {
     pub(crate) fn new(options: Options, addresses: Addresses, store: Arc<S>, clock: Arc<dyn Clock>) -> Self {
         let limits = Limits {
@@ -61,7 +68,6 @@ impl<S: LocalStore> Shared<S> {
         Totals {
             tally: all.tally.since(&forgotten.tally),
             store: StoreStats {
-                items_created: store.items_created.saturating_sub(before.items_created),
                 evicted: store.evicted.saturating_sub(before.evicted),
                 evicted_unread: store.evicted_unread.saturating_sub(before.evicted_unread),
                 expired: store.expired.saturating_sub(before.expired),

@@ -63,7 +63,7 @@ pub(super) fn stats<'a>(line: &Line<'a>) -> Command<'a> {
         b"sizes" => return Command::Stats(Section::Sizes),
         b"conns" => return Command::Stats(Section::Connections),
         b"reset" => return Command::Stats(Section::Reset),
-        b"detail" => Refusal::DetailUsage,
+        b"detail" if !matches!(line.word(2), b"on" | b"off" | b"dump") => Refusal::DetailUsage,
         b"cachedump" => Refusal::DumpDisabled,
         _ => Refusal::Unknown,
     };

@@ -41,7 +41,8 @@ pub(super) fn count_step<S: LocalStore>(turn: &mut Turn<'_, S>, step: Step, coun
         (Step::Down, Counted::Value { created: false, .. }) => turn.tally.one(Count::DecrHits),
         (Step::Up, Counted::NotFound) => turn.tally.one(Count::IncrMisses),
         (Step::Down, Counted::NotFound) => turn.tally.one(Count::DecrMisses),
-        (_, Counted::Value { .. } | Counted::Exists | Counted::NotNumber) => {}
+        (_, Counted::Value { created: true, .. }) => turn.tally.one(Count::Stored),
+        (_, Counted::Exists | Counted::NotNumber) => {}
     }
 }
 

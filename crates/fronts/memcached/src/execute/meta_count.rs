@@ -2,6 +2,7 @@
 
 use forebay_core::entry::{Arithmetic, Counted, Expiry, Step, Version};
 use forebay_core::ports::local_store::LocalStore;
+use forebay_core::time::Instant;
 use forebay_wire::memcached::meta::count::MetaCount;
 use forebay_wire::memcached::refusal::Refusal;
 
@@ -13,21 +14,22 @@ use crate::reply;
 
 pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaCount<'_>) {
     let step = if command.up { Step::Up } else { Step::Down };
-    let (vivify, touch) = ends(command, turn);
+    let ends = Ends::new(command, turn.now);
     let arithmetic = Arithmetic {
         now: turn.now,
         delta: command.delta,
         step,
         version: (command.compare != 0).then_some(Version(command.compare)),
-        create: vivify.map(|expires_at| (command.initial, expires_at)),
-        touch,
+        create: ends.created(command).map(|expires_at| (command.initial, expires_at)),
+        touch: ends.touch,
     };
     let counted = turn.store().count(command.key.bytes().as_slice(), arithmetic);
     count_step(turn, step, counted);
     match counted {
         Counted::Value { created: false, .. } if command.quiet => {}
-        Counted::Value { number, version, expires_at, .. } => {
-            show(turn, command, number, version, expires_at);
+        Counted::Value { number, version, expires_at, created } => {
+            let end = if created { None } else { expires_at };
+            show(turn, command, number, version, &ends, (created, end));
         }
         Counted::NotFound => {
             turn.out.extend_from_slice(b"NF");
@@ -41,22 +43,27 @@ pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaCount<'
     }
 }
 
-/// The end of life of a counter that is made, and of one that is there. Flags take effect in the order in which they
-/// stand, so for a new one the last of the two holds.
-fn ends<S>(command: &MetaCount<'_>, turn: &Turn<'_, S>) -> (Option<Expiry>, Option<Expiry>) {
-    let end = |exptime: i32| expiry(exptime, turn.now);
-    let touch = command.touch.map(end);
-    let touched_last = command
-        .flags
-        .filter_map(|word| word.first())
-        .filter(|letter| matches!(letter, b'N' | b'T'))
-        .last()
-        .is_some_and(|letter| *letter == b'T');
-    let vivify = command.vivify.map(|exptime| match touch {
-        Some(touch) if touched_last => touch,
-        _ => end(exptime),
-    });
-    (vivify, touch)
+/// The ends of life that a meta arithmetic knows of.
+struct Ends {
+    vivify: Option<Expiry>,
+    touch: Option<Expiry>,
+}
+
+impl Ends {
+    fn new(command: &MetaCount<'_>, now: Instant) -> Self {
+        let end = |exptime: i32| expiry(exptime, now);
+        Self { vivify: command.vivify.map(end), touch: command.touch.map(end) }
+    }
+
+    /// The end of life of a counter that is made. Flags take effect in the order in which they stand, so the last holds.
+    fn created(&self, command: &MetaCount<'_>) -> Option<Expiry> {
+        let vivify = self.vivify?;
+        let last = command.flags.filter(|word| matches!(word.first(), Some(b'N' | b'T'))).last();
+        match (last.and_then(|word| word.first()), self.touch) {
+            (Some(b'T'), Some(touch)) => Some(touch),
+            _ => Some(vivify),
+        }
+    }
 }
 
 fn show<S: LocalStore>(
@@ -64,7 +71,8 @@ fn show<S: LocalStore>(
     command: &MetaCount<'_>,
     counted: u64,
     version: Version,
-    expires_at: Expiry,
+    ends: &Ends,
+    (created, mut end): (bool, Expiry),
 ) {
     let out = &mut *turn.out;
     if command.value {
@@ -75,8 +83,10 @@ fn show<S: LocalStore>(
     }
     for word in command.flags {
         match word.first() {
+            Some(b'T') => end = ends.touch.unwrap_or(end),
+            Some(b'N') if created => end = ends.vivify.unwrap_or(end),
             Some(b'c') => number(out, b'c', version.0),
-            Some(b't') => time_left(out, expires_at, turn.now),
+            Some(b't') => time_left(out, end, turn.now),
             Some(b'O') => opaque(out, word),
             Some(b'k') => key(out, &command.key),
             _ => {}

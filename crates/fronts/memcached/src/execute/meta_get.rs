@@ -30,10 +30,15 @@ pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) 
     let store = &turn.shared.store;
     let untouched = asks_time_before_touch(command).then(|| untouched_end(&**store, bytes, now)).flatten();
     let out = &mut *turn.out;
+    let mut created = false;
     let hit = store.read(bytes, read, &mut |view| {
+        created = view.state == State::Leased && view.claim == Claim::Won;
         let ends = Ends { touch, vivify, untouched: untouched.unwrap_or(view.expires_at) };
         show(out, command, &view, &ends, now);
     });
+    if created {
+        turn.tally.one(Count::Stored);
+    }
     if touch.is_some() && hit {
         turn.tally.one(Count::Touches);
         turn.tally.one(Count::TouchHits);

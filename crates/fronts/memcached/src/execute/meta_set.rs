@@ -6,10 +6,9 @@ use forebay_wire::memcached::meta::set::{MetaMode, MetaSet};
 use forebay_wire::memcached::refusal::Refusal;
 
 use super::meta_text::{key, number, opaque};
-use super::store::count_comparison;
+use super::store::count_write;
 use super::turn::Turn;
 use crate::expiry::expiry;
-use crate::stats::counters::Count;
 use crate::{outcome, reply};
 
 pub(super) fn set<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) {
@@ -20,17 +19,16 @@ pub(super) fn set<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) 
         expires_at: expiry(command.exptime, turn.now),
         mode,
         condition,
-        stale_if_older: command.stale,
+        // Version 0 is no older one: nothing ever had it.
+        stale_if_older: command.stale && command.compare != Some(0),
     };
     let mut written = turn.store().write(command.key.bytes().as_slice(), command.value, write);
     // To extend what is not there is "not stored" whether or not a version was asked for.
     if matches!(mode, Mode::Append | Mode::Prepend) && written == Written::NotFound {
         written = Written::NotStored;
     }
-    turn.tally.one(Count::Sets);
-    if mode == Mode::Set {
-        count_comparison(turn, condition, written);
-    }
+    // Only a replacement is counted as a comparison.
+    count_write(turn, if mode == Mode::Set { condition } else { Condition::None }, written);
     let Some(code) = outcome::meta_written(written) else {
         return reply::line(turn.out, Refusal::TooLarge.text());
     };

@@ -7,6 +7,7 @@ use forebay_wire::memcached::refusal::Refusal;
 use super::turn::Turn;
 use super::{admin, get, keyed, meta_count, meta_delete, meta_get, meta_set, store};
 use crate::reply;
+use crate::stats::counters::Count;
 use crate::version::VERSION;
 
 /// How a command ended.
@@ -49,7 +50,13 @@ pub(crate) fn run<S: LocalStore>(
         Command::MetaSet(command) => meta_set::set(turn, command),
         Command::MetaDelete(command) => meta_delete::delete(turn, command),
         Command::MetaCount(command) => meta_count::count(turn, command),
-        Command::Refused(refused) => reply::line_unless(refused.quiet, turn.out, refused.refusal.text()),
+        Command::Refused(refused) => {
+            // A write is one once its value has come, whatever that was.
+            if refused.refusal == Refusal::BadDataChunk {
+                turn.tally.one(Count::Sets);
+            }
+            reply::line_unless(refused.quiet, turn.out, refused.refusal.text());
+        }
     }
     Ran::Done
 }

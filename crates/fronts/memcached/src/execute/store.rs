@@ -27,17 +27,16 @@ pub(super) fn store<S: LocalStore>(turn: &mut Turn<'_, S>, command: Store<'_>) {
         ..Write::at(turn.now)
     };
     let written = turn.store().write(command.key, command.value, write);
-    turn.tally.one(Count::Sets);
-    count_comparison(turn, condition, written);
+    count_write(turn, condition, written);
     reply::line_unless(command.quiet, turn.out, outcome::written(written));
 }
 
-/// Counts what became of a write that was to happen over one version only.
-pub(super) fn count_comparison<S: LocalStore>(
-    turn: &mut Turn<'_, S>,
-    condition: Condition,
-    written: Written,
-) {
+/// Counts a write and what became of it.
+pub(super) fn count_write<S: LocalStore>(turn: &mut Turn<'_, S>, condition: Condition, written: Written) {
+    turn.tally.one(Count::Sets);
+    if matches!(written, Written::Stored(_)) {
+        turn.tally.one(Count::Stored);
+    }
     match (condition, written) {
         (Condition::Version(_), Written::Stored(_)) => turn.tally.one(Count::CasHits),
         (Condition::Version(_), Written::Exists) => turn.tally.one(Count::CasBad),

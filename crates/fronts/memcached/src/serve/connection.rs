@@ -182,6 +182,7 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         let after = match progress.next {
             Next::Read { needed } => {
                 self.needed = needed;
+                self.seat.set_half_read(!self.partial.is_empty());
                 if full { After::Yield } else { After::Read }
             }
             Next::Send => After::Answer,

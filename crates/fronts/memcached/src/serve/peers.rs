@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use forebay_core::stats::ConnectionStats;
 use forebay_core::time::Instant;
@@ -31,9 +31,15 @@ pub(crate) enum Origin {
 pub(crate) struct Peer {
     pub(crate) origin: Origin,
     active_ms: AtomicU64,
+    half_read: AtomicBool,
 }
 
 impl Peer {
+    /// It has begun a command and not ended it.
+    pub(crate) fn half_read(&self) -> bool {
+        self.half_read.load(Relaxed)
+    }
+
     /// When it last sent something.
     pub(crate) fn active_at(&self) -> Instant {
         Instant::from_ms(self.active_ms.load(Relaxed))
@@ -74,7 +80,11 @@ impl Peers {
         }
         open.last += 1;
         let id = open.last;
-        let peer = Arc::new(Peer { origin, active_ms: AtomicU64::new(now.as_ms()) });
+        let peer = Arc::new(Peer {
+            origin,
+            active_ms: AtomicU64::new(now.as_ms()),
+            half_read: AtomicBool::new(false),
+        });
         open.peers.insert(id, Arc::clone(&peer));
         self.stats.open();
         Some(Seat { id, peer, peers: Arc::clone(self) })
@@ -98,6 +108,11 @@ impl Seat {
     /// A number no other connection of this front has had.
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether the client has begun a command and not ended it.
+    pub(crate) fn set_half_read(&self, half_read: bool) {
+        self.peer.half_read.store(half_read, Relaxed);
     }
 
     /// The client has sent something.

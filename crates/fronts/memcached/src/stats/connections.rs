@@ -10,7 +10,7 @@ use super::write::{end, stat};
 use crate::serve::peers::{LISTENERS, Origin};
 use crate::shared::Shared;
 
-/// The listeners, then the oldest connections. Every one is shown as waiting to read but the one that asks.
+/// The listeners, then the oldest connections: the one that asks, those that have begun a command, and the others.
 pub(crate) fn connections<S: LocalStore>(shared: &Shared<S>, asking: u64, now: Instant, out: &mut Vec<u8>) {
     let unix = shared.addresses.unix.as_ref().map(|path| format!("unix:{}", path.display()));
     let tcp = shared.addresses.tcp.map(|address| format!("tcp:{address}"));
@@ -26,7 +26,11 @@ pub(crate) fn connections<S: LocalStore>(shared: &Shared<S>, asking: u64, now: I
             }
             Origin::Unix => ends(out, id, "?:<AF 0>", unix.as_deref().unwrap_or_default()),
         }
-        let doing = if id == asking { "conn_parse_cmd" } else { "conn_read" };
+        let doing = match peer.half_read() {
+            _ if id == asking => "conn_parse_cmd",
+            true => "conn_nread",
+            false => "conn_read",
+        };
         state(out, id, doing, now.since(peer.active_at()).as_secs());
     }
     end(out);

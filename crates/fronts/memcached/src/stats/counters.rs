@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(crate) enum Count {
     Gets,
     Sets,
+    Stored,
     Flushes,
     Touches,
     Metas,

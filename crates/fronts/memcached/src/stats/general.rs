@@ -110,9 +110,9 @@ pub(crate) fn general<S: LocalStore>(shared: &Shared<S>, now: Instant, out: &mut
             "round_robin_fallback",
         ],
     );
-    stat(out, "bytes", totals.store.bytes);
+    stat(out, "bytes", totals.entry_bytes());
     stat(out, "curr_items", totals.store.items);
-    stat(out, "total_items", totals.store.items_created);
+    stat(out, "total_items", count(Count::Stored));
     zeros(out, &["slab_global_page_pool", "expired_unfetched"]);
     stat(out, "evicted_unfetched", totals.store.evicted_unread);
     stat(out, "evicted_active", 0);

@@ -76,7 +76,7 @@ pub(crate) fn slabs<S: LocalStore>(shared: &Shared<S>, out: &mut Vec<u8>) {
         }
     }
     stat(out, "active_slabs", u8::from(used));
-    stat(out, "total_malloced", store.bytes);
+    stat(out, "total_malloced", totals.entry_bytes());
     end(out);
 }
 

@@ -1,0 +1,567 @@
+//! The same bytes to memcached and to our front: chosen cases, every byte of the answers compared.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use forebay_acceptance::front::Front;
+use forebay_acceptance::raw::{converse, text};
+use forebay_acceptance::replies::Renaming;
+use forebay_acceptance::servers::Memcached;
+
+/// Sends each stream on a connection of its own to both, which share nothing but the streams.
+fn assert_same(streams: &[String]) {
+    let (memcached, front) = (Memcached::start(), Front::start());
+    let (mut theirs, mut ours) = (Renaming::default(), Renaming::default());
+    for stream in streams {
+        let expected = theirs.apply(&converse(memcached.address, &[stream.as_bytes()]));
+        let answered = ours.apply(&converse(front.address, &[stream.as_bytes()]));
+        assert_eq!(text(&answered), text(&expected), "asked {}", text(stream.as_bytes()));
+    }
+}
+
+fn lines(lines: &[&str]) -> String {
+    lines.iter().map(|line| format!("{line}\r\n")).collect()
+}
+
+fn each(cases: &[&str]) -> Vec<String> {
+    cases.iter().map(|case| lines(&[case])).collect()
+}
+
+fn key_too_long() -> String {
+    "k".repeat(251)
+}
+
+#[test]
+fn malformed_lines_are_answered_alike() {
+    let long = key_too_long();
+    let mut streams = each(&[
+        "",
+        " ",
+        "a",
+        "  version  ",
+        "version x",
+        "version\r",
+        "VERSION",
+        "bogus",
+        "get",
+        "gets",
+        "gat",
+        "gats",
+        "gat 0",
+        "gat x",
+        "gat x a",
+        "gat 4294967296 a",
+        "touch a",
+        "touch a x",
+        "touch a 0 x",
+        "touch a 0 x x",
+        "incr a",
+        "incr a x",
+        "incr a -1",
+        "incr a 18446744073709551616",
+        "incr a noreply",
+        "incr a 1 x",
+        "decr a 1 noreply",
+        "delete",
+        "delete noreply",
+        "delete a 1",
+        "delete a 0 x",
+        "delete a noreply x",
+        "delete a 1 noreply",
+        "delete a 0 noreply x",
+        "delete a b c d e",
+        "verbosity",
+        "verbosity x",
+        "verbosity 1",
+        "verbosity -1",
+        "verbosity 1 x",
+        "verbosity 1 2 3",
+        "verbosity noreply",
+        "verbosity 1 noreply",
+        "flush_all x",
+        "flush_all noreply 0",
+        "flush_all 0 0",
+        "flush_all 0 0 0",
+        "flush_all -1",
+        "flush_all noreply",
+        "flush_all 0 noreply",
+        "cache_memlimit",
+        "cache_memlimit x",
+        "cache_memlimit 7",
+        "cache_memlimit 1000000001",
+        "cache_memlimit noreply",
+        "cache_memlimit 1 2 3",
+        "shutdown",
+        "shutdown graceful",
+        "shutdown noreply",
+        "mn",
+        "mn x",
+        "m",
+        "mx",
+        "mg",
+        "ms",
+        "ms a",
+        "md",
+        "ma",
+        "me",
+        "me a",
+        "me a b",
+        "stats nonsense",
+        "stats noreply",
+        "stats detail",
+        "stats detail x",
+        "stats sizes",
+        "stats reset",
+        "stats reset x",
+        "stats slabs",
+        "stats items",
+        "GET / HTTP/1.1",
+        "POST / HTTP/1.0",
+        "get / HTTP/1.1",
+        "HTTP/1.1",
+        "mx HTTP/1.1",
+        "x HTTP/1.1",
+        "mumble HTTP/1.1",
+    ]);
+    for verb in ["get", "gets", "gat 0", "delete", "mg", "md", "ma", "me"] {
+        streams.push(lines(&[&format!("{verb} {long}"), "mn"]));
+    }
+    for (before, after) in [("set", "0 0 1"), ("touch", "0"), ("incr", "1"), ("ms", "1")] {
+        streams.push(lines(&[&format!("{before} {long} {after}"), "mn"]));
+    }
+    streams.push(lines(&[&format!("get {} {long} a", "a ".repeat(30)), "mn"]));
+    streams.push("\nversion\n\n".into());
+    streams.push("ver\0sion\r\nversion\0x\r\nget a\0b\r\n".into());
+    assert_same(&streams);
+}
+
+#[test]
+fn storage_commands_with_faults_are_answered_alike() {
+    assert_same(&[
+        lines(&["set a 0 0 -1", "mn"]),
+        lines(&["set a 0 0 2147483646", "mn"]),
+        lines(&["set a 0 0 2147483648", "mn"]),
+        lines(&["set a 0 0", "mn"]),
+        lines(&["set a 0 0 noreply", "mn"]),
+        lines(&["set a x 0 1", "x", "mn"]),
+        lines(&["set a 0 x 1", "x", "mn"]),
+        lines(&["set a 0 0 x", "x", "mn"]),
+        lines(&["set a -1 0 1", "x", "mn"]),
+        lines(&["set a +1 +0 +1", "x", "get a"]),
+        lines(&["set a 4294967297 4294967296 4294967297", "x", "get a"]),
+        lines(&["set a 0 0 1 norepl", "x", "get a"]),
+        lines(&["set a 0 0 1 noreply x", "x", "mn"]),
+        lines(&["set b 0 0 3", "abcdef", "get b"]),
+        lines(&["set b 0 0 3 noreply", "abcdef", "mn"]),
+        lines(&["set b 0 0 3", "ab", "c", "get b"]),
+        "set b 0 0 1\nx\r\nget b\n".into(),
+        "set b 0 0 1\r\nx\nget b\n\r\n".into(),
+        lines(&["set b 0 0 0", "", "get b"]),
+        lines(&["cas b 0 0 1", "x", "mn"]),
+        lines(&["cas b 0 0 1 x", "x", "mn"]),
+        lines(&["cas none 0 0 1 0", "x"]),
+        lines(&["cas b 0 0 1 0", "x"]),
+        lines(&["cas b 0 0 1 1 x", "x"]),
+        lines(&["cas b 0 0 1 1 noreply", "x", "mn"]),
+        lines(&["replace none 0 0 1", "x", "append none 0 0 1", "x", "prepend none 0 0 1", "x"]),
+        lines(&["set c 5 1500 1", "x", "append c 9 9 1", "y", "prepend c 9 9 1", "z", "get c", "mg c t f"]),
+        "set c 0 0 10\r\nabc".into(),
+    ]);
+}
+
+#[test]
+fn values_over_the_limit_are_refused_and_swallowed_alike() {
+    let large = |verb: &str, length: usize| format!("{verb} {length}\r\n{}\r\n", "x".repeat(length));
+    let small = lines(&["set a 0 0 3", "abc"]);
+    let get = lines(&["mg a s"]);
+    let mut streams = Vec::new();
+    for verb in ["set a 0 0", "add a 0 0", "replace a 0 0", "append a 0 0", "prepend a 0 0", "ms a"] {
+        streams.push([&small, &large(verb, 2_000_000), &get].map(String::as_str).concat());
+    }
+    // The largest that fits and the smallest that does not: memcached counts key, flags and its own header.
+    for (key, flags, length) in [("a", 0, 1_048_516), ("a", 1, 1_048_512), ("abc", 0, 1_048_514)] {
+        for length in [length, length + 1] {
+            streams.push([large(&format!("set {key} {flags} 0"), length), get.clone()].concat());
+        }
+    }
+    streams.push(
+        [small.clone(), large("set a 0 0", 1_048_516), large("append a 0 0", 200), get.clone()].concat(),
+    );
+    streams.push(format!("{small}set a 0 0 2000000 noreply\r\n{}\r\n{get}", "x".repeat(2_000_000)));
+    assert_same(&streams);
+}
+
+#[test]
+fn numbers_are_counted_alike() {
+    let mut streams = Vec::new();
+    for value in [
+        "10",
+        "0",
+        "9",
+        "99",
+        "18446744073709551615",
+        "18446744073709551616",
+        " +5",
+        "-5",
+        "12 ab",
+        "12\tab",
+        "",
+        "00000000000000000000000012",
+        "1\x002",
+        "abc",
+        "1x",
+        "5 ",
+        "+",
+        " ",
+    ] {
+        for step in ["incr n 1", "decr n 1", "incr n 18446744073709551615", "decr n 100", "incr n 91"] {
+            let set = format!("set n 7 1500 {}", value.len());
+            streams.push(lines(&[&set, value, step, "get n", "mg n t f"]));
+        }
+    }
+    streams.push(lines(&[
+        "incr none 1",
+        "decr none 1",
+        "incr none 1 noreply",
+        "set n 0 0 1",
+        "1",
+        "incr n 1 noreply",
+    ]));
+    assert_same(&streams);
+}
+
+#[test]
+fn ends_of_life_are_understood_alike() {
+    let mut streams = Vec::new();
+    for exptime in ["0", "-1", "-2147483648", "1500", "2592000", "2592001", "4294967296", "9999999999"] {
+        streams.push(lines(&[
+            &format!("set e 0 {exptime} 1"),
+            "x",
+            "mg e t",
+            "set f 0 0 1",
+            "y",
+            &format!("touch f {exptime}"),
+            "mg f t",
+            "set g 0 0 1",
+            "z",
+            &format!("gat {exptime} g none"),
+            "mg g t",
+            "add e 0 0 1",
+            "w",
+        ]));
+    }
+    let tomorrow =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 86_500;
+    streams.push(lines(&[&format!("set e 0 {tomorrow} 1"), "x", "mg e t"]));
+    assert_same(&streams);
+}
+
+#[test]
+fn flush_all_hides_what_was_before_and_nothing_after() {
+    assert_same(&[
+        lines(&[
+            "set a 0 0 1",
+            "x",
+            "flush_all",
+            "get a",
+            "set a 0 0 1",
+            "y",
+            "get a",
+            "add b 0 0 1",
+            "z",
+            "get b",
+        ]),
+        lines(&[
+            "flush_all noreply",
+            "get a",
+            "incr a 1",
+            "append a 0 0 1",
+            "x",
+            "touch a 0",
+            "delete a",
+            "mg a",
+        ]),
+    ]);
+}
+
+#[test]
+fn meta_commands_are_answered_alike() {
+    let opaque = "1".repeat(31);
+    let mut streams = vec![
+        lines(&["set a 5 0 3", "abc", "mg a", "mg a v", "mg a s v k t f c O123 q", "mg a t s", "mg a f k O"]),
+        lines(&["mg none", "mg none q", "mg none k O1", "mg none q k O1 v", "mn"]),
+        lines(&["ms b 2 c k O5 q", "hi", "ms b 2 c k O5", "hi", "ms b 2 T0 F5 MS", "hi", "mg b f v t"]),
+        lines(&[
+            "ms b 2 ME k",
+            "hi",
+            "ms b 2 MA",
+            "hi",
+            "ms b 2 MP c",
+            "ho",
+            "mg b v f",
+            "ms none 2 MA O1",
+            "hi",
+        ]),
+        lines(&["ms none 2 MR", "hi", "ms none 2 MR C1", "hi", "ms none 2 C1 c", "hi", "ms b 2 C0", "hi"]),
+        lines(&[
+            "ms b 2 MA C0",
+            "hi",
+            "ms none 2 MA C0",
+            "hi",
+            "ms none 2 MP C7",
+            "hi",
+            "ms none 2 ME C7",
+            "hi",
+        ]),
+        lines(&["ms b 2 I", "hi", "mg b v", "ms b 2 C0 I", "hi", "ms b 3", "abcd", "ms b 3 q", "abcd", "mn"]),
+        lines(&[
+            "ms Zm9v 2 b k O9",
+            "hi",
+            "mg Zm9v k v b",
+            "get foo",
+            "mg Zm8= b k",
+            "ms Zg== 1 b",
+            "x",
+            "mg Zg== v k b",
+        ]),
+        lines(&["mg Zm9 b", "ms Zm9 2 b", "hi", "md Zm9 b", "ma Zm9 b", "me Zm9 b", "mg AAAA b k", "mn"]),
+        lines(&[
+            "mg v1 N1500 t v c k O1",
+            "mg v1 N1500 t v",
+            "mg v1 v",
+            "get v1",
+            "ms v1 2",
+            "hi",
+            "mg v1 v t",
+        ]),
+        lines(&[
+            "md v1 I T1500",
+            "mg v1 v t",
+            "mg v1 v t",
+            "get v1",
+            "ms v1 2",
+            "yo",
+            "mg v1 v t",
+            "md v1 q",
+            "mn",
+        ]),
+        lines(&[
+            "md v1 q",
+            "md v1 k O1 q",
+            "md v1 z",
+            "md v1 I I",
+            "md v1 I",
+            "md v1 C1",
+            "set v1 0 0 1",
+            "x",
+            "md v1 C1 k",
+        ]),
+        lines(&[
+            "mg v2 t N1500 t",
+            "mg v2 t T2500 t",
+            "mg v3 N1500 T2500 t",
+            "mg v3 t",
+            "mg v4 T2500 N1500 t",
+            "mg v4 t",
+        ]),
+        lines(&["mg v5 N1500", "md v5 I", "mg v5", "mg v5", "set v5 0 0 1", "x", "mg v5"]),
+        lines(&[
+            "set r 0 1500 1",
+            "x",
+            "mg r R300",
+            "mg r R2500 t",
+            "mg r R2500",
+            "mg r v",
+            "mg r R0",
+            "mg r R-1",
+        ]),
+        lines(&[
+            "set r 0 0 1",
+            "x",
+            "mg r R2500",
+            "mg r h",
+            "mg r h",
+            "set r 0 0 1",
+            "y",
+            "mg r h u",
+            "mg r h",
+            "mg r h",
+        ]),
+        lines(&[
+            "set m 0 0 1",
+            "5",
+            "ma m",
+            "ma m v",
+            "ma m MD D3 v",
+            "ma m M- D30 v t k O1",
+            "ma m MI N9 q",
+            "mn",
+        ]),
+        lines(&[
+            "ma x",
+            "ma x q k O1",
+            "ma x N0 J13 v t",
+            "ma x N1500 v t",
+            "ma x T2500 v t",
+            "ma x C1",
+            "ma x MX",
+        ]),
+        lines(&[
+            "ma x D1x",
+            "ma x Jx",
+            "set x 0 0 1",
+            "a",
+            "ma x",
+            "ma x q",
+            "ma y q N1500 J99",
+            "mn",
+            "ma y v T1500 t",
+        ]),
+        lines(&["ma z N1500 T2500 t", "ma w T2500 N1500 t", "ma u N0 J18446744073709551615 v", "ma u v"]),
+        lines(&[
+            "mg a v v", "mg a E1", "mg a x", "mg a S3", "mg a Nx", "mg a T", "mg a Rx", "mg a C", "mg a Fx",
+        ]),
+        lines(&[
+            "mg a Nx Fx",
+            "mg a Fx M",
+            "mg a MSS",
+            "mg a Jx",
+            "mg a Dx",
+            "mg a \u{7f}",
+            "md a Fx",
+            "ma a Fx",
+        ]),
+        lines(&[
+            "ms a 1 z",
+            "x",
+            "ms a 1 Fx",
+            "x",
+            "ms a 1 Mz",
+            "x",
+            "ms a x",
+            "ms a -1",
+            "ms a 1 v v",
+            "x",
+            "mn",
+        ]),
+        lines(&[&format!("mg a O{opaque}"), &format!("mg a O{opaque}1"), &format!("mg none O{opaque}1")]),
+        lines(&[
+            &format!("ms a 1 O{opaque}1"),
+            "x",
+            &format!("md a O{opaque}1"),
+            &format!("ma nothing O{opaque}1"),
+        ]),
+    ];
+    for verb in ["mg", "md", "ma"] {
+        for count in [17, 18, 25] {
+            streams.push(lines(&[&format!("{verb} a{}", " z".repeat(count)), "mn"]));
+        }
+    }
+    streams.push(lines(&[
+        &format!("ms a 1{}", " z".repeat(16)),
+        "x",
+        &format!("ms a 1{}", " z".repeat(17)),
+        "x",
+        "mn",
+    ]));
+    assert_same(&streams);
+}
+
+#[test]
+fn a_version_is_good_for_one_write() {
+    let (memcached, front) = (Memcached::start(), Front::start());
+    for address in [memcached.address, front.address] {
+        let mut renaming = Renaming::default();
+        let mut raw = forebay_acceptance::raw::Raw::connect(address);
+        let mut ask = |command: &str| {
+            let version = renaming.version_of(b"a");
+            let answer = raw.ask(command.replace('#', &version.to_string()).as_bytes());
+            text(&renaming.apply(&answer))
+        };
+        assert_eq!(ask("set a 0 0 1\r\nx\r\ngets a\r\n"), text(b"STORED\r\nVALUE a 0 1 #0\r\nx\r\nEND\r\n"));
+        assert_eq!(ask("cas a 0 0 1 #\r\ny\r\ncas a 0 0 1 #\r\nz\r\n"), text(b"STORED\r\nEXISTS\r\n"));
+        assert_eq!(ask("ms a 1 k c\r\nv\r\n"), text(b"HD ka c#1\r\n"));
+        assert_eq!(ask("ms a 1 MA C# k c\r\nw\r\nmd a C#\r\n"), text(b"HD ka c#2\r\nEX\r\n"));
+        // An older version than the one there is stored as stale, which one reader shall replace.
+        assert_eq!(ask("md a I\r\nms a 1 C# I\r\nu\r\n"), text(b"HD\r\nHD\r\n"));
+        assert_eq!(ask("mg a v\r\nmg a v\r\n"), text(b"VA 1 X W\r\nu\r\nVA 1 Z X\r\nu\r\n"));
+        assert_eq!(
+            ask("mg a k c\r\nma a C1\r\n"),
+            text(b"HD ka c#3 Z X\r\nCLIENT_ERROR cannot increment or decrement non-numeric value\r\n")
+                .replace("CLIENT_ERROR cannot increment or decrement non-numeric value", "EX")
+        );
+        assert_eq!(ask("md a C#\r\nget a\r\n"), text(b"HD\r\nEND\r\n"));
+    }
+}
+
+#[test]
+fn a_stale_write_keeps_what_the_entry_had() {
+    // The end of life, and the mark that somebody is loading.
+    let (memcached, front) = (Memcached::start(), Front::start());
+    for address in [memcached.address, front.address] {
+        let mut renaming = Renaming::default();
+        let mut raw = forebay_acceptance::raw::Raw::connect(address);
+        let mut ask = |command: &str| {
+            let version = renaming.version_of(b"a");
+            let answer = raw.ask(command.replace('#', &version.to_string()).as_bytes());
+            text(&renaming.apply(&answer))
+        };
+        assert_eq!(ask("ms a 1 k c T1500\r\nv\r\n"), text(b"HD ka c#0\r\n"));
+        assert_eq!(ask("md a I\r\nmg a\r\n"), text(b"HD\r\nHD X W\r\n"));
+        assert_eq!(ask("ms a 1 C# I T9000\r\nu\r\nmg a t v\r\n"), text(b"HD\r\nVA 1 t~1 Z X\r\nu\r\n"));
+    }
+}
+
+#[test]
+fn a_line_that_does_not_end_is_given_up_where_memcached_gives_up() {
+    let (memcached, front) = (Memcached::start(), Front::start());
+    let long = |prefix: &str, length: usize| format!("{prefix}{}", "x".repeat(length));
+    for (line, lives) in [
+        (long("", 2048), true),
+        (long("", 2049), false),
+        (long("get ", 2049), true),
+        (long("gets ", 2049), true),
+        (long(&format!("{}get ", " ".repeat(100)), 2049), true),
+        (long(&format!("{}get ", " ".repeat(101)), 2049), false),
+        (long("gat 0 ", 2049), false),
+        (long("mg ", 2049), false),
+        ("x ".repeat(1500) + "\r\n", true),
+        (long("mg ", 3000) + "\r\n", true),
+        ("get ".to_owned() + &"key ".repeat(20_000) + "\r\n", true),
+    ] {
+        for address in [memcached.address, front.address] {
+            let mut raw = forebay_acceptance::raw::Raw::connect(address);
+            raw.send(line.as_bytes());
+            if lives {
+                // Still there: the rest of the line, if there is one, and then a command.
+                let answer = raw.ask(b"\r\nversion\r\n");
+                assert!(
+                    text(&answer).contains("VERSION"),
+                    "{} of {}: {}",
+                    address,
+                    text(line.as_bytes()),
+                    text(&answer)
+                );
+            } else {
+                assert_eq!(raw.read(), b"", "{} of {}", address, text(line.as_bytes()));
+            }
+        }
+    }
+}
+
+#[test]
+fn after_quit_nothing_is_answered() {
+    assert_same(&[
+        lines(&["version", "quit"]),
+        lines(&["quit noreply"]),
+        lines(&["set a 0 0 1", "x", "get a", "quit"]),
+    ]);
+}
+
+#[test]
+fn a_client_of_the_binary_protocol_is_let_go() {
+    let front = Front::start();
+    let noop = [&[0x80, 0x0a][..], &[0; 22]].concat();
+    assert_eq!(converse(front.address, &[&noop]), b"");
+    assert_eq!(converse(front.address, &[b"\x81\r\n"]), b"ERROR\r\n");
+    assert_eq!(text(&converse(front.address, &[b"version\r\n\x80\r\n"])).matches("ERROR").count(), 1);
+}
