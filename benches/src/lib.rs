@@ -1,4 +1,6 @@
-//! What the measuring programs share: servers as child processes with their processor time, and the load on them.
+//! What the measurements share. Each `src/bin` is one subject.
 
 pub mod load;
+pub mod policies;
 pub mod server;
+pub mod trace;

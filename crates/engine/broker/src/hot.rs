@@ -49,6 +49,13 @@ impl Hot {
         }
         entry.carried(to);
     }
+
+    /// What is kept according to the account, and what these entries keep.
+    #[cfg(test)]
+    pub(crate) fn audit<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> (usize, usize) {
+        let kept = entries.filter(|entry| entry.body.is_some()).map(|entry| weight(entry.stored())).sum();
+        (self.bytes.load(Relaxed), kept)
+    }
 }
 
 fn weight(stored: Stored) -> usize {

@@ -65,8 +65,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const ANYTHING: &[&str] = &["*"];
 
 /// What tests may use beside: the suites and the rooms that stand in for real parts.
-const IN_TESTS: &[&str] =
-    &["forebay-contract", "forebay-memory", "forebay-log", "forebay-broker", "forebay-runtime"];
+const IN_TESTS: &[&str] = &[
+    "forebay-contract",
+    "forebay-queue",
+    "forebay-memory",
+    "forebay-log",
+    "forebay-broker",
+    "forebay-runtime",
+];
 
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let output = Command::new(env!("CARGO"))

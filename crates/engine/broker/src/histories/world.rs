@@ -119,9 +119,12 @@ impl World {
             self.step(seen);
             self.sweep(seen);
             self.confirm();
+            self.audit();
         }
         self.end(seen);
+        self.audit();
         self.check_from_outside(seen);
+        self.audit();
     }
 
     fn step(&mut self, seen: &mut Seen) {
@@ -654,6 +657,27 @@ impl World {
                     .collect();
                 assert_eq!(told, item.history, "{}", item.id);
             }
+        }
+    }
+
+    /// The accounts of what lives where, what is kept in memory, and what comes due agree with the queues.
+    fn audit(&self) {
+        let engine = self.engine();
+        let mut tallies = BTreeMap::<u64, (u64, u64)>::new();
+        let queues = engine.topology.all();
+        let states: Vec<_> = queues.iter().map(|queue| queue.lock().unwrap()).collect();
+        let entries = || states.iter().flat_map(|state| state.ready.after(0).chain(state.unsettled.iter()));
+        let declared = states.iter().map(|state| state.declared.unwrap());
+        for stored in declared.chain(entries().map(|entry| entry.stored())) {
+            let tally = tallies.entry(stored.location.segment.into()).or_default();
+            *tally = (tally.0 + 1, tally.1 + u64::from(stored.bytes));
+        }
+        assert_eq!(engine.journal.tallies(), tallies);
+        let (account, kept) = engine.hot.audit(entries());
+        assert_eq!(account, kept);
+        for state in &states {
+            let (noted, should) = state.unsettled.audit();
+            assert_eq!(noted, should);
         }
     }
 

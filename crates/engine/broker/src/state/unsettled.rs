@@ -146,6 +146,13 @@ impl Unsettled {
         held.chain(self.delayed.values().map(|delayed| &delayed.entry))
     }
 
+    /// How many moments are noted, and how many should be.
+    #[cfg(test)]
+    pub(crate) fn audit(&self) -> (usize, usize) {
+        let held = self.held.values().filter(|held| held.hold != Hold::RunOut).count();
+        (self.due.len(), held + self.delayed.len())
+    }
+
     /// Takes all delayed messages out.
     pub(crate) fn clear_delayed(&mut self) -> impl Iterator<Item = Entry> + use<> {
         let delayed = std::mem::take(&mut self.delayed);

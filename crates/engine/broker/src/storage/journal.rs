@@ -213,6 +213,16 @@ impl Journal {
         self.bell.notify_one();
     }
 
+    /// Bodies and bytes that live, by segment.
+    #[cfg(test)]
+    pub(crate) fn tallies(&self) -> BTreeMap<u64, (u64, u64)> {
+        let live = self.live.lock();
+        let sum =
+            live.segments.values().fold((0, 0), |sum, tally| (sum.0 + tally.bodies, sum.1 + tally.bytes));
+        assert_eq!(sum, (live.all.bodies, live.all.bytes));
+        live.segments.iter().map(|(segment, tally)| (*segment, (tally.bodies, tally.bytes))).collect()
+    }
+
     pub(crate) fn close(&self) {
         self.closed.store(true, Release);
         self.live.lock().rung = true;
