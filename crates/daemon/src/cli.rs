@@ -35,6 +35,8 @@ fn serve() -> Command {
     });
     Command::new("serve")
         .about("Runs the daemon")
+        // A script that appends its own flag means it.
+        .args_override_self(true)
         .long_about(
             "Runs the daemon until SIGTERM or SIGINT, which let requests in progress finish; a second one stops at \
              once.\n\nOnce it is ready it prints to standard output where it listens, and the line: ready",

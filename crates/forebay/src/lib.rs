@@ -1,1 +1,42 @@
-//! A cache and a durable queue that know about each other, in process.
+//! A cache and a durable queue that know about each other, inside a Rust program.
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! # let data = folder.path();
+//! let forebay = forebay::Forebay::builder().memory(64 << 20).data(data).open().await?;
+//! forebay.cache().set("product:7", "teapot")?;
+//! let orders = forebay.queue("orders").await?;
+//! orders.publish("one teapot").await?;
+//! orders.receive().await?.expect("an order").ack().await?;
+//! # assert_eq!(&*forebay.cache().get("product:7").unwrap(), b"teapot");
+//! # forebay.close().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Published is confirmed: [`Queue::publish`] returns once the message is on disk. What is cached may be forgotten at
+//! any time. A message that is neither acknowledged nor kept comes back when its hold runs out, and after the queue's
+//! attempts are spent it is a dead letter, with its history.
+
+mod builder;
+mod cache;
+mod forebay;
+mod held;
+mod queue;
+
+pub use builder::Builder;
+pub use cache::Cache;
+pub use forebay::Forebay;
+pub use forebay_core::delivery::{Delivery, History, Outcome, Reason, Settled};
+pub use forebay_core::entry::Version;
+pub use forebay_core::error::{Error, Kind, Result, Retry};
+pub use forebay_core::message::{Headers, Message, MessageId, Value};
+pub use forebay_core::payload::Payload;
+pub use forebay_core::queue::{Backoff, Overflow, QueueName, QueueSettings, RetryPolicy};
+pub use forebay_core::stats::{LogStats, QueueStats, StoreStats};
+pub use forebay_core::time::Instant;
+pub use forebay_queue::publish::Draft;
+pub use forebay_queue::worker::{Failure, Worker, WorkerOptions};
+pub use held::Held;
+pub use queue::Queue;

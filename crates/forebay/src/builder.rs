@@ -1,0 +1,111 @@
+//! Opening: where the data lies and how much memory there is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forebay_broker::BrokerOptions;
+use forebay_core::entry::Version;
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::health::Health;
+use forebay_core::limits;
+use forebay_core::ports::clock::Clock;
+use forebay_log::Disk;
+use forebay_memory::{Memory, MemoryOptions};
+use forebay_queue::queues::Queues;
+use forebay_runtime::clock::TokioClock;
+use forebay_runtime::tasks::Tasks;
+use tokio::runtime::Handle;
+
+use crate::forebay::{Forebay, Parts};
+
+/// How a [`Forebay`] is opened.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    memory_bytes: usize,
+    value_bytes_max: usize,
+    data: PathBuf,
+    queue: BrokerOptions,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            memory_bytes: limits::MEMORY_BYTES_DEFAULT,
+            value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT,
+            data: "forebay-data".into(),
+            queue: BrokerOptions::default(),
+        }
+    }
+
+    /// Memory for cached entries in bytes, keys and overhead included; 256 MiB unless said otherwise.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// Largest cached value in bytes; 1 MiB unless said otherwise.
+    #[must_use]
+    pub fn value_bytes_max(mut self, bytes: usize) -> Self {
+        self.value_bytes_max = bytes;
+        self
+    }
+
+    /// Directory of the queues, made if it is not there; `forebay-data` unless said otherwise. One process has it at a
+    /// time.
+    #[must_use]
+    pub fn data(mut self, directory: impl AsRef<Path>) -> Self {
+        self.data = directory.as_ref().to_path_buf();
+        self
+    }
+
+    /// Disk for all queues in bytes; beyond it publishes are refused as full. 8 GiB unless said otherwise.
+    #[must_use]
+    pub fn queue_disk(mut self, bytes: u64) -> Self {
+        self.queue.log.disk_bytes_max = bytes;
+        self
+    }
+
+    /// Memory for payloads that wait in queues; the rest is read from disk. 64 MiB unless said otherwise.
+    #[must_use]
+    pub fn queue_memory(mut self, bytes: usize) -> Self {
+        self.queue.hot_bytes_max = bytes;
+        self
+    }
+
+    /// Recovers the queues and starts the background work on the present tokio runtime.
+    ///
+    /// `Invalid`: a setting, or no runtime. `Conflict`: another process has the directory. `Damaged`: bytes on disk are
+    /// not what was written.
+    pub async fn open(self) -> Result<Forebay> {
+        let refuse = |what: &str| Error::new(Kind::Invalid, "open forebay", what);
+        if self.memory_bytes < limits::MEMORY_BYTES_MIN {
+            return Err(refuse("memory must be at least 1 MiB"));
+        }
+        if self.value_bytes_max == 0 || self.value_bytes_max > limits::VALUE_BYTES_MAX_CEILING {
+            return Err(refuse("value_bytes_max must be 1 byte to 128 MiB"));
+        }
+        let handle = Handle::try_current().map_err(|_| refuse("there is no tokio runtime"))?;
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+        let (disk_clock, data, options) = (Arc::clone(&clock), self.data, self.queue);
+        // Recovery reads the disk, which may take a while.
+        let opened = handle.spawn_blocking(move || {
+            let disk = Disk::open(data)?;
+            forebay_broker::open(Arc::new(disk), options, disk_clock)
+        });
+        let opened = opened.await.map_err(|reason| refuse("recovery was cut off").because(reason))??;
+        let memory = Arc::new(Memory::new(MemoryOptions {
+            bytes_max: self.memory_bytes,
+            value_bytes_max: self.value_bytes_max,
+            first_version: Version(clock.now().as_ms() << 10),
+        }));
+        let health = Arc::new(Health::default());
+        let engines = Tasks::new(handle.clone(), Arc::clone(&health));
+        let background = Tasks::new(handle, Arc::clone(&health));
+        let queues = Queues::new(opened.broker.clone(), Arc::clone(&clock));
+        engines.spawn_all(opened.work);
+        engines.spawn_all(vec![queues.expirer()]);
+        background.spawn_all(vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))]);
+        Ok(Forebay::new(Parts { memory, clock, queues, broker: opened.broker, engines, background, health }))
+    }
+}

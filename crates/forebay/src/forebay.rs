@@ -1,0 +1,99 @@
+//! The handle of an open cache and its queues.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_broker::EmbeddedBroker;
+use forebay_core::error::Result;
+use forebay_core::health::Health;
+use forebay_core::ports::broker::BrokerAdmin;
+use forebay_core::ports::clock::Clock;
+use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_core::stats::LogStats;
+use forebay_memory::Memory;
+use forebay_queue::queues::Queues;
+use forebay_runtime::tasks::Tasks;
+
+use crate::builder::Builder;
+use crate::cache::Cache;
+use crate::queue::Queue;
+
+/// How long closing waits for the disk.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// An open cache and its queues. Cloning is cheap and shares them.
+///
+/// When the last clone and the last [`Queue`] are gone, the queues are closed in the background; [`close`](Self::close)
+/// also waits for that.
+#[derive(Clone)]
+pub struct Forebay {
+    parts: Arc<Parts>,
+}
+
+pub(crate) struct Parts {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) queues: Queues,
+    pub(crate) broker: Arc<EmbeddedBroker>,
+    pub(crate) engines: Tasks,
+    pub(crate) background: Tasks,
+    pub(crate) health: Arc<Health>,
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        // The background work holds the broker too, and ends only when it is closed.
+        self.broker.close();
+    }
+}
+
+impl Forebay {
+    /// Begins with the defaults.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> Cache {
+        Cache::new(Arc::clone(&self.parts.memory), Arc::clone(&self.parts.clock))
+    }
+
+    /// The queue of this name, declared with the default settings if it is not there. One that is there keeps the
+    /// settings it has.
+    pub async fn queue(&self, name: &str) -> Result<Queue> {
+        let name = QueueName::new(name)?;
+        if self.parts.broker.queue(&name).await.is_err() {
+            self.parts.queues.ensure(&QueueSettings::new(name.clone())).await?;
+        }
+        Ok(Queue::new(name, Arc::clone(&self.parts)))
+    }
+
+    /// The queue with these settings. `Conflict` if it is there with others.
+    pub async fn queue_with(&self, settings: &QueueSettings) -> Result<Queue> {
+        self.parts.queues.ensure(settings).await?;
+        Ok(Queue::new(settings.name.clone(), Arc::clone(&self.parts)))
+    }
+
+    /// The state of the commit log.
+    pub fn log_stats(&self) -> LogStats {
+        self.parts.broker.log().stats()
+    }
+
+    /// What has failed that only a restart repairs; empty while all is well.
+    pub fn failures(&self) -> Vec<String> {
+        self.parts.health.failures()
+    }
+
+    /// Closes it for all clones: takes nothing more, and returns once the log is closed. True if it closed in
+    /// good order; otherwise the next opening has more to recover, and what was confirmed is safe all the same.
+    ///
+    /// Stop your workers first: what they hold comes back only when its hold has run out.
+    pub async fn close(self) -> bool {
+        self.parts.broker.close();
+        self.parts.engines.drain(CLOSE_WAIT_MAX).await.unfinished.is_empty()
+    }
+}

@@ -1,0 +1,135 @@
+//! The library as a program uses it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use forebay::{Draft, Failure, Forebay, Kind, QueueName, QueueSettings, Settled, WorkerOptions};
+use tokio::sync::mpsc;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn open(data: &Path) -> Forebay {
+    Forebay::builder().memory(1 << 20).data(data).open().await.unwrap()
+}
+
+#[tokio::test]
+async fn published_messages_are_there_after_a_close_and_after_a_drop() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = open(folder.path()).await;
+    forebay.queue("q").await.unwrap().publish("one").await.unwrap();
+    assert!(forebay.close().await, "closed in good order");
+
+    let forebay = open(folder.path()).await;
+    forebay.queue("q").await.unwrap().publish("two").await.unwrap();
+    drop(forebay);
+    // The directory is free again once the background has closed it.
+    let forebay = loop {
+        match Forebay::builder().memory(1 << 20).data(folder.path()).open().await {
+            Ok(forebay) => break forebay,
+            Err(error) => assert_eq!(error.kind(), Kind::Conflict, "{error}"),
+        }
+        tokio::task::yield_now().await;
+    };
+    let queue = forebay.queue("q").await.unwrap();
+    for expected in ["one", "two"] {
+        let held = queue.receive_within(PATIENCE).await.unwrap().unwrap();
+        assert_eq!(held.payload(), expected.as_bytes());
+        assert_eq!(held.ack().await.unwrap(), Settled::Done);
+    }
+    assert!(queue.receive().await.unwrap().is_none());
+    assert!(forebay.close().await);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_there_keeps_its_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = open(folder.path()).await;
+    let mut settings = QueueSettings::new(QueueName::new("q").unwrap());
+    settings.length_max = 1;
+    let queue = forebay.queue_with(&settings).await.unwrap();
+    forebay.queue("q").await.unwrap().publish("fits").await.unwrap();
+    assert_eq!(queue.publish("does not").await.unwrap_err().kind(), Kind::Full);
+    settings.length_max = 2;
+    assert_eq!(forebay.queue_with(&settings).await.err().unwrap().kind(), Kind::Conflict);
+    assert!(forebay.close().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_handles_retries_and_gives_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = open(folder.path()).await;
+    let mut settings = QueueSettings::new(QueueName::new("q").unwrap());
+    settings.retry.attempt_max = 2;
+    settings.retry.backoff.first = Duration::ZERO;
+    settings.dead_letter = Some(QueueName::new("dead").unwrap());
+    let queue = forebay.queue_with(&settings).await.unwrap();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let tell = Mutex::new(tell);
+    let options = WorkerOptions { concurrency: 2, ..WorkerOptions::default() };
+    let worker = queue
+        .worker(options, move |delivery| {
+            let text = String::from_utf8_lossy(&delivery.message.payload).into_owned();
+            tell.lock().unwrap().send((text.clone(), delivery.attempt)).unwrap();
+            async move { if text == "bad" { Err(Failure::from("cannot")) } else { Ok(()) } }
+        })
+        .unwrap();
+    queue.publish_all(vec![Draft::new("good"), Draft::new("bad")]).await.unwrap();
+    let dead = forebay.queue("dead").await.unwrap();
+    let held = dead.receive_within(PATIENCE).await.unwrap().unwrap();
+    assert_eq!(held.payload(), b"bad");
+    assert_eq!(held.history[0].note.as_deref(), Some("cannot"));
+    held.ack().await.unwrap();
+    drop(worker);
+    let mut seen = Vec::new();
+    while let Ok(one) = told.try_recv() {
+        seen.push(one);
+    }
+    seen.sort();
+    assert_eq!(seen, [("bad".into(), 1), ("bad".into(), 2), ("good".into(), 1)]);
+    assert!(forebay.close().await);
+}
+
+#[tokio::test]
+async fn the_cache_reads_what_was_written_and_refuses_what_is_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = open(folder.path()).await;
+    let cache = forebay.cache();
+    assert!(cache.get("k").is_none());
+    cache.set("k", b"one").unwrap();
+    assert!(!cache.add("k", b"two", None).unwrap());
+    assert_eq!(cache.get("k").as_deref(), Some(&b"one"[..]));
+    assert_eq!(cache.read("k", <[u8]>::len), Some(3));
+    assert!(cache.delete("k") && !cache.delete("k"));
+    cache.set_for("k", b"short", Duration::ZERO).unwrap();
+    assert!(cache.get("k").is_none(), "its life is over");
+    for key in [String::new(), "k".repeat(251)] {
+        assert_eq!(cache.set(&key, b"v").unwrap_err().kind(), Kind::Invalid);
+        assert!(cache.get(&key).is_none() && !cache.delete(&key));
+    }
+    assert_eq!(cache.set("k", vec![0; 2 << 20]).unwrap_err().kind(), Kind::TooLarge);
+    assert!(forebay.close().await);
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_is_refused_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = open(folder.path()).await;
+    let refused = Forebay::builder().data(folder.path()).open().await.err().unwrap();
+    assert_eq!(refused.kind(), Kind::Conflict);
+    let refused = Forebay::builder().memory(1).data(folder.path()).open().await.err().unwrap();
+    assert!(refused.to_string().contains("memory must be"), "{refused}");
+    assert!(forebay.close().await);
+}
+
+#[test]
+fn without_a_runtime_opening_is_refused() {
+    let future = Box::pin(Forebay::builder().open());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(Err(error)) = std::pin::Pin::new(&mut { future }).poll(&mut context) else {
+        panic!("it must not wait");
+    };
+    assert_eq!(error.kind(), Kind::Invalid);
+}
