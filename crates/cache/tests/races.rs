@@ -1,5 +1,7 @@
 //! Every place at which a change can come between the steps of a load, one after the other.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::Arc;
