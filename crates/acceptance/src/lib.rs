@@ -6,6 +6,7 @@
 
 pub mod busy;
 pub mod daemon;
+pub mod differential;
 pub mod front;
 pub mod programs;
 pub mod random;
