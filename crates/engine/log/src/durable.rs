@@ -168,6 +168,33 @@ mod tests {
         assert_eq!(ready.collect::<Vec<_>>(), [1, 2, 3, 4]);
     }
 
+    /// Counts how often it was woken.
+    #[derive(Default)]
+    struct Count(AtomicU64);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn of_many_thousand_waits_each_is_woken_once_and_by_its_last_waker() {
+        let progress = Arc::new(Progress::default());
+        let (early, late) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let mut waits: Vec<_> =
+            (1..=20_000).map(|sequence| Durable::new(progress.clone(), sequence)).collect();
+        for count in [&early, &late] {
+            let waker = Waker::from(count.clone());
+            let mut context = Context::from_waker(&waker);
+            assert!(waits.iter_mut().all(|wait| Pin::new(wait).poll(&mut context).is_pending()));
+        }
+        (500..=20_000).step_by(500).for_each(|sequence| progress.advance(sequence));
+        assert_eq!(early.0.load(Acquire), 0);
+        assert_eq!(late.0.load(Acquire), 20_000);
+        assert!(waits.iter_mut().all(|wait| poll(wait).is_ready()));
+    }
+
     #[test]
     fn a_dropped_wait_leaves_nothing_behind() {
         let progress = Arc::new(Progress::default());

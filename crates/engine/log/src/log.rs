@@ -89,7 +89,8 @@ impl Log {
     }
 
     /// Waits until everything up to `sequence` is durable. `Poisoned`: a write or sync failed, and whether the record
-    /// is there only a restart tells. `Unavailable`: the log was closed before the sequence was reached.
+    /// is there only a restart tells. `Unavailable`: the log was closed before the sequence was reached; one that was
+    /// never handed out is waited for until then.
     pub fn durable(&self, sequence: u64) -> Durable {
         Durable::new(self.shared.progress.clone(), sequence)
     }
@@ -136,7 +137,7 @@ impl Log {
     }
 
     /// Refuses further appends, has the work finish the open batch and write the closing record, and lets it end.
-    /// Returns at once; the work's end says that it is done.
+    /// Returns at once; the work's end says that it is done, and only then may the directory be opened again.
     pub fn close(&self) {
         self.shared.close();
     }

@@ -96,10 +96,9 @@ impl Shared {
 
     /// Takes the next task out of the state.
     fn choose(&self, state: &mut State) -> Option<Task> {
-        let wanted = self.wanted(state);
         // The budget counts as a disk: at its end there is no room.
-        state.no_room |= wanted.is_none() && state.prepared.len() < limits::SEGMENTS_AHEAD;
-        let wanted = wanted?;
+        state.no_room |= self.needs_more(state) && state.retired.is_empty() && !self.has_budget(state);
+        let wanted = self.wanted(state)?;
         if let Task::Recycle(..) | Task::Remove(_) = wanted {
             state.retired.pop_front();
         }
@@ -111,20 +110,30 @@ impl Shared {
         let bytes = u64::from(self.options.segment_bytes);
         let number = state.next_number();
         if let Some(retired) = state.retired.front() {
-            let reuse = state.prepared.len() < limits::SEGMENTS_SPARE_MAX && retired.bytes == bytes;
+            // A budget that was lowered since is kept by giving files back.
+            let reuse = state.prepared.len() < limits::SEGMENTS_SPARE_MAX
+                && retired.bytes == bytes
+                && state.disk_bytes() <= self.options.disk_bytes_max;
             return Some(if reuse {
                 Task::Recycle(retired.clone(), number)
             } else {
                 Task::Remove(retired.clone())
             });
         }
-        if state.prepared.len() < limits::SEGMENTS_AHEAD
-            && state.disk_bytes() + bytes <= self.options.disk_bytes_max
-        {
+        if self.needs_more(state) && self.has_budget(state) {
             return Some(Task::Create(number));
         }
         let unfilled = |segment: &&Arc<Segment>| matches!(*segment.fill.lock(), Fill::Upto(_));
         state.prepared.iter().find(unfilled).cloned().map(Task::Fill)
+    }
+
+    fn needs_more(&self, state: &State) -> bool {
+        state.prepared.len() < limits::SEGMENTS_AHEAD
+    }
+
+    /// Whether one more segment fits the disk budget.
+    fn has_budget(&self, state: &State) -> bool {
+        state.disk_bytes() + u64::from(self.options.segment_bytes) <= self.options.disk_bytes_max
     }
 
     fn perform(&self, task: &Task) -> Result<Option<Segment>> {

@@ -47,7 +47,14 @@ fn what_many_threads_confirmed_is_there_after_a_restart_in_order() {
                 for number in 0..500_u64 {
                     let body = vec![appender as u8; 100 + (number % 1_000) as usize];
                     let parts = [&number.to_le_bytes(), &appender.to_le_bytes()[..], &body];
-                    let position = log.append(1, &parts).unwrap();
+                    // On a slow disk the next segment may not be ready yet: back-pressure, as any caller meets it.
+                    let position = loop {
+                        match log.append(1, &parts) {
+                            Ok(position) => break position,
+                            Err(error) => assert_eq!(error.kind(), Kind::Full),
+                        }
+                        thread::yield_now();
+                    };
                     log.wait_durable(position.sequence).unwrap();
                     assert_eq!(log.read(position).unwrap(), parts.concat());
                 }

@@ -1,9 +1,4 @@
-//! The saboteur of the `Files` port: keeps only what a completed sync covered, and forgets, tears and reorders the rest.
-//!
-//! It holds two pictures of one directory: what the process sees, and what is on the medium. A write, a creation, a
-//! renaming or a removal changes the first at once and the second only through a sync. [`Saboteur::crash`] loses
-//! power: of everything not synced any part may have reached the medium, in any order, cut at sectors or at bytes.
-//! [`Saboteur::restart`] kills only the process: everything it wrote is still there, and still not synced.
+//! The saboteur itself: an unreliable directory, its handles, and what can be made to fail.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,9 +7,8 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::ports::files::{File, Files};
 use parking_lot::Mutex;
 
+use super::medium::{self, Inode, Naming, Write};
 use crate::random::Random;
-
-const SECTOR_BYTES: u64 = 512;
 
 /// What can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,28 +48,6 @@ struct World {
     counts: BTreeMap<Operation, u64>,
 }
 
-#[derive(Clone, Default)]
-struct Inode {
-    seen: Vec<u8>,
-    on_medium: Vec<u8>,
-    unsynced: Vec<Write>,
-}
-
-#[derive(Clone)]
-struct Write {
-    offset: u64,
-    bytes: Vec<u8>,
-    /// A sync of it failed: the system believes it clean and never writes it again.
-    abandoned: bool,
-}
-
-#[derive(Clone)]
-enum Naming {
-    Create(String, u64),
-    Rename(String, String),
-    Remove(String),
-}
-
 impl Saboteur {
     /// An empty directory without sabotage.
     pub fn new() -> Self {
@@ -87,11 +59,11 @@ impl Saboteur {
         let mut old = self.world.lock();
         old.life += 1;
         let mut random = Random::new(seed);
-        let names = surviving_names(&old, &mut random);
+        let names = medium::surviving_names(&old.names_on_medium, &old.unsynced_names, &mut random);
         let mut new = World { bytes_max: old.bytes_max, ..World::default() };
         for (name, id) in names {
             let Some(inode) = old.inodes.get(&id) else { continue };
-            let bytes = surviving_bytes(inode, &mut random);
+            let bytes = medium::surviving_bytes(inode, &mut random);
             new.inodes.insert(id, Inode { seen: bytes.clone(), on_medium: bytes, unsynced: Vec::new() });
             new.names.insert(name.clone(), id);
             new.names_on_medium.insert(name, id);
@@ -227,20 +199,6 @@ impl World {
     }
 }
 
-impl Naming {
-    fn apply(&self, names: &mut BTreeMap<String, u64>) {
-        match self {
-            Self::Create(name, id) => drop(names.insert(name.clone(), *id)),
-            Self::Remove(name) => drop(names.remove(name)),
-            Self::Rename(from, to) => {
-                if let Some(id) = names.remove(from) {
-                    names.insert(to.clone(), id);
-                }
-            }
-        }
-    }
-}
-
 impl Files for Saboteur {
     fn list(&self) -> Result<Vec<String>> {
         let world = self.world.lock();
@@ -323,7 +281,7 @@ impl File for Handle {
         self.files.effect(Operation::Write, &self.name, |world, failed| {
             let part = if failed { &bytes[..bytes.len() / 2] } else { bytes };
             if let Some(inode) = world.inodes.get_mut(&self.id) {
-                overlay(&mut inode.seen, part, offset);
+                medium::overlay(&mut inode.seen, part, offset);
                 inode.unsynced.push(Write { offset, bytes: part.to_vec(), abandoned: false });
             }
             Ok(())
@@ -353,129 +311,6 @@ impl File for Handle {
             }
             Ok(())
         })
-    }
-}
-
-impl Inode {
-    /// Everything but abandoned writes reaches the medium. Of those only what nothing newer covers is still undecided.
-    fn sync(&mut self) {
-        let length = self.seen.len();
-        if self.on_medium.len() < length {
-            self.on_medium.resize(length, 0);
-        }
-        let mut undecided: Vec<Write> = Vec::new();
-        for write in std::mem::take(&mut self.unsynced) {
-            let (from, to) = (write.offset, write.offset + write.bytes.len() as u64);
-            undecided = undecided.into_iter().flat_map(|older| older.without(from, to)).collect();
-            if write.abandoned {
-                undecided.push(write);
-            } else {
-                overlay(&mut self.on_medium, &write.bytes, write.offset);
-            }
-        }
-        self.unsynced = undecided;
-    }
-}
-
-impl Write {
-    /// What is left of it outside the range.
-    fn without(self, from: u64, to: u64) -> Vec<Self> {
-        let end = self.offset + self.bytes.len() as u64;
-        let part = |from: u64, to: u64| {
-            let range = (from - self.offset) as usize..(to - self.offset) as usize;
-            (from < to).then(|| Self { offset: from, bytes: self.bytes[range].to_vec(), abandoned: true })
-        };
-        let before = (self.offset < from).then(|| part(self.offset, from.min(end))).flatten();
-        let after = (to < end).then(|| part(to.max(self.offset), end)).flatten();
-        before.into_iter().chain(after).collect()
-    }
-}
-
-/// The directory after a crash: what was synced, and any of the rest in any order.
-fn surviving_names(world: &World, random: &mut Random) -> BTreeMap<String, u64> {
-    let mut names = world.names_on_medium.clone();
-    let mut rest = world.unsynced_names.clone();
-    match random.below(4) {
-        0 => return names,
-        1 => {}
-        2 => rest.truncate(random.below(rest.len() as u64 + 1) as usize),
-        _ => {
-            rest.retain(|_| random.one_in(2));
-            shuffle(&mut rest, random);
-        }
-    }
-    rest.iter().for_each(|naming| naming.apply(&mut names));
-    names
-}
-
-/// A file after a crash: what was synced, and any part of the rest in any order.
-fn surviving_bytes(inode: &Inode, random: &mut Random) -> Vec<u8> {
-    let mut bytes = inode.on_medium.clone();
-    let growth = inode.seen.len().saturating_sub(bytes.len()) as u64;
-    let grown = match random.below(3) {
-        0 => 0,
-        1 => growth,
-        _ => random.below(growth + 1),
-    };
-    bytes.resize(bytes.len() + grown as usize, 0);
-    let mut rest = inode.unsynced.clone();
-    match random.below(5) {
-        0 => return bytes,
-        1 => {}
-        2 => {
-            rest.truncate(random.below(rest.len() as u64 + 1) as usize);
-            if let Some(last) = rest.pop() {
-                tear(&mut bytes, &last, random);
-            }
-        }
-        _ => {
-            rest.retain(|_| !random.one_in(3));
-            shuffle(&mut rest, random);
-            rest.iter().for_each(|write| tear(&mut bytes, write, random));
-            return bytes;
-        }
-    }
-    rest.iter().for_each(|write| overlay(&mut bytes, &write.bytes, write.offset));
-    bytes
-}
-
-/// Applies a part of a write: some of its sectors, or all up to or from some byte.
-fn tear(bytes: &mut Vec<u8>, write: &Write, random: &mut Random) {
-    let length = write.bytes.len();
-    let cut = random.below(length as u64 + 1) as usize;
-    match random.below(4) {
-        0 => overlay(bytes, &write.bytes, write.offset),
-        1 => overlay(bytes, &write.bytes[..cut], write.offset),
-        2 => overlay(bytes, &write.bytes[cut..], write.offset + cut as u64),
-        _ => {
-            let mut at = 0;
-            while at < length {
-                let sector_end = ((write.offset + at as u64) / SECTOR_BYTES + 1) * SECTOR_BYTES;
-                let end = length.min((sector_end - write.offset) as usize);
-                if random.one_in(2) {
-                    overlay(bytes, &write.bytes[at..end], write.offset + at as u64);
-                }
-                at = end;
-            }
-        }
-    }
-}
-
-/// Puts `part` at `offset`, growing `bytes` with zeros where it must.
-fn overlay(bytes: &mut Vec<u8>, part: &[u8], offset: u64) {
-    let (from, to) = (offset as usize, offset as usize + part.len());
-    if part.is_empty() {
-        return;
-    }
-    if bytes.len() < to {
-        bytes.resize(to, 0);
-    }
-    bytes[from..to].copy_from_slice(part);
-}
-
-fn shuffle<T>(list: &mut [T], random: &mut Random) {
-    for at in (1..list.len()).rev() {
-        list.swap(at, random.below(at as u64 + 1) as usize);
     }
 }
 
