@@ -11,6 +11,8 @@
 //! - [`broker`]: the handle, the ports
 
 mod admin;
+#[cfg(test)]
+mod bench;
 pub mod broker;
 mod engine;
 #[cfg(test)]

@@ -241,3 +241,90 @@ impl Engine {
         self.changed(queue, &mut state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use forebay_contract::clock::SimClock;
+    use forebay_contract::files::Saboteur;
+    use forebay_core::ports::BoxFuture;
+    use forebay_core::ports::broker::Broker;
+    use forebay_core::ports::clock::Clock as _;
+
+    use super::*;
+    use crate::bench::Bench;
+    use crate::broker::BrokerOptions;
+
+    fn poll<T>(future: &mut Pin<Box<impl Future<Output = T> + ?Sized>>) -> Poll<T> {
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn receivers_beyond_the_limit_are_refused_until_one_leaves() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        let wait_until = bench.clock.now() + Duration::from_secs(9);
+        let receive = || -> BoxFuture<'_, _> {
+            bench.broker.receive(&q, Receive { count_max: 1, hold: None, wait_until })
+        };
+        let mut waiting: Vec<_> = (0..limits::RECEIVERS_MAX).map(|_| receive()).collect();
+        assert!(waiting.iter_mut().all(|receive| poll(receive).is_pending()));
+        let refused = poll(&mut receive());
+        assert!(matches!(refused, Poll::Ready(Err(error)) if error.kind() == Kind::Full));
+        drop(waiting.pop());
+        assert!(poll(&mut receive()).is_pending());
+    }
+
+    #[test]
+    fn one_call_hands_out_no_more_bytes_than_the_limit_but_always_one_message() {
+        let options = BrokerOptions { hot_bytes_max: 0, ..BrokerOptions::default() };
+        let bench = Bench::open(Saboteur::new(), SimClock::new(1), options);
+        let q = bench.queue("q");
+        let mebibyte = 1024 * 1024;
+        for bytes in [7 * mebibyte, 7 * mebibyte, 7 * mebibyte, 1] {
+            bench.publish(&q, bytes);
+        }
+        let found = bench.engine().topology.find(&q).unwrap();
+        let receive = Receive { count_max: 10, hold: None, wait_until: bench.clock.now() };
+        let lengths = || -> Vec<_> {
+            let taken = bench.engine().take(&found, &receive).unwrap();
+            taken.iter().map(|delivery| delivery.message.payload.len() / mebibyte).collect()
+        };
+        assert_eq!(lengths(), [7, 7]);
+        assert_eq!(lengths(), [7, 0]);
+        bench.publish(&q, limits::MESSAGE_BYTES_MAX - 100);
+        assert_eq!(lengths(), [7]);
+    }
+
+    #[test]
+    fn a_deep_queue_keeps_its_front_in_memory_and_reads_the_rest_from_the_log() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        for bytes in 0..200 {
+            bench.publish(&q, bytes);
+        }
+        let found = bench.engine().topology.find(&q).unwrap();
+        let kept = |bench: &Bench| {
+            let state = found.lock().unwrap();
+            let hot = state.ready.after(0).filter(|entry| entry.body.is_some()).count();
+            let front = state.ready.after(0).take(hot).all(|entry| entry.body.is_some());
+            let (bytes, audited) = bench.engine().hot.audit(state.ready.after(0));
+            assert_eq!(bytes, audited);
+            (hot, front, bytes)
+        };
+        let (hot, front, bytes) = kept(&bench);
+        assert!(hot > 10 && front && bytes <= bench.options.hot_bytes_max, "{hot} {bytes}");
+        for bytes in 0..150 {
+            assert_eq!(bench.receive(&q).unwrap().message.payload.len(), bytes);
+        }
+        bench.publish(&q, 200);
+        assert_eq!(kept(&bench).0, 0, "memory is for the front, and the front must be read");
+        for bytes in 150..=200 {
+            assert_eq!(bench.receive(&q).unwrap().message.payload.len(), bytes);
+        }
+        bench.publish(&q, 201);
+        assert_eq!(kept(&bench).0, 1);
+    }
+}

@@ -211,3 +211,124 @@ impl Engine {
         run_out.into_iter().filter_map(offer).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use forebay_contract::runner::Runner;
+    use forebay_core::message::{Message, MessageId};
+    use forebay_core::ports::clock::{Clock as _, Spawn as _};
+    use forebay_core::queue::{QueueName, QueueSettings};
+
+    use super::*;
+    use crate::bench::Bench;
+
+    const COUNT: usize = 2 * limits::DUE_MESSAGES_MAX + 500;
+
+    fn publish(bench: &Bench, queue: &QueueName, change: impl Fn(&mut Message)) {
+        for _ in 0..COUNT / 20 {
+            let mut message = Message::new(MessageId::given("m").unwrap(), "".into());
+            change(&mut message);
+            bench.engine().publish(queue, vec![message; 20]).unwrap();
+            bench.write();
+        }
+    }
+
+    /// The timers' own task beside the bench.
+    fn running(bench: &Bench) -> Arc<Runner> {
+        let runner = Runner::new();
+        runner.spawn(work(bench.broker.engine.clone()));
+        runner.run_until_idle();
+        runner
+    }
+
+    fn ready(bench: &Bench, queue: &QueueName) -> u64 {
+        bench.engine().info(&bench.engine().topology.find(queue).unwrap()).unwrap().stats.ready
+    }
+
+    #[test]
+    fn more_messages_than_one_step_takes_come_due_step_by_step() {
+        let bench = Bench::new(1_000);
+        let (runner, q) = (running(&bench), bench.queue("q"));
+        let soon = bench.clock.now() + Duration::from_secs(3);
+        publish(&bench, &q, |message| message.not_before = Some(soon));
+        assert_eq!(ready(&bench, &q), 0);
+        bench.clock.set(soon);
+        let found = bench.engine().topology.find(&q).unwrap();
+        bench.engine().come_due(&found, &mut found.lock().unwrap(), soon);
+        assert_eq!(ready(&bench, &q), limits::DUE_MESSAGES_MAX as u64);
+        runner.run_until_idle();
+        assert_eq!(ready(&bench, &q), COUNT as u64);
+    }
+
+    #[test]
+    fn expired_messages_leave_a_queue_that_nobody_reads() {
+        let bench = Bench::new(1_000);
+        let runner = running(&bench);
+        let mut settings = QueueSettings::new(QueueName::new("chain").unwrap());
+        settings.dead_letter = Some(QueueName::new("next").unwrap());
+        bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+        let soon = bench.clock.now() + Duration::from_secs(3);
+        publish(&bench, &settings.name, |message| message.expires_at = Some(soon));
+        bench.clock.set(soon);
+        // The log takes only so much before it must write.
+        while bench.depth(&settings.name) > 0 {
+            runner.run_until_idle();
+            bench.write();
+            bench.clock.advance(limits::QUEUE_PAUSE);
+        }
+        assert_eq!(ready(&bench, &QueueName::new("next").unwrap()), COUNT as u64);
+    }
+
+    #[test]
+    fn holds_that_run_out_together_are_offered_in_bounded_parts() {
+        let bench = Bench::new(1_000);
+        let (runner, q) = (running(&bench), bench.queue("q"));
+        publish(&bench, &q, |_| ());
+        let mut held = 0;
+        while bench.receive(&q).is_some() {
+            held += 1;
+            bench.write();
+        }
+        assert_eq!(held, COUNT);
+        bench.clock.advance(limits::HOLD_DEFAULT);
+        runner.run_until_idle();
+        let expired = || {
+            let mut expired = Box::pin(bench.engine().expired());
+            match expired.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(expired) => expired.unwrap().len(),
+                Poll::Pending => 0,
+            }
+        };
+        for _ in 0..COUNT / limits::EXPIRED_DELIVERIES_MAX {
+            assert_eq!(expired(), limits::EXPIRED_DELIVERIES_MAX);
+        }
+        assert_eq!(expired(), 0);
+    }
+
+    #[test]
+    fn a_full_log_does_not_make_the_timers_spin() {
+        let bench = Bench::new(12);
+        let (runner, q) = (running(&bench), bench.queue("q"));
+        let mut settings = QueueSettings::new(QueueName::new("chain").unwrap());
+        settings.dead_letter = Some(q.clone());
+        bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+        let soon = bench.clock.now() + Duration::from_secs(3);
+        let mut message = Message::new(MessageId::given("m").unwrap(), vec![0; 1_200].into());
+        message.expires_at = Some(soon);
+        while bench.engine().publish(&settings.name, vec![message.clone()]).is_ok() {
+            bench.write();
+        }
+        bench.clock.set(soon);
+        // Nothing is written, so that at some point nothing more can be moved; the task must come to rest then.
+        runner.run_until_idle();
+        let left = bench.depth(&settings.name);
+        assert!(left > 0);
+        assert_eq!(bench.clock.next_wake(), Some(soon + limits::QUEUE_PAUSE));
+        bench.write();
+        runner.pass(&bench.clock, limits::QUEUE_PAUSE);
+        assert!(bench.depth(&settings.name) < left, "it is tried again");
+    }
+}

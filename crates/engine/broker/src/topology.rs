@@ -197,3 +197,46 @@ fn difference(present: &QueueSettings, asked: &QueueSettings) -> Option<String> 
 fn not_found(name: &QueueName) -> Error {
     Error::new(Kind::NotFound, "find queue", name.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::bench::Bench;
+
+    use super::*;
+
+    #[test]
+    fn no_more_queues_are_declared_than_the_limit_but_dead_letters_find_a_place() {
+        let bench = Bench::new(1_000);
+        let (topology, journal) = (&bench.engine().topology, &bench.engine().journal);
+        let settings = |name: &str| QueueSettings::new(QueueName::new(name).unwrap());
+        for name in ["a", "b", "a"] {
+            topology.declare(journal, &settings(name), 2).unwrap();
+        }
+        assert_eq!(topology.declare(journal, &settings("c"), 2).unwrap_err().kind(), Kind::Full);
+        topology.find_or_declare(journal, &QueueName::new("c").unwrap()).unwrap();
+        assert_eq!(topology.all().len(), 3);
+    }
+
+    #[test]
+    fn a_queue_declared_anew_never_has_the_number_of_the_one_before() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        let first = bench.engine().topology.find(&q).unwrap().number;
+        bench.engine().delete(&q).unwrap();
+        bench.write();
+        let bench = bench.crash();
+        bench.queue("q");
+        assert!(bench.engine().topology.find(&q).unwrap().number > first);
+    }
+
+    #[test]
+    fn two_moves_in_opposite_directions_lock_in_one_order() {
+        let bench = Bench::new(1_000);
+        let queues = ["a", "b"].map(|name| bench.engine().topology.find(&bench.queue(name)).unwrap());
+        for (from, to) in [(0, 1), (1, 0), (0, 0)] {
+            let mut pair = Pair::lock(&queues[from], &queues[to]);
+            assert_eq!(pair.from.settings.name, queues[from].name);
+            assert_eq!(pair.to().settings.name, queues[to].name);
+        }
+    }
+}

@@ -3,107 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_contract::clock::SimClock;
-use forebay_contract::files::Saboteur;
-use forebay_core::delivery::{Delivery, Outcome, Reason};
+use forebay_core::delivery::{Outcome, Reason};
 use forebay_core::error::Kind;
-use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::Receive;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::files::Files;
-use forebay_core::queue::{QueueName, QueueSettings};
-use forebay_log::{Damaged, LogOptions};
+use forebay_core::queue::QueueName;
+use forebay_log::Damaged;
 
 use super::journal::Chance;
-use super::recover::Recovered;
 use super::space::Step;
-use crate::broker::{BrokerOptions, EmbeddedBroker, open};
-use crate::engine::Engine;
-
-const SEGMENT: u32 = 4096;
-
-struct Bench {
-    files: Saboteur,
-    clock: SimClock,
-    options: BrokerOptions,
-    broker: Arc<EmbeddedBroker>,
-    recovered: Recovered,
-}
-
-impl Bench {
-    fn new(segments_max: u64) -> Self {
-        let log = LogOptions {
-            segment_bytes: SEGMENT,
-            pending_bytes_max: 1 << 20,
-            disk_bytes_max: segments_max * u64::from(SEGMENT),
-            ..LogOptions::default()
-        };
-        Self::open(Saboteur::new(), SimClock::new(5), BrokerOptions { log, hot_bytes_max: 10_000 })
-    }
-
-    fn open(files: Saboteur, clock: SimClock, options: BrokerOptions) -> Self {
-        let opened = open(Arc::new(files.clone()), options.clone(), Arc::new(clock.clone())).unwrap();
-        Self { files, clock, options, broker: opened.broker, recovered: opened.recovered }
-    }
-
-    fn crash(self) -> Self {
-        Self::open(self.files.crash(9), self.clock, self.options)
-    }
-
-    fn engine(&self) -> &Engine {
-        &self.broker.engine
-    }
-
-    /// Lets the log write all it has.
-    fn write(&self) {
-        while self.engine().journal.log.step() {}
-    }
-
-    /// Does all that can be done for the space.
-    fn free(&self) {
-        loop {
-            self.write();
-            match self.engine().free_step() {
-                Ok(Step::Idle) => return,
-                Ok(Step::Worked | Step::Wait(_)) => {}
-                Err(error) => assert_eq!(error.kind(), Kind::Full),
-            }
-        }
-    }
-
-    fn queue(&self, name: &str) -> QueueName {
-        let settings = QueueSettings::new(QueueName::new(name).unwrap());
-        self.engine().topology.declare(&self.engine().journal, &settings, usize::MAX).unwrap();
-        settings.name
-    }
-
-    fn try_publish(&self, queue: &QueueName, bytes: usize) -> Result<(), Kind> {
-        let message = Message::new(MessageId::given("m").unwrap(), vec![b'x'; bytes].into());
-        self.engine().publish(queue, vec![message]).map(drop).map_err(|error| error.kind())
-    }
-
-    fn publish(&self, queue: &QueueName, bytes: usize) {
-        self.try_publish(queue, bytes).unwrap();
-        self.write();
-    }
-
-    fn receive(&self, queue: &QueueName) -> Option<Delivery> {
-        let receive = Receive { count_max: 1, hold: None, wait_until: self.clock.now() };
-        self.engine().take(&self.engine().topology.find(queue).unwrap(), &receive).unwrap().pop()
-    }
-
-    fn settle(&self, delivery: &Delivery, outcome: Outcome) {
-        assert!(self.engine().settle(&delivery.queue, delivery.id, outcome, None).unwrap().is_some());
-    }
-
-    fn segments(&self) -> u64 {
-        self.engine().journal.log.stats().segments
-    }
-
-    fn depth(&self, queue: &QueueName) -> u64 {
-        self.engine().topology.find(queue).unwrap().lock().unwrap().len()
-    }
-}
+use crate::bench::{Bench, SEGMENT};
+use crate::broker::{BrokerOptions, open};
 
 #[test]
 fn a_log_without_life_shrinks_to_one_segment() {
