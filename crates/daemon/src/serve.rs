@@ -64,7 +64,7 @@ async fn serve(settings: &Settings, handle: &tokio::runtime::Handle) -> Result<E
 fn announce(addresses: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     let separator = if addresses.is_empty() { "" } else { "\n" };
-    write!(output, "{addresses}{separator}ready\n")?;
+    writeln!(output, "{addresses}{separator}ready")?;
     output.flush()
 }
 

@@ -17,10 +17,7 @@ use crate::errors::{Answer, Refused};
 use crate::router::App;
 
 /// Bytes of one unit of the budget that all bodies share.
-const UNIT: usize = 1024;
-
-/// How many units of the shared budget there are.
-pub(crate) const UNITS_MAX: usize = limits::HTTP_BODIES_BYTES_MAX / UNIT;
+pub(crate) const UNIT: usize = 1024;
 
 /// Reads the whole body, of at most `bytes_max` bytes.
 pub(crate) async fn read(app: &App, headers: &HeaderMap, body: Body, bytes_max: usize) -> Answer<Bytes> {

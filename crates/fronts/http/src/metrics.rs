@@ -65,15 +65,12 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse>
 
 /// One label a queue, up to a bound; the rest are summed up.
 fn labelled(queues: Vec<QueueInfo>) -> Vec<(String, QueueStats)> {
-    let mut labelled: Vec<(String, QueueStats)> = Vec::new();
-    for QueueInfo { settings, stats } in queues {
-        if labelled.len() < limits::METRICS_QUEUES_MAX {
-            labelled.push((settings.name.to_string(), stats));
-        } else if let Some((_, others)) = labelled.get_mut(limits::METRICS_QUEUES_MAX).or(None) {
-            add(others, &stats);
-        } else {
-            labelled.push((OTHERS.to_owned(), stats));
-        }
+    let mut queues = queues.into_iter();
+    let name = |QueueInfo { settings, stats }| (settings.name.to_string(), stats);
+    let mut labelled: Vec<_> = queues.by_ref().take(limits::METRICS_QUEUES_MAX).map(name).collect();
+    if let Some(QueueInfo { stats: mut others, .. }) = queues.next() {
+        queues.for_each(|queue| add(&mut others, &queue.stats));
+        labelled.push((OTHERS.to_owned(), others));
     }
     labelled
 }
@@ -274,5 +271,28 @@ impl Page<'_> {
             metric.encode(family.encode_family(&labels)?)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forebay_core::queue::{QueueName, QueueSettings};
+
+    #[test]
+    fn queues_beyond_the_limit_are_summed_up_under_one_label() {
+        let queues = |count: usize| {
+            let queue = |number| QueueInfo {
+                settings: QueueSettings::new(QueueName::new(&format!("q{number}")).unwrap()),
+                stats: QueueStats { ready: 1, oldest_ms: number as u64, ..QueueStats::default() },
+            };
+            labelled((0..count).map(queue).collect())
+        };
+        assert_eq!(queues(limits::METRICS_QUEUES_MAX).len(), limits::METRICS_QUEUES_MAX);
+        let labelled = queues(limits::METRICS_QUEUES_MAX + 5);
+        assert_eq!(labelled.len(), limits::METRICS_QUEUES_MAX + 1);
+        let (label, others) = labelled.last().unwrap();
+        assert_eq!((label.as_str(), others.ready), (OTHERS, 5));
+        assert_eq!(others.oldest_ms, limits::METRICS_QUEUES_MAX as u64 + 4);
     }
 }

@@ -21,6 +21,8 @@ pub struct Options {
     pub address: SocketAddr,
     /// Connections beyond this many are turned away.
     pub connections_max: usize,
+    /// Bytes that request bodies may take, all connections together; beyond it they are refused for now.
+    pub bodies_bytes_max: usize,
     /// The store's largest value: a longer body is refused before it is read.
     pub value_bytes_max: usize,
 }
@@ -31,6 +33,7 @@ impl Options {
         Self {
             address,
             connections_max: limits::CONNECTIONS_DEFAULT,
+            bodies_bytes_max: limits::HTTP_BODIES_BYTES_MAX,
             value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT,
         }
     }

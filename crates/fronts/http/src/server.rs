@@ -55,7 +55,7 @@ pub fn bind(options: Options, parts: Parts, stop: watch::Receiver<bool>) -> Resu
         parts,
         connections: Arc::default(),
         value_bytes_max: options.value_bytes_max,
-        body_bytes: Semaphore::new(body::UNITS_MAX),
+        body_bytes: Semaphore::new(options.bodies_bytes_max / body::UNIT),
         stop,
     });
     Ok(Bound { listener, address, connections_max: options.connections_max, app })

@@ -21,6 +21,17 @@ fn one_answer(stream: &mut std::net::TcpStream) -> String {
     }
 }
 
+/// Reads the head of an answer that has no body.
+fn one_answer_without_body(stream: &mut std::net::TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        bytes.push(byte[0]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
 const ASK: &[u8] = b"GET /health HTTP/1.1\r\nhost: test\r\n\r\n";
 
 #[test]
@@ -67,6 +78,28 @@ fn beyond_the_limit_a_connection_is_told_and_turned_away_and_the_others_go_on() 
     };
     let metrics = String::from_utf8(reply.body).unwrap();
     assert!(!metrics.contains("forebay_connections_refused_total{front=\"http\"} 0\n"), "{metrics}");
+}
+
+#[test]
+fn bodies_beyond_what_all_may_take_together_are_refused_for_now() {
+    let served = Served::start_with(|options| options.bodies_bytes_max = 64 * 1024);
+    let head =
+        |length: usize| format!("PUT /v1/cache/k HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n");
+    let mut slow = served.connect();
+    slow.write_all(head(60 * 1024).as_bytes()).unwrap();
+    slow.write_all(&[7; 50 * 1024]).unwrap();
+    let refused = loop {
+        let reply = served.ask("PUT", "/v1/cache/other", &[], &[7; 20 * 1024]);
+        // Until what the slow one sent has arrived there is room.
+        if reply.status != 204 {
+            break reply;
+        }
+    };
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    assert_eq!(served.ask("PUT", "/v1/cache/other", &[], &[7; 10 * 1024]).status, 204, "a smaller one fits");
+    slow.write_all(&[7; 10 * 1024]).unwrap();
+    assert!(one_answer_without_body(&mut slow).starts_with("HTTP/1.1 204"));
+    assert_eq!(served.ask("PUT", "/v1/cache/other", &[], &[7; 20 * 1024]).status, 204, "there is room again");
 }
 
 #[test]
