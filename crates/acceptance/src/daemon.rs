@@ -35,7 +35,7 @@ impl Daemon {
             .arg("serve")
             .arg("--data")
             .arg(data)
-            .args(["--memcached", &memcached.to_string(), "--http", &http.to_string()])
+            .args(["--memcached", &memcached.to_string(), "--http", &http.to_string(), "--log", "warn"])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
