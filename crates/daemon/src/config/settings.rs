@@ -77,8 +77,8 @@ settings! {
         "ADDR|off", "Where to speak the memcached protocol; port 0 takes a free one";
     memcached_unix: Switch<PathBuf> = Switch::Off,
         "PATH|off", "Unix socket on which to speak it as well";
-    memcached_threads: usize = 0,
-        "N", "Threads of its own for the memcached front; 0 shares the runtime's";
+    memcached_threads: usize = forebay_memcached::Options::default().threads,
+        "N", "Threads of its own for the memcached front, by default one a core and 4 at most; 0 shares the runtime's";
     memcached_connections_max: usize = limits::CONNECTIONS_DEFAULT,
         "N", "Connections of the memcached front";
     http: Switch<SocketAddr> = Switch::On(local(8080)),

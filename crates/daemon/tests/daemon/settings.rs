@@ -33,8 +33,18 @@ fn a_flag_wins_over_the_environment_over_the_file() {
         budget >> 20
     };
     assert_eq!(start(&|_| {}), 2);
-    assert_eq!(start(&|command| drop(command.env("FOREBAY_MEMORY", "3MiB"))), 3);
-    assert_eq!(start(&|command| drop(command.env("FOREBAY_MEMORY", "3MiB").args(["--memory", "4MiB"]))), 4);
+    assert_eq!(
+        start(&|command| {
+            command.env("FOREBAY_MEMORY", "3MiB");
+        }),
+        3
+    );
+    assert_eq!(
+        start(&|command| {
+            command.env("FOREBAY_MEMORY", "3MiB").args(["--memory", "4MiB"]);
+        }),
+        4
+    );
     assert!(data.is_dir());
 }
 
@@ -52,15 +62,25 @@ fn wrong_settings_end_with_exit_code_2_and_say_where() {
         assert_eq!((output.status.code(), stdout.as_str()), (Some(2), ""), "{stderr}");
         stderr
     };
-    let said = refused(&|command| drop(command.arg("--config").arg(&file)));
+    let said = refused(&|command| {
+        command.arg("--config").arg(&file);
+    });
     assert!(said.contains("forebay.toml: http_port: there is no such setting; did you mean http?"), "{said}");
-    let said = refused(&|command| drop(command.env("FOREBAY_CONFIG", "/nonexistent")));
+    let said = refused(&|command| {
+        command.env("FOREBAY_CONFIG", "/nonexistent");
+    });
     assert!(said.contains("/nonexistent"), "{said}");
-    let said = refused(&|command| drop(command.env("FOREBAY_DRAIN", "never")));
+    let said = refused(&|command| {
+        command.env("FOREBAY_DRAIN", "never");
+    });
     assert!(said.contains("FOREBAY_DRAIN: expected a time"), "{said}");
-    let said = refused(&|command| drop(command.args(["--memory", "1KiB"])));
+    let said = refused(&|command| {
+        command.args(["--memory", "1KiB"]);
+    });
     assert!(said.contains("memory: expected a size from 1MiB"), "{said}");
-    let said = refused(&|command| drop(command.arg("--memroy=1")));
+    let said = refused(&|command| {
+        command.arg("--memroy=1");
+    });
     assert!(said.contains("--memory"), "{said}");
     assert!(!folder.path().join("data").exists(), "nothing was begun");
 }
