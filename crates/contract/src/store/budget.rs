@@ -203,6 +203,21 @@ pub fn evictions_are_counted(make: Make<'_>) {
     assert!(stats.evicted_unread >= stats.evicted - 50);
 }
 
+/// Values that change their size again and again do not push out others that stay as they are.
+pub fn what_was_overwritten_takes_no_room(make: Make<'_>) {
+    let store = make(BUDGET);
+    let mut random = Random(3);
+    let value = vec![0; 3_000];
+    for number in 0..1_000u32 {
+        set(&*store, &number.to_be_bytes(), &value[..random.below(3_000) as usize], at(0));
+    }
+    for number in 0..100_000u32 {
+        set(&*store, &(number % 500).to_be_bytes(), &value[..random.below(3_000) as usize], at(0));
+    }
+    let stats = store.stats();
+    assert_eq!((stats.items, stats.evicted), (1_000, 0));
+}
+
 /// An empty store is small again.
 pub fn bytes_return_when_entries_go(make: Make<'_>) {
     let store = make(BUDGET);
