@@ -115,6 +115,7 @@ macro_rules! store {
                 what_was_just_written_is_there
                 what_is_read_often_outlives_what_is_not
                 evictions_are_counted
+                what_was_overwritten_takes_no_room
                 bytes_return_when_entries_go;
             concurrency: counters_lose_no_increment
                 an_add_has_one_winner

@@ -203,6 +203,19 @@ pub fn evictions_are_counted(make: Make<'_>) {
     assert!(stats.evicted_unread >= stats.evicted - 50);
 }
 
+/// Values that change their size, some often and some never, do not push each other out.
+pub fn what_was_overwritten_takes_no_room(make: Make<'_>) {
+    let store = make(MEMORY_BYTES_MIN);
+    let mut random = Random(3);
+    let value = vec![0; 900];
+    for step in 0..100_000u64 {
+        let number = if step < 1_000 { step } else { random.below(1_000) * random.below(1_000) / 1_000 };
+        set(&*store, &number.to_be_bytes(), &value[..random.below(900) as usize], at(0));
+    }
+    let stats = store.stats();
+    assert_eq!((stats.items, stats.evicted), (1_000, 0));
+}
+
 /// An empty store is small again.
 pub fn bytes_return_when_entries_go(make: Make<'_>) {
     let store = make(BUDGET);

@@ -81,3 +81,94 @@ impl Shard {
         self.moved(hash, position, moved);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use foldhash::fast::RandomState;
+    use forebay_core::entry::Version;
+    use forebay_core::time::Instant;
+
+    use super::*;
+    use crate::records::record::Marks;
+    use crate::shard::{Fields, Found};
+
+    const NOW: Instant = Instant::from_ms(1_700_000_000_000);
+    const VALUE: [u8; 500] = [7; 500];
+
+    fn shard() -> Shard {
+        Shard::new(512 * 1024, Version(0), RandomState::default())
+    }
+
+    fn find(shard: &mut Shard, number: u32) -> Option<Found> {
+        let hash = shard.hash(&number.to_be_bytes());
+        shard.find(hash, &number.to_be_bytes(), NOW)
+    }
+
+    fn insert(shard: &mut Shard, number: u32) -> Found {
+        let hash = shard.hash(&number.to_be_bytes());
+        let fields = Fields { now: NOW, flags: 0, expires_at: None, marks: Marks::default() };
+        shard.insert(hash, &number.to_be_bytes(), &VALUE, fields)
+    }
+
+    /// Inserts newcomers until `number` has been looked at by the eviction; returns where it is then.
+    fn press(shard: &mut Shard, number: u32) -> Option<QueueName> {
+        let before = find(shard, number)?.position;
+        for newcomer in 1_000_000.. {
+            match find(shard, number) {
+                None => return None,
+                Some(found) if found.position != before => return Some(shard.heap.queue_of(found.position)),
+                Some(_) => _ = insert(shard, newcomer),
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn what_was_not_used_leaves_the_small_queue_for_good() {
+        let mut shard = shard();
+        insert(&mut shard, 1);
+        assert_eq!(press(&mut shard, 1), None);
+        assert_eq!(shard.counts.evicted, shard.counts.evicted_unread);
+        assert!(shard.counts.evicted > 0);
+    }
+
+    #[test]
+    fn what_was_used_moves_to_the_main_queue() {
+        let mut shard = shard();
+        let found = insert(&mut shard, 1);
+        assert_eq!(shard.heap.queue_of(found.position), QueueName::Small);
+        shard.used(found);
+        assert_eq!(press(&mut shard, 1), Some(QueueName::Main));
+        let found = find(&mut shard, 1).unwrap();
+        assert_eq!(found.header.marks.uses(), 0, "and has to be used again to stay");
+    }
+
+    #[test]
+    fn what_comes_back_soon_goes_to_the_main_queue_at_once() {
+        let mut shard = shard();
+        insert(&mut shard, 1);
+        assert_eq!(press(&mut shard, 1), None);
+        let found = insert(&mut shard, 1);
+        assert_eq!(shard.heap.queue_of(found.position), QueueName::Main);
+    }
+
+    #[test]
+    fn a_write_spares_a_bounded_number_of_entries() {
+        let mut shard = Shard::new(2 * 1024 * 1024, Version(0), RandomState::default());
+        let mut number = 0;
+        while shard.counts.evicted == 0 {
+            let found = insert(&mut shard, number);
+            let mut header = found.header;
+            header.marks.set_uses(3);
+            shard.heap.set_header(found.position, &header);
+            number += 1;
+        }
+        let spared = (0..number)
+            .filter_map(|number| find(&mut shard, number))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .filter(|found| shard.heap.queue_of(found.position) == QueueName::Main)
+            .count();
+        assert_eq!(spared, MEMORY_SPARED_MAX, "of {number} that were used");
+    }
+}

@@ -149,3 +149,47 @@ impl LocalStore for Memory {
         total
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[test]
+    fn shards_are_a_power_of_two_with_room_for_the_largest_values() {
+        for (bytes_max, value_bytes_max, count) in [
+            (MIB, MIB, 1),
+            (8 * MIB, MIB, 2),
+            (256 * MIB, MIB, 64),
+            (300 * MIB, MIB, 64),
+            (256 * MIB, 1024, 256),
+            (1024 * 1024 * MIB, MIB, MEMORY_SHARDS_MAX),
+            (0, usize::MAX, 1),
+        ] {
+            assert_eq!(shard_count(bytes_max, value_bytes_max), count, "{bytes_max} {value_bytes_max}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_no_shard_can_hold_is_refused() {
+        let options = MemoryOptions { bytes_max: MIB, value_bytes_max: MIB, first_version: Version(1) };
+        let store = Memory::new(options);
+        let write = |length: usize| store.write(b"key", &vec![1; length], Write::at(Instant::from_ms(1)));
+        let largest = store.entry_bytes_max - 3;
+        assert!(largest > MIB * 9 / 10 && largest < MIB);
+        assert!(matches!(write(largest), Written::Stored(_)));
+        assert_eq!(store.stats().items, 1);
+        assert!(store.stats().bytes <= MIB as u64);
+        assert_eq!(write(largest + 1), Written::TooLarge);
+        assert_eq!(store.stats().items, 0);
+    }
+
+    #[test]
+    fn a_budget_of_nothing_holds_nothing() {
+        let store =
+            Memory::new(MemoryOptions { bytes_max: 0, value_bytes_max: MIB, first_version: Version(1) });
+        assert_eq!(store.write(b"key", b"value", Write::at(Instant::from_ms(1))), Written::TooLarge);
+        assert!(!store.read(b"key", Read::at(Instant::from_ms(1)), &mut |_| ()));
+    }
+}

@@ -57,3 +57,33 @@ pub fn sweeper(memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Work {
     };
     Work { name: "memory sweeper", run: Run::Task(Box::pin(run)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use foldhash::fast::RandomState;
+    use forebay_core::entry::Version;
+
+    use super::*;
+    use crate::records::record::Marks;
+    use crate::shard::Fields;
+
+    #[test]
+    fn a_segment_is_looked_at_only_when_something_in_it_may_have_ended() {
+        let at = |ms| Instant::from_ms(1_700_000_000_000 + ms);
+        let mut shard = Shard::new(1 << 20, Version(0), RandomState::default());
+        for number in 0..100u32 {
+            let key = number.to_be_bytes();
+            let expires_at = Some(at(if number % 2 == 0 { 10 } else { 20 }));
+            let fields = Fields { now: at(0), flags: 0, expires_at, marks: Marks::default() };
+            shard.insert(shard.hash(&key), &key, b"value", fields);
+        }
+        let due = |shard: &Shard, ms: u64| shard.heap.due(0, at(ms).as_ms()).is_some();
+        assert!(!due(&shard, 9) && due(&shard, 10));
+        while shard.sweep(at(10)) > 0 {}
+        assert_eq!(shard.table.len(), 50);
+        assert!(!due(&shard, 19) && due(&shard, 20));
+        while shard.sweep(at(20)) > 0 {}
+        assert_eq!(shard.table.len(), 0);
+        assert!(!due(&shard, 1 << 40));
+    }
+}
