@@ -96,7 +96,7 @@ mod tests {
     const VALUE: [u8; 500] = [7; 500];
 
     fn shard() -> Shard {
-        Shard::new(512 * 1024, Version(0), RandomState::default())
+        Shard::new(512 * 1024, Version(0), 1, RandomState::default())
     }
 
     fn find(shard: &mut Shard, number: u32) -> Option<Found> {
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_write_spares_a_bounded_number_of_entries() {
-        let mut shard = Shard::new(2 * 1024 * 1024, Version(0), RandomState::default());
+        let mut shard = Shard::new(2 * 1024 * 1024, Version(0), 1, RandomState::default());
         let mut number = 0;
         while shard.counts.evicted == 0 {
             let found = insert(&mut shard, number);

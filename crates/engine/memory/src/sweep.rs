@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn a_segment_is_looked_at_only_when_something_in_it_may_have_ended() {
         let at = |ms| Instant::from_ms(1_700_000_000_000 + ms);
-        let mut shard = Shard::new(1 << 20, Version(0), RandomState::default());
+        let mut shard = Shard::new(1 << 20, Version(0), 1, RandomState::default());
         for number in 0..100u32 {
             let key = number.to_be_bytes();
             let expires_at = Some(at(if number % 2 == 0 { 10 } else { 20 }));
