@@ -40,3 +40,8 @@ pub use forebay_queue::publish::Draft;
 pub use forebay_queue::worker::{Failure, Worker, WorkerOptions};
 pub use held::Held;
 pub use queue::Queue;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
