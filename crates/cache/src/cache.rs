@@ -8,6 +8,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::KEY_BYTES_MAX;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::local_store::LocalStore;
+use forebay_core::stats::StoreStats;
 
 use crate::fill::end_of_life;
 use crate::flight::Flights;
@@ -63,6 +64,11 @@ impl Cache {
         self.store.delete(key, Delete::at(self.clock.now()));
         self.flights.detach(key);
         Ok(())
+    }
+
+    /// The state of the store.
+    pub fn stats(&self) -> StoreStats {
+        self.store.stats()
     }
 
     pub(crate) fn end_of_life(&self, ttl: Option<Duration>) -> Expiry {

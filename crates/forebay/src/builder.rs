@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay_broker::BrokerOptions;
+use forebay_cache::CacheOptions;
 use forebay_core::entry::Version;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::Health;
@@ -106,6 +107,7 @@ impl Builder {
         engines.spawn_all(opened.work);
         engines.spawn_all(vec![queues.expirer()]);
         background.spawn_all(vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))]);
-        Ok(Forebay::new(Parts { memory, clock, queues, broker: opened.broker, engines, background, health }))
+        let cache = Arc::new(forebay_cache::Cache::new(memory, clock, CacheOptions::default())?);
+        Ok(Forebay::new(Parts { cache, queues, broker: opened.broker, engines, background, health }))
     }
 }

@@ -7,10 +7,8 @@ use forebay_broker::EmbeddedBroker;
 use forebay_core::error::Result;
 use forebay_core::health::Health;
 use forebay_core::ports::broker::BrokerAdmin;
-use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::stats::LogStats;
-use forebay_memory::Memory;
 use forebay_queue::queues::Queues;
 use forebay_runtime::tasks::Tasks;
 
@@ -31,8 +29,7 @@ pub struct Forebay {
 }
 
 pub(crate) struct Parts {
-    pub(crate) memory: Arc<Memory>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cache: Arc<forebay_cache::Cache>,
     pub(crate) queues: Queues,
     pub(crate) broker: Arc<EmbeddedBroker>,
     pub(crate) engines: Tasks,
@@ -59,7 +56,7 @@ impl Forebay {
 
     /// The cache.
     pub fn cache(&self) -> Cache {
-        Cache::new(Arc::clone(&self.parts.memory), Arc::clone(&self.parts.clock))
+        Cache::new(Arc::clone(&self.parts.cache))
     }
 
     /// The queue of this name, declared with the default settings if it is not there. One that is there keeps the

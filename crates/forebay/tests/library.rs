@@ -99,15 +99,19 @@ async fn the_cache_reads_what_was_written_and_refuses_what_is_no_key() {
     let cache = forebay.cache();
     assert!(cache.get("k").is_none());
     cache.set("k", b"one").unwrap();
-    assert!(!cache.add("k", b"two", None).unwrap());
     assert_eq!(cache.get("k").as_deref(), Some(&b"one"[..]));
     assert_eq!(cache.read("k", <[u8]>::len), Some(3));
-    assert!(cache.delete("k") && !cache.delete("k"));
+    cache.invalidate("k").unwrap();
+    assert!(cache.get("k").is_none());
+    let load = |_key| async { Ok(Some("loaded".into())) };
+    let loaded = cache.get_or_load("k", None, &load).await.unwrap();
+    assert_eq!((loaded.as_deref(), cache.get("k").as_deref()), (Some(&b"loaded"[..]), Some(&b"loaded"[..])));
     cache.set_for("k", b"short", Duration::ZERO).unwrap();
     assert!(cache.get("k").is_none(), "its life is over");
-    for key in [String::new(), "k".repeat(251)] {
-        assert_eq!(cache.set(&key, b"v").unwrap_err().kind(), Kind::Invalid);
-        assert!(cache.get(&key).is_none() && !cache.delete(&key));
+    for (key, kind) in [(String::new(), Kind::Invalid), ("k".repeat(251), Kind::TooLarge)] {
+        assert_eq!(cache.set(&key, b"v").unwrap_err().kind(), kind);
+        assert_eq!(cache.invalidate(&key).unwrap_err().kind(), kind);
+        assert!(cache.get(&key).is_none());
     }
     assert_eq!(cache.set("k", vec![0; 2 << 20]).unwrap_err().kind(), Kind::TooLarge);
     assert!(forebay.close().await);
