@@ -162,14 +162,7 @@ impl Shard {
     ) -> u64 {
         let mut header = self.header(fields);
         header.marks.set_uses(found.header.marks.uses() + 1);
-        if self.heap.fits_in_place(&found.header, value.len()) {
-            header.key_len = found.header.key_len;
-            header.value_len = u32::try_from(value.len()).unwrap_or(u32::MAX);
-            if found.header.marks.has(Marks::LARGE) {
-                header.marks.set(Marks::LARGE);
-            }
-            self.heap.set_header(found.position, &header);
-            self.heap.value_mut(found.position, &header).copy_from_slice(value);
+        if self.heap.overwrite(found.position, header, key, value) {
             return header.version;
         }
         let queue = self.heap.queue_of(found.position);

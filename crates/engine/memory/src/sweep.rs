@@ -9,7 +9,7 @@ use forebay_core::ports::local_store::LocalStore;
 use forebay_core::time::Instant;
 
 use crate::memory::Memory;
-use crate::records::record::span;
+use crate::records::record::SPAN_MIN;
 use crate::shard::{Cause, Shard};
 
 /// The pause between sweeps while they find something.
@@ -17,7 +17,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// The pause between sweeps while they find nothing.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-const _: () = assert!(MEMORY_SEGMENT_BYTES_MAX / span(1, 0) <= SWEEP_ENTRIES_MAX);
+const _: () = assert!(MEMORY_SEGMENT_BYTES_MAX / SPAN_MIN <= SWEEP_ENTRIES_MAX);
 
 impl Shard {
     /// `LocalStore::sweep` for one shard: one segment in which something may have ended. Segments know when to look at them

@@ -8,8 +8,8 @@ use std::ops::Range;
 use forebay_core::limits::{MEMORY_SEGMENT_BYTES_MAX, MEMORY_SEGMENT_BYTES_MIN};
 
 use super::queue::{Queue, QueueName};
-use super::record::{ALIGNMENT, HANDLE_BYTES, Header, Marks, span};
-use super::region::{BlockId, Region};
+use super::record::{ALIGNMENT, Header, INLINE_MAX, Marks, span_max};
+use super::region::Region;
 use super::segment::Segment;
 
 /// A shard has so many segments, if they are not at their smallest or largest.
@@ -65,11 +65,9 @@ impl Heap {
 
     /// What `bytes_bound` grows by with one more entry at most.
     pub(crate) fn weight(&self, key_len: usize, value_len: usize) -> usize {
-        if self.is_large(value_len) {
-            span(key_len, HANDLE_BYTES) + Region::rounded(value_len) + self.region.bytes_to_grow()
-        } else {
-            span(key_len, value_len) + self.region.bytes_to_grow()
-        }
+        let large = self.is_large(value_len);
+        let aside = if large { Region::rounded(value_len) } else { 0 };
+        span_max(key_len, value_len, large) + aside + self.region.bytes_to_grow()
     }
 
     /// Bytes that a queue takes, from its tail to its head, dead records and large values included.
@@ -84,7 +82,7 @@ impl Heap {
         dead > stretch / 4 + 4 * self.segment_bytes
     }
 
-    /// Puts a record at the head of a queue.
+    /// Puts an entry at the head of a queue; `header` need not know its lengths.
     pub(crate) fn append(
         &mut self,
         name: QueueName,
@@ -92,18 +90,45 @@ impl Heap {
         key: &[u8],
         value: &[u8],
     ) -> Position {
-        header.key_len = u8::try_from(key.len()).unwrap_or(u8::MAX);
-        header.value_len = u32::try_from(value.len()).unwrap_or(u32::MAX);
-        if !self.is_large(value.len()) {
-            header.marks.clear(Marks::LARGE);
-            return self.append_record(name, &header, key, value);
+        self.set_lengths(&mut header, key, value);
+        if header.marks.has(Marks::LARGE) {
+            header.block = self.region.allocate(value.len());
+            self.queue_mut(name).large += Region::rounded(value.len());
         }
-        header.marks.set(Marks::LARGE);
-        let block = self.region.allocate(value.len());
-        let start = self.region.place(block).start;
-        self.region.memory_mut()[start..start + value.len()].copy_from_slice(value);
-        self.queue_mut(name).large += Region::rounded(value.len());
-        self.append_record(name, &header, key, &block.to_le_bytes())
+        let position = self.begin(name, header.span());
+        let at = self.at(position);
+        self.region.memory_mut()[header.key_at(at)].copy_from_slice(key);
+        self.set_header(position, &header);
+        self.value_mut(position, &header).copy_from_slice(value);
+        position
+    }
+
+    /// Gives an entry another value where it stands, if that takes the same room; false if it does not.
+    pub(crate) fn overwrite(
+        &mut self,
+        position: Position,
+        mut header: Header,
+        key: &[u8],
+        value: &[u8],
+    ) -> bool {
+        let before = self.header(position);
+        self.set_lengths(&mut header, key, value);
+        header.block = before.block;
+        let room = |header: &Header| {
+            let large = header.marks.has(Marks::LARGE);
+            (
+                large,
+                header.flags != 0,
+                header.span(),
+                large.then(|| Region::rounded(header.value_len as usize)),
+            )
+        };
+        let fits = room(&before) == room(&header);
+        if fits {
+            self.set_header(position, &header);
+            self.value_mut(position, &header).copy_from_slice(value);
+        }
+        fits
     }
 
     pub(crate) fn header(&self, position: Position) -> Header {
@@ -133,17 +158,6 @@ impl Heap {
         &mut self.region.memory_mut()[place]
     }
 
-    /// Whether another value can take the place of an entry's value.
-    pub(crate) fn fits_in_place(&self, header: &Header, value_len: usize) -> bool {
-        if header.marks.has(Marks::LARGE) || self.is_large(value_len) {
-            let rounded = Region::rounded(value_len);
-            return header.marks.has(Marks::LARGE)
-                && self.is_large(value_len)
-                && rounded == Region::rounded(header.value_len as usize);
-        }
-        span(usize::from(header.key_len), value_len) == header.span()
-    }
-
     /// The queue that an entry is in.
     pub(crate) fn queue_of(&self, position: Position) -> QueueName {
         self.segment(position >> self.place_bits).queue
@@ -155,7 +169,7 @@ impl Heap {
         if header.marks.has(Marks::LARGE) {
             let name = self.queue_of(position);
             self.queue_mut(name).large -= Region::rounded(header.value_len as usize);
-            self.region.free(self.block(position, &header));
+            self.region.free(header.block);
         }
         self.kill(position, header);
     }
@@ -234,14 +248,13 @@ impl Heap {
         value_len > self.segment_bytes / RECORDS_IN_SEGMENT_MIN
     }
 
-    fn append_record(&mut self, name: QueueName, header: &Header, key: &[u8], body: &[u8]) -> Position {
-        let position = self.begin(name, header.span());
-        let at = self.at(position);
-        let memory = self.region.memory_mut();
-        memory[header.key_at(at)].copy_from_slice(key);
-        memory[header.body_at(at)].copy_from_slice(body);
-        self.set_header(position, header);
-        position
+    fn set_lengths(&self, header: &mut Header, key: &[u8], value: &[u8]) {
+        header.key_len = u8::try_from(key.len()).unwrap_or(u8::MAX);
+        header.value_len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        header.marks.clear(Marks::LARGE);
+        if self.is_large(value.len()) {
+            header.marks.set(Marks::LARGE);
+        }
     }
 
     /// Takes room for a record at the head of a queue, in a new segment if it does not fit into the present one.
@@ -315,16 +328,10 @@ impl Heap {
 
     fn value_at(&self, position: Position, header: &Header) -> Range<usize> {
         if !header.marks.has(Marks::LARGE) {
-            return header.body_at(self.at(position));
+            return header.value_at(self.at(position));
         }
-        let start = self.region.place(self.block(position, header)).start;
+        let start = self.region.place(header.block).start;
         start..start + header.value_len as usize
-    }
-
-    /// The block of a large value.
-    fn block(&self, position: Position, header: &Header) -> BlockId {
-        let handle = &self.region.memory()[header.body_at(self.at(position))];
-        handle.first_chunk().map_or(BlockId::MAX, |bytes| BlockId::from_le_bytes(*bytes))
     }
 
     fn queue(&self, name: QueueName) -> &Queue {
@@ -361,6 +368,8 @@ impl Heap {
         &mut self.segments[number as usize]
     }
 }
+
+const _: () = assert!(MEMORY_SEGMENT_BYTES_MAX / RECORDS_IN_SEGMENT_MIN <= INLINE_MAX);
 
 /// The largest shard that positions can address.
 pub(crate) const HEAP_BYTES_MAX: usize =

@@ -1,16 +1,24 @@
-//! The layout of one record: a header of 28 bytes, the key, then the value or the handle of a large one.
+//! The layout of one record: 22 bytes of header, the flags if there are any, the key, then the value or what says where a large
+//! one is. Overhead counts: with millions of small entries it is what memory goes into.
 
 use std::ops::Range;
 
 use forebay_core::entry::{Claim, Expiry, State, Version, View};
 use forebay_core::time::Instant;
 
-/// Bytes before the key.
-pub(crate) const HEADER_BYTES: usize = 28;
+use super::region::BlockId;
+
+/// Bytes of every header.
+const FIXED_BYTES: usize = 22;
+/// Bytes of flags that are not zero.
+const FLAGS_BYTES: usize = 4;
+/// What stands in place of a large value: its block and its length.
+const HANDLE_BYTES: usize = 8;
 /// Records begin at multiples of this.
-pub(crate) const ALIGNMENT: usize = 8;
-/// What stands in place of a large value.
-pub(crate) const HANDLE_BYTES: usize = 4;
+pub(crate) const ALIGNMENT: usize = 2;
+/// The longest value in a record: its length shares 16 bits with the mark for flags.
+pub(crate) const INLINE_MAX: usize = (HAS_FLAGS - 1) as usize;
+const HAS_FLAGS: u16 = 1 << 15;
 /// The end of life that means none. 48 bits of milliseconds reach beyond the year 10000.
 const NEVER: u64 = (1 << 48) - 1;
 
@@ -20,6 +28,8 @@ pub(crate) struct Header {
     pub(crate) version: u64,
     pub(crate) flags: u32,
     pub(crate) value_len: u32,
+    /// Where a large value is.
+    pub(crate) block: BlockId,
     /// Seconds since the Unix epoch of the last counted read, or of the write.
     pub(crate) accessed: u32,
     expires: u64,
@@ -34,6 +44,7 @@ impl Header {
             version,
             flags: 0,
             value_len: 0,
+            block: 0,
             accessed: seconds(now),
             expires: NEVER,
             key_len: 0,
@@ -43,47 +54,40 @@ impl Header {
 
     /// The header of the record that begins at `at`, which comes from a position, a table or a walk: there is one.
     pub(crate) fn read(memory: &[u8], at: usize) -> Self {
-        let mut bytes = [0; HEADER_BYTES];
-        bytes.copy_from_slice(&memory[at..at + HEADER_BYTES]);
-        Self::decode(&bytes)
-    }
-
-    pub(crate) fn write(&self, memory: &mut [u8], at: usize) {
-        memory[at..at + HEADER_BYTES].copy_from_slice(&self.encode());
-    }
-
-    /// Where the key of the record at `at` is.
-    pub(crate) fn key_at(&self, at: usize) -> Range<usize> {
-        at + HEADER_BYTES..at + HEADER_BYTES + usize::from(self.key_len)
-    }
-
-    /// Where its value is, or the handle of a large one.
-    pub(crate) fn body_at(&self, at: usize) -> Range<usize> {
-        let start = at + HEADER_BYTES + usize::from(self.key_len);
-        start..start + self.body_len()
-    }
-
-    fn decode(bytes: &[u8; HEADER_BYTES]) -> Self {
-        let &[v0, v1, v2, v3, v4, v5, v6, v7, rest @ ..] = bytes;
-        let [f0, f1, f2, f3, l0, l1, l2, l3, a0, a1, a2, a3, e0, e1, e2, e3, e4, e5, key_len, marks] = rest;
-        Self {
+        let [v0, v1, v2, v3, v4, v5, v6, v7, a0, a1, a2, a3, e0, e1, e2, e3, e4, e5, l0, l1, key_len, marks] =
+            array::<FIXED_BYTES>(memory, at);
+        let lengths = u16::from_le_bytes([l0, l1]);
+        let mut header = Self {
             version: u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7]),
-            flags: u32::from_le_bytes([f0, f1, f2, f3]),
-            value_len: u32::from_le_bytes([l0, l1, l2, l3]),
+            flags: 0,
+            value_len: u32::from(lengths & !HAS_FLAGS),
+            block: 0,
             accessed: u32::from_le_bytes([a0, a1, a2, a3]),
             expires: u64::from_le_bytes([e0, e1, e2, e3, e4, e5, 0, 0]),
             key_len,
             marks: Marks(marks),
+        };
+        if lengths & HAS_FLAGS != 0 {
+            header.flags = u32::from_le_bytes(array(memory, at + FIXED_BYTES));
         }
+        if header.marks.has(Marks::LARGE) {
+            let handle = header.key_at(at).end;
+            header.block = u32::from_le_bytes(array(memory, handle));
+            header.value_len = u32::from_le_bytes(array(memory, handle + HANDLE_BYTES / 2));
+        }
+        header
     }
 
-    fn encode(&self) -> [u8; HEADER_BYTES] {
+    /// Writes all but the key and a value that is not large.
+    pub(crate) fn write(&self, memory: &mut [u8], at: usize) {
+        let large = self.marks.has(Marks::LARGE);
+        let length = if large { 0 } else { self.value_len as u16 };
+        let lengths = if self.flags != 0 { length | HAS_FLAGS } else { length };
         let [v0, v1, v2, v3, v4, v5, v6, v7] = self.version.to_le_bytes();
-        let [f0, f1, f2, f3] = self.flags.to_le_bytes();
-        let [l0, l1, l2, l3] = self.value_len.to_le_bytes();
         let [a0, a1, a2, a3] = self.accessed.to_le_bytes();
         let [e0, e1, e2, e3, e4, e5, _, _] = self.expires.to_le_bytes();
-        [
+        let [l0, l1] = lengths.to_le_bytes();
+        let fixed: [u8; FIXED_BYTES] = [
             v0,
             v1,
             v2,
@@ -92,14 +96,6 @@ impl Header {
             v5,
             v6,
             v7,
-            f0,
-            f1,
-            f2,
-            f3,
-            l0,
-            l1,
-            l2,
-            l3,
             a0,
             a1,
             a2,
@@ -110,19 +106,38 @@ impl Header {
             e3,
             e4,
             e5,
+            l0,
+            l1,
             self.key_len,
             self.marks.0,
-        ]
+        ];
+        put(memory, at, &fixed);
+        if self.flags != 0 {
+            put(memory, at + FIXED_BYTES, &self.flags.to_le_bytes());
+        }
+        if large {
+            let handle = self.key_at(at).end;
+            put(memory, handle, &self.block.to_le_bytes());
+            put(memory, handle + HANDLE_BYTES / 2, &self.value_len.to_le_bytes());
+        }
+    }
+
+    /// Where the key of the record at `at` is.
+    pub(crate) fn key_at(&self, at: usize) -> Range<usize> {
+        let start = at + FIXED_BYTES + if self.flags != 0 { FLAGS_BYTES } else { 0 };
+        start..start + usize::from(self.key_len)
+    }
+
+    /// Where its value is, if it is not large.
+    pub(crate) fn value_at(&self, at: usize) -> Range<usize> {
+        let start = self.key_at(at).end;
+        start..start + self.value_len as usize
     }
 
     /// Bytes from this record to the next one.
     pub(crate) fn span(&self) -> usize {
-        span(usize::from(self.key_len), self.body_len())
-    }
-
-    /// Bytes behind the key.
-    fn body_len(&self) -> usize {
-        if self.marks.has(Marks::LARGE) { HANDLE_BYTES } else { self.value_len as usize }
+        let body = if self.marks.has(Marks::LARGE) { HANDLE_BYTES } else { self.value_len as usize };
+        (self.key_at(0).end + body).next_multiple_of(ALIGNMENT)
     }
 
     pub(crate) fn expiry(&self) -> Expiry {
@@ -166,9 +181,23 @@ impl Header {
     }
 }
 
-/// Bytes of a record with a key and a body of these lengths.
-pub(crate) const fn span(key_len: usize, body_len: usize) -> usize {
-    (HEADER_BYTES + key_len + body_len).next_multiple_of(ALIGNMENT)
+/// The most that a record with a key and value of these lengths spans; that of a large value without it.
+pub(crate) const fn span_max(key_len: usize, value_len: usize, large: bool) -> usize {
+    let body = if large { HANDLE_BYTES } else { value_len };
+    (FIXED_BYTES + FLAGS_BYTES + key_len + body).next_multiple_of(ALIGNMENT)
+}
+
+/// The least that a record spans.
+pub(crate) const SPAN_MIN: usize = (FIXED_BYTES + 1usize).next_multiple_of(ALIGNMENT);
+
+fn array<const N: usize>(memory: &[u8], at: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&memory[at..at + N]);
+    bytes
+}
+
+fn put(memory: &mut [u8], at: usize, bytes: &[u8]) {
+    memory[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 /// Seconds since the Unix epoch in 32 bits, good until the year 2106.
@@ -230,19 +259,36 @@ mod tests {
 
     #[test]
     fn a_header_reads_back() {
-        let mut header = Header::new(0x0123_4567_89ab_cdef, Instant::from_ms(1_700_000_000_999));
-        header.flags = u32::MAX;
-        header.value_len = 77;
-        header.key_len = 250;
-        header.marks = Marks::STALE.with(Marks::LARGE);
-        for expiry in [None, Some(Instant::from_ms(1)), Some(Instant::from_ms((1 << 47) + 12_345))] {
-            header.set_expiry(expiry);
+        let mut memory = vec![0xaa; 1_000];
+        let expiries = [None, Some(Instant::from_ms(1)), Some(Instant::from_ms((1 << 47) + 12_345))];
+        for (flags, large, expiry) in
+            [(0, false, expiries[0]), (u32::MAX, false, expiries[1]), (0, true, expiries[2]), (1, true, None)]
+        {
+            let mut header = Header::new(0x0123_4567_89ab_cdef, Instant::from_ms(1_700_000_000_999));
+            header.flags = flags;
+            header.key_len = 250;
+            header.value_len = if large { 1 << 30 } else { INLINE_MAX as u32 };
+            header.block = if large { 77 } else { 0 };
+            header.marks = if large { Marks::STALE.with(Marks::LARGE) } else { Marks::READ };
             header.marks.set_uses(2);
-            let read = Header::decode(&header.encode());
+            header.set_expiry(expiry);
+            header.write(&mut memory, 7);
+            let read = Header::read(&memory, 7);
             assert!(read == header);
             assert_eq!(read.expiry(), expiry);
             assert_eq!(read.accessed, 1_700_000_000);
         }
+    }
+
+    #[test]
+    fn a_small_entry_without_flags_has_an_overhead_of_22_bytes() {
+        let mut header = Header::new(1, Instant::default());
+        (header.key_len, header.value_len) = (16, 100);
+        assert_eq!(header.span(), 138);
+        assert_eq!(header.value_at(0), 38..138);
+        assert!(span_max(16, 100, false) == 142);
+        header.flags = 1;
+        assert_eq!(header.span(), 142);
     }
 
     #[test]
