@@ -59,6 +59,8 @@ pub const EXPIRED_GRACE: Duration = Duration::from_secs(10);
 pub const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 /// Messages of one queue that come to their time in one step; the queue is free for others between the steps.
 pub const DUE_MESSAGES_MAX: usize = 1_000;
+/// Deliveries whose hold ran out that wait to be offered; further ones are looked at again later.
+pub const RUN_OUT_MAX: usize = 10_000;
 /// Deliveries whose hold ran out handed out at once.
 pub const EXPIRED_DELIVERIES_MAX: usize = 100;
 /// Entries in a dead letter's history; the oldest give way, the count of each goes on.

@@ -24,8 +24,9 @@ mod receive;
 mod records;
 mod settle;
 mod state;
-pub mod storage;
+mod storage;
 mod timers;
 mod topology;
 
 pub use broker::{BrokerOptions, EmbeddedBroker, OpenedBroker, open};
+pub use storage::recover::Recovered;

@@ -31,7 +31,7 @@ pub(crate) struct Timers {
     alarms: Mutex<BTreeSet<(Instant, u64)>>,
     /// An earlier alarm than all others was set, or the broker closes.
     earlier: Notify,
-    /// Queue numbers and deliveries, each at most once: a hold is here while its state says so.
+    /// Queue numbers and deliveries. Each is here while its state says so, and what was settled meanwhile is passed over.
     run_out: Mutex<VecDeque<(u64, DeliveryId)>>,
     has_run_out: Notify,
 }
@@ -53,6 +53,17 @@ impl Timers {
     pub(crate) fn wake(&self) {
         self.earlier.notify_one();
         self.has_run_out.notify_waiters();
+    }
+
+    /// Lists a hold that has run out to be offered; false when the list is full.
+    fn list(&self, queue: u64, id: DeliveryId) -> bool {
+        let mut run_out = self.run_out.lock();
+        if run_out.len() >= limits::RUN_OUT_MAX {
+            return false;
+        }
+        run_out.push_back((queue, id));
+        self.has_run_out.notify_one();
+        true
     }
 
     fn pop(&self, now: Instant) -> Option<u64> {
@@ -133,8 +144,9 @@ impl Engine {
             match state.unsettled.pop_due(now) {
                 Some(Due::Ready(entry)) => state.ready.insert(entry),
                 Some(Due::RunOut { position, token }) => {
-                    self.timers.run_out.lock().push_back((queue.number, DeliveryId { position, token }));
-                    self.timers.has_run_out.notify_one();
+                    if !self.timers.list(queue.number, DeliveryId { position, token }) {
+                        state.unsettled.look_again(position, now + limits::QUEUE_PAUSE);
+                    }
                 }
                 None => return,
             }
@@ -306,6 +318,32 @@ mod tests {
             assert_eq!(expired(), limits::EXPIRED_DELIVERIES_MAX);
         }
         assert_eq!(expired(), 0);
+    }
+
+    #[test]
+    fn a_list_of_ended_holds_that_nobody_reads_stays_bounded_and_loses_none() {
+        let bench = Bench::new(1_000);
+        let (runner, q) = (running(&bench), bench.queue("q"));
+        publish(&bench, &q, |_| ());
+        let timers = &bench.engine().timers;
+        let elsewhere = DeliveryId { position: 1, token: 1 };
+        let room = 700;
+        (0..limits::RUN_OUT_MAX - room).for_each(|_| assert!(timers.list(0, elsewhere)));
+        while bench.receive(&q).is_some() {
+            bench.write();
+        }
+        bench.clock.advance(limits::HOLD_DEFAULT);
+        runner.run_until_idle();
+        assert_eq!(timers.run_out.lock().len(), limits::RUN_OUT_MAX);
+        let mut offered = 0;
+        while offered < COUNT {
+            let now = bench.engine().offer_run_out().len();
+            offered += now;
+            if now == 0 && timers.run_out.lock().is_empty() {
+                runner.pass(&bench.clock, limits::QUEUE_PAUSE);
+            }
+        }
+        assert_eq!(offered, COUNT, "each was offered once");
     }
 
     #[test]

@@ -230,6 +230,11 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_costs_less_than_a_kilobyte_before_it_has_messages() {
+        assert!(size_of::<Queue>() < 1024, "{}", size_of::<Queue>());
+    }
+
+    #[test]
     fn two_moves_in_opposite_directions_lock_in_one_order() {
         let bench = Bench::new(1_000);
         let queues = ["a", "b"].map(|name| bench.engine().topology.find(&bench.queue(name)).unwrap());

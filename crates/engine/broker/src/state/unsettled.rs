@@ -107,6 +107,14 @@ impl Unsettled {
         }
     }
 
+    /// Leaves a hold that has run out as it is until then.
+    pub(crate) fn look_again(&mut self, position: u64, at: Instant) {
+        if let Some(held) = self.held.get_mut(&position) {
+            (held.hold, held.due) = (Hold::Running, at);
+            self.due.insert((at, position));
+        }
+    }
+
     /// Takes the message out of the consumer's hands.
     pub(crate) fn release(&mut self, position: u64) -> Option<Entry> {
         let held = self.held.remove(&position)?;

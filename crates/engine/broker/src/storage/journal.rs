@@ -40,6 +40,10 @@ pub(crate) struct Journal {
 struct Live {
     segments: BTreeMap<u64, Tally>,
     all: Tally,
+    /// The oldest segment, and the newest when it became that.
+    oldest_since: (u64, u64),
+    /// Live messages are being carried forward until that is worth its price no more.
+    carrying: bool,
     /// Bytes that died since the bell was rung.
     died: u64,
     rung: bool,
@@ -73,6 +77,7 @@ impl Journal {
     pub(crate) fn new(log: Log, options: &LogOptions) -> Self {
         let segments_max = options.disk_bytes_max / u64::from(options.segment_bytes).max(1);
         let reserve = (segments_max / limits::LOG_RESERVE_SHARE).max(limits::LOG_RESERVE_SEGMENTS_MIN);
+        let live = Live { oldest_since: log.segments().into_inner(), ..Live::default() };
         Self {
             segment_bytes: options.segment_bytes.into(),
             body_bytes_max: options.body_bytes_max(),
@@ -80,7 +85,7 @@ impl Journal {
             last: AtomicU64::new(log.durable_sequence()),
             newest: AtomicU64::new(*log.segments().end()),
             log,
-            live: Mutex::default(),
+            live: Mutex::new(live),
             bell: Condvar::new(),
             closed: AtomicBool::new(false),
         }
@@ -182,22 +187,28 @@ impl Journal {
     pub(crate) fn chance(&self) -> (Chance, u64) {
         let stats = self.log.stats();
         let (oldest, newest) = self.log.segments().into_inner();
-        let live = self.live.lock();
+        let mut live = self.live.lock();
         let last = self.last();
         let first_live = live.segments.keys().next().copied().unwrap_or(newest).min(newest);
         if first_live > oldest {
             return (Chance::Release { before: first_live }, last);
         }
+        if live.oldest_since.0 != oldest {
+            live.oldest_since = (oldest, newest);
+        }
         let garbage = (stats.segments * self.segment_bytes).saturating_sub(live.all.bytes);
-        let worth = if stats.full || stats.segments + 1 >= self.publish_segments_max {
+        live.carrying = if stats.full || stats.segments + 1 >= self.publish_segments_max {
             // Publishers are held up, or about to be: every segment counts, and the price does not. One may be the
             // unwritten rest of the last, and one what the ends of all others leave unused.
             garbage >= 3 * self.segment_bytes
         } else {
-            // Each byte carried frees at least one, so that carrying never costs more than publishing has.
-            garbage > live.all.bytes
+            // Each byte carried frees at least one, so that carrying never costs more than publishing has. It begins
+            // only when the oldest segment stands still while the log goes on: one that is being emptied by its
+            // consumers needs no help.
+            let stands_still = newest - live.oldest_since.1 >= limits::CARRY_SEGMENTS_MIN;
+            garbage > live.all.bytes && (live.carrying || stands_still)
         };
-        let chance = if worth && stats.segments >= limits::CARRY_SEGMENTS_MIN {
+        let chance = if live.carrying && stats.segments >= limits::CARRY_SEGMENTS_MIN {
             Chance::Carry { segment: oldest }
         } else {
             Chance::None

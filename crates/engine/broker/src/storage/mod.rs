@@ -1,7 +1,7 @@
 //! The queues' log: writing it, giving its space back, reading it again.
 
 pub(crate) mod journal;
-pub mod recover;
+pub(crate) mod recover;
 pub(crate) mod space;
 
 #[cfg(test)]
