@@ -18,5 +18,8 @@ check: ## format, house rules, lints
 
 bench: ## side by side with peers, into benches/report/
 	@.ci/packages gcc libc6-dev memcached redis-server
-	cargo build --locked --release --bin forebay
-	cd benches && cargo run --locked --release
+	mkdir -p benches/report && cd benches && cargo build --locked --release --bins
+	cd benches && target/release/memcached_front | tee report/memcached-front.md
+	cd benches && target/release/durable_append report | tee report/durable-append.md
+	cd benches && target/release/item_bytes | tee report/item-bytes.md
+	cd benches && target/release/hit_ratio ../crates/lab/traces/web07.trace.xz | tee report/hit-ratio.md
