@@ -78,6 +78,7 @@ macro_rules! broker {
                 a_receive_gives_up_at_its_time
                 a_returned_message_wakes_a_receiver
                 a_delayed_message_wakes_a_receiver
+                a_dead_letter_wakes_a_receiver
                 receivers_are_served_in_turn
                 one_message_more_than_the_first_receiver_takes_wakes_the_second
                 a_dropped_receive_takes_nothing_and_passes_its_turn_on
@@ -102,6 +103,7 @@ macro_rules! broker {
                 a_queues_depth_and_counts_are_told
                 a_redriven_message_returns_with_fresh_attempts
                 a_redrive_leaves_what_has_nowhere_to_go
+                a_redrive_leaves_what_there_is_no_room_for
                 a_redrive_moves_no_more_than_asked_for
                 administration_of_a_queue_that_is_not_there_is_not_found
             }

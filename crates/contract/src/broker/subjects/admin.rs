@@ -134,6 +134,27 @@ pub fn a_redrive_leaves_what_has_nowhere_to_go(rig: &mut dyn Rig) {
     });
 }
 
+pub fn a_redrive_leaves_what_there_is_no_room_for(rig: &mut dyn Rig) {
+    let can = rig.broker().capabilities();
+    if !can.dead_letter || !can.length_max {
+        return;
+    }
+    let q = queue_with(rig, "q", |settings| {
+        settings.dead_letter = Some(name("d"));
+        settings.length_max = 2;
+    });
+    publish(rig, &q, &["a", "b"]);
+    for delivery in receive(rig, &q, 2) {
+        end(rig, &delivery, GIVEN_UP);
+    }
+    publish(rig, &q, &["c"]);
+    with_admin(rig, |admin| {
+        assert_eq!(run(rig, admin.redrive(&name("d"), 10)).unwrap(), 1);
+        assert_eq!(drain(rig, &q), ["c", "a"]);
+        assert_eq!(drain(rig, &name("d")), ["b"]);
+    });
+}
+
 pub fn a_redrive_moves_no_more_than_asked_for(rig: &mut dyn Rig) {
     if !rig.broker().capabilities().dead_letter {
         return;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use forebay_core::delivery::Outcome;
+use forebay_core::delivery::{Outcome, Reason};
 use forebay_core::error::Kind;
 use forebay_core::message::Message;
+use forebay_core::queue::PARKED;
 
 use super::super::Rig;
 use super::super::scene::{
@@ -49,6 +50,19 @@ pub fn a_delayed_message_wakes_a_receiver(rig: &mut dyn Rig) {
     try_publish(rig, &q, vec![delayed]).unwrap();
     assert!(receive.poll(rig).is_none());
     rig.pass(WHILE + Duration::from_millis(1));
+    assert_eq!(ids(&receive.poll(rig).unwrap().unwrap()), ["m"]);
+}
+
+pub fn a_dead_letter_wakes_a_receiver(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().dead_letter {
+        return;
+    }
+    let (q, parked) = (queue(rig, "q"), queue(rig, PARKED));
+    publish(rig, &q, &["m"]);
+    let held = receive_one(rig, &q);
+    let mut receive = waiting(rig, &parked, 1, WHILE);
+    assert!(receive.poll(rig).is_none());
+    end(rig, &held, Outcome::DeadLetter(Reason::Rejected));
     assert_eq!(ids(&receive.poll(rig).unwrap().unwrap()), ["m"]);
 }
 
