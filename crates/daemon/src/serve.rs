@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use forebay_core::error::{Error, Kind};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -33,31 +33,36 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         .thread_name("forebay")
         .build()
         .map_err(|reason| Failure::new(format!("start the runtime: {reason}")))?;
-    let ended = runtime.block_on(serve(&settings, runtime.handle()));
+    let ended = serve(&settings, &runtime);
     // Whatever has not ended by now was named; it must not keep the process.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(settings: &Settings, handle: &tokio::runtime::Handle) -> Result<ExitCode, Failure> {
+/// Composes and starts outside of the runtime's own work, so that a front whose neighbour could not be bound may drop a
+/// runtime of its own; only waiting for the end is asynchronous.
+fn serve(settings: &Settings, runtime: &Runtime) -> Result<ExitCode, Failure> {
+    let _context = runtime.enter();
     // Before anything runs, so that no signal goes unheard.
     let mut signals =
         Signals::listen().map_err(|reason| Failure::new(format!("listen for signals: {reason}")))?;
     let composed = compose(settings).map_err(|error| friendly(&error, settings))?;
     let addresses = composed.addresses.join("\n");
-    let running = composed.start(handle);
+    let running = composed.start(runtime.handle());
     announce(&addresses).map_err(|reason| Failure::new(format!("write to standard output: {reason}")))?;
     info!(?settings, "ready");
-    let name = signals.next().await;
-    info!(signal = name, "stopping, a second signal stops at once");
-    tokio::select! {
-        ended = stop(running, settings) => ended,
-        name = signals.next() => {
-            warn!(signal = name, "stopped at once");
-            // The log is made for it: what was confirmed is on disk.
-            std::process::exit(1)
+    runtime.block_on(async {
+        let name = signals.next().await;
+        info!(signal = name, "stopping, a second signal stops at once");
+        tokio::select! {
+            code = stop(running, settings) => Ok(code),
+            name = signals.next() => {
+                warn!(signal = name, "stopped at once");
+                // The log is made for it: what was confirmed is on disk.
+                std::process::exit(1)
+            }
         }
-    }
+    })
 }
 
 /// The addresses, one a line, and `ready`, in one write.
@@ -68,17 +73,17 @@ fn announce(addresses: &str) -> io::Result<()> {
     output.flush()
 }
 
-async fn stop(running: Running, settings: &Settings) -> Result<ExitCode, Failure> {
+async fn stop(running: Running, settings: &Settings) -> ExitCode {
     let Stopped { fronts, engines } = running.stop(settings.drain.0).await;
     if !fronts.unfinished.is_empty() {
         warn!(unfinished = ?fronts.unfinished, "requests in progress were cut off");
     }
     if !engines.unfinished.is_empty() {
         error!(unfinished = ?engines.unfinished, "stopped before the log was closed; the next start recovers it");
-        return Ok(ExitCode::FAILURE);
+        return ExitCode::FAILURE;
     }
     info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 /// SIGTERM and SIGINT.
