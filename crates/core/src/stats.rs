@@ -75,7 +75,7 @@ pub struct QueueStats {
     pub retried: u64,
     /// Messages that left as dead letters.
     pub dead_lettered: u64,
-    /// Messages dropped by `drop_head`.
+    /// Messages dropped by `drop_head`, or expired without a dead-letter queue.
     pub dropped: u64,
 }
 

@@ -226,14 +226,14 @@ impl Engine {
     pub(crate) fn put_off(&self, queue: &Queue, position: u64, error: &Error) {
         tracing::error!(queue = %queue.name, position, %error, "message cannot be read, and is put off");
         let Ok(mut state) = queue.lock() else { return };
-        let Some((entry, status)) = state.find(position) else { return };
-        if let Status::Held { .. } = status {
-            entry.attempts = entry.attempts.saturating_sub(1);
+        if let Some((_, Status::Held { .. })) = state.find(position) {
             if self.journal.append(&Record::Return { queue: queue.number, position }).is_err() {
                 // It is held until its time is up.
                 return;
             }
+            state.give_back(position);
         }
+        // That it waits is not written down: after a restart it is tried at once.
         let until = self.clock.now() + limits::QUEUE_PAUSE;
         if let Some(entry) = state.take(position) {
             state.unsettled.delay(entry, until);

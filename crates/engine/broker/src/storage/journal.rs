@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
+use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
@@ -77,7 +78,8 @@ impl Journal {
     pub(crate) fn new(log: Log, options: &LogOptions) -> Self {
         let segments_max = options.disk_bytes_max / u64::from(options.segment_bytes).max(1);
         let reserve = (segments_max / limits::LOG_RESERVE_SHARE).max(limits::LOG_RESERVE_SEGMENTS_MIN);
-        let live = Live { oldest_since: log.segments().into_inner(), ..Live::default() };
+        // The bell has been rung to begin with: the life before may have left something to do.
+        let live = Live { oldest_since: log.segments().into_inner(), rung: true, ..Live::default() };
         Self {
             segment_bytes: options.segment_bytes.into(),
             body_bytes_max: options.body_bytes_max(),
@@ -205,7 +207,7 @@ impl Journal {
             // Each byte carried frees at least one, so that carrying never costs more than publishing has. It begins
             // only when the oldest segment stands still while the log goes on: one that is being emptied by its
             // consumers needs no help.
-            let stands_still = newest - live.oldest_since.1 >= limits::CARRY_SEGMENTS_MIN;
+            let stands_still = newest.saturating_sub(live.oldest_since.1) >= limits::CARRY_SEGMENTS_MIN;
             garbage > live.all.bytes && (live.carrying || stands_still)
         };
         let chance = if live.carrying && stats.segments >= limits::CARRY_SEGMENTS_MIN {
@@ -239,11 +241,14 @@ impl Journal {
         self.log.close();
     }
 
-    /// Blocks until the bell was rung; false once the journal is closed.
-    pub(crate) fn wait_for_bell(&self) -> bool {
+    /// Blocks until the bell was rung, or for no longer than `wait`; false once the journal is closed.
+    pub(crate) fn wait_for_bell(&self, wait: Option<Duration>) -> bool {
         let mut live = self.live.lock();
         while !live.rung {
-            self.bell.wait(&mut live);
+            match wait {
+                Some(wait) => live.rung = self.bell.wait_for(&mut live, wait).timed_out(),
+                None => self.bell.wait(&mut live),
+            }
         }
         live.rung = false;
         !self.closed.load(Acquire)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use forebay_core::delivery::History;
 use forebay_core::error::{Kind, Result};
+use forebay_core::limits;
 use forebay_core::ports::clock::{Run, Work};
 use forebay_log::{Position, Record as Logged};
 
@@ -31,13 +32,17 @@ pub(crate) fn work(engine: Arc<Engine>) -> Work {
 }
 
 fn run(engine: &Engine) {
-    while engine.journal.wait_for_bell() {
-        if let Err(error) = free_all(engine) {
-            match error.kind() {
-                Kind::Unavailable | Kind::Poisoned => {}
-                _ => tracing::error!(%error, "the log's oldest segment cannot be freed"),
+    let mut wait = None;
+    while engine.journal.wait_for_bell(wait) {
+        wait = match free_all(engine) {
+            // The log was not ready for copies, and will be without a word.
+            Err(error) if error.kind() == Kind::Full => Some(limits::QUEUE_PAUSE),
+            Err(error) if !matches!(error.kind(), Kind::Unavailable | Kind::Poisoned) => {
+                tracing::error!(%error, "the log's oldest segment cannot be freed");
+                None
             }
-        }
+            _ => None,
+        };
     }
 }
 
