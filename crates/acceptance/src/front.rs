@@ -53,7 +53,7 @@ impl Front {
         let store = Arc::new(Memory::new(MemoryOptions {
             bytes_max: BYTES_MAX,
             value_bytes_max: options.value_bytes_max,
-            first_version: Version(clock.now().as_ms() << 10),
+            first_version: Version::first(clock.now()),
         }));
         let (stop, stopped) = watch::channel(false);
         let bound = bind(options, store, clock, stopped)?;

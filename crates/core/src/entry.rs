@@ -4,9 +4,17 @@ use crate::time::Instant;
 
 /// Tells two states of one key apart: every change of an entry gives it a greater version. No two entries of a store
 /// have the same.
-/// Versions start from the clock, so that they do not repeat after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Version(pub u64);
+
+impl Version {
+    /// Where a store begins that is opened now. A version that was given out before a restart must not come again: an
+    /// old compare-and-set would meet a new entry. So versions start from the clock, with a million of them for every
+    /// millisecond, which no store can use up; and they stay below 2^63, because some clients read them as signed.
+    pub const fn first(now: Instant) -> Self {
+        Self(now.as_ms() << 20)
+    }
+}
 
 /// The right to fill a key that was missed: the newest version the key's place had seen at the miss.
 /// A fill with it is refused if the key was written or invalidated since.

@@ -17,7 +17,7 @@ pub const MEMORY_BYTES_MIN: usize = 1024 * 1024;
 /// Entries that one background sweep may look at before it lets go of a shard: those of one segment.
 pub const SWEEP_ENTRIES_MAX: usize = 3_000;
 /// Shards of the memory store.
-pub const MEMORY_SHARDS_MAX: usize = 4096;
+pub const MEMORY_SHARDS_MAX: usize = 1024;
 /// Smallest shard, unless the whole budget is smaller; a shard also has room for several of the largest values.
 pub const MEMORY_SHARD_BYTES_MIN: usize = 1024 * 1024;
 /// Smallest segment of a shard; there are up to 256 of them before they grow.

@@ -60,7 +60,7 @@ pub(crate) fn compose(settings: &Settings) -> Result<Composed> {
         bytes_max: as_usize(settings.memory.0),
         value_bytes_max: as_usize(settings.value_bytes_max.0),
         // Milliseconds with room for a thousand versions in each, so that none repeats after a restart.
-        first_version: Version(clock.now().as_ms() << 10),
+        first_version: Version::first(clock.now()),
     }));
     let background = vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))];
 

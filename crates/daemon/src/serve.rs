@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use crate::compose::{Running, Stopped, compose};
 use crate::config::load::{Sources, load};
 use crate::config::settings::Settings;
+use crate::descriptors::raise_limit;
 use crate::failure::Failure;
 
 /// Runs the daemon to its end.
@@ -43,6 +44,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 /// runtime of its own; only waiting for the end is asynchronous.
 fn serve(settings: &Settings, runtime: &Runtime) -> Result<ExitCode, Failure> {
     let _context = runtime.enter();
+    raise_limit();
     // Before anything runs, so that no signal goes unheard.
     let mut signals =
         Signals::listen().map_err(|reason| Failure::new(format!("listen for signals: {reason}")))?;

@@ -98,7 +98,7 @@ impl Builder {
         let memory = Arc::new(Memory::new(MemoryOptions {
             bytes_max: self.memory_bytes,
             value_bytes_max: self.value_bytes_max,
-            first_version: Version(clock.now().as_ms() << 10),
+            first_version: Version::first(clock.now()),
         }));
         let health = Arc::new(Health::default());
         let engines = Tasks::new(handle.clone(), Arc::clone(&health));

@@ -80,6 +80,9 @@ fn shard_count(bytes_max: usize, value_bytes_max: usize) -> usize {
 
 impl LocalStore for Memory {
     fn read(&self, key: &[u8], read: Read, visit: &mut dyn FnMut(View<'_>)) -> bool {
+        if key.len() > KEY_BYTES_MAX {
+            return false;
+        }
         let (hash, shard) = self.shard(key);
         shard.lock().read(hash, key, read, visit)
     }
@@ -101,11 +104,17 @@ impl LocalStore for Memory {
     }
 
     fn delete(&self, key: &[u8], delete: Delete) -> Deleted {
+        if key.len() > KEY_BYTES_MAX {
+            return Deleted::NotFound;
+        }
         let (hash, shard) = self.shard(key);
         shard.lock().delete(hash, key, delete)
     }
 
     fn count(&self, key: &[u8], arithmetic: Arithmetic) -> Counted {
+        if key.len() > KEY_BYTES_MAX {
+            return Counted::NotFound;
+        }
         let (hash, shard) = self.shard(key);
         shard.lock().count(hash, key, arithmetic)
     }
@@ -191,5 +200,39 @@ mod tests {
             Memory::new(MemoryOptions { bytes_max: 0, value_bytes_max: MIB, first_version: Version(1) });
         assert_eq!(store.write(b"key", b"value", Write::at(Instant::from_ms(1))), Written::TooLarge);
         assert!(!store.read(b"key", Read::at(Instant::from_ms(1)), &mut |_| ()));
+    }
+
+    #[test]
+    fn versions_do_not_overtake_the_clock_in_any_size_of_store() {
+        let now = Instant::from_ms(1_700_000_000_000);
+        for count in [1, MEMORY_SHARDS_MAX as u64] {
+            // A million writes in a second, all to one key, whose shard takes every `count`th version.
+            let last = Version::first(now).0 + 1_000_000 * count;
+            let a_second_later = Version::first(Instant::from_ms(now.as_ms() + 1_000)).0;
+            assert!(last < a_second_later, "{count} shards");
+        }
+        assert!(Version::first(now).0 < i64::MAX as u64);
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_is_nowhere() {
+        let memory = Memory::new(MemoryOptions {
+            bytes_max: 4 * MIB,
+            value_bytes_max: MIB,
+            first_version: Version(1),
+        });
+        let (now, key) = (Instant::from_ms(1), vec![b'k'; 300]);
+        let lease = Read { lease: Some(None), ..Read::at(now) };
+        assert!(!memory.read(&key, lease, &mut |_| panic!("there is nothing to show")));
+        let create = Arithmetic {
+            now,
+            delta: 1,
+            step: forebay_core::entry::Step::Up,
+            version: None,
+            create: Some((1, None)),
+            touch: None,
+        };
+        assert_eq!(memory.count(&key, create), Counted::NotFound);
+        assert_eq!(memory.delete(&key, Delete::at(now)), Deleted::NotFound);
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use forebay_core::entry::Version;
 use forebay_core::limits::VALUE_BYTES_MAX_DEFAULT;
 use forebay_core::ports::local_store::LocalStore;
+use forebay_core::time::Instant;
 use forebay_memory::{Memory, MemoryOptions};
 
 fn memory(bytes_max: usize) -> Arc<dyn LocalStore> {
-    let first_version = Version(1_700_000_000_000 << 10);
+    let first_version = Version::first(Instant::from_ms(1_700_000_000_000));
     Arc::new(Memory::new(MemoryOptions {
         bytes_max,
         value_bytes_max: VALUE_BYTES_MAX_DEFAULT,

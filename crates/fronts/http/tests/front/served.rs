@@ -99,7 +99,7 @@ impl Served {
         let memory = MemoryOptions {
             bytes_max: limits::MEMORY_BYTES_MIN,
             value_bytes_max: VALUE_BYTES_MAX,
-            first_version: Version(clock.now().as_ms() << 10),
+            first_version: Version::first(clock.now()),
         };
         let (stop, stopped) = watch::channel(false);
         let tasks = || Tasks::new(runtime.handle().clone(), health.clone());
