@@ -75,6 +75,20 @@ impl Shard {
         }
     }
 
+    /// Moves segments that lie where a large value is to go. It is free room that is wanted, so there is some below.
+    pub(crate) fn make_way(&mut self, value_len: usize) {
+        while let Some(from) = self.heap.in_the_way(value_len) {
+            let Some(to) = self.heap.free_below(from) else { return };
+            let mut offset = 0;
+            while let Some((position, next, _)) = self.heap.next_in(from, offset) {
+                let hash = self.hash(self.heap.key(position));
+                self.moved(hash, position, self.heap.moved(position, to));
+                offset = next;
+            }
+            self.heap.move_segment(from, to);
+        }
+    }
+
     fn copy_to_head(&mut self, position: Position, queue: QueueName, header: &Header) {
         let hash = self.hash(self.heap.key(position));
         let moved = self.heap.copy_to_head(position, queue, header);

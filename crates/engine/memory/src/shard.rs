@@ -216,6 +216,7 @@ impl Shard {
     }
 
     fn append(&mut self, hash: u64, key: &[u8], value: &[u8], header: Header, queue: QueueName) -> Found {
+        self.make_way(value.len());
         let position = self.heap.append(queue, header, key, value);
         let (heap, hasher) = (&self.heap, &self.hasher);
         self.table.insert_unique(hash, position, |&position| hasher.hash_one(heap.key(position)));

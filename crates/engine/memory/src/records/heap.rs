@@ -8,7 +8,7 @@ use std::ops::Range;
 use forebay_core::limits::{MEMORY_SEGMENT_BYTES_MAX, MEMORY_SEGMENT_BYTES_MIN};
 
 use super::queue::{Queue, QueueName};
-use super::record::{ALIGNMENT, Header, INLINE_MAX, Marks, span_max};
+use super::record::{ALIGNMENT, Header, INLINE_MAX, Marks, key_in, span_max};
 use super::region::Region;
 use super::segment::Segment;
 
@@ -20,18 +20,22 @@ const RECORDS_IN_SEGMENT_MIN: usize = 16;
 /// within what resident memory may be over it.
 const SLACK_SHARE: usize = 16;
 
-/// Where a record is: the number of its segment, then its place in there.
+/// Where a record is in the region, in units of the records' alignment. A hit is a look at the table and a look there.
 pub(crate) type Position = u32;
 
 /// The records.
 pub(crate) struct Heap {
     region: Region,
+    /// By number, which says where they lie.
     segments: Vec<Segment>,
-    free: Vec<u32>,
+    /// No segment before this one is free.
+    first_free: u32,
+    /// How many are in use.
+    used: usize,
     small: Queue,
     main: Queue,
     segment_bytes: usize,
-    /// How many bits of a position say where in a segment it is.
+    /// How many bits of a position say where in its segment it is.
     place_bits: u32,
 }
 
@@ -41,10 +45,12 @@ impl Heap {
         let segment_bytes = segment_bytes(bytes_max);
         // While a record is copied there is a segment more than the budget holds.
         let segments_max = bytes_max / segment_bytes + 4;
+        let capacity = bytes_max + bytes_max / SLACK_SHARE + 4 * segment_bytes;
         Self {
-            region: Region::new(bytes_max + bytes_max / SLACK_SHARE + 4 * segment_bytes),
-            segments: Vec::with_capacity(segments_max),
-            free: Vec::with_capacity(segments_max),
+            region: Region::new(capacity, segment_bytes),
+            segments: Vec::with_capacity(capacity / segment_bytes + 1),
+            first_free: 0,
+            used: 0,
             small: Queue::new(segments_max),
             main: Queue::new(segments_max),
             segment_bytes,
@@ -54,13 +60,13 @@ impl Heap {
 
     /// Bytes in use.
     pub(crate) fn bytes(&self) -> usize {
-        self.lists_bytes() + self.region.bytes()
+        self.lists_bytes() + self.used * self.segment_bytes + self.region.block_bytes()
     }
 
     /// The most that `bytes` can be with what the queues hold now, wherever in their segments they begin and end.
     pub(crate) fn bytes_bound(&self) -> usize {
         let queues = self.size(QueueName::Small) + self.size(QueueName::Main);
-        self.lists_bytes() + self.region.lists_bytes() + queues + 4 * self.segment_bytes
+        self.lists_bytes() + queues + 4 * self.segment_bytes
     }
 
     /// What `bytes_bound` grows by with one more entry at most.
@@ -139,14 +145,12 @@ impl Heap {
     pub(crate) fn set_header(&mut self, position: Position, header: &Header) {
         let at = self.at(position);
         header.write(self.region.memory_mut(), at);
-        let segment = self.segment_mut(position >> self.place_bits);
+        let segment = self.segment_mut(self.number(position));
         segment.due_ms = segment.due_ms.min(header.expires_ms());
     }
 
     pub(crate) fn key(&self, position: Position) -> &[u8] {
-        let at = self.at(position);
-        let memory = self.region.memory();
-        &memory[Header::read(memory, at).key_at(at)]
+        key_in(self.region.memory(), self.at(position))
     }
 
     pub(crate) fn value(&self, position: Position, header: &Header) -> &[u8] {
@@ -160,7 +164,7 @@ impl Heap {
 
     /// The queue that an entry is in.
     pub(crate) fn queue_of(&self, position: Position) -> QueueName {
-        self.segment(position >> self.place_bits).queue
+        self.segment(self.number(position)).queue.unwrap_or(QueueName::Small)
     }
 
     /// Takes an entry out.
@@ -221,11 +225,9 @@ impl Heap {
 
     /// The first entry of a segment at or behind an offset, and the offset behind it.
     pub(crate) fn next_in(&self, segment: u32, mut offset: usize) -> Option<(Position, usize, Header)> {
-        let memory = self.region.memory();
-        let Segment { block, end, .. } = *self.segment(segment);
-        let start = self.region.place(block).start;
-        while offset < end as usize {
-            let header = Header::read(memory, start + offset);
+        let start = segment as usize * self.segment_bytes;
+        while offset < self.segment(segment).end as usize {
+            let header = Header::read(self.region.memory(), start + offset);
             let next = offset + header.span();
             if !header.marks.has(Marks::DEAD) {
                 return Some((self.position(segment, offset), next, header));
@@ -239,9 +241,46 @@ impl Heap {
     pub(crate) fn clear(&mut self) {
         self.region.clear();
         self.segments.clear();
-        self.free.clear();
+        (self.first_free, self.used) = (0, 0);
         self.small.clear();
         self.main.clear();
+    }
+
+    /// A segment that has to go elsewhere before there is room for a large value; the floor is lowered past free ones.
+    pub(crate) fn in_the_way(&mut self, value_len: usize) -> Option<u32> {
+        while self.is_large(value_len) && self.region.segments_wanted(value_len) > 0 {
+            let highest = self.region.segments().checked_sub(1)?;
+            match self.segments.get(highest) {
+                Some(segment) if segment.queue.is_some() => return u32::try_from(highest).ok(),
+                Some(_) => self.segments.truncate(highest),
+                None => {}
+            }
+            self.region.lower_floor();
+        }
+        None
+    }
+
+    /// A free segment below another one.
+    pub(crate) fn free_below(&self, segment: u32) -> Option<u32> {
+        (self.first_free..segment).find(|number| self.is_free(*number))
+    }
+
+    /// Where a record will be when its segment has become another one.
+    pub(crate) fn moved(&self, position: Position, to: u32) -> Position {
+        self.position(to, self.at(position) - self.number(position) as usize * self.segment_bytes)
+    }
+
+    /// Makes a segment become another one, which is free.
+    pub(crate) fn move_segment(&mut self, from: u32, to: u32) {
+        let bytes = self.segment_bytes;
+        let start = from as usize * bytes;
+        self.region.memory_mut().copy_within(start..start + bytes, to as usize * bytes);
+        let segment = *self.segment(from);
+        *self.segment_mut(to) = segment;
+        *self.segment_mut(from) = Segment::FREE;
+        if let Some(name) = segment.queue {
+            self.queue_mut(name).renumber(from, to);
+        }
     }
 
     fn is_large(&self, value_len: usize) -> bool {
@@ -272,17 +311,17 @@ impl Heap {
     }
 
     fn begin_segment(&mut self, name: QueueName) -> u32 {
-        let segment = Segment::new(name, self.region.allocate(self.segment_bytes));
-        let number = match self.free.pop() {
-            Some(number) => {
-                *self.segment_mut(number) = segment;
-                number
-            }
-            None => {
-                self.segments.push(segment);
-                u32::try_from(self.segments.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
+        let room = u32::try_from(self.region.segments()).unwrap_or(u32::MAX);
+        let number = (self.first_free..room).find(|number| self.is_free(*number)).unwrap_or_else(|| {
+            self.region.raise_floor();
+            room
+        });
+        if number as usize == self.segments.len() {
+            self.segments.push(Segment::FREE);
+        }
+        *self.segment_mut(number) = Segment::empty(name);
+        self.first_free = number + 1;
+        self.used += 1;
         self.queue_mut(name).begin(number);
         number
     }
@@ -292,23 +331,22 @@ impl Heap {
         header.marks.set(Marks::DEAD);
         let at = self.at(position);
         header.write(self.region.memory_mut(), at);
-        let number = position >> self.place_bits;
-        let name = self.queue_of(position);
+        let (number, name) = (self.number(position), self.queue_of(position));
         self.queue_mut(name).live -= header.span();
         let segment = self.segment_mut(number);
         segment.live -= header.span() as u32;
         if segment.live > 0 {
             return;
         }
-        segment.reset();
+        *segment = Segment::empty(name);
         if self.queue(name).oldest() == Some(number) {
             self.queue_mut(name).tail = 0;
         }
         if self.queue(name).head() != Some(number) {
-            let block = self.segment(number).block;
-            self.region.free(block);
             self.queue_mut(name).remove(number);
-            self.free.push(number);
+            *self.segment_mut(number) = Segment::FREE;
+            self.first_free = self.first_free.min(number);
+            self.used -= 1;
         }
     }
 
@@ -321,9 +359,9 @@ impl Heap {
 
     fn lists_bytes(&self) -> usize {
         self.segments.capacity() * size_of::<Segment>()
-            + self.free.capacity() * size_of::<u32>()
             + self.small.bytes()
             + self.main.bytes()
+            + self.region.lists_bytes()
     }
 
     fn value_at(&self, position: Position, header: &Header) -> Range<usize> {
@@ -348,15 +386,22 @@ impl Heap {
         }
     }
 
+    fn is_free(&self, number: u32) -> bool {
+        self.segments.get(number as usize).is_none_or(|segment| segment.queue.is_none())
+    }
+
     /// Where in the region's memory a record begins.
     fn at(&self, position: Position) -> usize {
-        let place = position & ((1 << self.place_bits) - 1);
-        let block = self.segment(position >> self.place_bits).block;
-        self.region.place(block).start + place as usize * ALIGNMENT
+        position as usize * ALIGNMENT
+    }
+
+    /// The number of a record's segment.
+    fn number(&self, position: Position) -> u32 {
+        position >> self.place_bits
     }
 
     fn position(&self, segment: u32, offset: usize) -> Position {
-        segment << self.place_bits | (offset / ALIGNMENT) as u32
+        (segment << self.place_bits) + (offset / ALIGNMENT) as u32
     }
 
     /// Numbers of segments come from positions and queues: they are there.

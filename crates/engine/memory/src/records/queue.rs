@@ -48,6 +48,13 @@ impl Queue {
         self.segments.push_back(segment);
     }
 
+    /// Says that a segment has another number now.
+    pub(crate) fn renumber(&mut self, from: u32, to: u32) {
+        if let Some(number) = self.segments.iter_mut().find(|number| **number == from) {
+            *number = to;
+        }
+    }
+
     /// Takes a segment out, wherever it stands.
     pub(crate) fn remove(&mut self, segment: u32) {
         if self.oldest() == Some(segment) {

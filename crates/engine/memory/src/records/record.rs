@@ -122,7 +122,7 @@ impl Header {
         }
     }
 
-    /// Where the key of the record at `at` is.
+    /// Where the key of a record at `at` with this header is.
     pub(crate) fn key_at(&self, at: usize) -> Range<usize> {
         let start = at + FIXED_BYTES + if self.flags != 0 { FLAGS_BYTES } else { 0 };
         start..start + usize::from(self.key_len)
@@ -179,6 +179,14 @@ impl Header {
             accessed_at: Instant::from_ms(u64::from(self.accessed) * 1000),
         }
     }
+}
+
+/// The key of the record at `at`, without reading the rest.
+pub(crate) fn key_in(memory: &[u8], at: usize) -> &[u8] {
+    let [l0, l1, key_len] = array(memory, at + FIXED_BYTES - 4);
+    let has_flags = u16::from_le_bytes([l0, l1]) & HAS_FLAGS != 0;
+    let start = at + FIXED_BYTES + if has_flags { FLAGS_BYTES } else { 0 };
+    &memory[start..start + usize::from(key_len)]
 }
 
 /// The most that a record with a key and value of these lengths spans; that of a large value without it.
@@ -275,6 +283,7 @@ mod tests {
             header.write(&mut memory, 7);
             let read = Header::read(&memory, 7);
             assert!(read == header);
+            assert_eq!(key_in(&memory, 7), &memory[header.key_at(7)]);
             assert_eq!(read.expiry(), expiry);
             assert_eq!(read.accessed, 1_700_000_000);
         }

@@ -1,13 +1,12 @@
-//! One segment: a block that records are appended to until it is full.
+//! What is known of one segment: a stretch of a shard's region that records are appended to until it is full.
 
 use super::queue::QueueName;
-use super::region::BlockId;
 
-/// A segment, without its bytes.
+/// A segment, without its bytes: those are where its number says.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment {
-    pub(crate) block: BlockId,
-    pub(crate) queue: QueueName,
+    /// The queue it belongs to; `None` while it is free.
+    pub(crate) queue: Option<QueueName>,
     /// Where the next record goes.
     pub(crate) end: u32,
     /// Bytes of the records that are entries.
@@ -17,12 +16,11 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(queue: QueueName, block: BlockId) -> Self {
-        Self { block, queue, end: 0, live: 0, due_ms: u64::MAX }
-    }
+    /// One that nobody uses.
+    pub(crate) const FREE: Self = Self { queue: None, end: 0, live: 0, due_ms: u64::MAX };
 
-    /// Forgets its records, all of them dead, and starts over.
-    pub(crate) fn reset(&mut self) {
-        *self = Self::new(self.queue, self.block);
+    /// One that nothing has been written to.
+    pub(crate) fn empty(queue: QueueName) -> Self {
+        Self { queue: Some(queue), ..Self::FREE }
     }
 }
