@@ -137,6 +137,8 @@ pub const MEMCACHED_LINE_BYTES_MAX: usize = 16 * 1024;
 pub const MEMCACHED_GET_LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one connection that are read and answered before others have their turn.
 pub const MEMCACHED_INPUT_BYTES: usize = 64 * 1024;
+/// Keys of one memcached `get` that are answered before other connections have their turn.
+pub const MEMCACHED_TURN_KEYS_MAX: usize = 1_000;
 /// Connections that `stats conns` lists.
 pub const MEMCACHED_CONNECTIONS_SHOWN_MAX: usize = 1_000;
 /// Body of one HTTP request.

@@ -1,6 +1,6 @@
 //! One connection's place in its stream, without the connection: bytes in, answers out.
 
-use forebay_core::limits::OUTPUT_BYTES_MAX;
+use forebay_core::limits::{MEMCACHED_INPUT_BYTES, OUTPUT_BYTES_MAX};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_wire::memcached::parse::{Parsed, parse};
 
@@ -17,7 +17,7 @@ pub(crate) struct Session {
     swallow: usize,
     /// Bytes at the head of the input that hold no line end.
     searched: usize,
-    /// Where a command with many keys stopped because the output was full.
+    /// Where a command with many keys stopped.
     resume: Option<usize>,
     /// Something was read before.
     begun: bool,
@@ -40,14 +40,14 @@ pub(crate) enum Next {
         /// The number of bytes.
         needed: usize,
     },
-    /// Send, then go on with what is left of the input: the output is full.
+    /// Send, then go on with what is left of the input: the output is full, or others have their turn first.
     Send,
     /// Send, then end the connection.
     Close,
 }
 
 impl Session {
-    /// Carries out every complete command of `input`, until the output is full.
+    /// Carries out every complete command of `input`, until the output is full or one turn's work is done.
     pub(crate) fn advance<S: LocalStore>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
         if !self.begun && !input.is_empty() {
             self.begun = true;
@@ -66,7 +66,7 @@ impl Session {
             if rest.is_empty() {
                 break Next::Read { needed: 1 };
             }
-            if turn.out.len() >= OUTPUT_BYTES_MAX {
+            if turn.out.len() >= OUTPUT_BYTES_MAX || consumed >= MEMCACHED_INPUT_BYTES {
                 break Next::Send;
             }
             match parse(rest, self.searched, &turn.shared.limits) {
@@ -101,6 +101,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     use forebay_core::entry::Version;
+    use forebay_core::limits::MEMCACHED_TURN_KEYS_MAX;
     use forebay_core::ports::BoxFuture;
     use forebay_core::ports::clock::Clock;
     use forebay_core::time::Instant;
@@ -260,6 +261,25 @@ mod tests {
         let whole = format!("VALUE a 0 300000\r\n{value}\r\n").repeat(10) + "END\r\nMN\r\n";
         assert!(answer == whole.as_bytes());
         assert_eq!(client.tally.get(Count::Gets), 10);
+    }
+
+    #[test]
+    fn a_get_of_keys_that_are_not_there_pauses_too() {
+        let mut client = Client::new();
+        let input = format!("get{}\r\n", " k".repeat(2 * MEMCACHED_TURN_KEYS_MAX + 1));
+        for turn in 1..=2 {
+            assert_eq!(client.advance(input.as_bytes()), Progress { consumed: 0, next: Next::Send });
+            assert_eq!(client.tally.get(Count::Gets), (turn * MEMCACHED_TURN_KEYS_MAX) as u64);
+        }
+        assert_eq!(client.ask(&input), "END\r\n");
+    }
+
+    #[test]
+    fn a_long_input_is_more_than_one_turn() {
+        let mut client = Client::new();
+        let input = b"mg k q\r\n".repeat(MEMCACHED_INPUT_BYTES / 8 + 1);
+        let progress = client.advance(&input);
+        assert_eq!(progress, Progress { consumed: MEMCACHED_INPUT_BYTES, next: Next::Send });
     }
 
     #[test]

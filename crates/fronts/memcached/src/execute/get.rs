@@ -1,7 +1,7 @@
 //! `get`, `gets`, `gat`, `gats`.
 
 use forebay_core::entry::Read;
-use forebay_core::limits::OUTPUT_BYTES_MAX;
+use forebay_core::limits::{MEMCACHED_TURN_KEYS_MAX, OUTPUT_BYTES_MAX};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_wire::memcached::command::Get;
 
@@ -11,8 +11,8 @@ use crate::expiry::expiry;
 use crate::reply;
 use crate::stats::counters::Count;
 
-/// Answers key by key. Thousands of keys may be asked for at once, so it stops where the output is full and goes on
-/// when that has been sent.
+/// Answers key by key. Thousands of keys may be asked for at once, so it stops where the output is full, or where
+/// other connections have waited long enough, and goes on when that has been sent.
 pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, get: Get<'_>, resume: Option<usize>) -> Ran {
     let mut keys = match resume {
         Some(remaining) => get.keys.from_remaining(remaining),
@@ -23,8 +23,9 @@ pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, get: Get<'_>, resume: O
         None => (Count::Gets, Count::GetHits, Count::GetMisses),
         Some(_) => (Count::Touches, Count::TouchHits, Count::TouchMisses),
     };
+    let mut answered = 0;
     loop {
-        if turn.out.len() >= OUTPUT_BYTES_MAX {
+        if turn.out.len() >= OUTPUT_BYTES_MAX || answered == MEMCACHED_TURN_KEYS_MAX {
             return Ran::Paused(keys.remaining());
         }
         let Some(key) = keys.next() else { break };
@@ -32,6 +33,7 @@ pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, get: Get<'_>, resume: O
         let hit = turn.shared.store.read(key, read, &mut |view| {
             reply::value(out, key, &view, get.versions);
         });
+        answered += 1;
         turn.tally.one(command);
         turn.count(hit, hits, misses);
     }

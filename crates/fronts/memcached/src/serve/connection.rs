@@ -67,8 +67,11 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                     After::Read
                 }
                 After::Answer => {
+                    // What one client has sent at once may be worth many turns.
+                    tokio::task::yield_now().await;
                     poll_fn(|cx| {
-                        let answered = scratch::with(|scratch| self.answer_partial(cx, &mut scratch.answers));
+                        let answered =
+                            scratch::with(|scratch| self.answer_partial(cx, false, &mut scratch.answers));
                         Poll::Ready(answered)
                     })
                     .await
@@ -128,21 +131,22 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
             Ok(_) | Err(_) => return Poll::Ready(After::End),
         };
         answers.tally.add(Count::BytesRead, count as u64);
+        let full = self.partial.len() == self.partial.capacity();
         if self.partial.len() < self.needed {
             self.settle(answers);
-            return Poll::Ready(if count >= MEMCACHED_INPUT_BYTES { After::Yield } else { After::Read });
+            return Poll::Ready(if full { After::Yield } else { After::Read });
         }
-        Poll::Ready(self.answer_partial(cx, answers))
+        Poll::Ready(self.answer_partial(cx, full, answers))
     }
 
-    fn answer_partial(&mut self, cx: &mut Context<'_>, answers: &mut Answers) -> After {
+    fn answer_partial(&mut self, cx: &mut Context<'_>, full: bool, answers: &mut Answers) -> After {
         let mut partial = std::mem::take(&mut self.partial);
         let progress = self.answer(&partial, cx, answers);
         if progress.consumed < partial.len() {
             partial.drain(..progress.consumed);
             self.partial = partial;
         }
-        self.after(progress, false, answers)
+        self.after(progress, full, answers)
     }
 
     /// Carries out what is complete and sends what the socket takes at once.

@@ -26,6 +26,7 @@ use super::listener::Listener;
 use super::peers::Origin;
 use crate::options::Options;
 use crate::shared::Shared;
+use crate::stats::counters::Count;
 
 const MIB: usize = 1024 * 1024;
 
@@ -206,6 +207,23 @@ async fn a_panic_ends_one_connection_and_shows_its_answers_to_no_other() {
     assert_eq!(clients[0].read(&mut [0; 1]).await.unwrap(), 0);
     ask(&mut clients[1], b"mn\r\n", b"MN\r\n").await;
     ask(&mut clients[1], b"get secret\r\n", b"VALUE secret 0 1\r\nx\r\nEND\r\n").await;
+}
+
+#[tokio::test]
+async fn a_get_of_many_keys_does_not_keep_others_waiting() {
+    const KEYS: usize = 100_000;
+    let (_stop, stopped) = watch::channel(false);
+    let (mut greedy, first) = duplex(MIB);
+    let (mut other, second) = duplex(MIB);
+    let shared = shared(Still::new(false));
+    tokio::spawn(serve(Given(Mutex::new([first, second].into())), Arc::clone(&shared), stopped));
+    greedy.write_all(format!("get{}\r\n", " k".repeat(KEYS)).as_bytes()).await.unwrap();
+    ask(&mut other, b"mn\r\n", b"MN\r\n").await;
+    assert!(shared.counters.sum().get(Count::Gets) < KEYS as u64);
+    let mut answer = [0; 5];
+    greedy.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"END\r\n");
+    assert_eq!(shared.counters.sum().get(Count::Gets), KEYS as u64);
 }
 
 #[test]
