@@ -4,6 +4,7 @@ use forebay_core::limits::{MEMCACHED_INPUT_BYTES, OUTPUT_BYTES_MAX};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_wire::memcached::parse::{Parsed, parse};
 
+use crate::execute::get::{Paused, get};
 use crate::execute::run::{Ran, run};
 use crate::execute::turn::Turn;
 
@@ -18,9 +19,17 @@ pub(crate) struct Session {
     /// Bytes at the head of the input that hold no line end.
     searched: usize,
     /// Where a command with many keys stopped.
-    resume: Option<usize>,
+    resume: Option<Resume>,
     /// Something was read before.
     begun: bool,
+}
+
+/// The command at the head of the input, some of it answered.
+#[derive(Clone, Copy, Debug)]
+struct Resume {
+    paused: Paused,
+    /// The length of its line.
+    length: usize,
 }
 
 /// How far a turn has come.
@@ -69,26 +78,30 @@ impl Session {
             if turn.out.len() >= OUTPUT_BYTES_MAX || consumed >= MEMCACHED_INPUT_BYTES {
                 break Next::Send;
             }
-            match parse(rest, self.searched, &turn.shared.limits) {
-                Parsed::Incomplete { needed, searched } => {
-                    self.searched = searched;
-                    break Next::Read { needed };
-                }
-                Parsed::Close => break Next::Close,
-                Parsed::Complete { command, consumed: length, swallow } => {
-                    self.searched = 0;
-                    match run(turn, &command, self.resume.take()) {
-                        Ran::Done => {
-                            consumed += length;
-                            self.swallow = swallow;
-                        }
-                        Ran::Paused(remaining) => {
-                            self.resume = Some(remaining);
-                            break Next::Send;
-                        }
-                        Ran::Quit => break Next::Close,
+            let (ran, length, swallow) = match self.resume.take() {
+                Some(Resume { paused, length }) => (get(turn, paused.rest(rest)), length, 0),
+                None => match parse(rest, self.searched, &turn.shared.limits) {
+                    Parsed::Incomplete { needed, searched } => {
+                        self.searched = searched;
+                        break Next::Read { needed };
                     }
+                    Parsed::Close => break Next::Close,
+                    Parsed::Complete { command, consumed, swallow } => {
+                        self.searched = 0;
+                        (run(turn, &command), consumed, swallow)
+                    }
+                },
+            };
+            match ran {
+                Ran::Done => {
+                    consumed += length;
+                    self.swallow = swallow;
                 }
+                Ran::Paused(paused) => {
+                    self.resume = Some(Resume { paused, length });
+                    break Next::Send;
+                }
+                Ran::Quit => break Next::Close,
             }
         };
         Progress { consumed, next }
@@ -272,6 +285,26 @@ mod tests {
             assert_eq!(client.tally.get(Count::Gets), (turn * MEMCACHED_TURN_KEYS_MAX) as u64);
         }
         assert_eq!(client.ask(&input), "END\r\n");
+    }
+
+    #[test]
+    fn a_get_that_goes_on_looks_at_none_of_its_answered_keys_again() {
+        const KEYS: usize = 100_000;
+        let mut client = Client::new();
+        client.ask(&format!("set k 0 0 10000\r\n{}\r\n", "v".repeat(10_000)));
+        let mut input = format!("get{}\r\nmn\r\n", " k".repeat(KEYS)).into_bytes();
+        let (mut consumed, mut hits) = (0, 0);
+        while consumed == 0 {
+            consumed = client.advance(&input).consumed;
+            let answered = (client.tally.get(Count::GetHits) - hits) as usize;
+            assert!((1..=MEMCACHED_TURN_KEYS_MAX).contains(&answered));
+            hits += answered as u64;
+            // What it has no business with any more would now be answered otherwise, and would end the line.
+            input[..3 + 2 * hits as usize].fill(b'\n');
+        }
+        assert_eq!(hits, KEYS as u64);
+        assert!(client.out.ends_with(b"\r\nEND\r\n"));
+        assert_eq!(&input[consumed..], b"mn\r\n");
     }
 
     #[test]
