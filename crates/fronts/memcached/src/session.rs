@@ -2,10 +2,12 @@
 
 use forebay_core::limits::{MEMCACHED_INPUT_BYTES, OUTPUT_BYTES_MAX};
 use forebay_core::ports::local_store::LocalStore;
-use forebay_wire::memcached::parse::{Parsed, parse};
+use forebay_wire::memcached::parse::{Parsed, parse, parse_refused};
+use forebay_wire::memcached::refusal::Refusal;
 
 use crate::execute::get::{Paused, get};
 use crate::execute::run::{Ran, run};
+use crate::execute::store::refuse;
 use crate::execute::turn::Turn;
 
 /// The first byte of memcached's binary protocol, which no text command begins with.
@@ -105,6 +107,19 @@ impl Session {
             }
         };
         Progress { consumed, next }
+    }
+
+    /// Gives up the value that the command at the head of `input` waits for, because there is no memory for it. A line
+    /// that is still open cannot be answered: the connection ends.
+    pub(crate) fn give_up<S: LocalStore>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
+        let Some((write, line, swallow)) = parse_refused(input, &turn.shared.limits) else {
+            return Progress { consumed: 0, next: Next::Close };
+        };
+        refuse(turn, &write, Refusal::OutOfMemory);
+        self.searched = 0;
+        self.swallow = swallow;
+        let progress = self.advance(input.get(line..).unwrap_or_default(), turn);
+        Progress { consumed: line + progress.consumed, ..progress }
     }
 }
 

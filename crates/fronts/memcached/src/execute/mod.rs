@@ -9,5 +9,5 @@ mod meta_get;
 mod meta_set;
 mod meta_text;
 pub(crate) mod run;
-mod store;
+pub(crate) mod store;
 pub(crate) mod turn;
