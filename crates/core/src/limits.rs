@@ -137,6 +137,13 @@ pub const MEMCACHED_LINE_BYTES_MAX: usize = 16 * 1024;
 pub const MEMCACHED_GET_LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one connection that are read and answered before others have their turn.
 pub const MEMCACHED_INPUT_BYTES: usize = 64 * 1024;
+/// Half-read commands and half-sent answers of all memcached connections, unless configured otherwise. Beyond it a
+/// value is refused, and a connection that does not take its answers ends.
+pub const MEMCACHED_BUFFERS_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
+/// What a connection may have of either without its being counted.
+pub const MEMCACHED_BUFFER_BYTES_FREE: usize = 64 * 1024;
+/// Keys of one memcached `get` that are answered before other connections have their turn.
+pub const MEMCACHED_TURN_KEYS_MAX: usize = 1_000;
 /// Connections that `stats conns` lists.
 pub const MEMCACHED_CONNECTIONS_SHOWN_MAX: usize = 1_000;
 /// Body of one HTTP request.

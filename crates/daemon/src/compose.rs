@@ -74,6 +74,7 @@ pub(crate) fn compose(settings: &Settings) -> Result<Composed> {
             threads: settings.memcached_threads,
             connections_max: settings.memcached_connections_max,
             value_bytes_max: as_usize(settings.value_bytes_max.0),
+            ..forebay_memcached::Options::default()
         };
         let bound =
             forebay_memcached::bind(options, Arc::clone(&memory), Arc::clone(&clock), stopped.clone())?;

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
 
-use forebay_core::limits::{CONNECTIONS_DEFAULT, VALUE_BYTES_MAX_DEFAULT};
+use forebay_core::limits::{CONNECTIONS_DEFAULT, MEMCACHED_BUFFERS_BYTES_DEFAULT, VALUE_BYTES_MAX_DEFAULT};
 
 /// More threads are had by asking for them.
 const THREADS_DEFAULT_MAX: usize = 4;
@@ -24,6 +24,8 @@ pub struct Options {
     pub connections_max: usize,
     /// The largest item: key, value and memcached's overhead of some 60 bytes, as memcached's `-I`.
     pub value_bytes_max: usize,
+    /// Memory for what all connections have half sent or half read. One value of the largest size always has room.
+    pub buffers_bytes_max: usize,
 }
 
 impl Default for Options {
@@ -34,6 +36,7 @@ impl Default for Options {
             threads: thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_DEFAULT_MAX),
             connections_max: CONNECTIONS_DEFAULT,
             value_bytes_max: VALUE_BYTES_MAX_DEFAULT,
+            buffers_bytes_max: MEMCACHED_BUFFERS_BYTES_DEFAULT,
         }
     }
 }

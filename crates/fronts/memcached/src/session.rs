@@ -1,10 +1,13 @@
 //! One connection's place in its stream, without the connection: bytes in, answers out.
 
-use forebay_core::limits::OUTPUT_BYTES_MAX;
+use forebay_core::limits::{MEMCACHED_INPUT_BYTES, OUTPUT_BYTES_MAX};
 use forebay_core::ports::local_store::LocalStore;
-use forebay_wire::memcached::parse::{Parsed, parse};
+use forebay_wire::memcached::parse::{Parsed, parse, parse_refused};
+use forebay_wire::memcached::refusal::Refusal;
 
+use crate::execute::get::{Paused, get};
 use crate::execute::run::{Ran, run};
+use crate::execute::store::refuse;
 use crate::execute::turn::Turn;
 
 /// The first byte of memcached's binary protocol, which no text command begins with.
@@ -17,10 +20,18 @@ pub(crate) struct Session {
     swallow: usize,
     /// Bytes at the head of the input that hold no line end.
     searched: usize,
-    /// Where a command with many keys stopped because the output was full.
-    resume: Option<usize>,
+    /// Where a command with many keys stopped.
+    resume: Option<Resume>,
     /// Something was read before.
     begun: bool,
+}
+
+/// The command at the head of the input, some of it answered.
+#[derive(Clone, Copy, Debug)]
+struct Resume {
+    paused: Paused,
+    /// The length of its line.
+    length: usize,
 }
 
 /// How far a turn has come.
@@ -40,14 +51,14 @@ pub(crate) enum Next {
         /// The number of bytes.
         needed: usize,
     },
-    /// Send, then go on with what is left of the input: the output is full.
+    /// Send, then go on with what is left of the input: the output is full, or others have their turn first.
     Send,
     /// Send, then end the connection.
     Close,
 }
 
 impl Session {
-    /// Carries out every complete command of `input`, until the output is full.
+    /// Carries out every complete command of `input`, until the output is full or one turn's work is done.
     pub(crate) fn advance<S: LocalStore>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
         if !self.begun && !input.is_empty() {
             self.begun = true;
@@ -66,32 +77,49 @@ impl Session {
             if rest.is_empty() {
                 break Next::Read { needed: 1 };
             }
-            if turn.out.len() >= OUTPUT_BYTES_MAX {
+            if turn.out.len() >= OUTPUT_BYTES_MAX || consumed >= MEMCACHED_INPUT_BYTES {
                 break Next::Send;
             }
-            match parse(rest, self.searched, &turn.shared.limits) {
-                Parsed::Incomplete { needed, searched } => {
-                    self.searched = searched;
-                    break Next::Read { needed };
-                }
-                Parsed::Close => break Next::Close,
-                Parsed::Complete { command, consumed: length, swallow } => {
-                    self.searched = 0;
-                    match run(turn, &command, self.resume.take()) {
-                        Ran::Done => {
-                            consumed += length;
-                            self.swallow = swallow;
-                        }
-                        Ran::Paused(remaining) => {
-                            self.resume = Some(remaining);
-                            break Next::Send;
-                        }
-                        Ran::Quit => break Next::Close,
+            let (ran, length, swallow) = match self.resume.take() {
+                Some(Resume { paused, length }) => (get(turn, paused.rest(rest)), length, 0),
+                None => match parse(rest, self.searched, &turn.shared.limits) {
+                    Parsed::Incomplete { needed, searched } => {
+                        self.searched = searched;
+                        break Next::Read { needed };
                     }
+                    Parsed::Close => break Next::Close,
+                    Parsed::Complete { command, consumed, swallow } => {
+                        self.searched = 0;
+                        (run(turn, &command), consumed, swallow)
+                    }
+                },
+            };
+            match ran {
+                Ran::Done => {
+                    consumed += length;
+                    self.swallow = swallow;
                 }
+                Ran::Paused(paused) => {
+                    self.resume = Some(Resume { paused, length });
+                    break Next::Send;
+                }
+                Ran::Quit => break Next::Close,
             }
         };
         Progress { consumed, next }
+    }
+
+    /// Gives up the value that the command at the head of `input` waits for, because there is no memory for it. A line
+    /// that is still open cannot be answered: the connection ends.
+    pub(crate) fn give_up<S: LocalStore>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
+        let Some((write, line, swallow)) = parse_refused(input, &turn.shared.limits) else {
+            return Progress { consumed: 0, next: Next::Close };
+        };
+        refuse(turn, &write, Refusal::OutOfMemory);
+        self.searched = 0;
+        self.swallow = swallow;
+        let progress = self.advance(input.get(line..).unwrap_or_default(), turn);
+        Progress { consumed: line + progress.consumed, ..progress }
     }
 }
 
@@ -101,6 +129,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     use forebay_core::entry::Version;
+    use forebay_core::limits::MEMCACHED_TURN_KEYS_MAX;
     use forebay_core::ports::BoxFuture;
     use forebay_core::ports::clock::Clock;
     use forebay_core::time::Instant;
@@ -260,6 +289,45 @@ mod tests {
         let whole = format!("VALUE a 0 300000\r\n{value}\r\n").repeat(10) + "END\r\nMN\r\n";
         assert!(answer == whole.as_bytes());
         assert_eq!(client.tally.get(Count::Gets), 10);
+    }
+
+    #[test]
+    fn a_get_of_keys_that_are_not_there_pauses_too() {
+        let mut client = Client::new();
+        let input = format!("get{}\r\n", " k".repeat(2 * MEMCACHED_TURN_KEYS_MAX + 1));
+        for turn in 1..=2 {
+            assert_eq!(client.advance(input.as_bytes()), Progress { consumed: 0, next: Next::Send });
+            assert_eq!(client.tally.get(Count::Gets), (turn * MEMCACHED_TURN_KEYS_MAX) as u64);
+        }
+        assert_eq!(client.ask(&input), "END\r\n");
+    }
+
+    #[test]
+    fn a_get_that_goes_on_looks_at_none_of_its_answered_keys_again() {
+        const KEYS: usize = 100_000;
+        let mut client = Client::new();
+        client.ask(&format!("set k 0 0 10000\r\n{}\r\n", "v".repeat(10_000)));
+        let mut input = format!("get{}\r\nmn\r\n", " k".repeat(KEYS)).into_bytes();
+        let (mut consumed, mut hits) = (0, 0);
+        while consumed == 0 {
+            consumed = client.advance(&input).consumed;
+            let answered = (client.tally.get(Count::GetHits) - hits) as usize;
+            assert!((1..=MEMCACHED_TURN_KEYS_MAX).contains(&answered));
+            hits += answered as u64;
+            // What it has no business with any more would now be answered otherwise, and would end the line.
+            input[..3 + 2 * hits as usize].fill(b'\n');
+        }
+        assert_eq!(hits, KEYS as u64);
+        assert!(client.out.ends_with(b"\r\nEND\r\n"));
+        assert_eq!(&input[consumed..], b"mn\r\n");
+    }
+
+    #[test]
+    fn a_long_input_is_more_than_one_turn() {
+        let mut client = Client::new();
+        let input = b"mg k q\r\n".repeat(MEMCACHED_INPUT_BYTES / 8 + 1);
+        let progress = client.advance(&input);
+        assert_eq!(progress, Progress { consumed: MEMCACHED_INPUT_BYTES, next: Next::Send });
     }
 
     #[test]

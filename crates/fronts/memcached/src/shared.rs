@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use forebay_core::limits::{
     KEY_BYTES_MAX, MEMCACHED_GET_LINE_BYTES_MAX, MEMCACHED_LINE_BYTES_MAX, MEMCACHED_OPEN_LINE_BYTES_MAX,
+    OUTPUT_BYTES_MAX,
 };
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::local_store::LocalStore;
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::options::Options;
 use crate::serve::bind::Addresses;
+use crate::serve::budget::Budget;
 use crate::serve::peers::Peers;
 use crate::stats::counters::{Counters, Tally};
 
@@ -23,6 +25,7 @@ pub(crate) struct Shared<S> {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) peers: Arc<Peers>,
+    pub(crate) buffers: Arc<Budget>,
     pub(crate) counters: Counters,
     pub(crate) options: Options,
     pub(crate) addresses: Addresses,
@@ -57,8 +60,11 @@ impl<S: LocalStore> Shared<S> {
         };
         let started = clock.now();
         let peers = Arc::new(Peers::new(options.connections_max));
+        // The largest value that may be stored can be read as well, behind as many answers as an output holds.
+        let buffers_bytes_min = options.value_bytes_max.saturating_add(OUTPUT_BYTES_MAX);
+        let buffers = Arc::new(Budget::new(options.buffers_bytes_max.max(buffers_bytes_min)));
         let (counters, forgotten) = (Counters::default(), Mutex::default());
-        Self { store, clock, limits, peers, counters, options, addresses, started, forgotten }
+        Self { store, clock, limits, peers, buffers, counters, options, addresses, started, forgotten }
     }
 
     /// Counts since the start or the last reset. What is not a count is as it is now.

@@ -13,6 +13,8 @@ pub enum Refusal {
     BadDataChunk,
     /// Key and value together are over the limit.
     TooLarge,
+    /// There is no memory to take the value in.
+    OutOfMemory,
     /// `touch`, `gat` or `flush_all` without a number where the time belongs.
     BadExptime,
     /// `incr` or `decr` without a number where the step belongs.
@@ -68,6 +70,7 @@ impl Refusal {
             Self::DeleteUsage => "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]",
             Self::BadDataChunk => "CLIENT_ERROR bad data chunk",
             Self::TooLarge => "SERVER_ERROR object too large for cache",
+            Self::OutOfMemory => "SERVER_ERROR out of memory storing object",
             Self::BadExptime => "CLIENT_ERROR invalid exptime argument",
             Self::BadDelta => "CLIENT_ERROR invalid numeric delta argument",
             Self::NotNumber => "CLIENT_ERROR cannot increment or decrement non-numeric value",

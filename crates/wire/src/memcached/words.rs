@@ -4,23 +4,30 @@
 #[derive(Clone, Copy, Debug)]
 pub struct Words<'a> {
     rest: &'a [u8],
+    /// Where the last word ends, from the start of the line.
+    end: usize,
+}
+
+/// A place between the words of a line, to go on from without a second look at what is before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    next: usize,
+    end: usize,
 }
 
 impl<'a> Words<'a> {
-    pub(super) const fn new(rest: &'a [u8]) -> Self {
-        Self { rest }
+    pub(super) const fn new(line: &'a [u8]) -> Self {
+        Self { rest: line, end: line.len() }
     }
 
-    /// The bytes not yet handed out. With [`from_remaining`](Self::from_remaining) it marks a place to go on from.
-    pub fn remaining(&self) -> usize {
-        self.rest.len()
+    /// Where the words not yet handed out are.
+    pub const fn place(&self) -> Place {
+        Place { next: self.end.saturating_sub(self.rest.len()), end: self.end }
     }
 
-    /// The same words from the place where `remaining` bytes were left; from the start if there never were as many.
-    #[must_use]
-    pub fn from_remaining(self, remaining: usize) -> Self {
-        let from = self.rest.len().saturating_sub(remaining);
-        Self { rest: self.rest.get(from..).unwrap_or(self.rest) }
+    /// The words from a `place` in the line that `input` begins with; none if the line is not there any more.
+    pub fn resume(input: &'a [u8], place: Place) -> Self {
+        Self { rest: input.get(place.next..place.end).unwrap_or_default(), end: place.end }
     }
 }
 
@@ -60,7 +67,7 @@ impl<'a> Line<'a> {
             *place = word;
             count += 1;
         }
-        Self { words, count, more: count == WORDS_MAX && all.remaining() > 0 }
+        Self { words, count, more: count == WORDS_MAX && !all.rest.is_empty() }
     }
 
     /// How many words there are; one more than is kept if the line goes on.
@@ -102,11 +109,15 @@ mod tests {
 
     #[test]
     fn words_go_on_from_where_they_were_left() {
-        let all = Words::new(b"a bb ccc");
-        let mut some = all;
-        some.next();
-        assert_eq!(all.from_remaining(some.remaining()).next(), Some(&b"bb"[..]));
-        assert_eq!(all.from_remaining(usize::MAX).next(), Some(&b"a"[..]));
+        let mut words = Words::new(b"a bb ccc");
+        words.next();
+        let mut resumed = Words::resume(b"a bb ccc\r\nnext", words.place());
+        assert_eq!(resumed.place(), words.place());
+        assert_eq!(resumed.next(), Some(&b"bb"[..]));
+        let mut again = Words::resume(b"a bb ccc\r\nnext", resumed.place());
+        assert_eq!(again.next(), Some(&b"ccc"[..]));
+        assert_eq!(again.next(), None);
+        assert_eq!(Words::resume(b"a", words.place()).next(), None);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `get`, `gets`, `gat`, `gats`.
 
 use forebay_core::entry::Read;
-use forebay_core::limits::OUTPUT_BYTES_MAX;
+use forebay_core::limits::{MEMCACHED_TURN_KEYS_MAX, OUTPUT_BYTES_MAX};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_wire::memcached::command::Get;
+use forebay_wire::memcached::words::{Place, Words};
 
 use super::run::Ran;
 use super::turn::Turn;
@@ -11,27 +12,42 @@ use crate::expiry::expiry;
 use crate::reply;
 use crate::stats::counters::Count;
 
-/// Answers key by key. Thousands of keys may be asked for at once, so it stops where the output is full and goes on
-/// when that has been sent.
-pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, get: Get<'_>, resume: Option<usize>) -> Ran {
-    let mut keys = match resume {
-        Some(remaining) => get.keys.from_remaining(remaining),
-        None => get.keys,
-    };
+/// A command that is not answered to its end, without its line. The line was found good once and can be a megabyte
+/// long, so it is not parsed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Paused {
+    place: Place,
+    touch: Option<i32>,
+    versions: bool,
+}
+
+impl Paused {
+    /// The rest of the command. `input` begins with its line.
+    pub(crate) fn rest(self, input: &[u8]) -> Get<'_> {
+        Get { keys: Words::resume(input, self.place), touch: self.touch, versions: self.versions }
+    }
+}
+
+/// Answers key by key. Thousands of keys may be asked for at once, so it stops where the output is full, or where
+/// other connections have waited long enough, and goes on when that has been sent.
+pub(crate) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, get: Get<'_>) -> Ran {
+    let mut keys = get.keys;
     let read = Read { touch: get.touch.map(|exptime| expiry(exptime, turn.now)), ..Read::at(turn.now) };
     let (command, hits, misses) = match get.touch {
         None => (Count::Gets, Count::GetHits, Count::GetMisses),
         Some(_) => (Count::Touches, Count::TouchHits, Count::TouchMisses),
     };
+    let mut answered = 0;
     loop {
-        if turn.out.len() >= OUTPUT_BYTES_MAX {
-            return Ran::Paused(keys.remaining());
+        if turn.out.len() >= OUTPUT_BYTES_MAX || answered == MEMCACHED_TURN_KEYS_MAX {
+            return Ran::Paused(Paused { place: keys.place(), touch: get.touch, versions: get.versions });
         }
         let Some(key) = keys.next() else { break };
         let out = &mut *turn.out;
         let hit = turn.shared.store.read(key, read, &mut |view| {
             reply::value(out, key, &view, get.versions);
         });
+        answered += 1;
         turn.tally.one(command);
         turn.count(hit, hits, misses);
     }

@@ -1,7 +1,7 @@
 //! Commands carried out on the store, one file a family. A command appends its answer to the turn's output.
 
 mod admin;
-mod get;
+pub(crate) mod get;
 mod keyed;
 mod meta_count;
 mod meta_delete;
@@ -9,5 +9,5 @@ mod meta_get;
 mod meta_set;
 mod meta_text;
 pub(crate) mod run;
-mod store;
+pub(crate) mod store;
 pub(crate) mod turn;

@@ -4,6 +4,7 @@ use forebay_core::ports::local_store::LocalStore;
 use forebay_wire::memcached::command::Command;
 use forebay_wire::memcached::refusal::Refusal;
 
+use super::get::Paused;
 use super::turn::Turn;
 use super::{admin, get, keyed, meta_count, meta_delete, meta_get, meta_set, store};
 use crate::reply;
@@ -15,20 +16,16 @@ use crate::version::VERSION;
 pub(crate) enum Ran {
     /// It was answered, or needs no answer.
     Done,
-    /// The output is full. So many bytes of its keys are not answered yet.
-    Paused(usize),
+    /// Some of its keys are answered, the others have to wait.
+    Paused(Paused),
     /// The client wants to go.
     Quit,
 }
 
-/// Carries out one command. `resume` is what the same command paused with, `None` the first time.
-pub(crate) fn run<S: LocalStore>(
-    turn: &mut Turn<'_, S>,
-    command: &Command<'_>,
-    resume: Option<usize>,
-) -> Ran {
+/// Carries out one command.
+pub(crate) fn run<S: LocalStore>(turn: &mut Turn<'_, S>, command: &Command<'_>) -> Ran {
     match command {
-        Command::Get(command) => return get::get(turn, *command, resume),
+        Command::Get(command) => return get::get(turn, *command),
         Command::Store(command) => store::store(turn, *command),
         Command::Oversized(command) => store::oversized(turn, command),
         Command::Delete(command) => keyed::delete(turn, *command),

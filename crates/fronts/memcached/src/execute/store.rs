@@ -46,9 +46,14 @@ pub(super) fn count_write<S: LocalStore>(turn: &mut Turn<'_, S>, condition: Cond
 }
 
 pub(super) fn oversized<S: LocalStore>(turn: &mut Turn<'_, S>, command: &Oversized<'_>) {
+    turn.tally.one(Count::TooLarge);
+    refuse(turn, command, Refusal::TooLarge);
+}
+
+/// Answers a write whose value is not taken in.
+pub(crate) fn refuse<S: LocalStore>(turn: &mut Turn<'_, S>, command: &Oversized<'_>, refusal: Refusal) {
     if command.forget {
         turn.store().delete(command.key.as_slice(), Delete::at(turn.now));
     }
-    turn.tally.one(Count::TooLarge);
-    reply::line_unless(command.quiet, turn.out, Refusal::TooLarge.text());
+    reply::line_unless(command.quiet, turn.out, refusal.text());
 }

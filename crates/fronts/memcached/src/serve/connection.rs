@@ -11,6 +11,7 @@ use forebay_core::ports::local_store::LocalStore;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 
+use super::budget::Held;
 use super::peers::Seat;
 use super::scratch::{self, Answers, Scratch};
 use super::stop::stopped;
@@ -34,6 +35,8 @@ pub(crate) struct Connection<S, IO> {
     needed: usize,
     /// Answers that the socket had no room for.
     unsent: Vec<u8>,
+    partial_held: Held,
+    unsent_held: Held,
 }
 
 /// What a turn came to.
@@ -51,7 +54,9 @@ enum After {
 impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
     pub(crate) fn new(io: IO, shared: Arc<Shared<S>>, seat: Seat) -> Self {
         let (session, partial, unsent) = (Session::default(), Vec::new(), Vec::new());
-        Self { io, shared, seat, session, partial, needed: 1, unsent }
+        let held = || Held::new(Arc::clone(&shared.buffers));
+        let (partial_held, unsent_held) = (held(), held());
+        Self { io, shared, seat, session, partial, needed: 1, unsent, partial_held, unsent_held }
     }
 
     /// Serves until the client goes, cannot be understood, or the front stops. What was read is answered first.
@@ -67,8 +72,11 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                     After::Read
                 }
                 After::Answer => {
+                    // What one client has sent at once may be worth many turns.
+                    tokio::task::yield_now().await;
                     poll_fn(|cx| {
-                        let answered = scratch::with(|scratch| self.answer_partial(cx, &mut scratch.answers));
+                        let answered =
+                            scratch::with(|scratch| self.answer_partial(cx, false, &mut scratch.answers));
                         Poll::Ready(answered)
                     })
                     .await
@@ -79,6 +87,7 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                 break;
             }
             self.unsent = Vec::new();
+            self.unsent_held.shrink(0);
         }
         // The client learns of the end by it, or has gone already.
         let _ = self.io.shutdown().await;
@@ -113,40 +122,66 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
             return Poll::Ready(After::End);
         }
         answers.tally.add(Count::BytesRead, filled.len() as u64);
-        let progress = self.answer(filled, cx, answers);
+        let progress = self.answer(Session::advance, filled, cx, answers);
         self.partial.extend_from_slice(filled.get(progress.consumed..).unwrap_or_default());
         Poll::Ready(self.after(progress, full, answers))
     }
 
     /// Reads behind what is kept. Room grows with what has come, not with what was announced.
     fn poll_partial(&mut self, cx: &mut Context<'_>, answers: &mut Answers) -> Poll<After> {
-        let room = self.needed.saturating_sub(self.partial.len()).max(PARTIAL_BYTES_MIN);
-        self.partial.reserve(room.min(self.partial.len().max(MEMCACHED_INPUT_BYTES)));
+        if self.partial.len() == self.partial.capacity() {
+            let present = self.partial.len();
+            // How long a line becomes is not known: it grows by its own length, so that it is not copied too often.
+            let missing = if self.needed <= present + 1 { present } else { self.needed - present };
+            let room = missing.max(PARTIAL_BYTES_MIN).min(present.max(MEMCACHED_INPUT_BYTES));
+            if !self.partial_held.grow(present + room) {
+                return Poll::Ready(self.answer_with(Session::give_up, false, cx, answers));
+            }
+            self.partial.reserve_exact(room);
+        }
         let read = pin!(self.io.read_buf(&mut self.partial)).poll(cx);
         let count = match ready!(read) {
             Ok(count) if count > 0 => count,
             Ok(_) | Err(_) => return Poll::Ready(After::End),
         };
         answers.tally.add(Count::BytesRead, count as u64);
+        let full = self.partial.len() == self.partial.capacity();
         if self.partial.len() < self.needed {
             self.settle(answers);
-            return Poll::Ready(if count >= MEMCACHED_INPUT_BYTES { After::Yield } else { After::Read });
+            return Poll::Ready(if full { After::Yield } else { After::Read });
         }
-        Poll::Ready(self.answer_partial(cx, answers))
+        Poll::Ready(self.answer_partial(cx, full, answers))
     }
 
-    fn answer_partial(&mut self, cx: &mut Context<'_>, answers: &mut Answers) -> After {
+    fn answer_partial(&mut self, cx: &mut Context<'_>, full: bool, answers: &mut Answers) -> After {
+        self.answer_with(Session::advance, full, cx, answers)
+    }
+
+    fn answer_with(
+        &mut self,
+        act: impl FnOnce(&mut Session, &[u8], &mut Turn<'_, S>) -> Progress,
+        full: bool,
+        cx: &mut Context<'_>,
+        answers: &mut Answers,
+    ) -> After {
         let mut partial = std::mem::take(&mut self.partial);
-        let progress = self.answer(&partial, cx, answers);
+        let progress = self.answer(act, &partial, cx, answers);
         if progress.consumed < partial.len() {
             partial.drain(..progress.consumed);
             self.partial = partial;
         }
-        self.after(progress, false, answers)
+        self.partial_held.shrink(self.partial.capacity());
+        self.after(progress, full, answers)
     }
 
     /// Carries out what is complete and sends what the socket takes at once.
-    fn answer(&mut self, input: &[u8], cx: &mut Context<'_>, answers: &mut Answers) -> Progress {
+    fn answer(
+        &mut self,
+        act: impl FnOnce(&mut Session, &[u8], &mut Turn<'_, S>) -> Progress,
+        input: &[u8],
+        cx: &mut Context<'_>,
+        answers: &mut Answers,
+    ) -> Progress {
         let now = self.shared.clock.now();
         self.seat.active(now);
         let mut turn = Turn {
@@ -156,7 +191,7 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
             tally: &mut answers.tally,
             connection: self.seat.id(),
         };
-        let mut progress = self.session.advance(input, &mut turn);
+        let mut progress = act(&mut self.session, input, &mut turn);
         if self.send(cx, answers).is_err() {
             progress.next = Next::Close;
         }
@@ -173,6 +208,9 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
             Poll::Pending => 0,
         };
         if let Some(rest) = answers.output.get(sent..).filter(|rest| !rest.is_empty()) {
+            if !self.unsent_held.grow(rest.len()) {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
             self.unsent = rest.to_vec();
         }
         Ok(())

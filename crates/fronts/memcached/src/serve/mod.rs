@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod bind;
+pub(crate) mod budget;
 mod connection;
 mod listener;
 pub(crate) mod peers;

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use forebay_core::entry::{Arithmetic, Counted, Delete, Deleted, Lease, Read, Version, View, Write, Written};
 use forebay_core::error::Kind;
@@ -26,8 +27,10 @@ use super::listener::Listener;
 use super::peers::Origin;
 use crate::options::Options;
 use crate::shared::Shared;
+use crate::stats::counters::Count;
 
 const MIB: usize = 1024 * 1024;
+const OUT_OF_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\nMN\r\n";
 
 /// Time stands still; sleeps end at once or never.
 struct Still {
@@ -127,10 +130,13 @@ impl LocalStore for Fragile {
 }
 
 fn shared(clock: Still) -> Arc<Shared<Fragile>> {
+    shared_with(Options::default(), clock)
+}
+
+fn shared_with(options: Options, clock: Still) -> Arc<Shared<Fragile>> {
     let memory =
         Memory::new(MemoryOptions { bytes_max: 64 * MIB, value_bytes_max: MIB, first_version: Version(1) });
-    let shared =
-        Shared::new(Options::default(), Addresses::default(), Arc::new(Fragile(memory)), Arc::new(clock));
+    let shared = Shared::new(options, Addresses::default(), Arc::new(Fragile(memory)), Arc::new(clock));
     Arc::new(shared)
 }
 
@@ -206,6 +212,78 @@ async fn a_panic_ends_one_connection_and_shows_its_answers_to_no_other() {
     assert_eq!(clients[0].read(&mut [0; 1]).await.unwrap(), 0);
     ask(&mut clients[1], b"mn\r\n", b"MN\r\n").await;
     ask(&mut clients[1], b"get secret\r\n", b"VALUE secret 0 1\r\nx\r\nEND\r\n").await;
+}
+
+#[tokio::test]
+async fn a_get_of_many_keys_does_not_keep_others_waiting() {
+    const KEYS: usize = 100_000;
+    let (_stop, stopped) = watch::channel(false);
+    let (mut greedy, first) = duplex(MIB);
+    let (mut other, second) = duplex(MIB);
+    let shared = shared(Still::new(false));
+    tokio::spawn(serve(Given(Mutex::new([first, second].into())), Arc::clone(&shared), stopped));
+    greedy.write_all(format!("get{}\r\n", " k".repeat(KEYS)).as_bytes()).await.unwrap();
+    ask(&mut other, b"mn\r\n", b"MN\r\n").await;
+    assert!(shared.counters.sum().get(Count::Gets) < KEYS as u64);
+    let mut answer = [0; 5];
+    greedy.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"END\r\n");
+    assert_eq!(shared.counters.sum().get(Count::Gets), KEYS as u64);
+}
+
+#[tokio::test]
+async fn values_that_do_not_come_take_no_more_than_the_budget() {
+    let (_stop, stopped) = watch::channel(false);
+    let (mut clients, theirs): (Vec<_>, VecDeque<_>) = (0..8).map(|_| duplex(4 * MIB)).unzip();
+    let shared = shared_with(Options { buffers_bytes_max: 3 * MIB, ..Options::default() }, Still::new(false));
+    tokio::spawn(serve(Given(Mutex::new(theirs)), Arc::clone(&shared), stopped));
+    let half = [&b"set k 0 0 1000000\r\n"[..], &[b'x'; 900_000]].concat();
+    for client in &mut clients {
+        client.write_all(&half).await.unwrap();
+        // The last client goes on below; every one before it has been read when it is answered.
+        tokio::task::yield_now().await;
+    }
+    let mut refused = 0;
+    for client in &mut clients {
+        client.write_all(&[b'x'; 100_000]).await.unwrap();
+        client.write_all(b"\r\nmn\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).await.unwrap();
+        if &answer != b"STORED\r\nMN\r\n" {
+            let mut rest = [0; OUT_OF_MEMORY.len() - 12];
+            client.read_exact(&mut rest).await.unwrap();
+            assert_eq!([&answer[..], &rest].concat(), OUT_OF_MEMORY);
+            refused += 1;
+        }
+        assert!(shared.buffers.taken() <= 3 * MIB);
+    }
+    assert!((1..8).contains(&refused), "{refused} refused");
+    assert_eq!(shared.buffers.taken(), 0);
+}
+
+#[tokio::test]
+async fn answers_that_are_not_read_take_no_more_than_the_budget() {
+    let (_stop, stopped) = watch::channel(false);
+    let (mut clients, listener) = clients(4);
+    let shared = shared_with(Options { buffers_bytes_max: 0, ..Options::default() }, Still::new(false));
+    tokio::spawn(serve(listener, Arc::clone(&shared), stopped));
+    let value = vec![b'x'; 900_000];
+    ask(&mut clients[0], &[b"set k 0 0 900000\r\n", &value[..], b"\r\n"].concat(), b"STORED\r\n").await;
+    for client in &mut clients[1..] {
+        client.write_all(b"get k\r\n").await.unwrap();
+        // Seen by its first byte: the answer has been made.
+        client.read_exact(&mut [0; 1]).await.unwrap();
+        assert!(shared.buffers.taken() <= 2 * MIB);
+    }
+    ask(&mut clients[0], b"mn\r\n", b"MN\r\n").await;
+    let mut lengths = Vec::new();
+    for client in &mut clients[1..] {
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(Duration::from_millis(200), client.read_to_end(&mut answer)).await;
+        lengths.push((read.is_ok(), answer.len() > 900_000));
+    }
+    assert_eq!(lengths, [(false, true), (false, true), (true, false)]);
+    assert_eq!(shared.buffers.taken(), 0);
 }
 
 #[test]
