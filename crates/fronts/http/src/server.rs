@@ -14,6 +14,7 @@ use forebay_core::stats::ConnectionStats;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -23,6 +24,8 @@ use crate::body;
 use crate::parts::{Options, Parts, Shared};
 use crate::router::{App, router};
 
+/// Connections that the system holds until they are accepted.
+const BACKLOG: i32 = 1024;
 /// Bytes that one connection buffers of a request's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Header lines of one request.
@@ -47,8 +50,7 @@ pub fn bind(options: Options, parts: Parts, stop: watch::Receiver<bool>) -> Resu
     let failed = |reason: io::Error| {
         Error::new(Kind::Io, "listen for http", options.address.to_string()).because(reason)
     };
-    let listener = TcpListener::bind(options.address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = listen(options.address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let app = Arc::new(Shared {
         started_at: parts.clock.now(),
@@ -59,6 +61,17 @@ pub fn bind(options: Options, parts: Parts, stop: watch::Receiver<bool>) -> Resu
         stop,
     });
     Ok(Bound { listener, address, connections_max: options.connections_max, app })
+}
+
+/// The standard library's own way would hold only 128 connections, which a burst overruns.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for what is left of the old process's connections.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 impl Bound {
@@ -155,5 +168,29 @@ async fn serve(stream: TcpStream, router: Router, app: App) {
     };
     if let Err(reason) = ended {
         debug!(%reason, "an http connection broke off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_waits_to_be_accepted() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        // The system may allow less than was asked for.
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+        let burst = allowed.trim().parse().unwrap_or(128).min(300);
+        let waiting: Vec<_> = (0..burst)
+            .map(|_| std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap())
+            .collect();
+        assert_eq!(waiting.len(), burst);
+    }
+
+    #[test]
+    fn an_address_in_use_is_not_shared() {
+        let first = listen(([127, 0, 0, 1], 0).into()).unwrap();
+        assert!(listen(first.local_addr().unwrap()).is_err());
     }
 }

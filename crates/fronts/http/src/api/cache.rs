@@ -187,7 +187,7 @@ pub(crate) async fn put(
         Ok(value) => value,
         Err(refused) => {
             if refused.status == StatusCode::PAYLOAD_TOO_LARGE {
-                store.delete(key.as_bytes(), Delete::at(app.parts.clock.now()));
+                refuse_too_large(&app, &key, mode, condition)?;
             }
             return Err(refused);
         }
@@ -199,15 +199,42 @@ pub(crate) async fn put(
         Written::Stored(version) => {
             Ok((StatusCode::NO_CONTENT, [(header::ETAG, tag(version))]).into_response())
         }
-        Written::NotStored | Written::Exists | Written::NotFound => Err(Refused::new(
-            StatusCode::PRECONDITION_FAILED,
-            format!("write key {key}: the condition does not hold"),
-        )),
-        Written::TooLarge => Err(Refused::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("write key {key}: the value is larger than the cache takes"),
-        )),
+        Written::NotStored | Written::Exists | Written::NotFound => Err(condition_failed(&key)),
+        Written::TooLarge => {
+            refuse_too_large(&app, &key, mode, condition)?;
+            Err(Refused::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("write key {key}: the value is larger than the cache takes"),
+            ))
+        }
     }
+}
+
+fn condition_failed(key: &str) -> Refused {
+    Refused::new(StatusCode::PRECONDITION_FAILED, format!("write key {key}: the condition does not hold"))
+}
+
+/// What a value that is too large leaves behind. Without a condition it would have replaced the older value, which must
+/// then not be seen any more. With one nothing changes, and a condition that fails is what the client is told.
+fn refuse_too_large(app: &App, key: &str, mode: Mode, condition: Condition) -> Answer<()> {
+    let (store, now) = (&app.parts.store, app.parts.clock.now());
+    if (mode, condition) == (Mode::Set, Condition::None) {
+        store.delete(key.as_bytes(), Delete::at(now));
+        return Ok(());
+    }
+    let mut present = None;
+    let look = Read { counts: false, ..Read::at(now) };
+    store.read(key.as_bytes(), look, &mut |view: View<'_>| present = Some(view.version));
+    let fits = match mode {
+        Mode::Add => present.is_none(),
+        Mode::Replace => present.is_some(),
+        Mode::Set | Mode::Append | Mode::Prepend => true,
+    };
+    let holds = match condition {
+        Condition::Version(version) => present == Some(version),
+        Condition::None | Condition::Lease(_) => true,
+    };
+    if fits && holds { Ok(()) } else { Err(condition_failed(key)) }
 }
 
 /// Deletes a value

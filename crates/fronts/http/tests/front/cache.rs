@@ -112,6 +112,30 @@ fn a_value_refused_for_its_size_leaves_no_older_one_behind() {
 }
 
 #[test]
+fn a_value_refused_for_its_size_changes_nothing_under_a_condition() {
+    let served = Served::start();
+    let too_large = vec![7; VALUE_BYTES_MAX + 1];
+    let put = |condition: (&str, &str)| served.ask("PUT", "/v1/cache/k", &[condition], &too_large).status;
+    for (condition, status) in
+        [(("if-none-match", "*"), 413), (("if-match", "*"), 412), (("if-match", "\"7\""), 412)]
+    {
+        assert_eq!(put(condition), status, "{condition:?} where there is none");
+    }
+    let first = served.ask("PUT", "/v1/cache/k", &[], b"kept");
+    let tag = first.header("etag").unwrap();
+    for (condition, status) in [
+        (("if-none-match", "*"), 412),
+        (("if-match", "*"), 413),
+        (("if-match", "\"7\""), 412),
+        (("if-match", tag), 413),
+    ] {
+        assert_eq!(put(condition), status, "{condition:?} where there is one");
+        let got = served.get("/v1/cache/k");
+        assert_eq!((got.body.as_slice(), got.header("etag")), (&b"kept"[..], Some(tag)), "{condition:?}");
+    }
+}
+
+#[test]
 fn what_is_counted_is_shown() {
     let served = Served::start();
     served.ask("PUT", "/v1/cache/k", &[], b"v");
