@@ -104,6 +104,8 @@ pub const LOG_RESERVE_SHARE: u64 = 8;
 pub const LOG_RESERVE_SEGMENTS_MIN: u64 = 8;
 /// Fewest segments in use before live messages are carried out of the oldest one.
 pub const CARRY_SEGMENTS_MIN: u64 = 4;
+/// Fewest segments that a broker's disk must have room for: with less, publishes would be refused for ever.
+pub const BROKER_SEGMENTS_MIN: u64 = LOG_RESERVE_SEGMENTS_MIN + CARRY_SEGMENTS_MIN;
 /// Smallest segment that can be configured.
 pub const SEGMENT_BYTES_MIN: u32 = 512;
 /// Largest segment that can be configured: recovery reads one at a time into memory.

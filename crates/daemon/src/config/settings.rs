@@ -126,7 +126,8 @@ impl Settings {
         if !self.segment_bytes.0.is_multiple_of(8) {
             return Err(("segment_bytes", "expected a multiple of 8".into()));
         }
-        within("queue_disk", self.queue_disk, 4 * self.segment_bytes.0, u64::MAX)?;
+        let disk_min = limits::BROKER_SEGMENTS_MIN * self.segment_bytes.0;
+        within("queue_disk", self.queue_disk, disk_min, u64::MAX)?;
         if self.memcached_threads > limits::LISTENER_THREADS_MAX {
             return Err(("memcached_threads", format!("expected at most {}", limits::LISTENER_THREADS_MAX)));
         }
@@ -166,7 +167,7 @@ mod tests {
             ("value_bytes_max", "1GiB"),
             ("segment_bytes", "1KiB"),
             ("segment_bytes", "16777217"),
-            ("queue_disk", "1MiB"),
+            ("queue_disk", "191MiB"),
             ("memcached_threads", "1000000"),
             ("memcached_connections_max", "0"),
         ] {

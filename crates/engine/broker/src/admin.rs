@@ -88,6 +88,7 @@ impl Engine {
         let mut state = queue.state.lock();
         let messages: Vec<_> = state.ready.clear().chain(state.unsettled.clear()).collect();
         let declared = state.declared.take();
+        state.alarm.take().into_iter().for_each(|at| self.timers.unset(queue.number, at));
         drop(state);
         messages.into_iter().for_each(|entry| self.forget(entry));
         declared.into_iter().for_each(|declared| self.journal.died(declared));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::delivery::{Delivery, DeliveryId, Outcome, Settled};
-use forebay_core::error::Result;
+use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::BoxFuture;
@@ -37,6 +37,19 @@ impl Default for BrokerOptions {
     }
 }
 
+impl BrokerOptions {
+    /// Says which setting is outside its range, if one is.
+    pub fn check(&self) -> Result<()> {
+        self.log.check()?;
+        let disk_bytes_min = limits::BROKER_SEGMENTS_MIN * u64::from(self.log.segment_bytes);
+        if self.log.disk_bytes_max < disk_bytes_min {
+            let context = format!("disk_bytes_max must be at least {disk_bytes_min}");
+            return Err(Error::new(Kind::Invalid, "open broker", context));
+        }
+        Ok(())
+    }
+}
+
 /// A broker that was opened.
 pub struct OpenedBroker {
     /// The broker.
@@ -48,8 +61,9 @@ pub struct OpenedBroker {
 }
 
 /// Opens the broker whose log is in `files`, and rebuilds its queues. `Damaged`: the log holds what it should not, and
-/// the options say to refuse that.
+/// the options say to refuse that. `Invalid`: an option.
 pub fn open(files: Arc<dyn Files>, options: BrokerOptions, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
+    options.check()?;
     let mut replay = Replay::new(clock.now(), &options.log);
     let opened = forebay_log::open(files, options.log.clone(), &mut |record| replay.apply(record))?;
     let journal = Journal::new(opened.log, &options.log);

@@ -49,6 +49,11 @@ impl Timers {
         }
     }
 
+    /// Takes the alarm of a queue away that is gone.
+    pub(crate) fn unset(&self, queue: u64, at: Instant) {
+        self.alarms.lock().remove(&(at, queue));
+    }
+
     /// Wakes everybody who waits on the timers.
     pub(crate) fn wake(&self) {
         self.earlier.notify_one();
@@ -344,6 +349,17 @@ mod tests {
             }
         }
         assert_eq!(offered, COUNT, "each was offered once");
+    }
+
+    #[test]
+    fn a_deleted_queue_leaves_no_alarm() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        bench.publish(&q, 1);
+        bench.receive(&q).unwrap();
+        assert!(bench.engine().timers.next().is_some());
+        bench.engine().delete(&q).unwrap();
+        assert_eq!(bench.engine().timers.next(), None);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Segments ahead of need, off the commit path: new ones, recycled ones, and zeros where space is only reserved.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use forebay_core::error::{Kind, Result};
+use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 
 use crate::format::SEGMENT_HEADER_BYTES;
@@ -29,7 +30,7 @@ enum Task {
 impl Shared {
     /// Does the most urgent thing there is to prepare.
     pub(crate) fn prepare_step(&self) -> Step {
-        let task = {
+        let mut task = {
             let mut state = self.state.lock();
             if state.poison.is_some() || state.phase != Phase::Running {
                 return Step::Ended;
@@ -41,7 +42,7 @@ impl Shared {
             state.preparing = true;
             task
         };
-        let done = self.perform(&task);
+        let done = self.perform(&mut task);
         let mut state = self.state.lock();
         state.preparing = false;
         match done {
@@ -52,22 +53,58 @@ impl Shared {
                     state.refusing = false;
                 }
             }
-            Err(error) if error.kind() == Kind::Full => {
-                if !state.no_room {
-                    tracing::warn!(%error, "commit log found no room for the next segment");
-                }
-                state.no_room = true;
-                if let Task::Recycle(retired, _) = task {
-                    state.retired.push_front(retired);
-                }
-                return Step::Idle;
-            }
             Err(error) => {
+                state.preparing = true;
                 drop(state);
-                self.poison(&error.to_string());
+                return self.not_prepared(task, &error);
             }
         }
         Step::Worked
+    }
+
+    /// Whatever went wrong, no record was in it: it counts as want of room, and is tried again. Only a segment that took
+    /// records before its zeros failed ends the log.
+    fn not_prepared(&self, task: Task, error: &Error) -> Step {
+        let mut state = self.state.lock();
+        let mut dropped = VecDeque::new();
+        if let Task::Fill(segment) = &task {
+            match state.prepared.iter().position(|prepared| prepared.number == segment.number) {
+                // A file whose sync has failed may claim anything of the next one, so it must not be used; nor must
+                // those behind it, or their numbers would leave a hole.
+                Some(at) => dropped = state.prepared.split_off(at),
+                None if error.kind() == Kind::Full => segment.take(),
+                None => {
+                    state.preparing = false;
+                    drop(state);
+                    self.poison(&error.to_string());
+                    return Step::Worked;
+                }
+            }
+        }
+        if !state.no_room {
+            tracing::warn!(%error, "commit log could not make the next segment ready, and will try again");
+        }
+        state.no_room = true;
+        drop(state);
+        // One at a time, the last one first, so that a crash in between leaves no hole.
+        for segment in dropped.iter().rev() {
+            let name = segment::name(segment.number);
+            if let Err(error) = self.files.remove(&name).and_then(|()| self.files.sync_names()) {
+                self.state.lock().preparing = false;
+                self.poison(&error.to_string());
+                return Step::Worked;
+            }
+        }
+        let mut state = self.state.lock();
+        state.preparing = false;
+        match task {
+            // What is not there needs neither.
+            Task::Recycle(retired, _) | Task::Remove(retired) if error.kind() != Kind::NotFound => {
+                state.retired.push_front(retired);
+            }
+            _ => {}
+        }
+        Step::Idle
     }
 
     /// Runs until the log is closed or poisoned.
@@ -136,13 +173,13 @@ impl Shared {
         state.disk_bytes() + u64::from(self.options.segment_bytes) <= self.options.disk_bytes_max
     }
 
-    fn perform(&self, task: &Task) -> Result<Option<Segment>> {
+    fn perform(&self, task: &mut Task) -> Result<Option<Segment>> {
         let bytes = self.options.segment_bytes;
         match task {
             Task::Create(number) => Segment::create(&*self.files, *number, bytes).map(Some),
             Task::Recycle(retired, number) => {
-                let spare = self.set_free(retired)?;
-                Segment::recycle(&*self.files, &spare, *number, bytes).map(Some)
+                self.set_free(retired)?;
+                Segment::recycle(&*self.files, &retired.name, *number, bytes).map(Some)
             }
             Task::Remove(retired) => {
                 self.files.remove(&retired.name)?;
@@ -155,13 +192,14 @@ impl Shared {
 
     /// Takes a segment's name away from a retired file, durably: from here on it may be overwritten. One at a time, the
     /// oldest first, so that a crash never leaves a hole among the segments.
-    fn set_free(&self, retired: &Retired) -> Result<String> {
+    fn set_free(&self, retired: &mut Retired) -> Result<()> {
         let spare = segment::spare_name(retired.number);
         if retired.name != spare {
             self.files.rename(&retired.name, &spare)?;
-            self.files.sync_names()?;
+            retired.name = spare;
         }
-        Ok(spare)
+        // Also when it has the name already: the attempt that gave it may have failed here.
+        self.files.sync_names()
     }
 }
 

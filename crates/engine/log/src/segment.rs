@@ -81,14 +81,16 @@ impl Segment {
         let making = new_name(number);
         let file = files.create(&making, u64::from(bytes))?;
         Self::finish(files, &making, file, number, bytes, Fill::Upto(SEGMENT_HEADER_BYTES))
-            .inspect_err(|_| drop(files.remove(&making)))
+            .inspect_err(|_| [making.clone(), name(number)].iter().for_each(|made| drop(files.remove(made))))
     }
 
     /// A segment from the file of a retired one. A spare keeps its old header until this one replaces it, which is why
     /// it must not bear a segment's name meanwhile.
     pub(crate) fn recycle(files: &dyn Files, spare: &str, number: u64, bytes: u32) -> Result<Self> {
         let file = files.open(spare)?;
+        // If its new name is not durable it is a spare again, to be found by the next attempt.
         Self::finish(files, spare, file, number, bytes, Fill::Over)
+            .inspect_err(|_| drop(files.rename(&name(number), spare)))
     }
 
     fn finish(

@@ -1,4 +1,5 @@
-//! A failed write or sync stops the log for good; a full disk stops it only until there is room.
+//! A failed write or sync of records stops the log for good; a full disk, or a segment that cannot be made, stops it only
+//! until there is room.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -60,10 +61,8 @@ fn fill(log: &Log) -> Vec<Position> {
 #[test]
 fn after_any_failed_write_or_sync_nothing_more_is_confirmed() {
     let mut poisoned = 0;
-    for operation in
-        [Operation::Write, Operation::Sync, Operation::SyncNames, Operation::Rename, Operation::Create]
-    {
-        for nth in 1..30 {
+    for operation in [Operation::Write, Operation::Sync] {
+        for nth in 1..80 {
             let files = Saboteur::new();
             let (log, _, _) = start(&files);
             files.fail(operation, nth, Kind::Io);
@@ -105,6 +104,69 @@ fn after_any_failed_write_or_sync_nothing_more_is_confirmed() {
         }
     }
     assert!(poisoned > 80, "{poisoned}");
+}
+
+/// Whatever fails while a segment is made, recycled or removed: appends stop at most, and come back by themselves.
+#[test]
+fn a_segment_that_cannot_be_made_stops_appends_and_comes_back() {
+    for operation in [Operation::SyncNames, Operation::Rename, Operation::Create, Operation::Remove] {
+        for nth in 1..30 {
+            let files = Saboteur::new();
+            let (log, _, _) = start(&files);
+            files.fail(operation, nth, Kind::Io);
+            let (mut taken, mut refused) = (Vec::new(), 0);
+            while taken.len() < 100 {
+                match log.append(1, &[&BODY]) {
+                    Ok(position) => taken.push(position),
+                    Err(error) => {
+                        assert_eq!(error.kind(), Kind::Full, "{operation:?} {nth}");
+                        refused += 1;
+                        assert!(refused < 20, "{operation:?} {nth}: it did not come back");
+                    }
+                }
+                settle(&log);
+                log.release_before(log.segments().end().saturating_sub(1)).unwrap();
+                assert!(files.used_bytes() <= OPTIONS.disk_bytes_max, "{operation:?} {nth}");
+            }
+            assert!(!log.stats().poisoned);
+            let (_, _, replayed) = start(&files.crash(nth));
+            let first = *log.segments().start();
+            let live = taken.iter().filter(|position| position.segment >= first);
+            live.for_each(|position| assert!(replayed.contains(position), "{operation:?} {nth}"));
+        }
+    }
+}
+
+/// As when all descriptors are in use.
+#[test]
+fn segments_that_cannot_be_made_for_long_only_stop_appends() {
+    let files = Saboteur::new();
+    let (log, _, _) = start(&files);
+    (1..=40).for_each(|nth| files.fail(Operation::Create, nth, Kind::Io));
+    let taken = fill(&log);
+    assert!(log.stats().full && !log.stats().poisoned);
+    assert_eq!(log.durable_sequence(), taken.last().unwrap().sequence);
+    (0..40).for_each(|_| settle(&log));
+    let position = log.append(1, &[&BODY]).unwrap();
+    settle(&log);
+    assert_eq!(log.durable_sequence(), position.sequence);
+}
+
+/// A file whose sync failed may claim at the next one that all is well.
+#[test]
+fn a_prepared_segment_whose_zeros_cannot_be_synced_is_not_used() {
+    let files = Saboteur::new();
+    let (log, _, _) = start(&files);
+    // One sync for each of three headers, the next for the first one's zeros.
+    files.fail(Operation::Sync, 4, Kind::Io);
+    settle(&log);
+    settle(&log);
+    assert!(!log.stats().poisoned);
+    assert!(files.count(Operation::Remove) >= 1, "it was given up");
+    let taken = fill(&log);
+    assert!(taken.len() > 12);
+    let (_, _, replayed) = start(&files.crash(1));
+    assert_eq!(replayed, taken);
 }
 
 #[test]

@@ -136,23 +136,23 @@ impl Journal {
         Ok(stored)
     }
 
-    /// Records that end a message's stay, or make segments free, may use the space that is kept for them.
+    /// Only what brings something new leaves the last space alone. The rest empties queues, or is a step on the way to
+    /// it: were a delivery refused, nothing could be settled either.
     fn write(&self, record: &Record<'_>) -> Result<Written> {
         let (head, message) = (record.head(), record.message());
         let parts = [&head[..], message.head, message.payload];
         let position = match record {
             Record::Settle { .. }
+            | Record::Deliver { .. }
+            | Record::Extend { .. }
+            | Record::Retry { .. }
+            | Record::Return { .. }
             | Record::Purge { .. }
             | Record::Delete { .. }
             | Record::Move { .. }
             | Record::Put { position: 1.., .. }
             | Record::Declare { number: 1.., .. } => self.log.append_reserved(record.kind(), &parts)?,
-            Record::Declare { .. }
-            | Record::Put { .. }
-            | Record::Deliver { .. }
-            | Record::Extend { .. }
-            | Record::Retry { .. }
-            | Record::Return { .. } => self.log.append(record.kind(), &parts)?,
+            Record::Declare { .. } | Record::Put { .. } => self.log.append(record.kind(), &parts)?,
         };
         self.last.fetch_max(position.sequence, AcqRel);
         let rolled = self.newest.fetch_max(position.segment, AcqRel) < position.segment;

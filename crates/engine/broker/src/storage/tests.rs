@@ -103,6 +103,44 @@ fn a_full_log_refuses_publishes_and_lets_consumers_empty_it() {
     assert_eq!(bench.try_publish(&q, 300), Ok(()), "the space has come back by itself");
 }
 
+#[test]
+fn a_disk_too_small_to_publish_to_is_refused_and_the_least_one_is_published_to() {
+    let mut options = BrokerOptions::default();
+    options.log.disk_bytes_max = 12 * u64::from(options.log.segment_bytes) - 1;
+    let error = options.check().unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert!(error.to_string().contains("disk_bytes_max must be at least 201326592"), "{error}");
+    let bench = Bench::new(12);
+    let q = bench.queue("q");
+    for _ in 0..500 {
+        bench.publish(&q, 300);
+        bench.settle(&bench.receive(&q).unwrap(), Outcome::Done);
+        bench.free();
+    }
+}
+
+/// The disk ends long before the budget, and without its reserve for what empties queues.
+#[test]
+fn a_full_disk_refuses_publishes_and_lets_consumers_empty_it() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue("q");
+    bench.write();
+    bench.files.limit_bytes(Some(16 * u64::from(SEGMENT)));
+    let mut taken = 0;
+    while bench.try_publish(&q, 300).is_ok() {
+        bench.write();
+        taken += 1;
+    }
+    assert!(taken > 100 && bench.engine().journal.log.stats().full);
+    for _ in 0..taken {
+        let delivery = bench.receive(&q).unwrap();
+        bench.settle(&delivery, Outcome::Done);
+        bench.free();
+    }
+    assert_eq!(bench.depth(&q), 0);
+    assert_eq!(bench.try_publish(&q, 300), Ok(()), "the space has come back by itself");
+}
+
 /// The hardest case for a log that gives back only its beginning: what is idle lies in front of what is consumed, and
 /// the records of consuming are not much smaller than the messages.
 #[test]

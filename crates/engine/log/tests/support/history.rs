@@ -89,15 +89,15 @@ fn life(
     if random.one_in(6) {
         files.power_off_after(random.below(12));
     }
-    if random.one_in(12) {
+    let mut disturbed = random.one_in(12);
+    if disturbed {
         sabotage(&files, random);
     }
-    let mut disturbed = false;
     match reopen(&files, wrap, options, model)? {
         Ok(Opened { log, recovered, .. }) => {
             seen.torn += u64::from(recovered.torn_bytes > 0);
             seen.clean += u64::from(recovered.clean);
-            disturbed = live(&log, &files, model, random, seen)?;
+            disturbed |= live(&log, &files, model, random, seen)?;
             if random.one_in(4) {
                 log.close();
                 while log.step() {}
@@ -108,7 +108,8 @@ fn life(
                 }
             }
         }
-        Err(error) if error.kind() == Kind::Io => seen.failed_openings += 1,
+        // A segment that could not be made leaves no room for the opening record.
+        Err(error) if matches!(error.kind(), Kind::Io | Kind::Full) => seen.failed_openings += 1,
         Err(error) => return Err(format!("a log that was never damaged was refused: {error}")),
     }
     // A kill without loss of power leaves the disk as it is, and what was not synced stays so. When the power is off,
