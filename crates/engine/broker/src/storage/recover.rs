@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
 use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Damaged, LogOptions, Record as Logged};
@@ -73,6 +74,9 @@ impl Replay {
 
     fn step(&mut self, record: Record<'_>, stored: Stored) -> Result<()> {
         let (sequence, now) = (stored.location.sequence, self.now);
+        // The clock may have been set back since: no hold and no delay is longer than it could be if it began now.
+        let held = |until: Instant| until.min(now + limits::HOLD_MAX);
+        let delayed = |until: Instant| until.min(now + limits::DELAY_MAX);
         match record {
             Record::Declare { number, settings } => {
                 let number = if number == 0 { sequence } else { number };
@@ -97,18 +101,20 @@ impl Replay {
                 entry.expires_at = expires_at.unwrap_or(NEVER);
                 match status {
                     Status::Ready => state.arrive(entry, None, now),
-                    Status::Delayed { until } => state.arrive(entry, Some(until), now),
-                    Status::Held { token, until } => state.unsettled.hold(entry, token, until),
+                    Status::Delayed { until } => state.arrive(entry, Some(delayed(until)), now),
+                    Status::Held { token, until } => state.unsettled.hold(entry, token, held(until)),
                 }
             }
             Record::Deliver { queue, position, attempt, token, held_until } => {
-                self.queue(queue)?.deliver(position, attempt, token, held_until);
+                self.queue(queue)?.deliver(position, attempt, token, held(held_until));
             }
             Record::Extend { queue, position, held_until } => {
-                self.queue(queue)?.unsettled.extend(position, held_until);
+                self.queue(queue)?.unsettled.extend(position, held(held_until));
             }
             Record::Settle { queue, position } => drop(self.queue(queue)?.take(position)),
-            Record::Retry { queue, position, at } => drop(self.queue(queue)?.retry(position, at, now)),
+            Record::Retry { queue, position, at } => {
+                drop(self.queue(queue)?.retry(position, delayed(at), now))
+            }
             Record::Return { queue, position } => drop(self.queue(queue)?.give_back(position)),
             Record::Move { from, position, to, at, .. } => {
                 self.queue(from)?.take(position);

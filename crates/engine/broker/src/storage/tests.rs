@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_contract::clock::SimClock;
 use forebay_core::delivery::{Outcome, Reason};
 use forebay_core::error::Kind;
+use forebay_core::limits;
 use forebay_core::ports::broker::Receive;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::files::Files;
@@ -221,6 +223,31 @@ fn a_message_at_the_size_that_a_segment_takes_can_be_dead_lettered_and_carried()
     let dead = bench.receive(&parked).unwrap();
     assert_eq!((dead.message.payload.len(), dead.history.len()), (largest, 1));
     assert_eq!(dead.history[0].note, None, "there was no room for it");
+}
+
+#[test]
+fn a_clock_that_was_set_back_freezes_no_hold_and_no_delay() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue("q");
+    bench.publish(&q, 1);
+    bench.publish(&q, 2);
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let before = bench.clock.now();
+    bench.clock.advance(3 * year);
+    let retried = bench.receive(&q).unwrap();
+    bench.settle(&retried, Outcome::RetryAt(bench.clock.now() + Duration::from_secs(1)));
+    bench.receive(&q).unwrap();
+    bench.write();
+    let Bench { files, options, .. } = bench;
+    let clock = SimClock::new(5);
+    assert!(clock.now() <= before);
+    let bench = Bench::open(files.crash(1), clock, options);
+    let found = bench.engine().topology.find(&q).unwrap();
+    let next_due = || found.lock().unwrap().unsettled.next_due().unwrap();
+    assert!(next_due() <= bench.clock.now() + limits::HOLD_MAX, "the hold");
+    let first = next_due();
+    found.lock().unwrap().unsettled.pop_due(first);
+    assert!(next_due() <= bench.clock.now() + limits::DELAY_MAX, "the delay");
 }
 
 /// Overwrites `bytes` of the file in which the log keeps the body of the first message of `queue`.
