@@ -113,7 +113,7 @@ impl Replay {
             }
             Record::Settle { queue, position } => drop(self.queue(queue)?.take(position)),
             Record::Retry { queue, position, at } => {
-                drop(self.queue(queue)?.retry(position, delayed(at), now))
+                self.queue(queue)?.retry(position, delayed(at), now);
             }
             Record::Return { queue, position } => drop(self.queue(queue)?.give_back(position)),
             Record::Move { from, position, to, at, .. } => {
