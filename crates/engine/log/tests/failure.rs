@@ -173,6 +173,8 @@ fn a_prepared_segment_whose_zeros_cannot_be_synced_is_not_used() {
 fn poison_reaches_who_waits_and_ends_the_work() {
     let files = Saboteur::new();
     let (log, work, _) = start(&files);
+    // Every segment is ready, so that the next sync is the writer's.
+    settle(&log);
     files.fail(Operation::Sync, 1, Kind::Io);
     let position = log.append(1, &[b"x"]).unwrap();
     let waiter = {
