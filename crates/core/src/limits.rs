@@ -120,6 +120,8 @@ pub const SEGMENT_HANDLES_MAX: usize = 64;
 pub const SEGMENTS_MISSING_MAX: u64 = 64;
 /// How long the log waits before it tries again to find room on a full disk.
 pub const LOG_FULL_RETRY: Duration = Duration::from_millis(500);
+/// The longest that the log holds a batch open for callers whose records have just become durable.
+pub const LOG_GATHER_MAX: Duration = Duration::from_micros(100);
 /// A written batch's buffer is kept for the next one up to this size.
 pub const BATCH_BUFFER_BYTES_KEPT: usize = 4 * 1024 * 1024;
 

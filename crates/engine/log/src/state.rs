@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use forebay_core::error::{Error, Kind, Result};
 
@@ -45,6 +46,8 @@ pub(crate) struct State {
     pub(crate) bytes: u64,
     pub(crate) syncs: u64,
     pub(crate) sync_ns: u64,
+    /// What the next batch may be held open for.
+    pub(crate) gather: Gather,
 }
 
 /// How far the log's life has come.
@@ -79,6 +82,13 @@ pub(crate) struct Retired {
     pub(crate) bytes: u64,
 }
 
+/// How many records are expected at most to come together for the next batch, and until when they are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gather {
+    pub(crate) records: u32,
+    pub(crate) until: Instant,
+}
+
 impl State {
     /// A log that goes on at `tail_offset` of `tail`.
     pub(crate) fn new(
@@ -110,6 +120,7 @@ impl State {
             bytes: 0,
             syncs: 0,
             sync_ns: 0,
+            gather: Gather { records: 0, until: Instant::now() },
         }
     }
 
@@ -190,6 +201,12 @@ impl State {
         self.refusing && self.prepared.len() < 2
     }
 
+    /// True while the open batch is worth holding for more. An empty one is not: nobody waits for it.
+    pub(crate) fn expects_more(&self, now: Instant) -> bool {
+        let begun = !self.open.is_empty() && self.phase == Phase::Running && self.poison.is_none();
+        begun && self.open.records < self.gather.records && now < self.gather.until
+    }
+
     /// The error that everything gets after a failed write or sync.
     pub(crate) fn check_poison(&self, operation: &'static str) -> Result<()> {
         match &self.poison {
@@ -201,9 +218,28 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use forebay_contract::files::Saboteur;
 
     use super::*;
+
+    #[test]
+    fn a_batch_is_held_only_for_as_many_as_may_come_back_and_only_for_its_moment() {
+        let tail = Segment::create(&Saboteur::new(), 1, 512).unwrap();
+        let mut state = State::new(Arc::new(tail), 64, 1, BTreeMap::new(), VecDeque::new(), VecDeque::new());
+        let now = Instant::now();
+        let until = now + Duration::from_micros(50);
+        state.gather = Gather { records: 2, until };
+        assert!(!state.expects_more(now), "nobody waits");
+        state.place(1, &[], 0, true, 1 << 20).unwrap();
+        assert!(state.expects_more(now) && !state.expects_more(until));
+        state.phase = Phase::Closing;
+        assert!(!state.expects_more(now), "the log is closing");
+        state.phase = Phase::Running;
+        state.place(1, &[], 0, true, 1 << 20).unwrap();
+        assert!(!state.expects_more(now), "all are there");
+    }
 
     #[test]
     fn a_batch_takes_no_more_records_than_their_headers_can_count() {

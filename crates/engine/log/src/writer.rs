@@ -1,7 +1,8 @@
 //! The one place that writes records and syncs them: takes the open batch, makes it durable, says so, again.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use forebay_core::error::Result;
 use forebay_core::limits;
@@ -10,7 +11,10 @@ use crate::batch::Batch;
 use crate::durable::End;
 use crate::format::{self, CLOSED};
 use crate::log::Shared;
-use crate::state::{Phase, State};
+use crate::state::{Gather, Phase, State};
+
+/// The share, one in so many, of a sync's time that the next batch is held open for those who come back.
+const GATHER_SHARE: u64 = 4;
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,7 @@ impl Shared {
     /// Runs until the log is closed or poisoned.
     pub(crate) fn write_until_closed(&self) {
         loop {
+            self.gather();
             match self.write_step() {
                 Step::Worked => {}
                 Step::Ended => return,
@@ -67,6 +72,15 @@ impl Shared {
                     }
                 }
             }
+        }
+    }
+
+    /// Holds the open batch for a moment for those whose records have just become durable, and who often come back with
+    /// the next ones at once. Otherwise callers that wait for each of their records fall apart into two halves that take
+    /// turns, and every sync serves only one of them. Who comes back alone is not held up.
+    fn gather(&self) {
+        while self.state.lock().expects_more(Instant::now()) {
+            thread::yield_now();
         }
     }
 
@@ -107,6 +121,8 @@ impl Shared {
         state.in_flight = None;
         state.syncs += batch.pieces.len() as u64;
         state.sync_ns += sync_ns;
+        let moment = Duration::from_nanos(sync_ns / GATHER_SHARE).min(limits::LOG_GATHER_MAX);
+        state.gather = Gather { records: batch.records + state.open.records, until: Instant::now() + moment };
         // The reader of a batch holds the lock, so this is its only owner.
         if let Some(mut buffer) =
             Arc::into_inner(batch).and_then(|mut batch| batch.pieces.pop()).map(|piece| piece.bytes)
