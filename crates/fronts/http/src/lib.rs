@@ -6,6 +6,7 @@ mod api;
 mod body;
 mod errors;
 mod health;
+mod json;
 mod metrics;
 mod number;
 mod openapi;

@@ -16,11 +16,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
-use crate::body;
+use crate::body::Budget;
 use crate::parts::{Options, Parts, Shared};
 use crate::router::{App, router};
 
@@ -57,7 +57,7 @@ pub fn bind(options: Options, parts: Parts, stop: watch::Receiver<bool>) -> Resu
         parts,
         connections: Arc::default(),
         value_bytes_max: options.value_bytes_max,
-        body_bytes: Semaphore::new(options.bodies_bytes_max / body::UNIT),
+        bodies: Budget::new(options.bodies_bytes_max),
         stop,
     });
     Ok(Bound { listener, address, connections_max: options.connections_max, app })
