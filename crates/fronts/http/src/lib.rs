@@ -4,6 +4,7 @@
 
 mod api;
 mod body;
+mod connection;
 mod errors;
 mod health;
 mod json;
