@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its end, whatever its client does or leaves undone.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     }
     // hyper would wait for the rest of a head. What changes the exchange is the connection, so to look at it whenever
     // that has been polled is enough.
-    std::future::poll_fn(|context| match connection.as_mut().poll(context) {
+    poll_fn(|context| match connection.as_mut().poll(context) {
         Poll::Pending if exchange.is_over() => Poll::Ready(Ok(())),
         polled => polled,
     })

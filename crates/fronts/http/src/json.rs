@@ -14,6 +14,9 @@ use crate::body::{self, Held};
 use crate::errors::{Answer, Refused};
 use crate::router::App;
 
+/// What a refusal repeats of the field's name and of the reason: an unknown field is named by the client, at any length.
+const REASON_BYTES_MAX: usize = 512;
+
 /// A JSON body that must be there. What it is read into is small and does not count against the bodies' budget.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
@@ -112,7 +115,7 @@ fn parse_tracking<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
 
 fn refused(path: &str, error: &serde_json::Error) -> Refused {
     let (reason, place) = reason_and_place(error);
-    let field = if path == "." { String::new() } else { format!("{path}: ") };
+    let field = if path == "." { String::new() } else { format!("{}: ", cut(path)) };
     Refused::bad_request(format!("read request body: {field}{reason}{place}"))
 }
 
@@ -121,7 +124,11 @@ pub(crate) fn reason_and_place(error: &serde_json::Error) -> (String, String) {
     let full = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let reason = without_value(full.strip_suffix(&place).unwrap_or(&full));
-    (reason.to_owned(), place)
+    (cut(reason).to_owned(), place)
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default()
 }
 
 /// serde says `invalid value: string "...", expected ...`; the middle repeats what was sent, and is left out.
@@ -175,6 +182,13 @@ mod tests {
     #[test]
     fn an_unknown_field_is_named() {
         assert!(refusal(r#"{"count":1}"#).contains("unknown field `count`"));
+    }
+
+    #[test]
+    fn a_refusal_is_short_however_long_the_name_it_repeats() {
+        let refused = refusal(&format!(r#"{{"{}":1}}"#, "é".repeat(100_000)));
+        assert!(refused.contains("unknown field `éé"), "{}", refused.len());
+        assert!(refused.len() < 3 * REASON_BYTES_MAX, "{}", refused.len());
     }
 
     #[test]
