@@ -158,6 +158,14 @@ pub const HTTP_BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const HTTP_HEAD_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long an HTTP client may take to send a request's body.
 pub const HTTP_BODY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// A longer HTTP body is read aside, so that the other requests of its thread need not wait.
+pub const HTTP_BODY_READ_AT_ONCE_BYTES_MAX: usize = 1024 * 1024;
+/// One message's headers as JSON, which escapes and spaces make longer than the headers are.
+pub const HTTP_HEADERS_JSON_BYTES_MAX: usize = 8 * HEADERS_BYTES_MAX;
+/// Values in the headers of all messages of one HTTP request: two bytes of JSON make one.
+pub const HTTP_HEADER_VALUES_MAX: usize = 256 * 1024;
+/// How long an HTTP client may take none of an answer that waits for it.
+pub const HTTP_WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Messages of one HTTP look into a queue.
 pub const HTTP_PEEK_MAX: usize = 100;
 /// Queues that the metrics name; the rest are summed up under one label.

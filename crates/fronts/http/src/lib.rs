@@ -4,8 +4,10 @@
 
 mod api;
 mod body;
+mod connection;
 mod errors;
 mod health;
+mod json;
 mod metrics;
 mod number;
 mod openapi;

@@ -12,7 +12,9 @@ use forebay_core::stats::ConnectionStats;
 use forebay_core::time::Instant;
 use forebay_log::Log;
 use forebay_queue::queues::Queues;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+
+use crate::body::Budget;
 
 /// How the front is set up.
 #[derive(Clone, Debug)]
@@ -75,8 +77,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<ConnectionStats>,
     pub(crate) value_bytes_max: usize,
     pub(crate) started_at: Instant,
-    /// Bytes that request bodies may still take, all connections together.
-    pub(crate) body_bytes: Semaphore,
+    pub(crate) bodies: Budget,
     /// Turns true when the front shall stop.
     pub(crate) stop: watch::Receiver<bool>,
 }

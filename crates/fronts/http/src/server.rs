@@ -8,28 +8,21 @@ use std::time::Duration;
 
 use axum::Router;
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits;
 use forebay_core::ports::clock::{Run, Work};
 use forebay_core::stats::ConnectionStats;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
-use crate::body;
+use crate::body::Budget;
+use crate::connection;
 use crate::parts::{Options, Parts, Shared};
 use crate::router::{App, router};
 
 /// Connections that the system holds until they are accepted.
 const BACKLOG: i32 = 1024;
-/// Bytes that one connection buffers of a request's head.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Header lines of one request.
-const HEADERS_MAX: usize = 100;
 /// The pause after the system could not accept, which is mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a connection beyond the limit is told.
@@ -57,7 +50,7 @@ pub fn bind(options: Options, parts: Parts, stop: watch::Receiver<bool>) -> Resu
         parts,
         connections: Arc::default(),
         value_bytes_max: options.value_bytes_max,
-        body_bytes: Semaphore::new(options.bodies_bytes_max / body::UNIT),
+        bodies: Budget::new(options.bodies_bytes_max),
         stop,
     });
     Ok(Bound { listener, address, connections_max: options.connections_max, app })
@@ -152,21 +145,8 @@ async fn serve(stream: TcpStream, router: Router, app: App) {
         debug!(%reason, "an http connection ended before it began");
         return;
     }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits::HTTP_HEAD_WAIT_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = app.stopped() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(reason) = ended {
+    let clock = Arc::clone(&app.parts.clock);
+    if let Err(reason) = connection::carry(stream, router, clock, app.stopped()).await {
         debug!(%reason, "an http connection broke off");
     }
 }

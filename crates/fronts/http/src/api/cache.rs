@@ -195,7 +195,7 @@ pub(crate) async fn put(
     let now = app.parts.clock.now();
     let expires_at = query.ttl_ms.map(|Whole(ms)| now + Duration::from_millis(ms));
     let write = Write { mode, condition, expires_at, ..Write::at(now) };
-    match store.write(key.as_bytes(), &value, write) {
+    match store.write(key.as_bytes(), value.bytes(), write) {
         Written::Stored(version) => {
             Ok((StatusCode::NO_CONTENT, [(header::ETAG, tag(version))]).into_response())
         }

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use super::messages::{PeekQuery, PeekedBody};
 use super::path::{Asked, InQueue, QueuePath};
 use super::refusals::{BodyRefusals, FullRefusals, QueueRefusals};
-use crate::body::MaybeJson;
 use crate::errors::Answer;
+use crate::json::MaybeJson;
 use crate::number::Whole;
 use crate::router::App;
 

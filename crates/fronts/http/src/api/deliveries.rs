@@ -9,14 +9,14 @@ use forebay_core::delivery::{Delivery, DeliveryId, End, Outcome, Settled};
 use forebay_core::limits;
 use forebay_core::queue::QueueName;
 use forebay_queue::deliver::ReceiveOptions;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::message::MessageBody;
 use super::path::{DeliveryPath, InQueue, OfDelivery, QueuePath};
 use super::refusals::{BodyRefusals, FullRefusals, QueueRefusals};
-use crate::body::{JsonBody, MaybeJson};
 use crate::errors::{Answer, ErrorBody, Refused};
+use crate::json::{JsonBody, MaybeJson};
 use crate::number::{HoldMs, Whole};
 use crate::router::App;
 
@@ -123,6 +123,7 @@ pub(crate) async fn ack(
 #[serde(deny_unknown_fields)]
 pub(crate) struct NackBody {
     /// What went wrong; the first 1,024 bytes of it are kept in the dead letter's history.
+    #[serde(default, deserialize_with = "cut")]
     note: Option<String>,
     /// It can never work: dead-letter it at once. Not together with `return`.
     #[serde(default)]
@@ -130,6 +131,16 @@ pub(crate) struct NackBody {
     /// Give it back untouched: no failure, no attempt used. Not together with `reject`.
     #[serde(default, rename = "return")]
     give_back: bool,
+}
+
+/// Lets go at once of what is not kept anyway: the body does not count any more once it has been read.
+fn cut<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let mut note = Option::<String>::deserialize(deserializer)?;
+    if let Some(note) = &mut note {
+        note.truncate(note.floor_char_boundary(limits::NOTE_BYTES_MAX));
+        note.shrink_to_fit();
+    }
+    Ok(note)
 }
 
 /// What became of it.
@@ -239,4 +250,18 @@ fn not_held(attempt: &str, queue: &QueueName, delivery: DeliveryId) -> Refused {
         StatusCode::CONFLICT,
         format!("{attempt} delivery {delivery} of queue {queue}: no longer held"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_note_only_what_is_kept_is_held() {
+        let json = format!(r#"{{"note":"x{}"}}"#, "é".repeat(limits::NOTE_BYTES_MAX));
+        let note = serde_json::from_str::<NackBody>(&json).unwrap().note.unwrap();
+        assert_eq!(note.len(), limits::NOTE_BYTES_MAX - 1, "whole characters");
+        assert!(note.capacity() < 2 * limits::NOTE_BYTES_MAX);
+        assert!(serde_json::from_str::<NackBody>(r#"{"note":null}"#).unwrap().note.is_none());
+    }
 }

@@ -11,10 +11,11 @@ use forebay_core::message::{Headers, MessageId};
 use forebay_core::payload::Payload;
 use forebay_queue::publish::Draft;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::headers;
+use super::headers::{self, HeaderValues};
 use crate::errors::{Answer, Refused};
 use crate::number::{Text, Whole};
 
@@ -54,7 +55,8 @@ pub(crate) struct NewMessage {
     #[schema(inline)]
     content_type: Option<ShortText>,
     /// Named values beside the body.
-    headers: Option<Map<String, Value>>,
+    #[schema(value_type = Option<Map<String, Value>>)]
+    headers: Option<Box<RawValue>>,
     /// Messages with the same key are delivered in order where the queue keeps order by key.
     #[schema(inline)]
     key: Option<ShortText>,
@@ -75,8 +77,9 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
 }
 
 impl NewMessage {
-    /// What the rules take; `index` is its place in the request, for the refusal.
-    pub(crate) fn into_draft(self, index: usize) -> Answer<Draft> {
+    /// What the rules take; `index` is its place in the request, for the refusal, and `header_values` what the messages
+    /// before it had.
+    pub(crate) fn into_draft(self, index: usize, header_values: &mut HeaderValues) -> Answer<Draft> {
         let refuse = |what: &str| Err(Refused::bad_request(format!("read message {index}: {what}")));
         let payload = match (self.payload, self.payload_base64) {
             (Some(text), None) => Payload::from(text.into_bytes()),
@@ -91,7 +94,10 @@ impl NewMessage {
             id: self.id.map(|Text(id)| MessageId::given(&id)).transpose()?,
             payload,
             content_type: self.content_type.map(|Text(text)| text),
-            headers: self.headers.map_or_else(Headers::new, headers::from_json),
+            headers: match self.headers {
+                Some(json) => header_values.read(&json, index)?,
+                None => Headers::new(),
+            },
             key: self.key.map(|Text(text)| text),
             delay: self.delay_ms.map(|Whole(ms)| Duration::from_millis(ms)),
             expires_in: self.expires_in_ms.map(|Whole(ms)| Duration::from_millis(ms)),

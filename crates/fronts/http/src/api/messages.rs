@@ -1,18 +1,22 @@
 //! Putting messages into a queue, looking at them, and throwing them away.
 
+use std::fmt;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use forebay_core::limits;
-use serde::de::IgnoredAny;
+use forebay_queue::publish::Draft;
+use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::headers::HeaderValues;
 use super::message::{MessageBody, NewMessage};
 use super::path::{Asked, InQueue, QueuePath};
 use super::refusals::{BodyRefusals, FullRefusals, QueueRefusals};
-use crate::body::{JsonBytes, Object, parse};
-use crate::errors::{Answer, Refused};
+use crate::errors::Answer;
+use crate::json::{JsonBytes, Object, parse};
 use crate::number::{self, Whole};
 use crate::router::App;
 
@@ -34,8 +38,45 @@ pub(crate) enum PublishBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewMessages {
     /// 1 to 1,000 of them.
+    #[serde(deserialize_with = "bounded")]
     #[schema(min_items = 1, max_items = 1000, value_type = Vec<NewMessage>)]
     messages: Vec<Object<NewMessage>>,
+}
+
+impl NewMessages {
+    fn into_messages(self) -> Vec<NewMessage> {
+        self.messages.into_iter().map(|Object(message)| message).collect()
+    }
+}
+
+/// Stops at the first message too many: a short body could name millions.
+fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Object<NewMessage>>, D::Error> {
+    struct Bounded;
+
+    impl<'de> Visitor<'de> for Bounded {
+        type Value = Vec<Object<NewMessage>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "1 to {} of them", limits::PUBLISH_MESSAGES_MAX)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut messages = Vec::new();
+            while messages.len() < limits::PUBLISH_MESSAGES_MAX {
+                match items.next_element()? {
+                    Some(message) => messages.push(message),
+                    None if messages.is_empty() => return Err(A::Error::invalid_length(0, &self)),
+                    None => return Ok(messages),
+                }
+            }
+            match items.next_element::<IgnoredAny>()? {
+                Some(_) => Err(A::Error::invalid_length(messages.len() + 1, &self)),
+                None => Ok(messages),
+            }
+        }
+    }
+
+    deserializer.deserialize_seq(Bounded)
 }
 
 /// The names of the messages, in their order.
@@ -60,22 +101,30 @@ pub(crate) struct PublishedBody {
 pub(crate) async fn publish(
     State(app): State<App>,
     InQueue(queue): InQueue,
-    JsonBytes(bytes): JsonBytes,
+    JsonBytes(held): JsonBytes,
 ) -> Answer<(StatusCode, Json<PublishedBody>)> {
-    let messages = read_messages(&bytes)?;
-    let drafts = messages
-        .into_iter()
-        .enumerate()
-        .map(|(index, message)| message.into_draft(index))
-        .collect::<Answer<Vec<_>>>()?;
+    // The drafts are about as large as the body, so they stay paid for until they are published.
+    let (drafts, _paid) = held.read(read_drafts).await?;
     let ids = app.parts.queues.publish(&queue, drafts).await?;
     let ids = ids.iter().map(|id| id.as_str().to_owned()).collect();
     Ok((StatusCode::CREATED, Json(PublishedBody { ids })))
 }
 
-/// Tells the two shapes apart by the field `messages`, then reads the one that was meant: its refusals name the field,
-/// which trying both would not.
+fn read_drafts(bytes: &[u8]) -> Answer<Vec<Draft>> {
+    let mut header_values = HeaderValues::default();
+    let messages = read_messages(bytes)?.into_iter().enumerate();
+    messages.map(|(index, message)| message.into_draft(index, &mut header_values)).collect()
+}
+
+/// Reads a body of either shape once: taken for the other one it is refused at its first field. Only what is wrong is
+/// looked at again, to tell by the field `messages` which shape was meant; the refusal names the field.
 fn read_messages(bytes: &[u8]) -> Answer<Vec<NewMessage>> {
+    if let Ok(Object(several)) = serde_json::from_slice::<Object<NewMessages>>(bytes) {
+        return Ok(several.into_messages());
+    }
+    if let Ok(Object(message)) = serde_json::from_slice(bytes) {
+        return Ok(vec![message]);
+    }
     #[derive(Deserialize)]
     struct Shape {
         messages: Option<IgnoredAny>,
@@ -85,14 +134,8 @@ fn read_messages(bytes: &[u8]) -> Answer<Vec<NewMessage>> {
         let Object(message) = parse(bytes)?;
         return Ok(vec![message]);
     }
-    let Object(NewMessages { messages }) = parse(bytes)?;
-    if messages.is_empty() || messages.len() > limits::PUBLISH_MESSAGES_MAX {
-        return Err(Refused::bad_request(format!(
-            "read request body: messages: expected 1 to {} of them",
-            limits::PUBLISH_MESSAGES_MAX
-        )));
-    }
-    Ok(messages.into_iter().map(|Object(message)| message).collect())
+    let Object(several) = parse::<Object<NewMessages>>(bytes)?;
+    Ok(several.into_messages())
 }
 
 /// How many to look at.
@@ -159,4 +202,51 @@ pub(crate) struct PurgedBody {
 )]
 pub(crate) async fn purge(State(app): State<App>, InQueue(queue): InQueue) -> Answer<Json<PurgedBody>> {
     Ok(Json(PurgedBody { purged: app.parts.admin.purge(&queue).await? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the reader of one shape stops in a body.
+    fn stops_at<T: serde::de::DeserializeOwned>(body: &str) -> usize {
+        serde_json::from_str::<Object<T>>(body).map(drop).unwrap_err().column()
+    }
+
+    #[test]
+    fn a_body_of_the_other_shape_is_refused_at_its_first_field() {
+        let payload = "x".repeat(10_000);
+        let one = format!(r#"{{"payload":"{payload}","id":"a"}}"#);
+        let many = format!(r#"{{"messages":[{{"payload":"{payload}"}}]}}"#);
+        assert!(stops_at::<NewMessages>(&one) < 20);
+        assert!(stops_at::<NewMessage>(&many) < 20);
+        assert_eq!(read_drafts(one.as_bytes()).unwrap()[0].payload.len(), payload.len());
+        assert_eq!(read_drafts(many.as_bytes()).unwrap()[0].payload.len(), payload.len());
+    }
+
+    #[test]
+    fn messages_at_their_number_are_read_and_the_first_too_many_ends_the_reading() {
+        let body = |count: usize, rest: &str| {
+            let messages = vec![r#"{"payload":""}"#; count].join(",");
+            format!(r#"{{"messages":[{messages}{rest}]}}"#)
+        };
+        assert_eq!(read_drafts(body(limits::PUBLISH_MESSAGES_MAX, "").as_bytes()).unwrap().len(), 1_000);
+        for (count, rest) in [(0, ""), (limits::PUBLISH_MESSAGES_MAX, ",7,8")] {
+            let refused = read_drafts(body(count, rest).as_bytes()).unwrap_err();
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+            let error = refused.body.error;
+            assert!(error.starts_with("read request body: messages: expected 1 to 1000 of them"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_headers_of_all_messages_share_one_bound() {
+        let values = limits::HTTP_HEADER_VALUES_MAX / 4;
+        let message = format!(r#"{{"payload":"","headers":{{"a":[1{}]}}}}"#, ",1".repeat(values - 2));
+        let body = |count: usize| format!(r#"{{"messages":[{}]}}"#, vec![message.as_str(); count].join(","));
+        assert!(read_drafts(body(4).as_bytes()).is_ok());
+        let refused = read_drafts(body(5).as_bytes()).unwrap_err();
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(refused.body.error.starts_with("read message 4: values"), "{}", refused.body.error);
+    }
 }

@@ -8,8 +8,8 @@ use forebay_core::queue::QueueName;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use crate::body::without_value;
 use crate::errors::{Answer, Refused};
+use crate::json::without_value;
 use crate::number::{QueueText, Text};
 use crate::router::App;
 

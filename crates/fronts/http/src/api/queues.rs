@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 
 use super::path::{InQueue, QueuePath};
 use super::refusals::{BodyRefusals, FullRefusals, QueueRefusals};
-use crate::body::MaybeJson;
 use crate::errors::{Answer, ErrorBody, Refused};
+use crate::json::MaybeJson;
 use crate::number::{EXACT_MAX, HoldMs, QueueText, Text, Whole};
 use crate::router::App;
 

@@ -1,6 +1,9 @@
 //! Connections: counted, bounded, kept alive, drained.
 
 use std::io::{Read, Write};
+use std::time::Instant;
+
+use forebay_core::limits;
 
 use crate::served::{Reply, Served};
 
@@ -128,4 +131,26 @@ fn a_request_that_has_begun_is_answered_though_the_front_stops() {
     let reply = Reply::read(&mut stream);
     assert_eq!(reply.status, 204);
     assert!(served.drain().unfinished.is_empty());
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_rest_of_a_head() {
+    let served = Served::start();
+    let mut fresh = served.connect();
+    let mut half = served.connect();
+    half.write_all(b"GET /health HTTP/1.1\r\nho").unwrap();
+    let mut later = served.connect();
+    later.write_all(ASK).unwrap();
+    one_answer(&mut later);
+    later.write_all(b"GET /health HT").unwrap();
+    // Once this one is answered, those that came before it have been accepted.
+    assert_eq!(served.get("/health").status, 200);
+    let began = Instant::now();
+    served.tell_to_stop();
+    assert!(served.drain().unfinished.is_empty());
+    assert!(began.elapsed() < limits::HTTP_HEAD_WAIT_MAX / 2, "{:?}", began.elapsed());
+    for stream in [&mut fresh, &mut half, &mut later] {
+        // Where the front had not read everything, the system says so by a reset.
+        assert!(!stream.read(&mut [0]).is_ok_and(|bytes| bytes > 0), "hung up");
+    }
 }

@@ -10,3 +10,4 @@ mod process;
 mod queues;
 mod refusals;
 mod served;
+mod stalled;

@@ -112,3 +112,27 @@ fn a_message_over_its_limit_is_too_large() {
     let refused = served.post("/v1/queues/q/messages", &json!({ "payload": "", "headers": deep }));
     assert_eq!(refused.status, 400, "{refused:?}");
 }
+
+#[test]
+fn headers_of_many_values_are_refused_though_they_are_short() {
+    let served = Served::start();
+    served.queue("q");
+    let publish = |headers: &str| {
+        let body = format!(r#"{{"payload":"x","headers":{headers}}}"#);
+        let json = [("content-type", "application/json")];
+        served.ask("POST", "/v1/queues/q/messages", &json, body.as_bytes())
+    };
+    let list = |values: usize| format!(r#"{{"a":[1{}]}}"#, ",1".repeat(values - 1));
+    assert_eq!(publish(&list(1_000)).status, 201);
+    assert_eq!(publish("null").status, 201, "as good as none");
+    for values in [100_000, 15 << 20] {
+        let refused = publish(&list(values));
+        assert_eq!(refused.status, 413, "{values}");
+        assert!(refused.refusal().contains("headers"), "{refused:?}");
+    }
+    let refused = publish("[]");
+    assert_eq!(
+        (refused.status, refused.refusal().as_str()),
+        (400, "read message 0: headers: expected an object")
+    );
+}

@@ -9,6 +9,7 @@ use forebay_broker::{BrokerOptions, EmbeddedBroker};
 use forebay_core::entry::Version;
 use forebay_core::health::Health;
 use forebay_core::limits;
+use forebay_core::ports::broker::Broker;
 use forebay_core::ports::clock::Clock;
 use forebay_http::{Options, Parts};
 use forebay_log::{Disk, LogOptions};
@@ -85,6 +86,14 @@ impl Served {
     }
 
     pub(crate) fn start_with(change: impl FnOnce(&mut Options)) -> Self {
+        Self::start_on(|broker| broker, change)
+    }
+
+    /// Messages go to what `replace` makes of the broker; its administration stays the broker's own.
+    pub(crate) fn start_on(
+        replace: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let _inside = runtime.enter();
@@ -95,7 +104,7 @@ impl Served {
         let options = BrokerOptions { log, hot_bytes_max: 1 << 20 };
         let disk = Disk::open(data.path()).unwrap();
         let opened = forebay_broker::open(Arc::new(disk), options, clock.clone()).unwrap();
-        let queues = Queues::new(opened.broker.clone(), clock.clone());
+        let queues = Queues::new(replace(opened.broker.clone()), clock.clone());
         let memory = MemoryOptions {
             bytes_max: limits::MEMORY_BYTES_MIN,
             value_bytes_max: VALUE_BYTES_MAX,
