@@ -10,8 +10,10 @@ mod floor;
 mod ghost;
 pub mod memory;
 mod records;
+mod resize;
 mod shard;
 pub mod sweep;
+mod table;
 mod verbs;
 
 pub use memory::{Memory, MemoryOptions};

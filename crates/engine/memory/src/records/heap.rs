@@ -16,6 +16,8 @@ use super::segment::Segment;
 const SEGMENTS_WANTED: usize = 256;
 /// A record takes at most one in so many bytes of a segment, so that little is lost where none fits any more.
 const RECORDS_IN_SEGMENT_MIN: usize = 16;
+/// Free segments kept below the floor, so that a head that is full goes on without blocks being moved.
+const SEGMENTS_READY: usize = 2;
 /// One in so many bytes is kept free, so that a large value finds a hole without much moving. The room is beside the budget,
 /// within what resident memory may be over it.
 const SLACK_SHARE: usize = 16;
@@ -45,7 +47,7 @@ impl Heap {
         let segment_bytes = segment_bytes(bytes_max);
         // While a record is copied there is a segment more than the budget holds.
         let segments_max = bytes_max / segment_bytes + 4;
-        let capacity = bytes_max + bytes_max / SLACK_SHARE + 4 * segment_bytes;
+        let capacity = capacity(bytes_max, segment_bytes);
         Self {
             region: Region::new(capacity, segment_bytes),
             segments: Vec::with_capacity(capacity / segment_bytes + 1),
@@ -69,11 +71,16 @@ impl Heap {
         self.lists_bytes() + queues + 4 * self.segment_bytes
     }
 
+    /// `bytes_bound` without any entry.
+    pub(crate) fn bytes_bound_empty(&self) -> usize {
+        self.segment_lists_bytes() + 4 * self.segment_bytes
+    }
+
     /// What `bytes_bound` grows by with one more entry at most.
     pub(crate) fn weight(&self, key_len: usize, value_len: usize) -> usize {
         let large = self.is_large(value_len);
-        let aside = if large { Region::rounded(value_len) } else { 0 };
-        span_max(key_len, value_len, large) + aside + self.region.bytes_to_grow()
+        let aside = if large { Region::rounded(value_len) + self.region.bytes_to_grow() } else { 0 };
+        span_max(key_len, value_len, large) + aside
     }
 
     /// Bytes that a queue takes, from its tail to its head, dead records and large values included.
@@ -246,18 +253,73 @@ impl Heap {
         self.main.clear();
     }
 
+    /// Moves one large value so that there is a segment ready below the floor, and returns its length; 0 when there is, or
+    /// when nothing is free but what large values are about to take.
+    pub(crate) fn ready_step(&mut self) -> usize {
+        if self.region.segments() >= self.used + SEGMENTS_READY {
+            return 0;
+        }
+        if self.region.segments_wanted(self.segment_bytes) > 0 {
+            return 0;
+        }
+        while self.region.can_raise() && self.region.segments() < self.used + SEGMENTS_READY {
+            self.region.raise_floor();
+        }
+        if self.region.segments() >= self.used + SEGMENTS_READY { 0 } else { self.region.raise_step() }
+    }
+
     /// A segment that has to go elsewhere before there is room for a large value; the floor is lowered past free ones.
     pub(crate) fn in_the_way(&mut self, value_len: usize) -> Option<u32> {
         while self.is_large(value_len) && self.region.segments_wanted(value_len) > 0 {
-            let highest = self.region.segments().checked_sub(1)?;
-            match self.segments.get(highest) {
-                Some(segment) if segment.queue.is_some() => return u32::try_from(highest).ok(),
-                Some(_) => self.segments.truncate(highest),
-                None => {}
+            if let Some(segment) = self.lower_floor()? {
+                return Some(segment);
             }
-            self.region.lower_floor();
         }
         None
+    }
+
+    /// Moves one large value so that there is a hole for another one, and returns its length; 0 when there is.
+    pub(crate) fn join_step(&mut self, value_len: usize) -> usize {
+        if !self.is_large(value_len) || self.region.has_hole(value_len) {
+            return 0;
+        }
+        self.region.join_step()
+    }
+
+    /// Says for how many bytes the shard is from now on.
+    pub(crate) fn limit(&mut self, bytes_max: usize) {
+        self.region.limit(capacity(bytes_max, self.segment_bytes));
+    }
+
+    /// A segment that has to go elsewhere before memory can be given back to the system.
+    pub(crate) fn in_the_way_of_cut(&mut self) -> Option<u32> {
+        while self.region.is_over_limit() && self.region.segments() > self.used + SEGMENTS_READY {
+            if let Some(segment) = self.lower_floor()? {
+                return Some(segment);
+            }
+        }
+        None
+    }
+
+    /// What the region takes when all of it is used.
+    pub(crate) fn region_bytes(&self) -> usize {
+        self.region.bytes()
+    }
+
+    /// Moves one large value towards giving memory back, and returns its length; 0 when it is given back.
+    pub(crate) fn cut_step(&mut self) -> usize {
+        if self.region.is_over_limit() { self.region.cut_step() } else { 0 }
+    }
+
+    /// Lowers the floor by one segment, or returns the segment that is in the way; `None` where there is no segment.
+    fn lower_floor(&mut self) -> Option<Option<u32>> {
+        let highest = self.region.segments().checked_sub(1)?;
+        if self.segments.get(highest).is_some_and(|segment| segment.queue.is_some()) {
+            return u32::try_from(highest).ok().map(Some);
+        }
+        self.segments.truncate(highest);
+        self.region.lower_floor();
+        Some(None)
     }
 
     /// A free segment below another one.
@@ -283,7 +345,12 @@ impl Heap {
         }
     }
 
-    fn is_large(&self, value_len: usize) -> bool {
+    pub(crate) fn segment_bytes(&self) -> usize {
+        self.segment_bytes
+    }
+
+    /// Whether a value of this length lies aside.
+    pub(crate) fn is_large(&self, value_len: usize) -> bool {
         value_len > self.segment_bytes / RECORDS_IN_SEGMENT_MIN
     }
 
@@ -358,10 +425,11 @@ impl Heap {
     }
 
     fn lists_bytes(&self) -> usize {
-        self.segments.capacity() * size_of::<Segment>()
-            + self.small.bytes()
-            + self.main.bytes()
-            + self.region.lists_bytes()
+        self.segment_lists_bytes() + self.region.lists_bytes()
+    }
+
+    fn segment_lists_bytes(&self) -> usize {
+        self.segments.capacity() * size_of::<Segment>() + self.small.bytes() + self.main.bytes()
     }
 
     fn value_at(&self, position: Position, header: &Header) -> Range<usize> {
@@ -419,6 +487,11 @@ const _: () = assert!(MEMORY_SEGMENT_BYTES_MAX / RECORDS_IN_SEGMENT_MIN <= INLIN
 /// The largest shard that positions can address.
 pub(crate) const HEAP_BYTES_MAX: usize =
     MEMORY_SEGMENT_BYTES_MAX << (31 - (MEMORY_SEGMENT_BYTES_MAX / ALIGNMENT).ilog2());
+
+/// What a region for so many bytes of entries has.
+fn capacity(bytes_max: usize, segment_bytes: usize) -> usize {
+    bytes_max + bytes_max / SLACK_SHARE + 4 * segment_bytes
+}
 
 /// A power of two that positions of 32 bits can address in a shard of this size.
 fn segment_bytes(bytes_max: usize) -> usize {

@@ -116,8 +116,8 @@ impl LocalStore for Fragile {
         self.0.lease(key)
     }
 
-    fn flush(&self, at: Instant) {
-        self.0.flush(at);
+    fn flush(&self, at: Instant, now: Instant) {
+        self.0.flush(at, now);
     }
 
     fn sweep(&self, now: Instant) -> usize {
