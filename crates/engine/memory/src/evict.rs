@@ -54,6 +54,12 @@ impl Shard {
         self.make_way(value_len)
     }
 
+    /// Makes room for an entry that is about to be written. A small one has its room after one step; a large one has it before,
+    /// unless the value that it replaces had to go first.
+    pub(crate) fn make_all_room(&mut self, hash: u64, key: &[u8], value_len: usize) {
+        while !self.make_room(hash, key, value_len) && self.heap.is_large(value_len) {}
+    }
+
     /// Whether the shard is within a smaller budget, after having pushed out as much as the lock may be held for. The budget
     /// follows in small steps, so that no write finds itself far beyond it.
     pub(crate) fn shrink(&mut self, bytes_max: usize) -> bool {

@@ -150,7 +150,7 @@ impl Shard {
 
     /// Puts a new entry under a key that has none, pushing others out where needed.
     pub(crate) fn insert(&mut self, hash: u64, key: &[u8], value: &[u8], fields: Fields) -> Found {
-        while !self.make_room(hash, key, value.len()) {}
+        self.make_all_room(hash, key, value.len());
         let queue = if self.ghost.take(hash) { QueueName::Main } else { QueueName::Small };
         let header = self.header(fields);
         self.counts.items_created += 1;
@@ -173,7 +173,7 @@ impl Shard {
         }
         let queue = self.heap.queue_of(found.position);
         self.unlink(hash, found.position);
-        while !self.make_room(hash, key, value.len()) {}
+        self.make_all_room(hash, key, value.len());
         self.append(hash, key, value, header, queue);
         header.version
     }

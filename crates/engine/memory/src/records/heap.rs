@@ -259,7 +259,7 @@ impl Heap {
         if self.region.segments() >= self.used + SEGMENTS_READY {
             return 0;
         }
-        if self.region.segments_wanted(self.segment_bytes) > 0 {
+        if self.region.lacks(self.segment_bytes) {
             return 0;
         }
         while self.region.can_raise() && self.region.segments() < self.used + SEGMENTS_READY {
@@ -268,9 +268,13 @@ impl Heap {
         if self.region.segments() >= self.used + SEGMENTS_READY { 0 } else { self.region.raise_step() }
     }
 
-    /// A segment that has to go elsewhere before there is room for a large value; the floor is lowered past free ones.
+    /// A segment that has to go elsewhere before there is room for a large value; the floor is lowered past free ones. As long
+    /// as there are free segments to spare, that is less work than joining holes.
     pub(crate) fn in_the_way(&mut self, value_len: usize) -> Option<u32> {
-        while self.is_large(value_len) && self.region.segments_wanted(value_len) > 0 {
+        while self.is_large(value_len)
+            && !self.region.has_hole(value_len)
+            && (self.region.lacks(value_len) || self.region.segments() > self.used + SEGMENTS_READY)
+        {
             if let Some(segment) = self.lower_floor()? {
                 return Some(segment);
             }

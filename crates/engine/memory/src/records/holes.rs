@@ -29,11 +29,26 @@ impl Holes {
 
     /// The shortest hole of at least this length.
     pub(crate) fn fitting(&self, length: usize) -> Option<Range<usize>> {
-        self.by_length.range((length, 0)..).next().map(|(length, start)| *start..start + length)
+        self.by_length.range((length, 0)..).next().map(range)
+    }
+
+    /// The same, but not the hole that begins there.
+    pub(crate) fn fitting_but(&self, length: usize, start: usize) -> Option<Range<usize>> {
+        self.by_length.range((length, 0)..).map(range).find(|hole| hole.start != start)
+    }
+
+    /// The longest hole but the one that begins there.
+    pub(crate) fn longest_but(&self, start: usize) -> Option<Range<usize>> {
+        self.by_length.iter().rev().map(range).find(|hole| hole.start != start)
+    }
+
+    /// Whether there is no other.
+    pub(crate) fn is_only(&self, hole: &Range<usize>) -> bool {
+        self.total == hole.len()
     }
 
     pub(crate) fn longest(&self) -> Option<Range<usize>> {
-        self.by_length.last().map(|(length, start)| *start..start + length)
+        self.by_length.last().map(range)
     }
 
     /// The lowest hole that begins at or behind a place.
@@ -82,6 +97,10 @@ impl Holes {
         assert_eq!(self.by_place.len(), self.by_length.len());
         self.by_place.iter().map(|(start, end)| *start..*end)
     }
+}
+
+fn range((length, start): &(usize, usize)) -> Range<usize> {
+    *start..start + length
 }
 
 #[cfg(test)]

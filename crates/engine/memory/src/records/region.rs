@@ -110,23 +110,18 @@ impl Region {
     }
 
     /// Moves one block so that the floor is on the way to be raised, and returns its length; 0 where there is nothing to move.
-    /// First there has to be a hole as long as a segment, then it sinks to the floor; blocks that fit elsewhere go there.
+    /// The lowest block goes to a hole that takes it. Until there is one holes are joined, but for the one at the floor, which
+    /// therefore only ever grows: this comes to an end.
     pub(crate) fn raise_step(&mut self) -> usize {
         self.ensure_free(self.segment_bytes);
-        let Some(longest) = self.holes.longest().filter(|hole| hole.len() >= self.segment_bytes) else {
-            return self.join_step();
-        };
         let Some((_, &block)) = self.order.range(self.floor..).next() else { return 0 };
         let place = self.place(block);
-        // Never so that the long hole is used up: what is moved here moves up and does not come back.
-        let fits = |hole: &Range<usize>| {
-            hole.start > place.start && (*hole != longest || hole.len() - place.len() >= self.segment_bytes)
-        };
-        if let Some(hole) = self.holes.fitting(place.len()).filter(fits) {
+        if let Some(hole) = self.holes.fitting_but(place.len(), self.floor) {
             self.relocate(block, &hole);
             return place.len();
         }
-        self.slide_up(&longest)
+        let Some(longest) = self.holes.longest_but(self.floor) else { return 0 };
+        self.rise_or_sink(&longest)
     }
 
     /// Makes room for one more segment below the floor. Blocks may move.
@@ -146,10 +141,10 @@ impl Region {
         self.floor = start;
     }
 
-    /// How many segments the floor must be lowered by before a block of so many bytes can be taken.
-    pub(crate) fn segments_wanted(&mut self, bytes: usize) -> usize {
+    /// Whether less is free above the floor than a block of so many bytes takes.
+    pub(crate) fn lacks(&mut self, bytes: usize) -> bool {
         self.grow_for(Self::rounded(bytes));
-        Self::rounded(bytes).saturating_sub(self.holes.total()).div_ceil(self.segment_bytes)
+        Self::rounded(bytes) > self.holes.total()
     }
 
     /// Where a block is now; until the next one is taken, or blocks are moved.
@@ -166,13 +161,7 @@ impl Region {
     /// is free is one hole. It rises while there are holes above it and then sinks, so that no block is in its way twice.
     pub(crate) fn join_step(&mut self) -> usize {
         let Some(longest) = self.holes.longest() else { return 0 };
-        if self.holes.first_from(longest.end).is_some() {
-            return self.slide_down(&longest);
-        }
-        if self.holes.first_from(self.floor).is_none_or(|lowest| lowest == longest) {
-            return 0;
-        }
-        self.slide_up(&longest)
+        if self.holes.is_only(&longest) { 0 } else { self.rise_or_sink(&longest) }
     }
 
     /// Takes a block, out of the shortest hole that it fits. Others move to make room for it if there is no such hole.
@@ -276,6 +265,14 @@ impl Region {
         self.holes.take(hole, hole.start..target);
         self.copy(block, target);
         self.holes.add(place);
+    }
+
+    /// Towards the holes above while there are any, then towards those below.
+    fn rise_or_sink(&mut self, hole: &Range<usize>) -> usize {
+        match self.holes.first_from(hole.end) {
+            Some(_) => self.slide_down(hole),
+            None => self.slide_up(hole),
+        }
     }
 
     /// Moves the block right below a hole to the hole's end.
@@ -401,9 +398,9 @@ mod tests {
     fn the_floor_moves_both_ways_past_blocks_that_can_move() {
         let mut region = region(4, 2);
         let blocks: Vec<BlockId> = (0..32).map(|with| filled(&mut region, 64, with)).collect();
-        assert_eq!(region.segments_wanted(64), 1);
+        assert!(region.lacks(64));
         region.lower_floor();
-        assert_eq!(region.segments_wanted(64), 0);
+        assert!(!region.lacks(64));
         let more = filled(&mut region, 64, 99);
         for block in (0..32).step_by(2) {
             region.free(blocks[block]);
@@ -431,7 +428,7 @@ mod tests {
         for step in 0..20_000 {
             let bytes = if random(10) == 0 { random(8_000) } else { random(600) } + 1;
             let with = (step % 251) as u8;
-            while region.segments_wanted(bytes) > 0 {
+            while region.lacks(bytes) {
                 if random(2) == 0 && region.segments() > 0 {
                     region.lower_floor();
                 } else {
