@@ -2,6 +2,8 @@
 //! `cargo run --release -p forebay-memory --example lock_time`. A write is measured in processor time of its thread; the wait
 //! is that of a reader of the same store, by the clock, so that the machine's own pauses are in its worst.
 
+#![allow(clippy::print_stdout, reason = "it prints what it measures")]
+
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant as Watch};
