@@ -188,3 +188,22 @@ impl Running {
 
 /// How long the log may take to write its last batch.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memcached_front_is_told_what_the_settings_say() {
+        let mut settings = Settings::default();
+        for (name, text) in
+            [("memcached_buffers", "7MiB"), ("drain", "3s"), ("memcached_connections_max", "12")]
+        {
+            assert_eq!(settings.set(name, text), Some(Ok(())), "{name}");
+        }
+        let options = memcached_options(&settings);
+        assert_eq!(options.buffers_bytes_max, 7 << 20);
+        assert_eq!(options.drain, Duration::from_secs(3));
+        assert_eq!(options.connections_max, 12);
+    }
+}

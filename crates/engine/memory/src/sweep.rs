@@ -90,9 +90,11 @@ pub fn sweeper(memory: Arc<Memory>, clock: Arc<dyn Clock>) -> Work {
 #[cfg(test)]
 mod tests {
     use foldhash::fast::RandomState;
-    use forebay_core::entry::Version;
+    use forebay_core::entry::{Version, Write};
+    use forebay_core::ports::local_store::LocalStore;
 
     use super::*;
+    use crate::memory::MemoryOptions;
     use crate::records::record::Marks;
     use crate::shard::Fields;
 
@@ -114,5 +116,24 @@ mod tests {
         while shard.sweep(at(20)).dropped > 0 {}
         assert_eq!(shard.table.len(), 0);
         assert!(!due(&shard, 1 << 40));
+    }
+
+    #[test]
+    fn one_sweep_looks_at_a_bounded_number_of_entries_in_however_many_shards() {
+        let start = Instant::from_ms(1_700_000_000_000);
+        let (bytes_max, value_bytes_max) = (64 << 20, 1 << 10);
+        let memory = Memory::new(MemoryOptions { bytes_max, value_bytes_max, first_version: Version(1) });
+        for number in 0..100_000u32 {
+            let write = Write { expires_at: Some(Instant::from_ms(start.as_ms() + 1)), ..Write::at(start) };
+            memory.write(&number.to_be_bytes(), b"value", write);
+        }
+        let mut left = 100_000;
+        while left > 0 {
+            let swept = memory.sweep_some(Instant::from_ms(start.as_ms() + 1));
+            assert!(swept.looked_at < 2 * SWEEP_ENTRIES_MAX, "{swept:?}");
+            assert!(swept.dropped > 0, "{left} are left");
+            left -= swept.dropped;
+        }
+        assert_eq!(memory.stats().items, 0);
     }
 }

@@ -43,3 +43,15 @@ pub(crate) const fn meta_deleted(outcome: Deleted) -> &'static str {
         Deleted::Exists => "EX",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_without_room_is_out_of_memory_in_both_languages() {
+        let words = "SERVER_ERROR out of memory storing object";
+        assert_eq!(written(Written::NoRoom), words);
+        assert_eq!(meta_written(Written::NoRoom).map_err(Refusal::text), Err(words));
+    }
+}

@@ -6,3 +6,4 @@ pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod region;
 pub(crate) mod segment;
+mod way;

@@ -5,10 +5,10 @@ use forebay_core::ports::local_store::LocalStore;
 use forebay_wire::memcached::meta::count::MetaCount;
 use forebay_wire::memcached::refusal::Refusal;
 
-use super::ends::Ends;
 use super::keyed::count_step;
 use super::meta_text::{echo, key, number, opaque, time_left};
 use super::turn::Turn;
+use crate::expiry::Ends;
 use crate::reply;
 
 pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaCount<'_>) {

@@ -7,10 +7,9 @@ use forebay_wire::memcached::meta::debug::MetaDebug;
 use forebay_wire::memcached::meta::get::MetaGet;
 use forebay_wire::memcached::parse::item_bytes;
 
-use super::ends::Ends;
 use super::meta_text::{echo, key, letter, number, opaque, time_left};
 use super::turn::Turn;
-use crate::expiry::{refresh_below_ms, seconds_left};
+use crate::expiry::{Ends, refresh_below_ms, seconds_left};
 use crate::reply;
 use crate::stats::counters::Count;
 

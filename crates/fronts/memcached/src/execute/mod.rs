@@ -1,7 +1,6 @@
 //! Commands carried out on the store, one file a family. A command appends its answer to the turn's output.
 
 mod admin;
-mod ends;
 pub(crate) mod get;
 mod keyed;
 mod meta_count;
