@@ -5,7 +5,7 @@
 //! Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023.
 
 use forebay_core::limits::{
-    MEMORY_EVICTED_MAX, MEMORY_MOVED_BYTES_MAX, MEMORY_SHRINK_STEP_BYTES, MEMORY_SPARED_MAX,
+    MEMORY_EVICTED_MAX, MEMORY_HOLDS_MAX, MEMORY_MOVED_BYTES_MAX, MEMORY_SHRINK_STEP_BYTES, MEMORY_SPARED_MAX,
 };
 
 use crate::ghost::Ghost;
@@ -21,6 +21,11 @@ const OWN_SPARED_MAX: usize = 16;
 /// Looking up the records of a segment takes as long as moving so many times its bytes.
 const LOOKED_UP_COST: usize = 4;
 
+/// How often a write may take the shard to make room for a value.
+pub(crate) fn holds_max(value_len: usize) -> usize {
+    MEMORY_HOLDS_MAX * (1 + value_len / (1024 * 1024))
+}
+
 impl Shard {
     /// Makes room in the budget and in memory for an entry, but does no more of it than the lock may be held for: true when
     /// the room is there, false when this is to be called again. What has the key itself is not pushed out for it.
@@ -34,22 +39,17 @@ impl Shard {
                 return false;
             }
             let Some((queue, position)) = self.oldest() else {
-                // What is remembered of others is worth less than an entry.
-                self.ghost = Ghost::default();
+                self.forget_ghosts();
                 break;
             };
             if own_spared < OWN_SPARED_MAX && self.heap.key(position) == key {
                 let header = self.heap.header(position);
                 self.copy_to_head(position, queue, &header);
                 own_spared += 1;
-                continue;
+            } else if !self.spare_one(&mut spared, queue, position) {
+                self.let_go(queue, position);
+                let_go += 1;
             }
-            if spared < MEMORY_SPARED_MAX && self.spare(queue, position) {
-                spared += 1;
-                continue;
-            }
-            self.let_go(queue, position);
-            let_go += 1;
         }
         self.make_way(value_len)
     }
@@ -57,7 +57,12 @@ impl Shard {
     /// Makes room for an entry that is about to be written. A small one has its room after one step; a large one has it before,
     /// unless the value that it replaces had to go first.
     pub(crate) fn make_all_room(&mut self, hash: u64, key: &[u8], value_len: usize) {
-        while !self.make_room(hash, key, value_len) && self.heap.is_large(value_len) {}
+        let steps_max = if self.heap.is_large(value_len) { holds_max(value_len) } else { 1 };
+        for _ in 0..steps_max {
+            if self.make_room(hash, key, value_len) {
+                return;
+            }
+        }
     }
 
     /// Whether the shard is within a smaller budget, after having pushed out as much as the lock may be held for. The budget
@@ -65,14 +70,29 @@ impl Shard {
     pub(crate) fn shrink(&mut self, bytes_max: usize) -> bool {
         let step = self.bytes_max.min(self.bytes_bound()).saturating_sub(MEMORY_SHRINK_STEP_BYTES);
         self.bytes_max = bytes_max.max(step).min(self.bytes_max);
+        let mut spared = 0;
         while self.bytes_bound() > self.bytes_max {
             let Some((queue, position)) = self.oldest() else {
-                self.ghost = Ghost::default();
+                self.forget_ghosts();
                 break;
             };
-            self.let_go(queue, position);
+            if !self.spare_one(&mut spared, queue, position) {
+                self.let_go(queue, position);
+            }
         }
         self.bytes_max == bytes_max
+    }
+
+    /// What is remembered of others is worth less than an entry.
+    fn forget_ghosts(&mut self) {
+        self.ghost = Ghost::default();
+    }
+
+    /// Spares an entry that was used, as long as not too many were.
+    fn spare_one(&mut self, spared: &mut usize, queue: QueueName, position: Position) -> bool {
+        let spares = *spared < MEMORY_SPARED_MAX && self.spare(queue, position);
+        *spared += usize::from(spares);
+        spares
     }
 
     /// Whether all memory beyond the budget is given back to the system, after moving as much as the lock may be held for.

@@ -7,12 +7,13 @@ use foldhash::fast::RandomState;
 use forebay_core::entry::{
     Arithmetic, Counted, Delete, Deleted, Lease, Mode, Read, Version, View, Write, Written,
 };
-use forebay_core::limits::{KEY_BYTES_MAX, MEMORY_HOLDS_MAX, MEMORY_SHARD_BYTES_MIN, MEMORY_SHARDS_MAX};
+use forebay_core::limits::{KEY_BYTES_MAX, MEMORY_SHARD_BYTES_MIN, MEMORY_SHARDS_MAX};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::evict::holds_max;
 use crate::shard::Shard;
 
 /// What a store is made with.
@@ -26,8 +27,6 @@ pub struct MemoryOptions {
     /// repeat after a restart.
     pub first_version: Version,
 }
-
-const MEBIBYTE: usize = 1024 * 1024;
 
 /// The embedded memory store.
 pub struct Memory {
@@ -120,7 +119,7 @@ impl LocalStore for Memory {
         if key.len() > KEY_BYTES_MAX {
             return Written::TooLarge;
         }
-        self.write_within(key, value, write, MEMORY_HOLDS_MAX * (1 + value.len() / MEBIBYTE))
+        self.write_within(key, value, write, holds_max(value.len()))
     }
 
     fn delete(&self, key: &[u8], delete: Delete) -> Deleted {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// What one hole takes in both trees at most, whose nodes may be half empty.
-const HOLE_BYTES: usize = 96;
+pub(super) const HOLE_BYTES: usize = 96;
 
 /// Never empty, never two next to each other.
 #[derive(Default)]

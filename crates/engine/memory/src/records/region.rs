@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::holes::Holes;
+use super::holes::{HOLE_BYTES, Holes};
 
 /// Blocks begin and end at multiples of this: a cache line.
 const GRANULE: usize = 64;
@@ -81,11 +81,8 @@ impl Region {
     pub(crate) fn bytes_to_grow(&self) -> usize {
         let full = self.free_ids.is_empty() && self.blocks.len() == self.blocks.capacity();
         let lists = if full { growth(self.blocks.len()) } else { 0 };
-        lists * (size_of::<Range<usize>>() + size_of::<BlockId>()) + Self::LISTED_BYTES
+        lists * (size_of::<Range<usize>>() + size_of::<BlockId>()) + ORDER_BYTES + HOLE_BYTES
     }
-
-    /// A block, and the hole there may be beside it.
-    const LISTED_BYTES: usize = ORDER_BYTES + 96;
 
     pub(crate) fn memory(&self) -> &[u8] {
         &self.memory
@@ -468,5 +465,56 @@ mod tests {
         assert_eq!(region.block_bytes(), 128);
         region.clear();
         assert_eq!((region.memory.len(), region.block_bytes(), region.lists_bytes()), (0, 0, 0));
+    }
+
+    /// A large region, full of blocks of many sizes but for one in sixteen bytes, here and there.
+    fn scattered() -> Region {
+        let mut region = region(64 * 1024, 0);
+        let mut state = 3u64;
+        let mut random = move |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let mut blocks = Vec::new();
+        while region.holes.total() > 64 * SEGMENT {
+            blocks.push(region.allocate(1 + random(32 * SEGMENT as u64) as usize));
+        }
+        while region.holes.total() < region.capacity / 16 {
+            region.free(blocks.swap_remove(random(blocks.len() as u64) as usize));
+        }
+        region
+    }
+
+    #[test]
+    fn raising_the_floor_moves_in_proportion_to_the_rise_and_not_to_the_region() {
+        let mut region = scattered();
+        let (mut moved, rise) = (0, 256);
+        for _ in 0..rise {
+            while !region.can_raise() {
+                moved += region.raise_step();
+            }
+            region.raise_floor();
+        }
+        check(&region);
+        assert!(
+            moved <= 4 * rise * SEGMENT,
+            "{moved} bytes for {} of a region of {}",
+            rise * SEGMENT,
+            region.capacity
+        );
+    }
+
+    #[test]
+    fn joining_holes_moves_in_proportion_to_the_hole_that_is_wanted() {
+        let mut region = scattered();
+        let wanted = 256 * SEGMENT;
+        let mut moved = 0;
+        while !region.has_hole(wanted) {
+            moved += region.join_step();
+        }
+        check(&region);
+        assert!(moved <= 32 * wanted, "{moved} bytes for {wanted} of a region of {}", region.capacity);
     }
 }
