@@ -158,6 +158,60 @@ fn commands_are_counted_as_memcached_counts_them() {
 }
 
 #[test]
+fn a_new_memory_limit_is_shown_where_memcached_shows_it() {
+    let (memcached, front) = (Memcached::start(), Front::start());
+    let asked = |address: SocketAddr| {
+        let mut raw = Raw::connect(address);
+        let mut shown = Vec::new();
+        for command in
+            ["", "cache_memlimit 100", "cache_memlimit 7", "cache_memlimit 8 noreply", "cache_memlimit 64"]
+        {
+            if command.ends_with("noreply") {
+                raw.send(format!("{command}\r\n").as_bytes());
+            } else if !command.is_empty() {
+                shown.push((command.to_owned(), text(&raw.ask(format!("{command}\r\n").as_bytes()))));
+            }
+            let limits = [("", "limit_maxbytes"), (" settings", "maxbytes")];
+            shown.extend(limits.map(|(section, name)| {
+                let stats = stats(&mut raw, section);
+                stats.into_iter().find(|(shown, _)| shown == name).unwrap()
+            }));
+        }
+        shown
+    };
+    assert_eq!(asked(front.address), asked(memcached.address));
+}
+
+#[test]
+fn a_smaller_memory_limit_keeps_the_newest_and_a_larger_one_has_room_for_more() {
+    const MIB: u64 = 1024 * 1024;
+    let front = Front::start();
+    let mut raw = Raw::connect(front.address);
+    let value = "v".repeat(10_000);
+    let fill = |raw: &mut Raw, name: &str| {
+        for number in 0..5_000 {
+            raw.send(format!("set {name}{number} 0 0 10000 noreply\r\n{value}\r\n").as_bytes());
+        }
+        raw.ask(format!("get {name}4999\r\n").as_bytes()).len() > 10_000
+    };
+    let bytes = |raw: &mut Raw| -> u64 {
+        let stats = stats(raw, "");
+        stats.iter().find(|(name, _)| name == "bytes").unwrap().1.parse().unwrap()
+    };
+    assert!(fill(&mut raw, "a"));
+    assert!(bytes(&mut raw) > 40 * MIB);
+    assert_eq!(raw.ask(b"cache_memlimit 16\r\n"), b"OK\r\n");
+    assert!((12 * MIB..=16 * MIB).contains(&bytes(&mut raw)), "{} bytes", bytes(&mut raw));
+    assert!(fill(&mut raw, "b"));
+    assert!(bytes(&mut raw) <= 16 * MIB);
+    assert_eq!(raw.ask(b"cache_memlimit 128\r\n"), b"OK\r\n");
+    assert!(fill(&mut raw, "c") && fill(&mut raw, "d"));
+    assert!(bytes(&mut raw) > 90 * MIB, "{} bytes", bytes(&mut raw));
+    assert_eq!(raw.ask(b"flush_all\r\n"), b"OK\r\n");
+    assert_eq!(bytes(&mut raw), 0);
+}
+
+#[test]
 fn a_version_can_be_read_by_clients() {
     let front = Front::start();
     let answer = String::from_utf8(Raw::connect(front.address).ask(b"version\r\n")).unwrap();

@@ -45,7 +45,7 @@ impl Cache {
     }
 
     /// Stores a value, whatever was there. Loads that began before can no longer store theirs, and nobody joins them.
-    /// `TooLarge`: it was not stored, and the older value is gone.
+    /// `TooLarge`, `Full`: it was not stored, and the older value is gone.
     pub fn set(&self, key: &[u8], value: &[u8], ttl: Option<Duration>) -> Result<()> {
         check(key)?;
         let write = Write { expires_at: self.end_of_life(ttl), ..Write::at(self.clock.now()) };
@@ -53,6 +53,7 @@ impl Cache {
         self.flights.detach(key);
         match written {
             Written::TooLarge => Err(Error::new(Kind::TooLarge, "store value of key", printable(key))),
+            Written::NoRoom => Err(Error::new(Kind::Full, "store value of key", printable(key))),
             _ => Ok(()),
         }
     }

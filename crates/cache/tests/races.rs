@@ -71,8 +71,8 @@ impl LocalStore for Stepped {
         self.0.lease(key)
     }
 
-    fn flush(&self, at: Instant) {
-        self.0.flush(at);
+    fn flush(&self, at: Instant, now: Instant) {
+        self.0.flush(at, now);
     }
 
     fn sweep(&self, now: Instant) -> usize {

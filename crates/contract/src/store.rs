@@ -106,6 +106,7 @@ macro_rules! store {
                 a_delayed_flush_takes_what_is_written_until_then
                 a_later_flush_replaces_one_that_is_not_due
                 a_later_flush_does_not_undo_one_that_was_due
+                flushed_entries_are_not_counted_from_the_flush_on
                 flushed_entries_are_swept;
             budget: ten_times_the_budget_stays_within_it
                 values_of_all_sizes_stay_within_the_budget

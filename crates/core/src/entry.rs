@@ -163,6 +163,9 @@ pub enum Written {
     /// Larger than the store takes. What was there before is gone where the write would have replaced it
     /// unconditionally or by lease, so that no reader sees the older value; else it stays.
     TooLarge,
+    /// No room was found within the work that one write may do. What was there before is gone as with `TooLarge`. It may
+    /// be tried again.
+    NoRoom,
 }
 
 /// An invalidation or deletion.

@@ -14,7 +14,8 @@ pub const VALUE_BYTES_MAX_CEILING: usize = 128 * 1024 * 1024;
 pub const MEMORY_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
 /// Smallest memory budget: below it a shard could not hold one entry.
 pub const MEMORY_BYTES_MIN: usize = 1024 * 1024;
-/// Entries that one background sweep may look at before it lets go of a shard: those of one segment.
+/// Entries that one background sweep may look at before it rests; and those of one segment more, which it does not leave half
+/// looked at.
 pub const SWEEP_ENTRIES_MAX: usize = 3_000;
 /// Shards of the memory store.
 pub const MEMORY_SHARDS_MAX: usize = 1024;
@@ -28,6 +29,14 @@ pub const MEMORY_SEGMENT_BYTES_MAX: usize = 64 * 1024;
 pub const MEMORY_LEASE_STRIPES: usize = 256;
 /// Entries that one write may spare while it makes room; then the oldest go, used or not.
 pub const MEMORY_SPARED_MAX: usize = 1024;
+/// Entries that a write pushes out before it lets others have the shard for a moment, and goes on.
+pub const MEMORY_EVICTED_MAX: usize = 4_096;
+/// Bytes that a write moves about before it lets others have the shard for a moment, and goes on.
+pub const MEMORY_MOVED_BYTES_MAX: usize = 256 * 1024;
+/// How often a write takes the shard to make room, and how much more often for each mebibyte of it; then it is refused.
+pub const MEMORY_HOLDS_MAX: usize = 256;
+/// What a shard's budget shrinks by before others have the shard for a moment.
+pub const MEMORY_SHRINK_STEP_BYTES: usize = 64 * 1024;
 /// Keys that one cache loads at one time; beyond it a miss is refused as full.
 pub const CACHE_FLIGHTS_MAX: usize = 10_000;
 /// Callers that wait for the load of one key; beyond it a miss is refused as full.

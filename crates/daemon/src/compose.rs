@@ -11,11 +11,12 @@ use forebay_core::limits;
 use forebay_core::ports::clock::{Clock, Work};
 use forebay_http::{Front, Parts};
 use forebay_log::{Disk, LogOptions};
+use forebay_memcached::Addresses;
 use forebay_memory::{Memory, MemoryOptions};
 use forebay_queue::queues::Queues;
 use forebay_runtime::clock::TokioClock;
 use forebay_runtime::tasks::{Drained, Tasks};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::info;
@@ -42,8 +43,8 @@ pub(crate) struct Running {
     stop: watch::Sender<bool>,
 }
 
-/// Recovers the log and binds the sockets. Nothing runs yet, so that an error leaves nothing behind.
-pub(crate) fn compose(settings: &Settings) -> Result<Composed> {
+/// Recovers the log and binds the sockets. Nothing runs yet; where a socket cannot be bound, the log is closed in good order.
+pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed> {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let health = Arc::new(Health::default());
     let (stop, stopped) = watch::channel(false);
@@ -63,47 +64,47 @@ pub(crate) fn compose(settings: &Settings) -> Result<Composed> {
         first_version: Version::first(clock.now()),
     }));
     let background = vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))];
+    let (broker, log) = (opened.broker.clone(), opened.broker.log().clone());
+    let mut composed = Composed {
+        addresses: Vec::new(),
+        fronts: Vec::new(),
+        engines,
+        background,
+        broker: opened.broker,
+        health: Arc::clone(&health),
+        stop,
+    };
+    let parts = Parts {
+        queues,
+        admin: broker,
+        store: memory.clone(),
+        log,
+        clock,
+        health,
+        fronts: Vec::new(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    match composed.bind(settings, memory, parts, stopped) {
+        Ok(()) => Ok(composed),
+        Err(error) => {
+            composed.fronts.clear();
+            // What a log that does not close costs is that the next start has more to recover: the error is worth more.
+            let _unclosed = runtime.block_on(composed.start(runtime.handle()).stop(Duration::ZERO));
+            Err(error)
+        }
+    }
+}
 
-    let mut addresses = Vec::new();
-    let mut fronts = Vec::new();
-    let mut shown = Vec::new();
-    if settings.memcached.on().is_some() || settings.memcached_unix.on().is_some() {
-        let options = forebay_memcached::Options {
-            tcp: settings.memcached.on().copied(),
-            unix: settings.memcached_unix.on().cloned(),
-            threads: settings.memcached_threads,
-            connections_max: settings.memcached_connections_max,
-            value_bytes_max: as_usize(settings.value_bytes_max.0),
-            ..forebay_memcached::Options::default()
-        };
-        let bound =
-            forebay_memcached::bind(options, Arc::clone(&memory), Arc::clone(&clock), stopped.clone())?;
-        addresses.extend(bound.addresses().tcp.map(|address| format!("memcached {address}")));
-        addresses
-            .extend(bound.addresses().unix.iter().map(|path| format!("memcached-unix {}", path.display())));
-        shown.push(Front { name: "memcached", connections: bound.connections() });
-        fronts.extend(bound.work());
+fn memcached_options(settings: &Settings) -> forebay_memcached::Options {
+    forebay_memcached::Options {
+        tcp: settings.memcached.on().copied(),
+        unix: settings.memcached_unix.on().cloned(),
+        threads: settings.memcached_threads,
+        connections_max: settings.memcached_connections_max,
+        value_bytes_max: as_usize(settings.value_bytes_max.0),
+        buffers_bytes_max: as_usize(settings.memcached_buffers.0),
+        drain: settings.drain.0,
     }
-    if let Some(address) = settings.http.on() {
-        let options = forebay_http::Options {
-            value_bytes_max: as_usize(settings.value_bytes_max.0),
-            ..forebay_http::Options::new(*address)
-        };
-        let parts = Parts {
-            queues,
-            admin: opened.broker.clone(),
-            store: memory,
-            log: opened.broker.log().clone(),
-            clock,
-            health: Arc::clone(&health),
-            fronts: shown,
-            version: env!("CARGO_PKG_VERSION"),
-        };
-        let bound = forebay_http::bind(options, parts, stopped)?;
-        addresses.push(format!("http {}", bound.address()));
-        fronts.extend(bound.work());
-    }
-    Ok(Composed { addresses, fronts, engines, background, broker: opened.broker, health, stop })
 }
 
 fn broker_options(settings: &Settings) -> BrokerOptions {
@@ -124,6 +125,36 @@ fn as_usize(bytes: u64) -> usize {
 }
 
 impl Composed {
+    /// Opens the sockets of the fronts that are on.
+    fn bind(
+        &mut self,
+        settings: &Settings,
+        memory: Arc<Memory>,
+        mut parts: Parts,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<()> {
+        if settings.memcached.on().is_some() || settings.memcached_unix.on().is_some() {
+            let options = memcached_options(settings);
+            let clock = Arc::clone(&parts.clock);
+            let bound = forebay_memcached::bind(options, memory, clock, stopped.clone())?;
+            let Addresses { tcp, unix } = bound.addresses();
+            self.addresses.extend(tcp.map(|address| format!("memcached {address}")));
+            self.addresses.extend(unix.iter().map(|path| format!("memcached-unix {}", path.display())));
+            parts.fronts.push(Front { name: "memcached", connections: bound.connections() });
+            self.fronts.extend(bound.work());
+        }
+        if let Some(address) = settings.http.on() {
+            let options = forebay_http::Options {
+                value_bytes_max: as_usize(settings.value_bytes_max.0),
+                ..forebay_http::Options::new(*address)
+            };
+            let bound = forebay_http::bind(options, parts, stopped)?;
+            self.addresses.push(format!("http {}", bound.address()));
+            self.fronts.extend(bound.work());
+        }
+        Ok(())
+    }
+
     /// Starts everything: engines first, so that the fronts find them at work.
     pub(crate) fn start(self, handle: &Handle) -> Running {
         let tasks = || Tasks::new(handle.clone(), Arc::clone(&self.health));
@@ -157,3 +188,22 @@ impl Running {
 
 /// How long the log may take to write its last batch.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memcached_front_is_told_what_the_settings_say() {
+        let mut settings = Settings::default();
+        for (name, text) in
+            [("memcached_buffers", "7MiB"), ("drain", "3s"), ("memcached_connections_max", "12")]
+        {
+            assert_eq!(settings.set(name, text), Some(Ok(())), "{name}");
+        }
+        let options = memcached_options(&settings);
+        assert_eq!(options.buffers_bytes_max, 7 << 20);
+        assert_eq!(options.drain, Duration::from_secs(3));
+        assert_eq!(options.connections_max, 12);
+    }
+}

@@ -48,7 +48,7 @@ fn serve(settings: &Settings, runtime: &Runtime) -> Result<ExitCode, Failure> {
     // Before anything runs, so that no signal goes unheard.
     let mut signals =
         Signals::listen().map_err(|reason| Failure::new(format!("listen for signals: {reason}")))?;
-    let composed = compose(settings).map_err(|error| friendly(&error, settings))?;
+    let composed = compose(settings, runtime).map_err(|error| friendly(&error, settings))?;
     let addresses = composed.addresses.join("\n");
     let running = composed.start(runtime.handle());
     announce(&addresses).map_err(|reason| Failure::new(format!("write to standard output: {reason}")))?;
@@ -112,6 +112,13 @@ impl Signals {
 fn friendly(error: &Error, settings: &Settings) -> Failure {
     let reason = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     let advice = match (error.kind(), reason.map(io::Error::kind)) {
+        // The lock of a directory in use is refused without the system's word for it.
+        (Kind::Conflict, Some(io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory)) => {
+            "that is a file; name a directory with --data"
+        }
+        (_, Some(io::ErrorKind::AlreadyExists)) => {
+            "a file that is not a socket is there; move it away, or name another path with --memcached-unix"
+        }
         (_, Some(io::ErrorKind::AddrInUse)) => {
             "another program listens there; name another address with --memcached or --http, or port 0"
         }

@@ -22,7 +22,7 @@ pub fn a_flush_takes_everything_written_before(make: Make<'_>) {
     let store = make(ROOMY);
     fill(&*store, at(0));
     assert_eq!(present(&*store, at(1)), KEYS as usize);
-    store.flush(at(1));
+    store.flush(at(1), at(1));
     assert_eq!(present(&*store, at(1)), 0);
 }
 
@@ -30,7 +30,7 @@ pub fn a_flush_takes_everything_written_before(make: Make<'_>) {
 pub fn what_is_written_after_a_flush_stays(make: Make<'_>) {
     let store = make(ROOMY);
     fill(&*store, at(0));
-    store.flush(at(1));
+    store.flush(at(1), at(1));
     fill(&*store, at(1));
     assert_eq!(present(&*store, at(1)), KEYS as usize);
     assert_eq!(present(&*store, at(1_000)), KEYS as usize);
@@ -40,7 +40,7 @@ pub fn what_is_written_after_a_flush_stays(make: Make<'_>) {
 pub fn a_delayed_flush_takes_what_is_written_until_then(make: Make<'_>) {
     let store = make(ROOMY);
     fill(&*store, at(0));
-    store.flush(at(100));
+    store.flush(at(100), at(0));
     assert_eq!(present(&*store, at(50)), KEYS as usize);
     set(&*store, b"between", b"value", at(99));
     assert_eq!(value(&*store, b"between", at(99)).unwrap(), b"value");
@@ -54,13 +54,13 @@ pub fn a_delayed_flush_takes_what_is_written_until_then(make: Make<'_>) {
 pub fn a_later_flush_replaces_one_that_is_not_due(make: Make<'_>) {
     let store = make(ROOMY);
     fill(&*store, at(0));
-    store.flush(at(100));
-    store.flush(at(200));
+    store.flush(at(100), at(0));
+    store.flush(at(200), at(0));
     assert_eq!(present(&*store, at(150)), KEYS as usize);
     assert_eq!(present(&*store, at(200)), 0);
     fill(&*store, at(200));
-    store.flush(at(400));
-    store.flush(at(300));
+    store.flush(at(400), at(200));
+    store.flush(at(300), at(200));
     assert_eq!(present(&*store, at(300)), 0);
 }
 
@@ -68,10 +68,21 @@ pub fn a_later_flush_replaces_one_that_is_not_due(make: Make<'_>) {
 pub fn a_later_flush_does_not_undo_one_that_was_due(make: Make<'_>) {
     let store = make(ROOMY);
     fill(&*store, at(0));
-    store.flush(at(100));
+    store.flush(at(100), at(0));
     assert_eq!(get(&*store, b"any key at all", at(100)), None);
-    store.flush(at(10_000));
+    store.flush(at(10_000), at(101));
     assert_eq!(present(&*store, at(101)), 0);
+}
+
+/// Nobody has to look at them first.
+pub fn flushed_entries_are_not_counted_from_the_flush_on(make: Make<'_>) {
+    let store = make(ROOMY);
+    let empty = store.stats().bytes;
+    fill(&*store, at(0));
+    store.flush(at(5), at(5));
+    let stats = store.stats();
+    assert_eq!((stats.items, stats.expired), (0, u64::from(KEYS)));
+    assert!(stats.bytes - empty < 64 * 1024, "{} of {empty}", stats.bytes);
 }
 
 /// Their memory comes back.
@@ -79,7 +90,7 @@ pub fn flushed_entries_are_swept(make: Make<'_>) {
     let store = make(ROOMY);
     let empty = store.stats().bytes;
     fill(&*store, at(0));
-    store.flush(at(1));
+    store.flush(at(1), at(1));
     sweep_all(&*store, at(1));
     let stats = store.stats();
     assert_eq!((stats.items, stats.expired), (0, u64::from(KEYS)));

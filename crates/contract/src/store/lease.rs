@@ -116,7 +116,7 @@ pub fn an_invalidation_voids_the_leases_before_it(make: Make<'_>) {
 pub fn a_flush_voids_the_leases_before_it(make: Make<'_>) {
     let store = make(ROOMY);
     let lease = store.lease(b"key");
-    store.flush(at(5));
+    store.flush(at(5), at(5));
     assert_eq!(fill(&*store, b"key", b"older", lease), Written::Exists);
     assert_eq!(get(&*store, b"key", at(10)), None);
     let lease = store.lease(b"key");

@@ -184,10 +184,8 @@ impl<'a> Model<'a> {
                 self.leases.push((key, self.store.lease(key), self.changes.get(key).copied().unwrap_or(0)));
             }
             Act::Flush { after_ms } => {
-                // A store learns the time from its callers, as it does from those of a server.
-                read(self.store, b"no such key", Read { counts: false, ..Read::at(self.now) });
                 self.flush_at = Some(self.now + Duration::from_millis(after_ms));
-                self.store.flush(self.now + Duration::from_millis(after_ms));
+                self.store.flush(self.now + Duration::from_millis(after_ms), self.now);
             }
             Act::Sweep => {
                 self.store.sweep(self.now);

@@ -33,15 +33,17 @@ pub trait LocalStore: Send + Sync {
     fn lease(&self, key: &[u8]) -> Lease;
 
     /// Makes every entry written before this call absent from `at` on, and those written after it but before `at` too.
-    /// With `at` not after the present that is at once, and a write that follows in the same millisecond stays. A later
+    /// With `at` not after `now` that is at once, and a write that follows in the same millisecond stays. A later
     /// call replaces one whose time has not come.
-    fn flush(&self, at: Instant);
+    fn flush(&self, at: Instant, now: Instant);
 
     /// Drops a bounded number of entries whose life is over, and returns how many. Called again and again from the
     /// background; correctness does not depend on it.
     fn sweep(&self, now: Instant) -> usize;
 
-    /// Changes the memory budget, evicting as needed. False where the store cannot or will not.
+    /// Changes the memory budget: to a larger one at once, to a smaller one by evicting, in steps between which others are
+    /// served, until it holds. A value that the new budget has no place for is `TooLarge` from then on. False where the
+    /// store cannot or will not; then nothing has changed.
     fn resize(&self, bytes_max: u64) -> bool {
         let _ = bytes_max;
         false

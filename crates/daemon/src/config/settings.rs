@@ -81,6 +81,8 @@ settings! {
         "N", "Threads of its own for the memcached front, by default one a core and 4 at most; 0 shares the runtime's";
     memcached_connections_max: usize = limits::CONNECTIONS_DEFAULT,
         "N", "Connections of the memcached front";
+    memcached_buffers: Size = Size(limits::MEMCACHED_BUFFERS_BYTES_DEFAULT as u64),
+        "SIZE", "Memory for half-read commands and half-sent answers of all its connections; one largest value always has room";
     http: Switch<SocketAddr> = Switch::On(local(8080)),
         "ADDR|off", "Where to speak HTTP; port 0 takes a free one";
     memory: Size = Size(limits::MEMORY_BYTES_DEFAULT as u64),
@@ -118,6 +120,7 @@ impl Settings {
             Err((name, format!("expected a size from {min} to {max}")))
         };
         within("memory", self.memory, memory_min, usize::MAX as u64 / 2)?;
+        within("memcached_buffers", self.memcached_buffers, 0, usize::MAX as u64 / 2)?;
         within("value_bytes_max", self.value_bytes_max, 1, value_max)?;
         within("queue_memory", self.queue_memory, 0, usize::MAX as u64 / 2)?;
         // A segment larger than the batch that is written at once could not be filled by it.
@@ -170,6 +173,7 @@ mod tests {
             ("queue_disk", "191MiB"),
             ("memcached_threads", "1000000"),
             ("memcached_connections_max", "0"),
+            ("memcached_buffers", "16777215TiB"),
         ] {
             let mut settings = Settings::default();
             assert_eq!(settings.set(name, text), Some(Ok(())));

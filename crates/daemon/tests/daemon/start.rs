@@ -94,6 +94,42 @@ fn a_directory_that_cannot_be_made_is_named() {
 }
 
 #[test]
+fn a_file_where_the_directory_should_be_is_named_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "precious").unwrap();
+    let said = fails(&mut serve(&file));
+    assert!(said.contains(&*file.to_string_lossy()) && said.contains("that is a file"), "{said}");
+    assert!(!said.contains("another forebay"), "{said}");
+    assert_eq!(fs::read(&file).unwrap(), b"precious");
+}
+
+#[test]
+fn a_file_where_the_unix_socket_should_be_is_named_as_such_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "precious").unwrap();
+    let said = fails(serve(&folder.path().join("data")).arg("--memcached-unix").arg(&file));
+    assert!(said.contains(&*file.to_string_lossy()), "{said}");
+    assert!(said.contains("a file that is not a socket") && !said.contains("another program"), "{said}");
+    assert_eq!(fs::read(&file).unwrap(), b"precious");
+}
+
+#[test]
+fn a_front_that_cannot_be_bound_leaves_the_log_closed() {
+    let data = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for flag in ["--http", "--memcached"] {
+        Daemon::start(data.path()).stop();
+        fails(serve(data.path()).args([flag, &address]));
+        // The next start says what it found; it fails as well, so that what it says can be read to its end.
+        let said = fails(serve(data.path()).args([flag, &address, "--log", "info"]));
+        assert!(said.contains("clean: true"), "{said}");
+    }
+}
+
+#[test]
 fn a_damaged_log_is_refused_and_set_aside_only_when_told_so() {
     let data = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(data.path());

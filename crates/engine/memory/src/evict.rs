@@ -4,8 +4,11 @@
 //! its key remembered for a while. The main queue gives what was used another round for every use, up to three.
 //! Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023.
 
-use forebay_core::limits::MEMORY_SPARED_MAX;
+use forebay_core::limits::{
+    MEMORY_EVICTED_MAX, MEMORY_HOLDS_MAX, MEMORY_MOVED_BYTES_MAX, MEMORY_SHRINK_STEP_BYTES, MEMORY_SPARED_MAX,
+};
 
+use crate::ghost::Ghost;
 use crate::records::heap::Position;
 use crate::records::queue::QueueName;
 use crate::records::record::Header;
@@ -13,21 +16,103 @@ use crate::shard::{Cause, Shard};
 
 /// The small queue is kept to one in so many bytes.
 const SMALL_SHARE: usize = 10;
+/// How often a write may carry the entry that it is about to replace out of its own way.
+const OWN_SPARED_MAX: usize = 16;
+/// Looking up the records of a segment takes as long as moving so many times its bytes.
+const LOOKED_UP_COST: usize = 4;
+
+/// How often a write may take the shard to make room for a value.
+pub(crate) fn holds_max(value_len: usize) -> usize {
+    MEMORY_HOLDS_MAX * (1 + value_len / (1024 * 1024))
+}
 
 impl Shard {
-    /// Pushes entries out until one of this size fits into the budget.
-    pub(crate) fn make_room(&mut self, key_len: usize, value_len: usize) {
+    /// Makes room in the budget and in memory for an entry, but does no more of it than the lock may be held for: true when
+    /// the room is there, false when this is to be called again. What has the key itself is not pushed out for it.
+    pub(crate) fn make_room(&mut self, hash: u64, key: &[u8], value_len: usize) -> bool {
         if self.heap.is_sparse() {
             self.gather();
         }
-        let mut spared = 0;
-        while self.bytes_bound() + self.weight(key_len, value_len) > self.bytes_max {
-            let Some((queue, position)) = self.oldest() else { return };
-            if spared < MEMORY_SPARED_MAX && self.spare(queue, position) {
-                spared += 1;
-                continue;
+        let (mut spared, mut own_spared, mut let_go) = (0, 0, 0);
+        while self.bytes_bound() + self.weight(hash, key.len(), value_len) > self.bytes_max {
+            if let_go == MEMORY_EVICTED_MAX {
+                return false;
             }
-            self.let_go(queue, position);
+            let Some((queue, position)) = self.oldest() else {
+                self.forget_ghosts();
+                break;
+            };
+            if own_spared < OWN_SPARED_MAX && self.heap.key(position) == key {
+                let header = self.heap.header(position);
+                self.copy_to_head(position, queue, &header);
+                own_spared += 1;
+            } else if !self.spare_one(&mut spared, queue, position) {
+                self.let_go(queue, position);
+                let_go += 1;
+            }
+        }
+        self.make_way(value_len)
+    }
+
+    /// Makes room for an entry that is about to be written. A small one has its room after one step; a large one has it before,
+    /// unless the value that it replaces had to go first.
+    pub(crate) fn make_all_room(&mut self, hash: u64, key: &[u8], value_len: usize) {
+        let steps_max = if self.heap.is_large(value_len) { holds_max(value_len) } else { 1 };
+        for _ in 0..steps_max {
+            if self.make_room(hash, key, value_len) {
+                return;
+            }
+        }
+    }
+
+    /// Whether the shard is within a smaller budget, after having pushed out as much as the lock may be held for. The budget
+    /// follows in small steps, so that no write finds itself far beyond it.
+    pub(crate) fn shrink(&mut self, bytes_max: usize) -> bool {
+        let step = self.bytes_max.min(self.bytes_bound()).saturating_sub(MEMORY_SHRINK_STEP_BYTES);
+        self.bytes_max = bytes_max.max(step).min(self.bytes_max);
+        let mut spared = 0;
+        while self.bytes_bound() > self.bytes_max {
+            let Some((queue, position)) = self.oldest() else {
+                self.forget_ghosts();
+                break;
+            };
+            if !self.spare_one(&mut spared, queue, position) {
+                self.let_go(queue, position);
+            }
+        }
+        self.bytes_max == bytes_max
+    }
+
+    /// What is remembered of others is worth less than an entry.
+    fn forget_ghosts(&mut self) {
+        self.ghost = Ghost::default();
+    }
+
+    /// Spares an entry that was used, as long as not too many were.
+    fn spare_one(&mut self, spared: &mut usize, queue: QueueName, position: Position) -> bool {
+        let spares = *spared < MEMORY_SPARED_MAX && self.spare(queue, position);
+        *spared += usize::from(spares);
+        spares
+    }
+
+    /// Whether all memory beyond the budget is given back to the system, after moving as much as the lock may be held for.
+    pub(crate) fn give_back(&mut self) -> bool {
+        let mut moved = 0;
+        while let Some(from) = self.heap.in_the_way_of_cut() {
+            if moved >= MEMORY_MOVED_BYTES_MAX {
+                return false;
+            }
+            let Some(to) = self.heap.free_below(from) else { return true };
+            moved += self.move_segment(from, to);
+        }
+        loop {
+            match self.heap.cut_step() {
+                0 => return true,
+                step => moved += step,
+            }
+            if moved >= MEMORY_MOVED_BYTES_MAX {
+                return false;
+            }
         }
     }
 
@@ -75,24 +160,44 @@ impl Shard {
         }
     }
 
-    /// Moves segments that lie where a large value is to go. It is free room that is wanted, so there is some below.
-    pub(crate) fn make_way(&mut self, value_len: usize) {
-        while let Some(from) = self.heap.in_the_way(value_len) {
-            let Some(to) = self.heap.free_below(from) else { return };
-            let mut offset = 0;
-            while let Some((position, next, _)) = self.heap.next_in(from, offset) {
-                let hash = self.hash(self.heap.key(position));
-                self.moved(hash, position, self.heap.moved(position, to));
-                offset = next;
+    /// Moves what lies where a segment is to begin, or where a large value is to go; false when there is more to move than the
+    /// lock may be held for. It is free room that is wanted, so there is some elsewhere.
+    fn make_way(&mut self, value_len: usize) -> bool {
+        let mut moved = 0;
+        loop {
+            if moved >= MEMORY_MOVED_BYTES_MAX {
+                return false;
             }
-            self.heap.move_segment(from, to);
+            let step = match self.heap.ready_step() {
+                0 => match self.heap.in_the_way(value_len) {
+                    Some(from) => self.heap.free_below(from).map_or(0, |to| self.move_segment(from, to)),
+                    None => self.heap.join_step(value_len),
+                },
+                step => step,
+            };
+            if step == 0 {
+                return true;
+            }
+            moved += step;
         }
+    }
+
+    /// Moves a segment into a free one, and returns what that costs: every record in it is looked up.
+    fn move_segment(&mut self, from: u32, to: u32) -> usize {
+        let mut offset = 0;
+        while let Some((position, next, _)) = self.heap.next_in(from, offset) {
+            let hash = self.hash(self.heap.key(position));
+            self.table.moved(hash, position, self.heap.moved(position, to));
+            offset = next;
+        }
+        self.heap.move_segment(from, to);
+        self.heap.segment_bytes() * LOOKED_UP_COST
     }
 
     fn copy_to_head(&mut self, position: Position, queue: QueueName, header: &Header) {
         let hash = self.hash(self.heap.key(position));
         let moved = self.heap.copy_to_head(position, queue, header);
-        self.moved(hash, position, moved);
+        self.table.moved(hash, position, moved);
     }
 }
 

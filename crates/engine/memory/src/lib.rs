@@ -3,15 +3,18 @@
 //! A key's hash picks a shard, and a shard is one lock over a table of positions, the records they point to, and what
 //! is known of removed versions: `memory` (the port, the shards) → `verbs` (one file each) → `shard` (find, insert,
 //! overwrite, remove) → `evict` (S3-FIFO) and `records` (where entries lie: segments in the order of two queues, so
-//! that evicting is walking through memory). `floor` is what makes leases safe; `sweep` drops what has expired.
+//! that evicting is walking through memory). Room is made in steps, between which others have the shard; so does `resize`
+//! change the budget. `floor` is what makes leases safe; `sweep` drops what has expired.
 
 mod evict;
 mod floor;
 mod ghost;
 pub mod memory;
 mod records;
+mod resize;
 mod shard;
 pub mod sweep;
+mod table;
 mod verbs;
 
 pub use memory::{Memory, MemoryOptions};

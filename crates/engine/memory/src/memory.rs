@@ -1,6 +1,7 @@
 //! The store: keys to shards, and the port over them.
 
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use foldhash::fast::RandomState;
 use forebay_core::entry::{
@@ -10,8 +11,9 @@ use forebay_core::limits::{KEY_BYTES_MAX, MEMORY_SHARD_BYTES_MIN, MEMORY_SHARDS_
 use forebay_core::ports::local_store::LocalStore;
 use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
+use crate::evict::holds_max;
 use crate::shard::Shard;
 
 /// What a store is made with.
@@ -28,12 +30,14 @@ pub struct MemoryOptions {
 
 /// The embedded memory store.
 pub struct Memory {
-    shards: Box<[Mutex<Shard>]>,
+    pub(crate) shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
-    bytes_max: usize,
+    pub(crate) bytes_max: AtomicUsize,
+    /// Held while the budget changes.
+    pub(crate) resizing: Mutex<()>,
     value_bytes_max: usize,
-    /// Key and value of the largest entry that a shard can hold.
-    entry_bytes_max: usize,
+    /// The shard where the next sweep begins to look.
+    pub(crate) sweep_from: AtomicUsize,
 }
 
 impl Memory {
@@ -50,10 +54,11 @@ impl Memory {
             })
             .collect();
         Self {
-            entry_bytes_max: shards.first().map_or(0, Shard::entry_bytes_max),
             shards: shards.into_iter().map(Mutex::new).collect(),
-            bytes_max: options.bytes_max,
+            bytes_max: AtomicUsize::new(options.bytes_max),
+            resizing: Mutex::default(),
             value_bytes_max: options.value_bytes_max,
+            sweep_from: AtomicUsize::new(0),
             hasher,
         }
     }
@@ -61,6 +66,29 @@ impl Memory {
     /// The largest value it takes.
     pub fn value_bytes_max(&self) -> usize {
         self.value_bytes_max
+    }
+
+    /// Room for a large value is made in steps, between which others have the shard.
+    fn write_within(&self, key: &[u8], value: &[u8], write: Write, holds_max: usize) -> Written {
+        let (hash, shard) = self.shard(key);
+        let mut shard = shard.lock();
+        let extends = matches!(write.mode, Mode::Append | Mode::Prepend);
+        for _ in 0..holds_max {
+            let entry_bytes_max = shard.entry_bytes_max(shard.bytes_max);
+            let value_bytes_max = self.value_bytes_max.min(entry_bytes_max.saturating_sub(key.len()));
+            if !extends && value.len() > value_bytes_max {
+                return shard.refuse(hash, key, write, Written::TooLarge);
+            }
+            if shard.has_room(hash, key, value.len(), extends, value_bytes_max) {
+                return if extends {
+                    shard.extend(hash, key, value, write, value_bytes_max)
+                } else {
+                    shard.store(hash, key, value, write)
+                };
+            }
+            MutexGuard::bump(&mut shard);
+        }
+        shard.refuse(hash, key, write, Written::NoRoom)
     }
 
     fn shard(&self, key: &[u8]) -> (u64, &Mutex<Shard>) {
@@ -91,16 +119,7 @@ impl LocalStore for Memory {
         if key.len() > KEY_BYTES_MAX {
             return Written::TooLarge;
         }
-        let (hash, shard) = self.shard(key);
-        let value_bytes_max = self.value_bytes_max.min(self.entry_bytes_max.saturating_sub(key.len()));
-        let mut shard = shard.lock();
-        if matches!(write.mode, Mode::Append | Mode::Prepend) {
-            shard.extend(hash, key, value, write, value_bytes_max)
-        } else if value.len() > value_bytes_max {
-            shard.refuse_too_large(hash, key, write)
-        } else {
-            shard.store(hash, key, value, write)
-        }
+        self.write_within(key, value, write, holds_max(value.len()))
     }
 
     fn delete(&self, key: &[u8], delete: Delete) -> Deleted {
@@ -124,11 +143,10 @@ impl LocalStore for Memory {
         Lease(Version(shard.lock().version))
     }
 
-    fn flush(&self, at: Instant) {
-        // A flush that was due in one shard must not be forgotten in another that has been idle since.
-        let now = self.shards.iter().map(|shard| shard.lock().now).max().unwrap_or_default();
+    fn flush(&self, at: Instant, now: Instant) {
         for shard in &self.shards {
             let mut shard = shard.lock();
+            // A flush that was due before must not be forgotten for this one.
             shard.tick(now);
             shard.floors.flush_at(at);
             shard.tick(now);
@@ -136,11 +154,16 @@ impl LocalStore for Memory {
     }
 
     fn sweep(&self, now: Instant) -> usize {
-        self.shards.iter().map(|shard| shard.lock().sweep(now)).sum()
+        self.sweep_some(now).dropped
+    }
+
+    fn resize(&self, bytes_max: u64) -> bool {
+        self.change_budget(bytes_max)
     }
 
     fn stats(&self) -> StoreStats {
-        let mut total = StoreStats { bytes_max: self.bytes_max as u64, ..StoreStats::default() };
+        let mut total =
+            StoreStats { bytes_max: self.bytes_max.load(Relaxed) as u64, ..StoreStats::default() };
         for shard in &self.shards {
             let shard = shard.lock();
             let counts = &shard.counts;
@@ -185,7 +208,7 @@ mod tests {
         let options = MemoryOptions { bytes_max: MIB, value_bytes_max: MIB, first_version: Version(1) };
         let store = Memory::new(options);
         let write = |length: usize| store.write(b"key", &vec![1; length], Write::at(Instant::from_ms(1)));
-        let largest = store.entry_bytes_max - 3;
+        let largest = store.shards[0].lock().entry_bytes_max(MIB) - 3;
         assert!(largest > MIB * 9 / 10 && largest < MIB);
         assert!(matches!(write(largest), Written::Stored(_)));
         assert_eq!(store.stats().items, 1);
@@ -200,6 +223,43 @@ mod tests {
             Memory::new(MemoryOptions { bytes_max: 0, value_bytes_max: MIB, first_version: Version(1) });
         assert_eq!(store.write(b"key", b"value", Write::at(Instant::from_ms(1))), Written::TooLarge);
         assert!(!store.read(b"key", Read::at(Instant::from_ms(1)), &mut |_| ()));
+    }
+
+    #[test]
+    fn a_write_that_finds_no_room_in_the_time_it_has_is_refused_and_leaves_nothing_older() {
+        let options =
+            MemoryOptions { bytes_max: 8 * MIB, value_bytes_max: 2 * MIB, first_version: Version(1) };
+        let store = Memory::new(options);
+        let now = Instant::from_ms(1);
+        assert!(matches!(store.write(b"key", b"older", Write::at(now)), Written::Stored(_)));
+        for number in 0..200_000u32 {
+            store.write(&number.to_be_bytes(), b"value", Write::at(now));
+            store.read(b"key", Read::at(now), &mut |_| ());
+        }
+        let before = store.stats();
+        let large = vec![1; MIB];
+        assert_eq!(store.write_within(b"key", &large, Write::at(now), 1), Written::NoRoom);
+        let evicted = store.stats().evicted - before.evicted;
+        assert!(evicted > 0 && evicted <= forebay_core::limits::MEMORY_EVICTED_MAX as u64, "{evicted}");
+        assert!(!store.read(b"key", Read::at(now), &mut |_| ()), "the older value is not shown any more");
+        assert!(matches!(store.write(b"key", &large, Write::at(now)), Written::Stored(_)));
+        assert!(store.stats().bytes <= store.stats().bytes_max);
+    }
+
+    #[test]
+    fn a_value_may_be_compared_and_set_in_a_store_that_holds_no_other() {
+        let options = MemoryOptions { bytes_max: MIB, value_bytes_max: MIB, first_version: Version(1) };
+        let store = Memory::new(options);
+        let now = Instant::from_ms(1);
+        let Written::Stored(mut version) = store.write(b"key", &vec![1; 900_000], Write::at(now)) else {
+            panic!("not stored")
+        };
+        for length in [800_000, 400_000, 450_000, 950_000, 100] {
+            let condition = forebay_core::entry::Condition::Version(version);
+            let written = store.write(b"key", &vec![2; length], Write { condition, ..Write::at(now) });
+            let Written::Stored(next) = written else { panic!("{written:?} for {length} bytes") };
+            version = next;
+        }
     }
 
     #[test]

@@ -6,17 +6,17 @@ use foldhash::fast::RandomState;
 use forebay_core::entry::{Expiry, Version};
 use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
-use hashbrown::HashTable;
 
 use crate::floor::Floors;
 use crate::ghost::Ghost;
 use crate::records::heap::{HEAP_BYTES_MAX, Heap, Position};
 use crate::records::queue::QueueName;
 use crate::records::record::{Header, Marks, seconds};
+use crate::table::Table;
 
 /// Everything under one lock.
 pub(crate) struct Shard {
-    pub(crate) table: HashTable<Position>,
+    pub(crate) table: Table,
     pub(crate) heap: Heap,
     pub(crate) ghost: Ghost,
     hasher: RandomState,
@@ -69,7 +69,7 @@ impl Shard {
     ) -> Self {
         let bytes_max = bytes_max.min(HEAP_BYTES_MAX);
         Self {
-            table: HashTable::new(),
+            table: Table::new(bytes_max),
             heap: Heap::new(bytes_max),
             ghost: Ghost::default(),
             hasher,
@@ -93,11 +93,12 @@ impl Shard {
         self.bytes_beside_heap() + self.heap.bytes_bound()
     }
 
-    /// Key and value of the largest entry that could be held if it were alone.
-    pub(crate) fn entry_bytes_max(&self) -> usize {
+    /// Key and value of the largest entry that could be held if it were alone, in a shard of so many bytes.
+    pub(crate) fn entry_bytes_max(&self, bytes_max: usize) -> usize {
         // Room for a first table and for the first lists of blocks.
         const FIRST_ENTRY: usize = 8 * 1024;
-        self.bytes_max.saturating_sub(self.bytes_bound() + FIRST_ENTRY)
+        let empty = size_of::<Self>() + self.floors.bytes() + self.table.bytes_empty();
+        bytes_max.saturating_sub(empty + self.heap.bytes_bound_empty() + FIRST_ENTRY)
     }
 
     pub(crate) fn next_version(&mut self) -> u64 {
@@ -112,7 +113,7 @@ impl Shard {
             let version = self.next_version();
             self.floors.flush(version);
             self.counts.expired += self.table.len() as u64;
-            self.table = HashTable::new();
+            self.table.clear();
             self.heap.clear();
         }
     }
@@ -120,13 +121,18 @@ impl Shard {
     /// The entry, if its life is not over; one whose life is over is dropped on the way.
     pub(crate) fn find(&mut self, hash: u64, key: &[u8], now: Instant) -> Option<Found> {
         self.tick(now);
-        let position = *self.table.find(hash, |&position| self.heap.key(position) == key)?;
+        let position = self.position(hash, key)?;
         let header = self.heap.header(position);
         if header.expired(now) {
             self.remove(hash, position, Cause::Over);
             return None;
         }
         Some(Found { position, header })
+    }
+
+    /// Where the record of a key is, its life over or not.
+    pub(crate) fn position(&self, hash: u64, key: &[u8]) -> Option<Position> {
+        self.table.find(hash, |&position| self.heap.key(position) == key)
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
@@ -144,7 +150,7 @@ impl Shard {
 
     /// Puts a new entry under a key that has none, pushing others out where needed.
     pub(crate) fn insert(&mut self, hash: u64, key: &[u8], value: &[u8], fields: Fields) -> Found {
-        self.make_room(key.len(), value.len());
+        self.make_all_room(hash, key, value.len());
         let queue = if self.ghost.take(hash) { QueueName::Main } else { QueueName::Small };
         let header = self.header(fields);
         self.counts.items_created += 1;
@@ -167,7 +173,7 @@ impl Shard {
         }
         let queue = self.heap.queue_of(found.position);
         self.unlink(hash, found.position);
-        self.make_room(key.len(), value.len());
+        self.make_all_room(hash, key, value.len());
         self.append(hash, key, value, header, queue);
         header.version
     }
@@ -185,25 +191,15 @@ impl Shard {
             Cause::Removed => {}
         }
         self.unlink(hash, position);
-        self.shrink_table();
-    }
-
-    /// Points the table at where an entry is now.
-    pub(crate) fn moved(&mut self, hash: u64, from: Position, to: Position) {
-        if let Some(position) = self.table.find_mut(hash, |&position| position == from) {
-            *position = to;
-        }
     }
 
     /// What `bytes_bound` grows by with one more entry at most.
-    pub(crate) fn weight(&self, key_len: usize, value_len: usize) -> usize {
-        let full = self.table.len() == self.table.capacity();
-        let table = if full { self.table.allocation_size() + 64 } else { 0 };
-        table + self.heap.weight(key_len, value_len)
+    pub(crate) fn weight(&self, hash: u64, key_len: usize, value_len: usize) -> usize {
+        self.table.bytes_to_grow(hash) + self.heap.weight(key_len, value_len)
     }
 
     fn bytes_beside_heap(&self) -> usize {
-        size_of::<Self>() + self.floors.bytes() + self.ghost.bytes() + self.table.allocation_size()
+        size_of::<Self>() + self.floors.bytes() + self.ghost.bytes() + self.table.bytes()
     }
 
     fn header(&mut self, fields: Fields) -> Header {
@@ -216,24 +212,15 @@ impl Shard {
     }
 
     fn append(&mut self, hash: u64, key: &[u8], value: &[u8], header: Header, queue: QueueName) -> Found {
-        self.make_way(value.len());
         let position = self.heap.append(queue, header, key, value);
         let (heap, hasher) = (&self.heap, &self.hasher);
-        self.table.insert_unique(hash, position, |&position| hasher.hash_one(heap.key(position)));
+        self.table.insert(hash, position, |&position| hasher.hash_one(heap.key(position)));
         Found { position, header: self.heap.header(position) }
     }
 
     fn unlink(&mut self, hash: u64, position: Position) {
-        if let Ok(entry) = self.table.find_entry(hash, |&other| other == position) {
-            entry.remove();
-        }
+        let (heap, hasher) = (&self.heap, &self.hasher);
+        self.table.remove(hash, position, |&position| hasher.hash_one(heap.key(position)));
         self.heap.remove(position);
-    }
-
-    fn shrink_table(&mut self) {
-        if self.table.len() < self.table.capacity() / 8 {
-            let (heap, hasher) = (&self.heap, &self.hasher);
-            self.table.shrink_to(self.table.len() * 2, |&position| hasher.hash_one(heap.key(position)));
-        }
     }
 }

@@ -94,8 +94,7 @@ fn what_is_allocated_is_what_the_budget_says() {
     assert!(hits.count() > 10_000);
     assert_eq!(reads.change().allocations + reads.change().reallocations, 0, "hits allocate nothing");
 
-    store.flush(NOW);
-    store.sweep(NOW);
+    store.flush(NOW, NOW);
     let flushed = allocated(&region);
     assert!(flushed <= empty + 1024 * 1024, "{flushed} bytes are still allocated after a flush");
 }

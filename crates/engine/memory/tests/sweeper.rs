@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use forebay_core::entry::{Version, Write};
+use forebay_core::entry::{Read, Version, Write};
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::clock::{Clock, Run};
 use forebay_core::ports::local_store::LocalStore;
@@ -90,6 +90,28 @@ fn entries_are_gone_soon_after_their_end_and_the_pauses_are_bounded() {
     assert_eq!(memory.stats().items, 0);
     assert_eq!(memory.stats().expired, 20_000);
     assert_eq!(clock.0.longest_ms.load(SeqCst), 1_000, "it rests while there is nothing to do");
+}
+
+#[test]
+fn what_only_has_to_be_looked_at_does_not_slow_the_sweeps_down() {
+    const KEYS: u32 = 60_000;
+    let (memory, clock) = (memory(), clock());
+    let start = Instant::from_ms(START_MS);
+    let (end, later) = (start + Duration::from_secs(20), start + Duration::from_secs(3600));
+    for number in 0..KEYS {
+        let write = Write { expires_at: Some(end), ..Write::at(start) };
+        memory.write(&number.to_be_bytes(), &[1; 100], write);
+    }
+    // Wherever one looks first, there is something that may have ended by then and has not.
+    for number in 0..KEYS - 1_000 {
+        memory.read(&number.to_be_bytes(), Read { touch: Some(Some(later)), ..Read::at(start) }, &mut |_| ());
+    }
+    let mut task = task(&memory, &clock);
+    while clock.now() < end + Duration::from_secs(5) {
+        clock.0.left.store(1, SeqCst);
+        assert!(poll(&mut task).is_pending());
+    }
+    assert_eq!(memory.stats().items, u64::from(KEYS) - 1_000);
 }
 
 #[test]

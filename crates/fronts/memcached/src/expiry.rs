@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use forebay_core::entry::Expiry;
 use forebay_core::time::Instant;
+use forebay_wire::memcached::words::Words;
 
 /// Up to here a number is seconds from now, beyond it seconds since the epoch.
 const RELATIVE_SECONDS_MAX: i32 = 30 * 24 * 3600;
@@ -37,6 +38,36 @@ pub(crate) fn seconds_left(expiry: Expiry, now: Instant) -> i64 {
     match expiry {
         Some(at) => at.since(now).as_millis().div_ceil(1000) as i64,
         None => -1,
+    }
+}
+
+/// The ends of life that one meta command speaks of: that of a new entry (`N`), and a new one for what is there (`T`).
+#[derive(Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) vivify: Option<Expiry>,
+    pub(crate) touch: Option<Expiry>,
+}
+
+impl Ends {
+    pub(crate) fn new(vivify: Option<i32>, touch: Option<i32>, now: Instant) -> Self {
+        let end = |exptime| expiry(exptime, now);
+        Self { vivify: vivify.map(end), touch: touch.map(end) }
+    }
+
+    /// The end of life of what is made. Flags take effect in the order in which they stand, so the last holds.
+    pub(crate) fn created(&self, flags: Words<'_>) -> Option<Expiry> {
+        let vivify = self.vivify?;
+        let last = flags.filter(|word| matches!(word.first(), Some(b'N' | b'T'))).last();
+        Some(self.touch.filter(|_| last.and_then(|word| word.first()) == Some(&b'T')).unwrap_or(vivify))
+    }
+
+    /// The end of life to show from a flag on, when `end` was the one before it.
+    pub(crate) fn after(&self, letter: Option<&u8>, created: bool, end: Expiry) -> Expiry {
+        match letter {
+            Some(b'T') => self.touch.unwrap_or(end),
+            Some(b'N') if created => self.vivify.unwrap_or(end),
+            _ => end,
+        }
     }
 }
 

@@ -4,8 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
-use forebay_core::limits::{CONNECTIONS_DEFAULT, MEMCACHED_BUFFERS_BYTES_DEFAULT, VALUE_BYTES_MAX_DEFAULT};
+use forebay_core::limits::{
+    CONNECTIONS_DEFAULT, DRAIN_DEFAULT, MEMCACHED_BUFFERS_BYTES_DEFAULT, VALUE_BYTES_MAX_DEFAULT,
+};
 
 /// More threads are had by asking for them.
 const THREADS_DEFAULT_MAX: usize = 4;
@@ -26,6 +29,8 @@ pub struct Options {
     pub value_bytes_max: usize,
     /// Memory for what all connections have half sent or half read. One value of the largest size always has room.
     pub buffers_bytes_max: usize,
+    /// How long a stop waits for clients to take their answers.
+    pub drain: Duration,
 }
 
 impl Default for Options {
@@ -37,6 +42,7 @@ impl Default for Options {
             connections_max: CONNECTIONS_DEFAULT,
             value_bytes_max: VALUE_BYTES_MAX_DEFAULT,
             buffers_bytes_max: MEMCACHED_BUFFERS_BYTES_DEFAULT,
+            drain: DRAIN_DEFAULT,
         }
     }
 }

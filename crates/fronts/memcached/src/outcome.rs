@@ -11,17 +11,19 @@ pub(crate) const fn written(outcome: Written) -> &'static str {
         Written::Exists => "EXISTS",
         Written::NotFound => "NOT_FOUND",
         Written::TooLarge => Refusal::TooLarge.text(),
+        Written::NoRoom => Refusal::OutOfMemory.text(),
     }
 }
 
-/// The answer to a meta write; `None` is a refusal, which has no letters.
-pub(crate) const fn meta_written(outcome: Written) -> Option<&'static str> {
+/// The answer to a meta write; a refusal has words instead of two letters.
+pub(crate) const fn meta_written(outcome: Written) -> Result<&'static str, Refusal> {
     match outcome {
-        Written::Stored(_) => Some("HD"),
-        Written::NotStored => Some("NS"),
-        Written::Exists => Some("EX"),
-        Written::NotFound => Some("NF"),
-        Written::TooLarge => None,
+        Written::Stored(_) => Ok("HD"),
+        Written::NotStored => Ok("NS"),
+        Written::Exists => Ok("EX"),
+        Written::NotFound => Ok("NF"),
+        Written::TooLarge => Err(Refusal::TooLarge),
+        Written::NoRoom => Err(Refusal::OutOfMemory),
     }
 }
 
@@ -39,5 +41,17 @@ pub(crate) const fn meta_deleted(outcome: Deleted) -> &'static str {
         Deleted::Done => "HD",
         Deleted::NotFound => "NF",
         Deleted::Exists => "EX",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_without_room_is_out_of_memory_in_both_languages() {
+        let words = "SERVER_ERROR out of memory storing object";
+        assert_eq!(written(Written::NoRoom), words);
+        assert_eq!(meta_written(Written::NoRoom).map_err(Refusal::text), Err(words));
     }
 }

@@ -361,8 +361,25 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_cannot_be_resized_says_so() {
-        let answer = Client::new().ask("cache_memlimit 100\r\ncache_memlimit 100 noreply\r\n");
-        assert_eq!(answer, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n");
+    fn a_new_memory_limit_holds_and_is_shown() {
+        let mut client = Client::new();
+        assert_eq!(client.ask("cache_memlimit 100\r\n"), "OK\r\n");
+        assert!(client.ask("stats\r\n").contains("STAT limit_maxbytes 104857600\r\n"));
+        assert_eq!(client.ask("cache_memlimit 8 noreply\r\n"), "");
+        assert!(client.ask("stats settings\r\n").contains("STAT maxbytes 8388608\r\n"));
+        let refused = "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n";
+        assert_eq!(client.ask("cache_memlimit 1000000000\r\n"), refused);
+        assert!(client.ask("stats\r\n").contains("STAT limit_maxbytes 8388608\r\n"));
+    }
+
+    #[test]
+    fn nothing_that_was_flushed_is_counted() {
+        let mut client = Client::new();
+        for number in 0..100 {
+            client.ask(&format!("set key{number} 0 0 1\r\nx\r\n"));
+        }
+        client.pass(1);
+        let stats = client.ask("flush_all\r\nstats\r\n");
+        assert!(stats.contains("STAT curr_items 0\r\n") && stats.contains("STAT bytes 0\r\n"), "{stats}");
     }
 }

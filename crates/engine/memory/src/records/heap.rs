@@ -25,16 +25,16 @@ pub(crate) type Position = u32;
 
 /// The records.
 pub(crate) struct Heap {
-    region: Region,
+    pub(super) region: Region,
     /// By number, which says where they lie.
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
     /// No segment before this one is free.
-    first_free: u32,
+    pub(super) first_free: u32,
     /// How many are in use.
-    used: usize,
+    pub(super) used: usize,
     small: Queue,
     main: Queue,
-    segment_bytes: usize,
+    pub(super) segment_bytes: usize,
     /// How many bits of a position say where in its segment it is.
     place_bits: u32,
 }
@@ -45,7 +45,7 @@ impl Heap {
         let segment_bytes = segment_bytes(bytes_max);
         // While a record is copied there is a segment more than the budget holds.
         let segments_max = bytes_max / segment_bytes + 4;
-        let capacity = bytes_max + bytes_max / SLACK_SHARE + 4 * segment_bytes;
+        let capacity = capacity(bytes_max, segment_bytes);
         Self {
             region: Region::new(capacity, segment_bytes),
             segments: Vec::with_capacity(capacity / segment_bytes + 1),
@@ -69,11 +69,16 @@ impl Heap {
         self.lists_bytes() + queues + 4 * self.segment_bytes
     }
 
+    /// `bytes_bound` without any entry.
+    pub(crate) fn bytes_bound_empty(&self) -> usize {
+        self.segment_lists_bytes() + 4 * self.segment_bytes
+    }
+
     /// What `bytes_bound` grows by with one more entry at most.
     pub(crate) fn weight(&self, key_len: usize, value_len: usize) -> usize {
         let large = self.is_large(value_len);
-        let aside = if large { Region::rounded(value_len) } else { 0 };
-        span_max(key_len, value_len, large) + aside + self.region.bytes_to_grow()
+        let aside = if large { Region::rounded(value_len) + self.region.bytes_to_grow() } else { 0 };
+        span_max(key_len, value_len, large) + aside
     }
 
     /// Bytes that a queue takes, from its tail to its head, dead records and large values included.
@@ -246,44 +251,12 @@ impl Heap {
         self.main.clear();
     }
 
-    /// A segment that has to go elsewhere before there is room for a large value; the floor is lowered past free ones.
-    pub(crate) fn in_the_way(&mut self, value_len: usize) -> Option<u32> {
-        while self.is_large(value_len) && self.region.segments_wanted(value_len) > 0 {
-            let highest = self.region.segments().checked_sub(1)?;
-            match self.segments.get(highest) {
-                Some(segment) if segment.queue.is_some() => return u32::try_from(highest).ok(),
-                Some(_) => self.segments.truncate(highest),
-                None => {}
-            }
-            self.region.lower_floor();
-        }
-        None
+    pub(crate) fn segment_bytes(&self) -> usize {
+        self.segment_bytes
     }
 
-    /// A free segment below another one.
-    pub(crate) fn free_below(&self, segment: u32) -> Option<u32> {
-        (self.first_free..segment).find(|number| self.is_free(*number))
-    }
-
-    /// Where a record will be when its segment has become another one.
-    pub(crate) fn moved(&self, position: Position, to: u32) -> Position {
-        self.position(to, self.at(position) - self.number(position) as usize * self.segment_bytes)
-    }
-
-    /// Makes a segment become another one, which is free.
-    pub(crate) fn move_segment(&mut self, from: u32, to: u32) {
-        let bytes = self.segment_bytes;
-        let start = from as usize * bytes;
-        self.region.memory_mut().copy_within(start..start + bytes, to as usize * bytes);
-        let segment = *self.segment(from);
-        *self.segment_mut(to) = segment;
-        *self.segment_mut(from) = Segment::FREE;
-        if let Some(name) = segment.queue {
-            self.queue_mut(name).renumber(from, to);
-        }
-    }
-
-    fn is_large(&self, value_len: usize) -> bool {
+    /// Whether a value of this length lies aside.
+    pub(crate) fn is_large(&self, value_len: usize) -> bool {
         value_len > self.segment_bytes / RECORDS_IN_SEGMENT_MIN
     }
 
@@ -358,10 +331,11 @@ impl Heap {
     }
 
     fn lists_bytes(&self) -> usize {
-        self.segments.capacity() * size_of::<Segment>()
-            + self.small.bytes()
-            + self.main.bytes()
-            + self.region.lists_bytes()
+        self.segment_lists_bytes() + self.region.lists_bytes()
+    }
+
+    fn segment_lists_bytes(&self) -> usize {
+        self.segments.capacity() * size_of::<Segment>() + self.small.bytes() + self.main.bytes()
     }
 
     fn value_at(&self, position: Position, header: &Header) -> Range<usize> {
@@ -379,37 +353,37 @@ impl Heap {
         }
     }
 
-    fn queue_mut(&mut self, name: QueueName) -> &mut Queue {
+    pub(super) fn queue_mut(&mut self, name: QueueName) -> &mut Queue {
         match name {
             QueueName::Small => &mut self.small,
             QueueName::Main => &mut self.main,
         }
     }
 
-    fn is_free(&self, number: u32) -> bool {
+    pub(super) fn is_free(&self, number: u32) -> bool {
         self.segments.get(number as usize).is_none_or(|segment| segment.queue.is_none())
     }
 
     /// Where in the region's memory a record begins.
-    fn at(&self, position: Position) -> usize {
+    pub(super) fn at(&self, position: Position) -> usize {
         position as usize * ALIGNMENT
     }
 
     /// The number of a record's segment.
-    fn number(&self, position: Position) -> u32 {
+    pub(super) fn number(&self, position: Position) -> u32 {
         position >> self.place_bits
     }
 
-    fn position(&self, segment: u32, offset: usize) -> Position {
+    pub(super) fn position(&self, segment: u32, offset: usize) -> Position {
         (segment << self.place_bits) + (offset / ALIGNMENT) as u32
     }
 
     /// Numbers of segments come from positions and queues: they are there.
-    fn segment(&self, number: u32) -> &Segment {
+    pub(super) fn segment(&self, number: u32) -> &Segment {
         &self.segments[number as usize]
     }
 
-    fn segment_mut(&mut self, number: u32) -> &mut Segment {
+    pub(super) fn segment_mut(&mut self, number: u32) -> &mut Segment {
         &mut self.segments[number as usize]
     }
 }
@@ -419,6 +393,11 @@ const _: () = assert!(MEMORY_SEGMENT_BYTES_MAX / RECORDS_IN_SEGMENT_MIN <= INLIN
 /// The largest shard that positions can address.
 pub(crate) const HEAP_BYTES_MAX: usize =
     MEMORY_SEGMENT_BYTES_MAX << (31 - (MEMORY_SEGMENT_BYTES_MAX / ALIGNMENT).ilog2());
+
+/// What a region for so many bytes of entries has.
+pub(super) fn capacity(bytes_max: usize, segment_bytes: usize) -> usize {
+    bytes_max + bytes_max / SLACK_SHARE + 4 * segment_bytes
+}
 
 /// A power of two that positions of 32 bits can address in a shard of this size.
 fn segment_bytes(bytes_max: usize) -> usize {

@@ -1,14 +1,21 @@
 //! One stretch of memory for all of a shard: segments below, large values above, and a floor between them that moves.
 //!
 //! The general allocator would serve values of all sizes, too, but after some churn the process holds half as much again
-//! as is in use. Here the bound is the size of the region. Large values slide together when a hole is wanted; segments
-//! are all of one size and stay where they are, so that the table can point straight at their records.
+//! as is in use. Here the bound is the size of the region. A large value goes into the shortest hole that takes it; where
+//! none does, others are moved, one at each call, so that whoever holds the lock decides when it is enough for now.
+//! Segments are all of one size and stay where they are, so that the table can point straight at their records.
 
-use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ops::Range;
+
+use super::holes::{HOLE_BYTES, Holes};
 
 /// Blocks begin and end at multiples of this: a cache line.
 const GRANULE: usize = 64;
+/// What a block takes in the tree of blocks at most, whose nodes may be half empty.
+const ORDER_BYTES: usize = 48;
+/// A region that may grow does so by one in so many bytes, so that it rarely has to.
+const GROWTH_SHARE: usize = 16;
 
 /// Names a large value's block; it stays the same when the block moves.
 pub(crate) type BlockId = u32;
@@ -17,16 +24,18 @@ pub(crate) type BlockId = u32;
 pub(crate) struct Region {
     memory: Vec<u8>,
     capacity: usize,
+    /// It grows up to this where room is wanted.
+    capacity_max: usize,
     segment_bytes: usize,
     /// Segments are below, blocks are above; a multiple of the segments' size.
     floor: usize,
     /// By id; an empty one is free.
     blocks: Vec<Range<usize>>,
     free_ids: Vec<BlockId>,
-    /// What is between the blocks, in order, never empty, never two next to each other.
-    holes: Vec<Range<usize>>,
-    /// The sum of the holes.
-    free: usize,
+    /// Blocks by where they begin.
+    order: BTreeMap<usize, BlockId>,
+    /// What is between the blocks.
+    holes: Holes,
 }
 
 impl Region {
@@ -35,12 +44,13 @@ impl Region {
         Self {
             memory: Vec::new(),
             capacity,
+            capacity_max: capacity,
             segment_bytes,
             floor: capacity,
             blocks: Vec::new(),
             free_ids: Vec::new(),
-            holes: Vec::new(),
-            free: 0,
+            order: BTreeMap::new(),
+            holes: Holes::default(),
         }
     }
 
@@ -49,25 +59,29 @@ impl Region {
         bytes.next_multiple_of(GRANULE)
     }
 
+    /// Bytes of all of it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.capacity
+    }
+
     /// Bytes of all blocks.
     pub(crate) fn block_bytes(&self) -> usize {
-        self.capacity - self.floor - self.free
+        self.capacity - self.floor - self.holes.total()
     }
 
     /// Bytes of the lists of blocks and holes.
     pub(crate) fn lists_bytes(&self) -> usize {
-        (self.blocks.capacity() + self.holes.capacity()) * size_of::<Range<usize>>()
+        self.blocks.capacity() * size_of::<Range<usize>>()
             + self.free_ids.capacity() * size_of::<BlockId>()
+            + self.order.len() * ORDER_BYTES
+            + self.holes.bytes()
     }
 
-    /// What the lists may grow by with the next block.
+    /// What the lists may grow by with the next block: an eighth at a time, and a hole.
     pub(crate) fn bytes_to_grow(&self) -> usize {
         let full = self.free_ids.is_empty() && self.blocks.len() == self.blocks.capacity();
-        if full {
-            growth(self.blocks.len()) * (2 * size_of::<Range<usize>>() + size_of::<BlockId>())
-        } else {
-            0
-        }
+        let lists = if full { growth(self.blocks.len()) } else { 0 };
+        lists * (size_of::<Range<usize>>() + size_of::<BlockId>()) + ORDER_BYTES + HOLE_BYTES
     }
 
     pub(crate) fn memory(&self) -> &[u8] {
@@ -86,138 +100,210 @@ impl Region {
         self.floor / self.segment_bytes
     }
 
+    /// Whether the floor can be raised by a segment without moving a block.
+    pub(crate) fn can_raise(&self) -> bool {
+        let lowest = self.holes.first_from(self.floor);
+        lowest.is_some_and(|hole| hole.start == self.floor && hole.len() >= self.segment_bytes)
+    }
+
+    /// Moves one block so that the floor is on the way to be raised, and returns its length; 0 where there is nothing to move.
+    /// The lowest block goes to a hole that takes it. Until there is one holes are joined, but for the one at the floor, which
+    /// therefore only ever grows: this comes to an end.
+    pub(crate) fn raise_step(&mut self) -> usize {
+        self.ensure_free(self.segment_bytes);
+        let Some((_, &block)) = self.order.range(self.floor..).next() else { return 0 };
+        let place = self.place(block);
+        if let Some(hole) = self.holes.fitting_but(place.len(), self.floor) {
+            self.relocate(block, &hole);
+            return place.len();
+        }
+        let Some(longest) = self.holes.longest_but(self.floor) else { return 0 };
+        self.rise_or_sink(&longest)
+    }
+
     /// Makes room for one more segment below the floor. Blocks may move.
     pub(crate) fn raise_floor(&mut self) {
         self.ensure_free(self.segment_bytes);
-        let floor = self.floor + self.segment_bytes;
-        if !self.holes.first().is_some_and(|hole| hole.start == self.floor && hole.end >= floor) {
-            self.slide(usize::MAX);
+        while !self.can_raise() && self.raise_step() > 0 {}
+        if let Some(lowest) = self.holes.first_from(self.floor) {
+            self.holes.take(&lowest, lowest.start + self.segment_bytes..lowest.end);
         }
-        if let Some(lowest) = self.holes.first_mut() {
-            lowest.start = floor;
-            if lowest.start == lowest.end {
-                self.holes.remove(0);
-            }
-        }
-        self.free -= self.segment_bytes;
-        self.floor = floor;
+        self.floor += self.segment_bytes;
     }
 
     /// Takes the room of the highest segment, which must be free, for blocks.
     pub(crate) fn lower_floor(&mut self) {
         let start = self.floor - self.segment_bytes;
-        match self.holes.first_mut() {
-            Some(lowest) if lowest.start == self.floor => lowest.start = start,
-            _ => self.holes.insert(0, start..self.floor),
-        }
-        self.free += self.segment_bytes;
+        self.holes.add(start..self.floor);
         self.floor = start;
     }
 
-    /// How many segments the floor must be lowered by before a block of so many bytes can be taken.
-    pub(crate) fn segments_wanted(&self, bytes: usize) -> usize {
-        Self::rounded(bytes).saturating_sub(self.free).div_ceil(self.segment_bytes)
+    /// Whether less is free above the floor than a block of so many bytes takes.
+    pub(crate) fn lacks(&mut self, bytes: usize) -> bool {
+        self.grow_for(Self::rounded(bytes));
+        Self::rounded(bytes) > self.holes.total()
     }
 
-    /// Where a block is now; until the next one is taken or the floor is raised.
+    /// Where a block is now; until the next one is taken, or blocks are moved.
     pub(crate) fn place(&self, block: BlockId) -> Range<usize> {
         self.blocks.get(block as usize).cloned().unwrap_or_default()
     }
 
-    /// Takes a block, as high as it fits. Others may move to make room for it.
+    /// Whether a block of so many bytes can be taken without moving others.
+    pub(crate) fn has_hole(&self, bytes: usize) -> bool {
+        self.holes.fitting(Self::rounded(bytes.max(1))).is_some()
+    }
+
+    /// Moves one block so that the longest hole comes nearer to the next one, and returns the block's length; 0 where all that
+    /// is free is one hole. It rises while there are holes above it and then sinks, so that no block is in its way twice.
+    pub(crate) fn join_step(&mut self) -> usize {
+        let Some(longest) = self.holes.longest() else { return 0 };
+        if self.holes.is_only(&longest) { 0 } else { self.rise_or_sink(&longest) }
+    }
+
+    /// Takes a block, out of the shortest hole that it fits. Others move to make room for it if there is no such hole.
     pub(crate) fn allocate(&mut self, bytes: usize) -> BlockId {
         let bytes = Self::rounded(bytes.max(1));
         self.ensure_free(bytes);
-        let hole = match self.holes.iter().rposition(|hole| hole.len() >= bytes) {
-            Some(hole) => hole,
-            None => self.slide(bytes),
-        };
-        let end = self.holes[hole].end;
-        self.holes[hole].end -= bytes;
-        if self.holes[hole].is_empty() {
-            self.holes.remove(hole);
-        }
-        self.free -= bytes;
-        self.enter(end - bytes..end)
+        while !self.has_hole(bytes) && self.join_step() > 0 {}
+        let hole = self.holes.fitting(bytes).unwrap_or_default();
+        let place = hole.end - bytes..hole.end;
+        self.holes.take(&hole, hole.start..place.start);
+        self.enter(place)
     }
 
     /// Gives a block back.
     pub(crate) fn free(&mut self, block: BlockId) {
         let Some(place) = self.blocks.get_mut(block as usize).map(std::mem::take) else { return };
+        self.order.remove(&place.start);
         self.free_ids.push(block);
-        self.free += place.len();
-        let next = self.holes.partition_point(|hole| hole.start < place.start);
-        let joins_next = self.holes.get(next).is_some_and(|hole| hole.start == place.end);
-        let joins_previous = next > 0 && self.holes[next - 1].end == place.start;
-        match (joins_previous, joins_next) {
-            (true, true) => self.holes[next - 1].end = self.holes.remove(next).end,
-            (true, false) => self.holes[next - 1].end = place.end,
-            (false, true) => self.holes[next].start = place.start,
-            (false, false) => self.holes.insert(next, place),
-        }
+        self.holes.add(place);
     }
 
     /// Gives everything back, the memory included.
     pub(crate) fn clear(&mut self) {
-        *self = Self::new(self.capacity, self.segment_bytes);
+        *self = Self::new(self.capacity_max, self.segment_bytes);
+    }
+
+    /// Says how large it may become. It grows where room is wanted; for it to become smaller `cut_step` is called.
+    pub(crate) fn limit(&mut self, capacity: usize) {
+        self.capacity_max = capacity.next_multiple_of(self.segment_bytes.max(GRANULE));
+        if self.memory.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Whether it is larger than it may become.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.capacity > self.capacity_max
+    }
+
+    /// Moves one block down so that the highest hole is on the way to reach the top, or gives what is free at the top back to
+    /// the system. Returns how many bytes were moved; 0 when it is within the limit, or as small as it can be.
+    pub(crate) fn cut_step(&mut self) -> usize {
+        let top = self.holes.last().filter(|hole| hole.end == self.capacity);
+        if let Some(top) = top.as_ref().filter(|top| top.start <= self.capacity_max) {
+            self.holes.take(top, top.start..self.capacity_max);
+            self.capacity = self.capacity_max;
+            self.memory.truncate(self.capacity);
+            self.memory.shrink_to_fit();
+            return 0;
+        }
+        let below = top.map_or(self.capacity, |top| top.start);
+        self.holes
+            .first_from(self.floor)
+            .filter(|hole| hole.start < below)
+            .map_or(0, |hole| self.slide_down(&hole))
     }
 
     fn enter(&mut self, place: Range<usize>) -> BlockId {
-        if let Some(block) = self.free_ids.pop() {
-            self.blocks[block as usize] = place;
-            return block;
+        let block = self.free_ids.pop().unwrap_or_else(|| {
+            let length = self.blocks.len();
+            if length == self.blocks.capacity() {
+                self.blocks.reserve_exact(growth(length));
+                self.free_ids.reserve_exact(self.blocks.capacity());
+            }
+            self.blocks.push(0..0);
+            BlockId::try_from(length).unwrap_or(BlockId::MAX)
+        });
+        self.put(block, place);
+        block
+    }
+
+    /// Grows within the limit until so much is free.
+    fn grow_for(&mut self, bytes: usize) {
+        let missing = bytes.saturating_sub(self.holes.total());
+        let room = self.capacity_max.saturating_sub(self.capacity);
+        if missing > 0 && room > 0 {
+            self.extend(missing.max(self.capacity / GROWTH_SHARE).min(room));
         }
-        let length = self.blocks.len();
-        if length == self.blocks.capacity() {
-            self.blocks.reserve_exact(growth(length));
-            // There is at most one hole more than blocks, so these do not grow in between.
-            self.free_ids.reserve_exact(self.blocks.capacity());
-            self.holes.reserve_exact((self.blocks.capacity() + 1).saturating_sub(self.holes.len()));
-        }
-        self.blocks.push(place);
-        BlockId::try_from(length).unwrap_or(BlockId::MAX)
     }
 
     /// The shard's account sees to it that there is enough. If it were wrong, memory would be the lesser loss.
     fn ensure_free(&mut self, bytes: usize) {
-        let missing = Self::rounded(bytes.saturating_sub(self.free));
-        if missing == 0 {
-            return;
-        }
-        let capacity = self.capacity + missing;
-        if !self.memory.is_empty() {
-            self.memory.resize(capacity, 0);
-        }
-        match self.holes.last_mut() {
-            Some(highest) if highest.end == self.capacity => highest.end = capacity,
-            _ => self.holes.push(self.capacity..capacity),
-        }
-        self.capacity = capacity;
-        self.free += missing;
+        self.grow_for(bytes);
+        self.extend(bytes.saturating_sub(self.holes.total()));
     }
 
-    /// Slides blocks up, from the highest hole down, until there is a hole of this size or all free room is one hole above the
-    /// floor, and returns which hole it is. What is moved is in proportion to the size and the share of room that is free.
-    fn slide(&mut self, bytes: usize) -> usize {
-        let mut hole = self.holes.last().cloned().unwrap_or(self.floor..self.floor);
-        let mut order: Vec<usize> = (0..self.blocks.len())
-            .filter(|block| !self.blocks[*block].is_empty() && self.blocks[*block].start < hole.start)
-            .collect();
-        order.sort_unstable_by_key(|block| Reverse(self.blocks[*block].start));
-        for (step, block) in order.iter().enumerate() {
-            if hole.len() >= bytes {
-                break;
-            }
-            let place = self.blocks[*block].clone();
-            let target = hole.end - place.len();
-            self.memory_mut().copy_within(place, target);
-            self.blocks[*block] = target..hole.end;
-            hole.end = target;
-            hole.start = order.get(step + 1).map_or(self.floor, |next| self.blocks[*next].end);
+    fn extend(&mut self, bytes: usize) {
+        let capacity = self.capacity + Self::rounded(bytes);
+        if !self.memory.is_empty() {
+            self.memory.reserve_exact(capacity - self.capacity);
+            self.memory.resize(capacity, 0);
         }
-        self.holes.retain(|other| other.end <= hole.start);
-        self.holes.push(hole);
-        self.holes.len() - 1
+        self.holes.add(self.capacity..capacity);
+        self.capacity = capacity;
+    }
+
+    /// Moves a block to the end of a hole elsewhere.
+    fn relocate(&mut self, block: BlockId, hole: &Range<usize>) {
+        let place = self.place(block);
+        let target = hole.end - place.len();
+        self.holes.take(hole, hole.start..target);
+        self.copy(block, target);
+        self.holes.add(place);
+    }
+
+    /// Towards the holes above while there are any, then towards those below.
+    fn rise_or_sink(&mut self, hole: &Range<usize>) -> usize {
+        match self.holes.first_from(hole.end) {
+            Some(_) => self.slide_down(hole),
+            None => self.slide_up(hole),
+        }
+    }
+
+    /// Moves the block right below a hole to the hole's end.
+    fn slide_up(&mut self, hole: &Range<usize>) -> usize {
+        let Some((_, &block)) = self.order.range(..hole.start).next_back() else { return 0 };
+        let place = self.place(block);
+        self.holes.take(hole, 0..0);
+        self.copy(block, place.start + hole.len());
+        self.holes.add(place.start..place.start + hole.len());
+        place.len()
+    }
+
+    /// Moves the block right above a hole to the hole's start.
+    fn slide_down(&mut self, hole: &Range<usize>) -> usize {
+        let Some(&block) = self.order.get(&hole.end) else { return 0 };
+        let place = self.place(block);
+        self.holes.take(hole, 0..0);
+        self.copy(block, hole.start);
+        self.holes.add(hole.start + place.len()..place.end);
+        place.len()
+    }
+
+    fn copy(&mut self, block: BlockId, target: usize) {
+        let place = self.place(block);
+        self.memory_mut().copy_within(place.clone(), target);
+        self.order.remove(&place.start);
+        self.put(block, target..target + place.len());
+    }
+
+    fn put(&mut self, block: BlockId, place: Range<usize>) {
+        self.order.insert(place.start, block);
+        if let Some(entered) = self.blocks.get_mut(block as usize) {
+            *entered = place;
+        }
     }
 }
 
@@ -268,15 +354,18 @@ mod tests {
         }
         assert_eq!(end, region.capacity);
         assert_eq!(region.block_bytes(), region.blocks.iter().map(Range::len).sum::<usize>());
-        assert_eq!(region.free, region.holes.iter().map(Range::len).sum::<usize>());
-        assert!(region.holes.is_sorted_by_key(|hole| hole.start));
+        assert_eq!(region.holes.total(), region.holes.iter().map(|hole| hole.len()).sum::<usize>());
+        let in_order: Vec<&Range<usize>> =
+            region.order.values().map(|block| &region.blocks[*block as usize]).collect();
+        assert!(in_order.is_sorted_by_key(|block| block.start));
+        assert_eq!(in_order.len() + region.free_ids.len(), region.blocks.len());
     }
 
     #[test]
     fn holes_are_joined_and_used_again() {
         let mut region = region(1, 0);
         let blocks: Vec<BlockId> = (0..16).map(|with| filled(&mut region, 64, with)).collect();
-        assert_eq!(region.free, 0);
+        assert_eq!(region.holes.total(), 0);
         for block in [1, 3, 2] {
             region.free(blocks[block]);
             check(&region);
@@ -306,9 +395,9 @@ mod tests {
     fn the_floor_moves_both_ways_past_blocks_that_can_move() {
         let mut region = region(4, 2);
         let blocks: Vec<BlockId> = (0..32).map(|with| filled(&mut region, 64, with)).collect();
-        assert_eq!(region.segments_wanted(64), 1);
+        assert!(region.lacks(64));
         region.lower_floor();
-        assert_eq!(region.segments_wanted(64), 0);
+        assert!(!region.lacks(64));
         let more = filled(&mut region, 64, 99);
         for block in (0..32).step_by(2) {
             region.free(blocks[block]);
@@ -336,7 +425,7 @@ mod tests {
         for step in 0..20_000 {
             let bytes = if random(10) == 0 { random(8_000) } else { random(600) } + 1;
             let with = (step % 251) as u8;
-            while region.segments_wanted(bytes) > 0 {
+            while region.lacks(bytes) {
                 if random(2) == 0 && region.segments() > 0 {
                     region.lower_floor();
                 } else {
@@ -346,7 +435,7 @@ mod tests {
                 }
             }
             blocks.push((filled(&mut region, bytes, with), with));
-            if random(20) == 0 && region.free >= SEGMENT {
+            if random(20) == 0 && region.holes.total() >= SEGMENT {
                 region.raise_floor();
             }
             if step % 100 == 0 {
@@ -376,5 +465,56 @@ mod tests {
         assert_eq!(region.block_bytes(), 128);
         region.clear();
         assert_eq!((region.memory.len(), region.block_bytes(), region.lists_bytes()), (0, 0, 0));
+    }
+
+    /// A large region, full of blocks of many sizes but for one in sixteen bytes, here and there.
+    fn scattered() -> Region {
+        let mut region = region(64 * 1024, 0);
+        let mut state = 3u64;
+        let mut random = move |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let mut blocks = Vec::new();
+        while region.holes.total() > 64 * SEGMENT {
+            blocks.push(region.allocate(1 + random(32 * SEGMENT as u64) as usize));
+        }
+        while region.holes.total() < region.capacity / 16 {
+            region.free(blocks.swap_remove(random(blocks.len() as u64) as usize));
+        }
+        region
+    }
+
+    #[test]
+    fn raising_the_floor_moves_in_proportion_to_the_rise_and_not_to_the_region() {
+        let mut region = scattered();
+        let (mut moved, rise) = (0, 256);
+        for _ in 0..rise {
+            while !region.can_raise() {
+                moved += region.raise_step();
+            }
+            region.raise_floor();
+        }
+        check(&region);
+        assert!(
+            moved <= 4 * rise * SEGMENT,
+            "{moved} bytes for {} of a region of {}",
+            rise * SEGMENT,
+            region.capacity
+        );
+    }
+
+    #[test]
+    fn joining_holes_moves_in_proportion_to_the_hole_that_is_wanted() {
+        let mut region = scattered();
+        let wanted = 256 * SEGMENT;
+        let mut moved = 0;
+        while !region.has_hole(wanted) {
+            moved += region.join_step();
+        }
+        check(&region);
+        assert!(moved <= 32 * wanted, "{moved} bytes for {wanted} of a region of {}", region.capacity);
     }
 }

@@ -3,6 +3,7 @@
 use forebay_core::entry::{Condition, Mode, Version, Write, Written};
 
 use crate::records::record::Marks;
+use crate::records::region::Region;
 use crate::shard::{Cause, Fields, Found, Shard};
 
 impl Shard {
@@ -55,14 +56,40 @@ impl Shard {
         self.put(hash, key, found, &whole, fields)
     }
 
-    /// The end of a write that no shard can hold: what it would have replaced must not be seen any more.
-    pub(crate) fn refuse_too_large(&mut self, hash: u64, key: &[u8], write: Write) -> Written {
+    /// Whether there is room for a value, so that a write is short. Where there is not, some has been made, and the lock should
+    /// be given to others before this is called again. Small values find their room as they are written.
+    pub(crate) fn has_room(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value_len: usize,
+        extends: bool,
+        value_bytes_max: usize,
+    ) -> bool {
+        if !extends && !self.heap.is_large(value_len) {
+            return true;
+        }
+        let present = self.position(hash, key).map(|position| self.heap.header(position).value_len as usize);
+        let whole = value_len + if extends { present.unwrap_or(0) } else { 0 };
+        let in_place = present.is_some_and(|present| Region::rounded(present) == Region::rounded(whole));
+        if !self.heap.is_large(whole) || in_place || (extends && present.is_none()) {
+            return true;
+        }
+        // Where the older value and the newer one are too much together, the older one goes first, with the write.
+        let both = whole.saturating_add(present.unwrap_or(0)) + 2 * self.heap.segment_bytes();
+        both > self.entry_bytes_max(self.bytes_max).saturating_sub(2 * key.len())
+            || whole > value_bytes_max
+            || self.make_room(hash, key, whole)
+    }
+
+    /// The end of a write that cannot be carried out: what it would have replaced must not be seen any more.
+    pub(crate) fn refuse(&mut self, hash: u64, key: &[u8], write: Write, answer: Written) -> Written {
         let found = self.find(hash, key, write.now);
         let replaces = write.mode == Mode::Set && !matches!(write.condition, Condition::Version(_));
         if replaces && self.admits(hash, found, &write).is_ok() {
             self.store_nothing(hash, found);
         }
-        Written::TooLarge
+        answer
     }
 
     fn put(&mut self, hash: u64, key: &[u8], found: Option<Found>, value: &[u8], fields: Fields) -> Written {

@@ -200,6 +200,10 @@ pub(crate) async fn put(
             Ok((StatusCode::NO_CONTENT, [(header::ETAG, tag(version))]).into_response())
         }
         Written::NotStored | Written::Exists | Written::NotFound => Err(condition_failed(&key)),
+        Written::NoRoom => Err(Refused::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("write key {key}: there is no room for the value now"),
+        )),
         Written::TooLarge => {
             refuse_too_large(&app, &key, mode, condition)?;
             Err(Refused::new(

@@ -13,7 +13,7 @@ use crate::stats::{connections, general, settings, slabs};
 const MEBIBYTE: u64 = 1024 * 1024;
 
 pub(super) fn flush_all<S: LocalStore>(turn: &mut Turn<'_, S>, command: FlushAll) {
-    turn.store().flush(flush_at(command.delay, turn.now));
+    turn.store().flush(flush_at(command.delay, turn.now), turn.now);
     turn.tally.one(Count::Flushes);
     reply::line_unless(command.quiet, turn.out, "OK");
 }

@@ -2,25 +2,24 @@
 
 use forebay_core::entry::{Arithmetic, Counted, Expiry, Step, Version};
 use forebay_core::ports::local_store::LocalStore;
-use forebay_core::time::Instant;
 use forebay_wire::memcached::meta::count::MetaCount;
 use forebay_wire::memcached::refusal::Refusal;
 
 use super::keyed::count_step;
 use super::meta_text::{echo, key, number, opaque, time_left};
 use super::turn::Turn;
-use crate::expiry::expiry;
+use crate::expiry::Ends;
 use crate::reply;
 
 pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaCount<'_>) {
     let step = if command.up { Step::Up } else { Step::Down };
-    let ends = Ends::new(command, turn.now);
+    let ends = Ends::new(command.vivify, command.touch, turn.now);
     let arithmetic = Arithmetic {
         now: turn.now,
         delta: command.delta,
         step,
         version: (command.compare != 0).then_some(Version(command.compare)),
-        create: ends.created(command).map(|expires_at| (command.initial, expires_at)),
+        create: ends.created(command.flags).map(|expires_at| (command.initial, expires_at)),
         touch: ends.touch,
     };
     let counted = turn.store().count(command.key.bytes().as_slice(), arithmetic);
@@ -43,29 +42,6 @@ pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaCount<'
     }
 }
 
-/// The ends of life that a meta arithmetic knows of.
-struct Ends {
-    vivify: Option<Expiry>,
-    touch: Option<Expiry>,
-}
-
-impl Ends {
-    fn new(command: &MetaCount<'_>, now: Instant) -> Self {
-        let end = |exptime: i32| expiry(exptime, now);
-        Self { vivify: command.vivify.map(end), touch: command.touch.map(end) }
-    }
-
-    /// The end of life of a counter that is made. Flags take effect in the order in which they stand, so the last holds.
-    fn created(&self, command: &MetaCount<'_>) -> Option<Expiry> {
-        let vivify = self.vivify?;
-        let last = command.flags.filter(|word| matches!(word.first(), Some(b'N' | b'T'))).last();
-        match (last.and_then(|word| word.first()), self.touch) {
-            (Some(b'T'), Some(touch)) => Some(touch),
-            _ => Some(vivify),
-        }
-    }
-}
-
 fn show<S: LocalStore>(
     turn: &mut Turn<'_, S>,
     command: &MetaCount<'_>,
@@ -82,9 +58,8 @@ fn show<S: LocalStore>(
         out.extend_from_slice(b"HD");
     }
     for word in command.flags {
+        end = ends.after(word.first(), created, end);
         match word.first() {
-            Some(b'T') => end = ends.touch.unwrap_or(end),
-            Some(b'N') if created => end = ends.vivify.unwrap_or(end),
             Some(b'c') => number(out, b'c', version.0),
             Some(b't') => time_left(out, end, turn.now),
             Some(b'O') => opaque(out, word),

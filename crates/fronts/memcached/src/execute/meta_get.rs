@@ -6,22 +6,20 @@ use forebay_core::time::Instant;
 use forebay_wire::memcached::meta::debug::MetaDebug;
 use forebay_wire::memcached::meta::get::MetaGet;
 use forebay_wire::memcached::parse::item_bytes;
-use forebay_wire::memcached::words::Words;
 
 use super::meta_text::{echo, key, letter, number, opaque, time_left};
 use super::turn::Turn;
-use crate::expiry::{expiry, refresh_below_ms, seconds_left};
+use crate::expiry::{Ends, refresh_below_ms, seconds_left};
 use crate::reply;
 use crate::stats::counters::Count;
 
 pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) {
     let now = turn.now;
-    let touch = command.touch.map(|exptime| expiry(exptime, now));
-    let vivify = command.vivify.map(|exptime| expiry(exptime, now));
+    let ends = Ends::new(command.vivify, command.touch, now);
     let read = Read {
         now,
-        touch,
-        lease: vivify.map(|vivify| last_end(command.flags, vivify, touch)),
+        touch: ends.touch,
+        lease: ends.created(command.flags),
         // A meta get can always say that its reader shall load, so it may always be granted the lease of a stale entry.
         refresh_below_ms: Some(command.recache.map_or(0, |exptime| refresh_below_ms(exptime, now))),
         counts: !command.unseen,
@@ -33,13 +31,13 @@ pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) 
     let mut created = false;
     let hit = store.read(bytes, read, &mut |view| {
         created = view.state == State::Leased && view.claim == Claim::Won;
-        let ends = Ends { touch, vivify, untouched: untouched.unwrap_or(view.expires_at) };
-        show(out, command, &view, &ends, now);
+        let end = if created { None } else { untouched.unwrap_or(view.expires_at) };
+        show(out, command, &view, (ends, end), now);
     });
     if created {
         turn.tally.one(Count::Stored);
     }
-    if touch.is_some() && hit {
+    if ends.touch.is_some() && hit {
         turn.tally.one(Count::Touches);
         turn.tally.one(Count::TouchHits);
     } else {
@@ -49,22 +47,6 @@ pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) 
     if !hit && !command.quiet {
         turn.out.extend_from_slice(b"EN");
         echo(turn.out, command.flags, &command.key);
-    }
-}
-
-/// The ends of life that a meta get knows of.
-struct Ends {
-    touch: Option<Expiry>,
-    vivify: Option<Expiry>,
-    untouched: Expiry,
-}
-
-/// Flags take effect in the order in which they stand: of `N` and `T` the last one holds for a new placeholder.
-fn last_end(flags: Words<'_>, vivify: Expiry, touch: Option<Expiry>) -> Expiry {
-    let last = flags.filter(|word| matches!(word.first(), Some(b'N' | b'T'))).last();
-    match (last.and_then(|word| word.first()), touch) {
-        (Some(b'T'), Some(touch)) => touch,
-        _ => vivify,
     }
 }
 
@@ -83,7 +65,13 @@ fn untouched_end<S: LocalStore + ?Sized>(store: &S, key: &[u8], now: Instant) ->
 }
 
 /// The answer to a hit: flags in the order in which they were asked for, then what the reader must know unasked.
-fn show(out: &mut Vec<u8>, command: &MetaGet<'_>, view: &View<'_>, ends: &Ends, now: Instant) {
+fn show(
+    out: &mut Vec<u8>,
+    command: &MetaGet<'_>,
+    view: &View<'_>,
+    (ends, mut end): (Ends, Expiry),
+    now: Instant,
+) {
     let created = view.state == State::Leased && view.claim == Claim::Won;
     if command.value {
         out.reserve(view.value.len() + 128);
@@ -92,11 +80,9 @@ fn show(out: &mut Vec<u8>, command: &MetaGet<'_>, view: &View<'_>, ends: &Ends, 
     } else {
         out.extend_from_slice(b"HD");
     }
-    let mut end = if created { None } else { ends.untouched };
     for word in command.flags {
+        end = ends.after(word.first(), created, end);
         match word.first() {
-            Some(b'T') => end = ends.touch.unwrap_or(end),
-            Some(b'N') if created => end = ends.vivify.unwrap_or(end),
             Some(b't') => time_left(out, end, now),
             Some(b's') => number(out, b's', view.value.len() as u64),
             Some(b'c') => number(out, b'c', view.version.0),

@@ -3,7 +3,6 @@
 use forebay_core::entry::{Condition, Mode, Version, Write, Written};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_wire::memcached::meta::set::{MetaMode, MetaSet};
-use forebay_wire::memcached::refusal::Refusal;
 
 use super::meta_text::{key, number, opaque};
 use super::store::count_write;
@@ -29,8 +28,9 @@ pub(super) fn set<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) 
     }
     // Only a replacement is counted as a comparison.
     count_write(turn, if mode == Mode::Set { condition } else { Condition::None }, written);
-    let Some(code) = outcome::meta_written(written) else {
-        return reply::line(turn.out, Refusal::TooLarge.text());
+    let code = match outcome::meta_written(written) {
+        Ok(code) => code,
+        Err(refusal) => return reply::line(turn.out, refusal.text()),
     };
     let version = match written {
         Written::Stored(_) if command.quiet => return,

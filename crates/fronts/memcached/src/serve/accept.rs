@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 
-use forebay_core::limits::{ACCEPT_PAUSE, DRAIN_DEFAULT};
+use forebay_core::limits::ACCEPT_PAUSE;
 use forebay_core::ports::local_store::LocalStore;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -60,7 +60,7 @@ async fn rest<S: LocalStore>(error: &io::Error, shared: &Shared<S>, stop: &mut w
 
 /// Waits for connections to end. A client that does not take its answers is not waited for longer than the drain time.
 async fn drain<S: LocalStore>(mut connections: JoinSet<()>, shared: &Shared<S>) {
-    let over = shared.clock.sleep_until(shared.clock.now() + DRAIN_DEFAULT);
+    let over = shared.clock.sleep_until(shared.clock.now() + shared.options.drain);
     tokio::pin!(over);
     loop {
         tokio::select! {

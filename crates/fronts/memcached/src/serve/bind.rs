@@ -221,7 +221,8 @@ fn remove_left_over(path: &Path) -> io::Result<()> {
         Ok(found) if found.file_type().is_socket() && UnixStream::connect(path).is_err() => {
             fs::remove_file(path)
         }
-        Ok(_) => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+        Ok(found) if found.file_type().is_socket() => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+        Ok(_) => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
         Err(_) => Ok(()),
     }
 }

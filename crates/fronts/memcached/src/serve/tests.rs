@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::{pending, ready};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,13 +36,15 @@ const OUT_OF_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\nMN\r
 struct Still {
     sleeps_end: bool,
     sleeps: AtomicUsize,
+    /// The end of the last one.
+    until_ms: AtomicU64,
     /// Told to stop when there were so many sleeps.
     stop: Option<(usize, watch::Sender<bool>)>,
 }
 
 impl Still {
     fn new(sleeps_end: bool) -> Self {
-        Self { sleeps_end, sleeps: AtomicUsize::new(0), stop: None }
+        Self { sleeps_end, sleeps: AtomicUsize::new(0), until_ms: AtomicU64::new(0), stop: None }
     }
 }
 
@@ -51,7 +53,8 @@ impl Clock for Still {
         Instant::from_ms(1_700_000_000_000)
     }
 
-    fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        self.until_ms.store(at.as_ms(), Relaxed);
         let sleeps = self.sleeps.fetch_add(1, Relaxed) + 1;
         if let Some((_, stop)) = self.stop.as_ref().filter(|(at, _)| *at == sleeps) {
             stop.send_replace(true);
@@ -116,8 +119,8 @@ impl LocalStore for Fragile {
         self.0.lease(key)
     }
 
-    fn flush(&self, at: Instant) {
-        self.0.flush(at);
+    fn flush(&self, at: Instant, now: Instant) {
+        self.0.flush(at, now);
     }
 
     fn sweep(&self, now: Instant) -> usize {
@@ -200,6 +203,21 @@ async fn an_owner_that_is_gone_is_a_stop() {
     drop(stop);
     serving.await.unwrap();
     assert_eq!(clients[0].read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_stop_waits_as_long_as_the_options_say() {
+    let (stop, stopped) = watch::channel(true);
+    let (_clients, listener) = clients(1);
+    let clock = Arc::new(Still::new(false));
+    let memory =
+        Memory::new(MemoryOptions { bytes_max: MIB, value_bytes_max: MIB, first_version: Version(1) });
+    let options = Options { drain: Duration::from_secs(1234), ..Options::default() };
+    let clock_port: Arc<dyn Clock> = clock.clone();
+    let shared = Shared::new(options, Addresses::default(), Arc::new(memory), clock_port);
+    serve(listener, Arc::new(shared), stopped).await;
+    assert_eq!(clock.until_ms.load(Relaxed), (clock.now() + Duration::from_secs(1234)).as_ms());
+    drop(stop);
 }
 
 #[tokio::test]
