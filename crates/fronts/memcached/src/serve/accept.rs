@@ -1,4 +1,4 @@
-//! Accepting connections, turning away those beyond the limit, and seeing them off when the front stops.
+//! Accepting connections, and turning away those beyond the limit.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,9 +8,9 @@ use forebay_core::limits::ACCEPT_PAUSE;
 use forebay_core::ports::local_store::LocalStore;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::connection::Connection;
+use super::deal::Deal;
 use super::listener::Listener;
 use super::stop::stopped;
 use crate::shared::Shared;
@@ -18,32 +18,42 @@ use crate::shared::Shared;
 /// What a connection beyond the limit is told.
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
 
-/// Serves the connections of one listener until `stop` turns true or its sender is gone.
-pub(crate) async fn serve<S: LocalStore + 'static, L: Listener>(
+/// Accepts the connections of one listener and deals them out, until `stop` turns true or its sender is gone.
+pub(crate) async fn accept<S: LocalStore + 'static, L: Listener>(
     listener: L,
+    deal: Arc<Deal>,
     shared: Arc<Shared<S>>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut connections = JoinSet::new();
     loop {
-        tokio::select! {
+        let accepted = tokio::select! {
+            biased;
             () = stopped(&mut stop) => break,
-            accepted = poll_fn(|cx| listener.poll_accept(cx)) => match accepted {
-                Ok((mut stream, origin)) => match shared.peers.seat(origin, shared.clock.now()) {
-                    Some(seat) => {
-                        let connection = Connection::new(stream, Arc::clone(&shared), seat);
-                        connections.spawn(connection.serve(stop.clone()));
-                    }
-                    // A new socket has room for one line, so this does not wait for the client.
-                    None => drop(stream.write_all(TOO_MANY).await),
-                },
-                Err(error) => rest(&error, &shared, &mut stop).await,
-            },
-            Some(ended) = connections.join_next() => report(ended),
-        }
+            accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
+        };
+        let (socket, origin) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                rest(&error, &shared, &mut stop).await;
+                continue;
+            }
+        };
+        let Some(seat) = shared.peers.seat(origin, shared.clock.now()) else {
+            // A new socket has room for one line, so this does not wait for the client.
+            if let Ok(mut stream) = L::open(socket) {
+                drop(stream.write_all(TOO_MANY).await);
+            }
+            continue;
+        };
+        let (shared, stop) = (Arc::clone(&shared), stop.clone());
+        deal.deal(move |connections, place| match L::open(socket) {
+            Ok(stream) => drop(connections.spawn(async move {
+                Connection::new(stream, shared, seat).serve(stop).await;
+                drop(place);
+            })),
+            Err(error) => tracing::warn!(%error, "serve memcached connection failed"),
+        });
     }
-    drop(listener);
-    drain(connections, &shared).await;
 }
 
 /// Accepting failed. Where the system has run out of something, asking again at once would only burn time.
@@ -55,27 +65,5 @@ async fn rest<S: LocalStore>(error: &io::Error, shared: &Shared<S>, stop: &mut w
     tokio::select! {
         () = stopped(stop) => {}
         () = shared.clock.sleep_until(shared.clock.now() + ACCEPT_PAUSE) => {}
-    }
-}
-
-/// Waits for connections to end. A client that does not take its answers is not waited for longer than the drain time.
-async fn drain<S: LocalStore>(mut connections: JoinSet<()>, shared: &Shared<S>) {
-    let over = shared.clock.sleep_until(shared.clock.now() + shared.options.drain);
-    tokio::pin!(over);
-    loop {
-        tokio::select! {
-            ended = connections.join_next() => match ended {
-                Some(ended) => report(ended),
-                None => break,
-            },
-            () = &mut over => break,
-        }
-    }
-}
-
-/// A connection that panicked is gone; the others go on.
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "serve memcached connection failed");
     }
 }

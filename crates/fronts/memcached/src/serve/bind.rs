@@ -16,7 +16,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-use super::accept;
+use super::accept::accept;
+use super::deal::Deal;
 use crate::options::Options;
 use crate::shared::Shared;
 
@@ -74,16 +75,12 @@ pub fn bind<S: LocalStore + 'static>(
             format!("with {} threads", options.threads),
         ));
     }
-    let listeners = options.threads.max(1);
-    let tcp = options.tcp.map(|address| bind_tcp(address, listeners)).transpose()?.unwrap_or_default();
-    let unix = match &options.unix {
-        Some(path) => Some(bind_unix(path, listeners)?),
-        None => None,
-    };
+    let tcp = options.tcp.map(bind_tcp).transpose()?;
+    let unix = options.unix.as_deref().map(UnixSocket::bind).transpose()?;
     let addresses = Addresses {
         tcp: tcp
-            .first()
-            .map(|listener| listener.local_addr())
+            .as_ref()
+            .map(TcpListener::local_addr)
             .transpose()
             .map_err(|cause| Error::new(Kind::Io, "listen for memcached on", "TCP").because(cause))?,
         unix: options.unix.clone(),
@@ -91,12 +88,20 @@ pub fn bind<S: LocalStore + 'static>(
     let threads = options.threads;
     let shared = Arc::new(Shared::new(options, addresses.clone(), store, clock));
     let connections = Arc::clone(shared.peers.stats());
+    let (deal, hands) = Deal::among(threads.max(1));
+    // Accepting takes little: one of the threads does it for all.
+    let mut sockets = Some(Sockets { tcp, unix, deal });
     let mut work = Vec::new();
-    let (mut tcp, (mut unix, file)) =
-        (tcp.into_iter(), unix.map_or_else(Default::default, UnixSockets::parts));
-    for _ in 0..listeners {
-        let sockets = Sockets { tcp: tcp.next(), unix: unix.next(), _file: file.clone() };
-        let serve = sockets.serve(Arc::clone(&shared), stop.clone());
+    for hand in hands {
+        let (sockets, shared, stop) = (sockets.take(), Arc::clone(&shared), stop.clone());
+        let serve = async move {
+            let accept = async {
+                if let Some(sockets) = sockets {
+                    sockets.accept(&shared, stop).await;
+                }
+            };
+            tokio::join!(accept, hand.serve(Arc::clone(&shared)));
+        };
         work.push(match threads {
             0 => Work { name: NAME, run: Run::Task(Box::pin(serve)) },
             _ => {
@@ -115,64 +120,51 @@ fn runtime() -> Result<Runtime> {
         .map_err(|cause| Error::new(Kind::Io, "start runtime of", NAME).because(cause))
 }
 
-/// What one task or thread listens on.
+/// What the front listens on.
 struct Sockets {
     tcp: Option<TcpListener>,
-    unix: Option<UnixListener>,
-    _file: Option<Arc<UnixFile>>,
+    unix: Option<UnixSocket>,
+    deal: Deal,
 }
 
 impl Sockets {
-    async fn serve<S: LocalStore + 'static>(self, shared: Arc<Shared<S>>, stop: watch::Receiver<bool>) {
+    async fn accept<S: LocalStore + 'static>(self, shared: &Arc<Shared<S>>, stop: watch::Receiver<bool>) {
+        let deal = Arc::new(self.deal);
         let tcp = async {
             match self.tcp.map(tokio::net::TcpListener::from_std) {
-                Some(Ok(listener)) => accept::serve(listener, Arc::clone(&shared), stop.clone()).await,
+                Some(Ok(listener)) => {
+                    accept(listener, Arc::clone(&deal), Arc::clone(shared), stop.clone()).await
+                }
                 Some(Err(error)) => tracing::error!(%error, "listen for memcached on TCP failed"),
                 None => {}
             }
         };
         let unix = async {
-            match self.unix.map(tokio::net::UnixListener::from_std) {
-                Some(Ok(listener)) => accept::serve(listener, Arc::clone(&shared), stop.clone()).await,
-                Some(Err(error)) => tracing::error!(%error, "listen for memcached on unix socket failed"),
-                None => {}
+            let Some(UnixSocket { listener, _file }) = self.unix else { return };
+            match tokio::net::UnixListener::from_std(listener) {
+                Ok(listener) => accept(listener, Arc::clone(&deal), Arc::clone(shared), stop.clone()).await,
+                Err(error) => tracing::error!(%error, "listen for memcached on unix socket failed"),
             }
         };
         tokio::join!(tcp, unix);
     }
 }
 
-/// One listener a thread on the same port: the system deals connections out among them.
-fn bind_tcp(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>> {
-    let failed = |cause: io::Error| {
-        Error::new(Kind::Io, "listen for memcached on", address.to_string()).because(cause)
+fn bind_tcp(address: SocketAddr) -> Result<TcpListener> {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        // Accepted connections inherit both: answers are whole when they are sent, and dead clients are found out.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_keepalive(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
     };
-    if count > 1 && address.port() != 0 {
-        // A shared port can be taken twice without anybody noticing, so it is first taken alone.
-        listen_tcp(address, false).map_err(failed)?;
-    }
-    let first = listen_tcp(address, count > 1).map_err(failed)?;
-    let bound = first.local_addr().map_err(failed)?;
-    let mut listeners = vec![first];
-    for _ in 1..count {
-        listeners.push(listen_tcp(bound, true).map_err(failed)?);
-    }
-    Ok(listeners)
-}
-
-fn listen_tcp(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if share {
-        socket.set_reuse_port(true)?;
-    }
-    // Accepted connections inherit both: answers are whole when they are sent, and dead clients are found out.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_keepalive(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    listen().map_err(|cause: io::Error| {
+        Error::new(Kind::Io, "listen for memcached on", address.to_string()).because(cause)
+    })
 }
 
 /// The file of a unix socket, removed when nobody listens on it any more.
@@ -185,34 +177,25 @@ impl Drop for UnixFile {
     }
 }
 
-#[derive(Default)]
-struct UnixSockets {
-    listeners: Vec<UnixListener>,
-    file: Option<Arc<UnixFile>>,
+struct UnixSocket {
+    listener: UnixListener,
+    _file: UnixFile,
 }
 
-impl UnixSockets {
-    fn parts(self) -> (std::vec::IntoIter<UnixListener>, Option<Arc<UnixFile>>) {
-        (self.listeners.into_iter(), self.file)
+impl UnixSocket {
+    fn bind(path: &Path) -> Result<Self> {
+        let listen = || {
+            remove_left_over(path)?;
+            let listener = UnixListener::bind(path)?;
+            let file = UnixFile(path.to_path_buf());
+            fs::set_permissions(path, fs::Permissions::from_mode(UNIX_MODE))?;
+            listener.set_nonblocking(true)?;
+            Ok(Self { listener, _file: file })
+        };
+        listen().map_err(|cause: io::Error| {
+            Error::new(Kind::Io, "listen for memcached on", path.display().to_string()).because(cause)
+        })
     }
-}
-
-/// One socket that all threads accept from.
-fn bind_unix(path: &Path, count: usize) -> Result<UnixSockets> {
-    let failed = |cause: io::Error| {
-        Error::new(Kind::Io, "listen for memcached on", path.display().to_string()).because(cause)
-    };
-    remove_left_over(path).map_err(failed)?;
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    let file = Arc::new(UnixFile(path.to_path_buf()));
-    fs::set_permissions(path, fs::Permissions::from_mode(UNIX_MODE)).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let mut listeners = Vec::new();
-    for _ in 1..count {
-        listeners.push(listener.try_clone().map_err(failed)?);
-    }
-    listeners.push(listener);
-    Ok(UnixSockets { listeners, file: Some(file) })
 }
 
 /// A process that was killed leaves its socket behind. Only a socket that nobody answers on is taken away.

@@ -4,6 +4,7 @@ mod accept;
 pub mod bind;
 pub(crate) mod budget;
 mod connection;
+mod deal;
 mod listener;
 pub(crate) mod peers;
 mod scratch;

@@ -21,8 +21,9 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 
-use super::accept::serve;
+use super::accept::accept;
 use super::bind::{Addresses, bind};
+use super::deal::Deal;
 use super::listener::Listener;
 use super::peers::Origin;
 use crate::options::Options;
@@ -71,6 +72,7 @@ impl Clock for Still {
 struct Given(Mutex<VecDeque<DuplexStream>>);
 
 impl Listener for Given {
+    type Socket = DuplexStream;
     type Stream = DuplexStream;
 
     fn poll_accept(&self, _: &mut Context<'_>) -> Poll<io::Result<(DuplexStream, Origin)>> {
@@ -79,6 +81,10 @@ impl Listener for Given {
             None => Poll::Pending,
         }
     }
+
+    fn open(socket: DuplexStream) -> io::Result<DuplexStream> {
+        Ok(socket)
+    }
 }
 
 /// Out of descriptors, again and again.
@@ -86,11 +92,16 @@ impl Listener for Given {
 struct Exhausted(Arc<AtomicUsize>);
 
 impl Listener for Exhausted {
+    type Socket = DuplexStream;
     type Stream = DuplexStream;
 
     fn poll_accept(&self, _: &mut Context<'_>) -> Poll<io::Result<(DuplexStream, Origin)>> {
         self.0.fetch_add(1, Relaxed);
         Poll::Ready(Err(io::Error::other("too many open files")))
+    }
+
+    fn open(socket: DuplexStream) -> io::Result<DuplexStream> {
+        Ok(socket)
     }
 }
 
@@ -132,14 +143,26 @@ impl LocalStore for Fragile {
     }
 }
 
-fn shared(clock: Still) -> Arc<Shared<Fragile>> {
-    shared_with(Options::default(), clock)
+/// One thread that accepts and serves.
+async fn serve(listener: impl Listener, shared: Arc<Shared<Fragile>>, stop: watch::Receiver<bool>) {
+    let (deal, hands) = Deal::among(1);
+    let accept = accept(listener, Arc::new(deal), Arc::clone(&shared), stop);
+    let serve = async {
+        for hand in hands {
+            hand.serve(Arc::clone(&shared)).await;
+        }
+    };
+    tokio::join!(accept, serve);
 }
 
-fn shared_with(options: Options, clock: Still) -> Arc<Shared<Fragile>> {
+fn shared(clock: Still) -> Arc<Shared<Fragile>> {
+    shared_with(Options::default(), Arc::new(clock))
+}
+
+fn shared_with(options: Options, clock: Arc<Still>) -> Arc<Shared<Fragile>> {
     let memory =
         Memory::new(MemoryOptions { bytes_max: 64 * MIB, value_bytes_max: MIB, first_version: Version(1) });
-    let shared = Shared::new(options, Addresses::default(), Arc::new(Fragile(memory)), Arc::new(clock));
+    let shared = Shared::new(options, Addresses::default(), Arc::new(Fragile(memory)), clock);
     Arc::new(shared)
 }
 
@@ -210,12 +233,8 @@ async fn a_stop_waits_as_long_as_the_options_say() {
     let (stop, stopped) = watch::channel(true);
     let (_clients, listener) = clients(1);
     let clock = Arc::new(Still::new(false));
-    let memory =
-        Memory::new(MemoryOptions { bytes_max: MIB, value_bytes_max: MIB, first_version: Version(1) });
     let options = Options { drain: Duration::from_secs(1234), ..Options::default() };
-    let clock_port: Arc<dyn Clock> = clock.clone();
-    let shared = Shared::new(options, Addresses::default(), Arc::new(memory), clock_port);
-    serve(listener, Arc::new(shared), stopped).await;
+    serve(listener, shared_with(options, clock.clone()), stopped).await;
     assert_eq!(clock.until_ms.load(Relaxed), (clock.now() + Duration::from_secs(1234)).as_ms());
     drop(stop);
 }
@@ -253,7 +272,10 @@ async fn a_get_of_many_keys_does_not_keep_others_waiting() {
 async fn values_that_do_not_come_take_no_more_than_the_budget() {
     let (_stop, stopped) = watch::channel(false);
     let (mut clients, theirs): (Vec<_>, VecDeque<_>) = (0..8).map(|_| duplex(4 * MIB)).unzip();
-    let shared = shared_with(Options { buffers_bytes_max: 3 * MIB, ..Options::default() }, Still::new(false));
+    let shared = shared_with(
+        Options { buffers_bytes_max: 3 * MIB, ..Options::default() },
+        Arc::new(Still::new(false)),
+    );
     tokio::spawn(serve(Given(Mutex::new(theirs)), Arc::clone(&shared), stopped));
     let half = [&b"set k 0 0 1000000\r\n"[..], &[b'x'; 900_000]].concat();
     for client in &mut clients {
@@ -283,7 +305,8 @@ async fn values_that_do_not_come_take_no_more_than_the_budget() {
 async fn answers_that_are_not_read_take_no_more_than_the_budget() {
     let (_stop, stopped) = watch::channel(false);
     let (mut clients, listener) = clients(4);
-    let shared = shared_with(Options { buffers_bytes_max: 0, ..Options::default() }, Still::new(false));
+    let shared =
+        shared_with(Options { buffers_bytes_max: 0, ..Options::default() }, Arc::new(Still::new(false)));
     tokio::spawn(serve(listener, Arc::clone(&shared), stopped));
     let value = vec![b'x'; 900_000];
     ask(&mut clients[0], &[b"set k 0 0 900000\r\n", &value[..], b"\r\n"].concat(), b"STORED\r\n").await;
