@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
 
 use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
+use forebay_log::Class;
 
 use crate::hot::Hot;
 use crate::state::State;
@@ -50,6 +52,27 @@ impl Engine {
             return Err(Error::new(Kind::Unavailable, operation, "the broker is closed"));
         }
         Ok(())
+    }
+
+    /// Does something that appends a record of that class and length. Where the log refuses it only because it is not
+    /// ready yet, that is waited for; `Full` is left for when only freeing space helps.
+    pub(crate) async fn when_ready<T>(
+        &self,
+        class: Class,
+        length: usize,
+        mut act: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
+        for _ in 1..limits::LOG_TRIES_MAX {
+            match act() {
+                Err(error) if error.kind() == Kind::Full => {
+                    if !self.journal.ready(class, length).await {
+                        return Err(error);
+                    }
+                }
+                done => return done,
+            }
+        }
+        act()
     }
 
     /// The message has left all queues.

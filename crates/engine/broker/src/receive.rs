@@ -15,9 +15,10 @@ use forebay_core::payload::Payload;
 use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{QueueName, RetryPolicy};
 use forebay_core::time::Instant;
+use forebay_log::Class;
 
 use crate::engine::Engine;
-use crate::records::{Record, Status, message};
+use crate::records::{Record, SMALL_BYTES_MAX, Status, message};
 use crate::state::State;
 use crate::state::entry::Entry;
 use crate::storage::journal::Stored;
@@ -91,7 +92,8 @@ impl Engine {
             let mut arrival = pin!(queue.arrivals.notified());
             arrival.as_mut().enable();
             self.check_open("receive from queue")?;
-            let deliveries = self.take(&queue, &receive)?;
+            let deliveries =
+                self.when_ready(Class::Step, SMALL_BYTES_MAX, || self.take(&queue, &receive)).await?;
             if !deliveries.is_empty() || self.clock.now() >= receive.wait_until {
                 return Ok(deliveries);
             }

@@ -248,7 +248,7 @@ mod tests {
         for _ in 0..COUNT / 20 {
             let mut message = Message::new(MessageId::given("m").unwrap(), "".into());
             change(&mut message);
-            bench.engine().publish(queue, vec![message; 20]).unwrap();
+            bench.publish_all(queue, vec![message; 20]).unwrap();
             bench.write();
         }
     }
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_full_log_does_not_make_the_timers_spin() {
-        let bench = Bench::new(12);
+        let bench = Bench::new(16);
         let (runner, q) = (running(&bench), bench.queue("q"));
         let mut settings = QueueSettings::new(QueueName::new("chain").unwrap());
         settings.dead_letter = Some(q.clone());
@@ -372,7 +372,7 @@ mod tests {
         let soon = bench.clock.now() + Duration::from_secs(3);
         let mut message = Message::new(MessageId::given("m").unwrap(), vec![0; 1_200].into());
         message.expires_at = Some(soon);
-        while bench.engine().publish(&settings.name, vec![message.clone()]).is_ok() {
+        while bench.publish_all(&settings.name, vec![message.clone()]).is_ok() {
             bench.write();
         }
         bench.clock.set(soon);

@@ -3,6 +3,7 @@
 //! A map of the crate, from the outside in:
 //! - [`log`]: the handle that callers hold; [`options`]: what can be set; [`durable`]: waiting for a record to be safe
 //! - [`recover`]: opening, replaying, cutting a torn tail, refusing damage
+//! - [`room`]: which records may use the last space, and waiting for some
 //! - `batch`, `state`: where the next record goes; `read`: finding one again
 //! - `writer`: the one place that writes and syncs; `prepare`: new segments ahead of need, recycled ones
 //! - [`format`](mod@format): the bytes on disk; `segment`: the files; [`disk`]: the real directory
@@ -16,6 +17,7 @@ pub mod options;
 mod prepare;
 mod read;
 pub mod recover;
+pub mod room;
 mod segment;
 mod state;
 mod writer;
@@ -25,3 +27,4 @@ pub use durable::Durable;
 pub use log::{Log, Position, Record};
 pub use options::{Damaged, LogOptions};
 pub use recover::open::{Opened, Recovered, open};
+pub use room::{Class, Room};

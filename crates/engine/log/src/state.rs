@@ -8,6 +8,7 @@ use forebay_core::error::{Error, Kind, Result};
 use crate::batch::Batch;
 use crate::format::{self, RecordHeader};
 use crate::log::Position;
+use crate::room::{Class, Lines};
 use crate::segment::Segment;
 
 /// Everything behind the log's lock.
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) prepared: VecDeque<Arc<Segment>>,
     /// Files to be used again or removed, the oldest first.
     pub(crate) retired: VecDeque<Retired>,
+    /// Who waits for room.
+    pub(crate) lines: Lines,
     /// A segment is being made ready just now.
     pub(crate) preparing: bool,
     /// The last attempt to make one found no room.
@@ -100,6 +103,7 @@ impl State {
             live,
             prepared,
             retired,
+            lines: Lines::default(),
             preparing: false,
             no_room: false,
             refusing: false,
@@ -113,33 +117,14 @@ impl State {
         }
     }
 
-    /// Encodes a record into the open batch. `reserved` may use the last prepared segment and a quarter more of the
-    /// pending bytes.
-    pub(crate) fn place(
-        &mut self,
-        kind: u8,
-        parts: &[&[u8]],
-        body_checksum: u32,
-        reserved: bool,
-        pending_bytes_max: usize,
-    ) -> Result<Position> {
-        let full = |what: &str| Error::new(Kind::Full, "append to log", what);
+    /// Encodes a record into the open batch, into the next segment if it does not fit the present one. There must be
+    /// room for it: see [`fit`](Self::fit).
+    pub(crate) fn place(&mut self, kind: u8, parts: &[&[u8]], body_checksum: u32) -> Position {
         let length = parts.iter().map(|part| part.len() as u64).sum::<u64>();
         let size = format::record_size(length);
-        let pending_max = if reserved {
-            pending_bytes_max.saturating_add(pending_bytes_max / 4)
-        } else {
-            pending_bytes_max
-        };
-        if self.pending_bytes() as u64 + size > pending_max as u64 || !self.open.takes_more() {
-            return Err(full("too much waits to be written"));
-        }
-        let roll = u64::from(self.tail.bytes - self.tail_offset) < size;
-        if self.prepared.len() < usize::from(roll) + usize::from(!reserved) {
-            self.refusing |= self.no_room;
-            return Err(full(if self.no_room { "no disk space" } else { "the next segment is not ready" }));
-        }
-        if roll && let Some(next) = self.prepared.pop_front() {
+        if u64::from(self.tail.bytes - self.tail_offset) < size
+            && let Some(next) = self.prepared.pop_front()
+        {
             let live =
                 Live { epoch: next.epoch, bytes: next.bytes, end: format::SEGMENT_HEADER_BYTES, last: 0 };
             self.live_bytes += u64::from(next.bytes);
@@ -165,7 +150,7 @@ impl State {
             live.end = self.tail_offset;
             live.last = position.sequence;
         }
-        Ok(position)
+        position
     }
 
     /// Bytes appended and not yet durable.
@@ -187,7 +172,12 @@ impl State {
 
     /// True while ordinary appends are refused for want of space.
     pub(crate) fn is_full(&self) -> bool {
-        self.refusing && self.prepared.len() < 2
+        self.refusing && !self.takes_new()
+    }
+
+    /// True if even a record that needs the next segment leaves enough of them.
+    pub(crate) fn takes_new(&self) -> bool {
+        self.prepared.len() > Class::New.leaves()
     }
 
     /// The error that everything gets after a failed write or sync.
@@ -204,14 +194,17 @@ mod tests {
     use forebay_contract::files::Saboteur;
 
     use super::*;
+    use crate::options::LogOptions;
+    use crate::room::Fit;
 
     #[test]
     fn a_batch_takes_no_more_records_than_their_headers_can_count() {
         let tail = Segment::create(&Saboteur::new(), 1, 512).unwrap();
         let mut state = State::new(Arc::new(tail), 64, 1, BTreeMap::new(), VecDeque::new(), VecDeque::new());
         state.open.records = format::BATCH_RECORDS_MAX - 1;
-        assert!(state.place(1, &[], 0, true, 1 << 20).is_ok());
-        let refused = state.place(1, &[], 0, true, 1 << 20).unwrap_err();
-        assert_eq!(refused.kind(), Kind::Full);
+        let fit = |state: &State| state.fit(Class::Free, &[24], &LogOptions::default());
+        assert_eq!(fit(&state), Fit::Now);
+        state.place(1, &[], 0);
+        assert!(matches!(fit(&state), Fit::Soon(_)));
     }
 }

@@ -10,6 +10,7 @@ use forebay_core::queue::{PARKED, QueueName};
 
 use super::model::{Change, Item, Place};
 use super::world::{Seen, World};
+use crate::bench::until_ready;
 use crate::records::Record;
 
 impl World {
@@ -49,7 +50,8 @@ impl World {
             let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
             items.push(Item { id, payload, attempts: 0, place, expires_at, history: Vec::new() });
         }
-        let (published, sequences) = self.appended(|engine| engine.publish(&name, messages));
+        let (published, sequences) =
+            self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
         let last = *sequences.end();
         let mut dropped = Vec::new();
         let mut items = items.into_iter();
@@ -79,7 +81,10 @@ impl World {
                 assert_eq!(items.len() as u64, count, "nothing was taken");
                 seen.note("refused as full", 1);
             }
-            Err(error) => self.expect_trouble(error.kind()),
+            Err(error) => {
+                assert_eq!(items.len() as u64, count, "nothing was taken");
+                self.expect_trouble(error.kind());
+            }
         }
     }
 

@@ -67,9 +67,7 @@ impl Engine {
             // crash could take both, and with them a message whose end was never confirmed.
             _ if !durable => Ok(Step::Wait(last)),
             Chance::Release { before } => {
-                self.journal.log.release_before(before)?;
-                let progress = *self.journal.log.segments().start() >= before;
-                Ok(if progress { Step::Worked } else { Step::Idle })
+                Ok(if self.journal.release(before)? { Step::Worked } else { Step::Idle })
             }
             Chance::Carry { segment } => {
                 self.journal.log.scan(segment, &mut |logged| self.carry(logged))?;

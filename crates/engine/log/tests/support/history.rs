@@ -9,7 +9,7 @@ use forebay_contract::files::{Operation, Saboteur};
 use forebay_contract::random::Random;
 use forebay_core::error::Kind;
 use forebay_core::ports::files::Files;
-use forebay_log::{Damaged, Log, LogOptions, Opened, open};
+use forebay_log::{Class, Damaged, Log, LogOptions, Opened, open};
 
 use super::model::{Appended, Broken, Model};
 
@@ -171,7 +171,11 @@ fn append(log: &Log, model: &mut Model, random: &mut Random, seen: &mut Seen) ->
     let kind = random.below(240) as u8;
     let (head, tail) = body.split_at(random.below(size + 1) as usize);
     let parts = [head, tail];
-    let placed = if random.one_in(8) { log.append_reserved(kind, &parts) } else { log.append(kind, &parts) };
+    let placed = if random.one_in(8) {
+        log.append(Class::Free, kind, &parts)
+    } else {
+        log.append(Class::New, kind, &parts)
+    };
     match placed {
         Ok(position) => {
             seen.records += 1;
