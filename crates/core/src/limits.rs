@@ -59,6 +59,10 @@ pub const EXPIRED_GRACE: Duration = Duration::from_secs(10);
 pub const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 /// Messages of one queue that come to their time in one step; the queue is free for others between the steps.
 pub const DUE_MESSAGES_MAX: usize = 1_000;
+/// Messages of a purged or deleted queue that are forgotten in one step.
+pub const SLICE_MESSAGES_MAX: usize = 1_000;
+/// Dead letters that are looked at in one step of redriving; each is read from the log.
+pub const REDRIVE_LOOKS_MAX: usize = 100;
 /// Deliveries whose hold ran out that wait to be offered; further ones are looked at again later.
 pub const RUN_OUT_MAX: usize = 10_000;
 /// Deliveries whose hold ran out handed out at once.

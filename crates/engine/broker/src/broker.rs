@@ -208,19 +208,19 @@ impl BrokerAdmin for EmbeddedBroker {
 
     fn purge<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
-            let (purged, sequence) = self.engine.purge(queue)?;
+            let (purged, sequence) = self.engine.purge(queue).await?;
             self.durable(sequence).await.map(|()| purged)
         })
     }
 
     fn redrive<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
-            let (redriven, sequence) = self.engine.redrive(queue, count_max)?;
+            let (redriven, sequence) = self.engine.redrive(queue, count_max).await?;
             self.durable(sequence).await.map(|()| redriven)
         })
     }
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { self.durable(self.engine.delete(queue)?).await })
+        Box::pin(async move { self.durable(self.engine.delete(queue).await?).await })
     }
 }

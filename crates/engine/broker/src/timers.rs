@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::moves::Pick;
 use crate::receive::Handed;
 use crate::records::Record;
+use crate::slices::yield_now;
 use crate::state::State;
 use crate::state::unsettled::Due;
 use crate::topology::Queue;
@@ -96,6 +97,7 @@ async fn run(engine: Arc<Engine>) {
             return;
         }
         if engine.ring(engine.clock.now()) {
+            // A thousand messages may have been moved in one step.
             yield_now().await;
             continue;
         }
@@ -106,19 +108,6 @@ async fn run(engine: Arc<Engine>) {
         })
         .await;
     }
-}
-
-/// Lets others run: a thousand messages may have been moved in one step.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 impl Engine {
@@ -358,7 +347,7 @@ mod tests {
         bench.publish(&q, 1);
         bench.receive(&q).unwrap();
         assert!(bench.engine().timers.next().is_some());
-        bench.engine().delete(&q).unwrap();
+        bench.until_ready(bench.engine().delete(&q)).unwrap();
         assert_eq!(bench.engine().timers.next(), None);
     }
 

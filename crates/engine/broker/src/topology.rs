@@ -231,7 +231,7 @@ mod tests {
         let bench = Bench::new(1_000);
         let q = bench.queue("q");
         let first = bench.engine().topology.find(&q).unwrap().number;
-        bench.engine().delete(&q).unwrap();
+        bench.until_ready(bench.engine().delete(&q)).unwrap();
         bench.write();
         let bench = bench.crash();
         bench.queue("q");

@@ -275,7 +275,8 @@ impl World {
         let Some((name, queue)) = self.some_queue(&["dead", PARKED]) else { return };
         let count_max = 1 + self.random.below(4) as usize;
         let now = self.now();
-        let (redriven, sequences) = self.appended(|engine| engine.redrive(&name, count_max));
+        let (redriven, sequences) =
+            self.appended(|engine| until_ready(engine, engine.redrive(&name, count_max)));
         let mut ready = self.story.model.queues[&queue].ready(now).into_iter();
         for sequence in sequences {
             let position = ready.find(|position| self.returns_to(queue, *position).is_some()).unwrap();
@@ -300,7 +301,7 @@ impl World {
 
     pub(super) fn purge(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&["plain", "short", "dead"]) else { return };
-        let (purged, sequences) = self.appended(|engine| engine.purge(&name));
+        let (purged, sequences) = self.appended(|engine| until_ready(engine, engine.purge(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Purge { queue });
             self.wait_for(sequence);
@@ -313,7 +314,7 @@ impl World {
 
     pub(super) fn delete(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&["short", "head", "dead"]) else { return };
-        let (deleted, sequences) = self.appended(|engine| engine.delete(&name));
+        let (deleted, sequences) = self.appended(|engine| until_ready(engine, engine.delete(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Delete { queue });
             self.wait_for(sequence);

@@ -161,11 +161,17 @@ impl Unsettled {
         (self.due.len(), held + self.delayed.len())
     }
 
-    /// Takes all delayed messages out.
+    /// Takes all delayed messages out, in a time that only the number of held ones counts for. The moments noted for
+    /// them go with them, one by one.
     pub(crate) fn clear_delayed(&mut self) -> impl Iterator<Item = Entry> + use<> {
         let delayed = std::mem::take(&mut self.delayed);
-        self.due.retain(|(_, position)| !delayed.contains_key(position));
-        delayed.into_values().map(|delayed| delayed.entry)
+        let noted = self.held.iter().filter(|(_, held)| held.hold != Hold::RunOut);
+        let noted = noted.map(|(position, held)| (held.due, *position)).collect();
+        let mut due = std::mem::replace(&mut self.due, noted);
+        delayed.into_values().map(move |delayed| {
+            due.pop_first();
+            delayed.entry
+        })
     }
 
     /// Takes everything out.

@@ -71,7 +71,10 @@ impl Engine {
             }
             Chance::Carry { segment } => {
                 self.journal.log.scan(segment, &mut |logged| self.carry(logged))?;
-                Ok(Step::Worked)
+                // Nothing was carried if all that lives here has left its queue and is about to be forgotten; the bell
+                // rings then.
+                let carried = self.journal.last() > last || self.journal.chance().0 != chance;
+                Ok(if carried { Step::Worked } else { Step::Idle })
             }
         }
     }
