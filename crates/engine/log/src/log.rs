@@ -1,6 +1,6 @@
 //! The handle that callers hold, and what all its clones share.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -126,10 +126,20 @@ impl Log {
         self.shared.read(position)
     }
 
-    /// Visits the caller's records of one finished segment in order. `Unavailable`: it is still being written.
-    /// `NotFound`: it was released.
-    pub fn scan(&self, segment: u64, visit: &mut dyn FnMut(Record<'_>) -> Result<()>) -> Result<()> {
+    /// Visits the caller's records of one finished segment in order, and returns the stretches that do not verify, which
+    /// it passes. `Unavailable`: it is still being written. `NotFound`: it was released.
+    pub fn scan(
+        &self,
+        segment: u64,
+        visit: &mut dyn FnMut(Record<'_>) -> Result<()>,
+    ) -> Result<Vec<Range<u32>>> {
         self.shared.scan(segment, visit)
+    }
+
+    /// Copies a stretch of a segment to a file `damaged-<segment>-<offset>.bin`, durably: whoever then gives up what was
+    /// there has kept what is left of it.
+    pub fn copy_aside(&self, segment: u64, stretch: Range<u32>) -> Result<()> {
+        self.shared.copy_aside(segment, stretch)
     }
 
     /// The numbers of the segments in use, oldest to newest. A number in between may be missing.
@@ -252,6 +262,7 @@ impl Shared {
             }
             state.live.remove(&number);
             state.live_bytes -= u64::from(live.bytes);
+            state.damaged.remove(&number);
             self.handles.forget(number);
             let name = crate::segment::name(number);
             state.retired.push_back(Retired { name, number, bytes: u64::from(live.bytes) });
@@ -276,6 +287,7 @@ impl Shared {
             disk_bytes_max: self.options.disk_bytes_max,
             poisoned: state.poison.is_some(),
             full: state.is_full(),
+            damaged: state.damaged.values().sum(),
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) spare_buffer: Vec<u8>,
     /// Segments with records, the tail included.
     pub(crate) live: BTreeMap<u64, Live>,
+    /// Damaged stretches that were found in them, by segment.
+    pub(crate) damaged: BTreeMap<u64, u64>,
     /// The sum of their lengths.
     pub(crate) live_bytes: u64,
     /// Segments ready to become the tail, in order.
@@ -101,6 +103,7 @@ impl State {
             spare_buffer: Vec::new(),
             live_bytes: live.values().map(|live| u64::from(live.bytes)).sum(),
             live,
+            damaged: BTreeMap::new(),
             prepared,
             retired,
             lines: Lines::default(),

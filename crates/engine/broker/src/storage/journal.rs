@@ -8,7 +8,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::payload::Payload;
 use forebay_log::format::RECORD_HEADER_BYTES;
-use forebay_log::{Class, Log, LogOptions, Position, Room};
+use forebay_log::{Class, Damaged, Log, LogOptions, Position, Room};
 use parking_lot::{Condvar, Mutex};
 
 use crate::records::Record;
@@ -40,6 +40,10 @@ pub(crate) struct Journal {
     last: AtomicU64,
     newest: AtomicU64,
     live: Mutex<Live>,
+    /// What to do with a body that is damaged.
+    pub(crate) damaged: Damaged,
+    /// A segment that cannot be carried because of damage; 0 for none.
+    pub(crate) stuck: AtomicU64,
     /// Rung when there may be segments to free.
     bell: Condvar,
     closed: AtomicBool,
@@ -114,6 +118,8 @@ impl Journal {
             newest: AtomicU64::new(*log.segments().end()),
             log,
             live: Mutex::new(live),
+            damaged: options.damaged,
+            stuck: AtomicU64::new(0),
             bell: Condvar::new(),
             closed: AtomicBool::new(false),
         }
@@ -321,7 +327,8 @@ impl Journal {
             let stands_still = newest.saturating_sub(live.oldest_since.1) >= limits::CARRY_SEGMENTS_MIN;
             garbage > live.all.bytes && (live.carrying || stands_still)
         };
-        let chance = if live.carrying && stats.segments >= limits::CARRY_SEGMENTS_MIN {
+        let is_stuck = self.stuck.load(Acquire) == oldest;
+        let chance = if live.carrying && !is_stuck && stats.segments >= limits::CARRY_SEGMENTS_MIN {
             Chance::Carry { segment: oldest }
         } else {
             Chance::None

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_contract::clock::SimClock;
+use forebay_contract::files::Saboteur;
 use forebay_core::delivery::{Outcome, Reason};
 use forebay_core::error::Kind;
 use forebay_core::limits;
@@ -398,6 +399,65 @@ fn a_message_that_cannot_be_read_stays_and_holds_nobody_up() {
     bench.clock.advance(Duration::from_secs(2));
     assert_eq!(bench.engine().take(&found, &receive).unwrap_err().kind(), Kind::Damaged);
     assert_eq!(bench.depth(&q), 2);
+}
+
+/// A log of more than a few segments whose first message is damaged, with most of the others done.
+fn with_damaged_front(damaged: Damaged, hot_bytes_max: usize) -> (Bench, QueueName) {
+    let mut options = Bench::new(1_000).options;
+    options.log.damaged = damaged;
+    options.hot_bytes_max = hot_bytes_max;
+    let bench = Bench::open(Saboteur::new(), SimClock::new(5), options);
+    let q = bench.queue("q");
+    for bytes in [300, 301, 302] {
+        bench.publish(&q, bytes);
+    }
+    let busy = bench.queue("busy");
+    for _ in 0..100 {
+        bench.publish(&busy, 300);
+        bench.settle(&bench.receive(&busy).unwrap(), Outcome::Done);
+    }
+    bench.write();
+    damage(&bench, &q);
+    bench.free();
+    (bench, q)
+}
+
+#[test]
+fn a_damaged_record_raises_an_alarm_and_what_lies_around_it_is_carried() {
+    let (bench, q) = with_damaged_front(Damaged::Refuse, 0);
+    assert_eq!(bench.engine().journal.log.stats().damaged, 1, "it is told");
+    assert!(bench.segments() > 8, "the damaged message is neither served nor given up");
+    let oldest = *bench.engine().journal.log.segments().start();
+    let tallies = bench.engine().journal.tallies();
+    assert_eq!(tallies.get(&oldest).unwrap().0, 1, "all others have left the segment");
+    assert_eq!(bench.depth(&q), 3);
+    // Whoever gives it up frees the space, and ends the alarm.
+    bench.until_ready(bench.engine().purge(&q)).unwrap();
+    bench.free();
+    assert!(bench.segments() < 5, "{}", bench.segments());
+    assert_eq!(bench.engine().journal.log.stats().damaged, 0);
+}
+
+#[test]
+fn a_damaged_record_is_set_aside_where_the_options_say_so_and_its_segment_freed() {
+    let (bench, q) = with_damaged_front(Damaged::SetAside, 0);
+    assert!(bench.segments() < 5, "{}", bench.segments());
+    assert_eq!(bench.engine().journal.log.stats().damaged, 0);
+    assert!(bench.files.list().unwrap().iter().any(|name| name.starts_with("damaged-")), "a copy is kept");
+    let bench = bench.crash();
+    let lengths: Vec<_> =
+        std::iter::from_fn(|| bench.receive(&q)).map(|delivery| delivery.message.payload.len()).collect();
+    assert_eq!(lengths, [301, 302]);
+}
+
+#[test]
+fn a_damaged_record_of_what_is_still_in_memory_is_written_again() {
+    let (bench, q) = with_damaged_front(Damaged::Refuse, 10_000);
+    assert!(bench.segments() < 5, "{}", bench.segments());
+    let bench = bench.crash();
+    let lengths: Vec<_> =
+        std::iter::from_fn(|| bench.receive(&q)).map(|delivery| delivery.message.payload.len()).collect();
+    assert_eq!(lengths, [300, 301, 302]);
 }
 
 #[test]

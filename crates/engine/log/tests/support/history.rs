@@ -234,7 +234,8 @@ fn scan(log: &Log, files: &Saboteur, model: &Model, random: &mut Random) -> Resu
         Ok(())
     });
     match scanned {
-        Ok(()) => {
+        Ok(damage) if !damage.is_empty() => Err(format!("segment {segment} is damaged at {damage:?}")),
+        Ok(_) => {
             let owed: Vec<_> =
                 model.records.values().filter(|record| record.position.segment == segment).cloned().collect();
             if owed == found { Ok(()) } else { Err(format!("segment {segment} was scanned wrong")) }
