@@ -8,7 +8,9 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::broker::{Broker, BrokerAdmin, BrokerCapabilities, Peeked, QueueInfo, Receive};
+use forebay_core::ports::broker::{
+    Broker, BrokerAdmin, BrokerCapabilities, Held, Peeked, QueueInfo, Receive,
+};
 use forebay_core::ports::clock::{Clock, Work};
 use forebay_core::ports::files::Files;
 use forebay_core::queue::{QueueName, QueueSettings};
@@ -171,11 +173,7 @@ impl Broker for EmbeddedBroker {
         })
     }
 
-    fn held<'a>(
-        &'a self,
-        queue: &'a QueueName,
-        delivery: DeliveryId,
-    ) -> BoxFuture<'a, Result<Option<Delivery>>> {
+    fn held<'a>(&'a self, queue: &'a QueueName, delivery: DeliveryId) -> BoxFuture<'a, Result<Option<Held>>> {
         Box::pin(async move { self.engine.held(queue, delivery) })
     }
 

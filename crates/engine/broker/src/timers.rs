@@ -167,7 +167,7 @@ impl Engine {
             };
             match self.dead_letter(queue, Pick::Ready(position), Reason::Expired, None) {
                 Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Io) => {
-                    self.put_off(queue, position, &error);
+                    self.put_off(queue, Pick::Ready(position), &error);
                 }
                 moved => drop(moved?),
             }
@@ -210,7 +210,7 @@ impl Engine {
             drop(state);
             let offered = self.load(&queue, handed);
             if let Err(error) = &offered {
-                self.put_off(&queue, id.position, error);
+                self.put_off(&queue, Pick::Held(id), error);
             }
             offered.ok()
         };

@@ -227,6 +227,19 @@ mod tests {
     }
 
     #[test]
+    fn queues_for_dead_letters_have_a_limit_of_their_own() {
+        let bench = Bench::new(100_000);
+        let (topology, journal) = (&bench.engine().topology, &bench.engine().journal);
+        let add = |count: usize, class| {
+            let settings = QueueSettings::new(QueueName::new("one more").unwrap());
+            topology.find_or_add(journal, &settings, count, class).map(drop).map_err(|error| error.kind())
+        };
+        bench.queue("q");
+        assert_eq!(add(1, Class::Free), Err(Kind::Full));
+        assert_eq!(add(2, Class::Free), Ok(()));
+    }
+
+    #[test]
     fn a_queue_declared_anew_never_has_the_number_of_the_one_before() {
         let bench = Bench::new(1_000);
         let q = bench.queue("q");

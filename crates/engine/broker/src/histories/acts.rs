@@ -217,6 +217,11 @@ impl World {
     ) -> bool {
         let from = Self::settings(&self.story.model.queues[&queue].name);
         let to = from.dead_letter.map_or(PARKED.to_owned(), |name| name.to_string());
+        if to == from.name.as_str() {
+            let at = self.now() + from.retry.backoff.longest;
+            self.story.tell(sequence, Change::Retry { queue, position, at });
+            return true;
+        }
         match self.story.model.number(&to) {
             Some(to) => {
                 self.story.tell(sequence, Change::Move { queue, position, to, reason: Some(reason) });
