@@ -54,6 +54,7 @@ impl Shared {
         match done {
             Ok(segment) => {
                 state.no_room &= segment.is_none();
+                state.not_prepared.take_if(|_| segment.is_some());
                 state.prepared.extend(segment.map(Arc::new));
                 state.refusing &= !state.takes_new();
                 let next = state.lines.first();
@@ -92,6 +93,7 @@ impl Shared {
             tracing::warn!(%error, "commit log could not make the next segment ready, and will try again");
         }
         state.no_room = true;
+        state.not_prepared = Some((error.kind(), error.to_string()));
         let next = state.lines.first();
         drop(state);
         next.into_iter().for_each(Waker::wake);

@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) preparing: bool,
     /// The last attempt to make one found no room.
     pub(crate) no_room: bool,
+    /// Why that attempt failed, unless the budget was at its end.
+    pub(crate) not_prepared: Option<(Kind, String)>,
     /// An append was refused for want of space, and none has returned yet.
     pub(crate) refusing: bool,
     pub(crate) phase: Phase,
@@ -109,6 +111,7 @@ impl State {
             lines: Lines::default(),
             preparing: false,
             no_room: false,
+            not_prepared: None,
             refusing: false,
             phase: Phase::Running,
             said_closed: false,

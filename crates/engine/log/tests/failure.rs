@@ -9,6 +9,7 @@ use std::thread;
 use forebay_contract::files::{Operation, Saboteur};
 use forebay_core::error::Kind;
 use forebay_core::ports::clock::{Run, Work};
+use forebay_core::ports::files::Files;
 use forebay_log::{Class, Damaged, Log, LogOptions, Opened, Position, open};
 
 const OPTIONS: LogOptions = LogOptions {
@@ -135,6 +136,67 @@ fn a_segment_that_cannot_be_made_stops_appends_and_comes_back() {
             live.for_each(|position| assert!(replayed.contains(position), "{operation:?} {nth}"));
         }
     }
+}
+
+/// A retired file that has got its new name already, when making that name durable fails, and perhaps also giving it
+/// back; then the power goes at any moment.
+#[test]
+fn a_retired_file_caught_between_two_names_loses_nothing_and_stops_nothing() {
+    let mut recycled = 0;
+    for (names, renames, power) in (0..8)
+        .flat_map(|names| (0..5).flat_map(move |renames| (0..6).map(move |power| (names, renames, power))))
+    {
+        let files = Saboteur::new();
+        let (log, _, _) = start(&files);
+        let mut taken = Vec::new();
+        let append = |taken: &mut Vec<Position>| {
+            if let Ok(position) = log.append(Class::New, 1, &[&BODY]) {
+                taken.push(position);
+            }
+            settle(&log);
+        };
+        while taken.len() < 12 {
+            append(&mut taken);
+        }
+        let renamed = files.count(Operation::Rename);
+        files.fail(Operation::SyncNames, 1 + names, Kind::Io);
+        files.fail(Operation::Rename, 2 + renames, Kind::Io);
+        if power > 0 {
+            files.power_off_after(4 * power);
+        }
+        for _ in 0..20 {
+            drop(log.release_before(log.segments().end().saturating_sub(1)));
+            append(&mut taken);
+        }
+        recycled += files.count(Operation::Rename) - renamed;
+        assert!(power > 0 || taken.len() > 24, "it came back: {names} {renames} {}", taken.len());
+        let (first, durable) = (*log.segments().start(), log.durable_sequence());
+        let files = if (names + renames) % 2 == 0 { files.restart() } else { files.crash(names) };
+        let (log, _, replayed) = start(&files);
+        let owed = taken.iter().filter(|at| at.segment >= first && at.sequence <= durable);
+        owed.for_each(|position| assert!(replayed.contains(position), "{names} {renames} {power}"));
+        drop(log.release_before(*log.segments().end()));
+        settle(&log);
+        assert!(log.append(Class::New, 1, &[&BODY]).is_ok());
+        assert!(files.used_bytes() <= OPTIONS.disk_bytes_max);
+    }
+    assert!(recycled > 1_000, "{recycled}");
+}
+
+#[test]
+fn a_retired_file_whose_new_name_could_not_be_made_durable_is_used_by_the_next_attempt() {
+    let files = Saboteur::new();
+    let (log, _, _) = start(&files);
+    let taken = fill(&log);
+    let created = files.count(Operation::Create);
+    // The first is for the name that it loses, the second for the one that it gets.
+    files.fail(Operation::SyncNames, 2, Kind::Io);
+    log.release_before(taken.last().unwrap().segment).unwrap();
+    settle(&log);
+    settle(&log);
+    assert!(log.append(Class::New, 1, &[&BODY]).is_ok());
+    assert_eq!(files.count(Operation::Create), created, "no file was lost on the way");
+    assert!(files.list().unwrap().iter().all(|name| !name.starts_with("new-")));
 }
 
 /// As when all descriptors are in use.

@@ -101,7 +101,11 @@ fn begin_life(shared: &Shared, after: u64) -> Result<()> {
     {
         let mut state = shared.state.lock();
         if state.fit(Class::Free, &[format::record_size(body.len() as u64)], &shared.options) != Fit::Now {
-            return Err(Error::new(Kind::Full, "open log", "no room for its first record"));
+            let refused = |kind| Error::new(kind, "open log", "no room for its first record");
+            return Err(match state.not_prepared.take() {
+                Some((kind, why)) => refused(kind).because(why),
+                None => refused(Kind::Full),
+            });
         }
         state.place(OPENED, &parts, format::body_checksum(&parts));
     }

@@ -108,8 +108,8 @@ fn life(
                 }
             }
         }
-        // A segment that could not be made leaves no room for the opening record.
-        Err(error) if matches!(error.kind(), Kind::Io | Kind::Full) => seen.failed_openings += 1,
+        // Also where a segment could not be made, and so there is no room for the opening record: the disk has space.
+        Err(error) if error.kind() == Kind::Io => seen.failed_openings += 1,
         Err(error) => return Err(format!("a log that was never damaged was refused: {error}")),
     }
     // A kill without loss of power leaves the disk as it is, and what was not synced stays so. When the power is off,
