@@ -1,4 +1,5 @@
-//! What an operator asks and does.
+//! What an operator asks and does. What may take long is done in slices, so that others have their turn in between, at
+//! the queue's lock and on the runtime's thread.
 
 use forebay_core::delivery::DeliveryId;
 use forebay_core::error::{Kind, Result};
@@ -6,10 +7,10 @@ use forebay_core::limits;
 use forebay_core::ports::broker::{Peeked, QueueInfo};
 use forebay_core::queue::QueueName;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, yield_now};
 use crate::receive::Handed;
 use crate::records::Record;
-use crate::slices::{Leaving, yield_now};
+use crate::state::entry::Entry;
 use crate::topology::Queue;
 
 impl Engine {
@@ -116,6 +117,35 @@ impl Engine {
         queue.arrivals.notify_waiters();
         Leaving { engine: self, entries }.forget().await;
         Ok(sequence)
+    }
+}
+
+/// Messages that have left their queue in one step, and are still to be forgotten. Whatever becomes of the future that
+/// does so, all are: the segment of one that is not would never be given back.
+struct Leaving<'a, I: Iterator<Item = Entry>> {
+    engine: &'a Engine,
+    entries: I,
+}
+
+impl<I: Iterator<Item = Entry>> Leaving<'_, I> {
+    /// Forgets them all, and says how many there were.
+    async fn forget(mut self) -> u64 {
+        let mut count = 0;
+        loop {
+            let slice = self.entries.by_ref().take(limits::SLICE_MESSAGES_MAX);
+            let forgotten = slice.map(|entry| self.engine.forget(entry)).count();
+            count += forgotten as u64;
+            if forgotten < limits::SLICE_MESSAGES_MAX {
+                return count;
+            }
+            yield_now().await;
+        }
+    }
+}
+
+impl<I: Iterator<Item = Entry>> Drop for Leaving<'_, I> {
+    fn drop(&mut self) {
+        self.entries.by_ref().for_each(|entry| self.engine.forget(entry));
     }
 }
 

@@ -1,7 +1,9 @@
 //! What all parts of the broker share.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+use std::task::Poll;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
@@ -94,4 +96,17 @@ impl Engine {
             queue.arrivals.notify_one();
         }
     }
+}
+
+/// Lets others run, on whatever runtime this is.
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

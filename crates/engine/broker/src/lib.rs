@@ -7,8 +7,7 @@
 //!   recovery, which takes the same steps from the log
 //! - `topology`: which queues there are
 //! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
-//!   `admin`: what can be done with them; `slices`: how the long ones let others in between; `hot`: which bodies stay
-//!   in memory
+//!   `admin`: what can be done with them; `hot`: which bodies stay in memory
 //! - [`broker`]: the handle, the ports
 
 mod admin;
@@ -24,7 +23,6 @@ mod publish;
 mod receive;
 mod records;
 mod settle;
-mod slices;
 mod state;
 mod storage;
 mod timers;

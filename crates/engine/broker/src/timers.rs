@@ -16,11 +16,10 @@ use forebay_core::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, yield_now};
 use crate::moves::Pick;
 use crate::receive::Handed;
 use crate::records::Record;
-use crate::slices::yield_now;
 use crate::state::State;
 use crate::state::unsettled::Due;
 use crate::topology::Queue;

@@ -9,10 +9,10 @@ use forebay_core::ports::files::Files;
 use forebay_core::stats::LogStats;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::append::room::{Class, Fit, Room};
 use crate::durable::{Durable, Progress};
 use crate::format;
 use crate::options::LogOptions;
-use crate::room::{Class, Fit, Room};
 use crate::segment::Handles;
 use crate::state::{Phase, Retired, State};
 use crate::writer::Step;

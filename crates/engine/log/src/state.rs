@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use forebay_core::error::{Error, Kind, Result};
 
-use crate::batch::Batch;
+use crate::append::batch::Batch;
+use crate::append::room::{Class, Lines};
 use crate::format::{self, RecordHeader};
 use crate::log::Position;
-use crate::room::{Class, Lines};
 use crate::segment::Segment;
 
 /// Everything behind the log's lock.
@@ -200,8 +200,8 @@ mod tests {
     use forebay_contract::files::Saboteur;
 
     use super::*;
+    use crate::append::room::Fit;
     use crate::options::LogOptions;
-    use crate::room::Fit;
 
     #[test]
     fn a_batch_takes_no_more_records_than_their_headers_can_count() {

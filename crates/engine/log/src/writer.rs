@@ -7,11 +7,11 @@ use std::time::Instant;
 use forebay_core::error::Result;
 use forebay_core::limits;
 
-use crate::batch::Batch;
+use crate::append::batch::Batch;
+use crate::append::room::{Class, Fit};
 use crate::durable::End;
 use crate::format::{self, CLOSED};
 use crate::log::Shared;
-use crate::room::{Class, Fit};
 use crate::state::{Phase, State};
 
 /// What one step did.

@@ -1,6 +1,6 @@
 //! Batches of which all or nothing is appended, and waiting for room in the order of arrival.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::future::Future;
 use std::pin::Pin;

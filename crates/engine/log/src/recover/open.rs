@@ -10,11 +10,11 @@ use parking_lot::{Condvar, Mutex};
 use super::directory::Directory;
 use super::settle::settle;
 use super::walk::Walk;
+use crate::append::room::{Class, Fit};
 use crate::durable::Progress;
 use crate::format::{self, OPENED};
 use crate::log::{Log, Record, Shared};
 use crate::options::LogOptions;
-use crate::room::{Class, Fit};
 use crate::segment::Handles;
 use crate::writer::Step;
 

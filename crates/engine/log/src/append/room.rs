@@ -106,10 +106,10 @@ impl Lines {
     }
 
     fn leave(&mut self, class: Class, place: u64) {
-        if let Some(line) = self.lines.get_mut(class.index()) {
-            if let Ok(at) = line.binary_search_by_key(&place, |waiting| waiting.place) {
-                line.remove(at);
-            }
+        if let Some(line) = self.lines.get_mut(class.index())
+            && let Ok(at) = line.binary_search_by_key(&place, |waiting| waiting.place)
+        {
+            line.remove(at);
         }
     }
 }
