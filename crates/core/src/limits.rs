@@ -68,6 +68,10 @@ pub const EXPIRED_GRACE: Duration = Duration::from_secs(10);
 pub const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 /// Messages of one queue that come to their time in one step; the queue is free for others between the steps.
 pub const DUE_MESSAGES_MAX: usize = 1_000;
+/// Messages of a purged or deleted queue that are forgotten in one step.
+pub const SLICE_MESSAGES_MAX: usize = 1_000;
+/// Dead letters that are looked at in one step of redriving; each is read from the log.
+pub const REDRIVE_LOOKS_MAX: usize = 100;
 /// Deliveries whose hold ran out that wait to be offered; further ones are looked at again later.
 pub const RUN_OUT_MAX: usize = 10_000;
 /// Deliveries whose hold ran out handed out at once.
@@ -76,6 +80,8 @@ pub const EXPIRED_DELIVERIES_MAX: usize = 100;
 pub const HISTORY_ENTRIES_MAX: usize = 16;
 /// Queues in one broker.
 pub const QUEUES_MAX: usize = 100_000;
+/// Queues beyond these that are declared because dead letters must go somewhere; with more, messages stay where they are.
+pub const DEAD_LETTER_QUEUES_MAX: usize = 1_000;
 /// Ready, delayed and held messages of one queue unless its settings say otherwise.
 pub const QUEUE_LENGTH_DEFAULT: u64 = 10_000_000;
 /// Payload bytes that all queues keep in memory; the rest is read from the log when it is delivered.
@@ -119,12 +125,20 @@ pub const BROKER_SEGMENTS_MIN: u64 = LOG_RESERVE_SEGMENTS_MIN + CARRY_SEGMENTS_M
 pub const SEGMENT_BYTES_MIN: u32 = 512;
 /// Largest segment that can be configured: recovery reads one at a time into memory.
 pub const SEGMENT_BYTES_MAX: u32 = 1024 * 1024 * 1024;
-/// Segments made ready before they are needed; the last of them is kept for records that free space.
-pub const SEGMENTS_AHEAD: usize = 3;
+/// Segments made ready before they are needed; more of them while a batch waits that needs more.
+pub const SEGMENTS_AHEAD: usize = 4;
+/// Of these, the last that records which bring something new leave to others.
+pub const SEGMENTS_LEFT_BY_NEW: usize = 2;
+/// The last that steps towards freeing space leave to what frees it.
+pub const SEGMENTS_LEFT_BY_STEPS: usize = 1;
 /// Segments made ready when retired ones can be reused for it; more are removed.
-pub const SEGMENTS_SPARE_MAX: usize = 4;
+pub const SEGMENTS_SPARE_MAX: usize = 5;
+/// Batches of one class that wait for room in the log; further ones are refused as full.
+pub const LOG_WAITERS_MAX: usize = 10_000;
 /// Finished segments whose files are kept open for reading.
 pub const SEGMENT_HANDLES_MAX: usize = 64;
+/// How often something is tried again that the log refused because it was not ready, each time after it was.
+pub const LOG_TRIES_MAX: u32 = 8;
 /// Missing segments in a row that recovery replaces when it sets damage aside.
 pub const SEGMENTS_MISSING_MAX: u64 = 64;
 /// How long the log waits before it tries again to find room on a full disk.

@@ -52,6 +52,8 @@ pub struct LogStats {
     pub poisoned: bool,
     /// True while appends are refused for want of space.
     pub full: bool,
+    /// Damaged stretches found in segments in use, which keep these from being freed.
+    pub damaged: u64,
 }
 
 /// The state of one queue. Counts are since the start of the process.

@@ -11,7 +11,7 @@ use forebay_core::delivery::{Delivery, DeliveryId, Outcome, Settled};
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::broker::{Broker, BrokerCapabilities, Receive};
+use forebay_core::ports::broker::{Broker, BrokerCapabilities, Held, Receive};
 use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{QueueName, QueueSettings, RetryPolicy};
 use forebay_core::time::Instant;
@@ -158,8 +158,14 @@ impl Broker for Scripted {
         })
     }
 
-    fn held<'a>(&'a self, _: &'a QueueName, id: DeliveryId) -> BoxFuture<'a, Result<Option<Delivery>>> {
-        Box::pin(async move { Ok(self.state.lock().held.get(&id).cloned()) })
+    fn held<'a>(&'a self, _: &'a QueueName, id: DeliveryId) -> BoxFuture<'a, Result<Option<Held>>> {
+        Box::pin(async move {
+            let of = |delivery: &Delivery| {
+                let Delivery { attempt, retry, held_until, .. } = *delivery;
+                Held { attempt, retry, held_until }
+            };
+            Ok(self.state.lock().held.get(&id).map(of))
+        })
     }
 
     fn extend<'a>(

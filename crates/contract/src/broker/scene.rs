@@ -10,7 +10,7 @@ use forebay_core::error::{Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::broker::{BrokerAdmin, Receive};
+use forebay_core::ports::broker::{BrokerAdmin, Held, Receive};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use parking_lot::Mutex;
@@ -141,7 +141,7 @@ pub(crate) fn end(rig: &dyn Rig, delivery: &Delivery, outcome: Outcome) {
     assert_eq!(settle(rig, &delivery.queue, delivery.id, outcome), Settled::Done);
 }
 
-pub(crate) fn held(rig: &dyn Rig, delivery: &Delivery) -> Option<Delivery> {
+pub(crate) fn held(rig: &dyn Rig, delivery: &Delivery) -> Option<Held> {
     run(rig, rig.broker().held(&delivery.queue, delivery.id)).unwrap()
 }
 

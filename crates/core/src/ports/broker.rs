@@ -6,7 +6,7 @@ use super::BoxFuture;
 use crate::delivery::{Delivery, DeliveryId, Outcome, Settled};
 use crate::error::Result;
 use crate::message::{Message, MessageId};
-use crate::queue::{QueueName, QueueSettings};
+use crate::queue::{QueueName, QueueSettings, RetryPolicy};
 use crate::stats::QueueStats;
 use crate::time::Instant;
 
@@ -53,6 +53,17 @@ pub struct Receive {
     pub wait_until: Instant,
 }
 
+/// A delivery that is still held, as far as deciding about it needs: without its message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Held {
+    /// 1 for the first.
+    pub attempt: u32,
+    /// The retry policy of its queue.
+    pub retry: RetryPolicy,
+    /// When the hold runs out.
+    pub held_until: Instant,
+}
+
 /// Messages of a process or a backend. Everything the library's `Queue` and `Worker` need, and no more.
 pub trait Broker: Send + Sync {
     /// What it can do.
@@ -85,12 +96,8 @@ pub trait Broker: Send + Sync {
         note: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Settled>>;
 
-    /// The delivery, if it is still held.
-    fn held<'a>(
-        &'a self,
-        queue: &'a QueueName,
-        delivery: DeliveryId,
-    ) -> BoxFuture<'a, Result<Option<Delivery>>>;
+    /// What is known of the delivery, if it is still held.
+    fn held<'a>(&'a self, queue: &'a QueueName, delivery: DeliveryId) -> BoxFuture<'a, Result<Option<Held>>>;
 
     /// Holds the delivery from now for `hold`, and returns the new end; `None` if it is no longer held.
     fn extend<'a>(

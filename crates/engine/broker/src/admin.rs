@@ -1,4 +1,5 @@
-//! What an operator asks and does.
+//! What an operator asks and does. What may take long is done in slices, so that others have their turn in between, at
+//! the queue's lock and on the runtime's thread.
 
 use forebay_core::delivery::DeliveryId;
 use forebay_core::error::{Kind, Result};
@@ -6,9 +7,10 @@ use forebay_core::limits;
 use forebay_core::ports::broker::{Peeked, QueueInfo};
 use forebay_core::queue::QueueName;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, yield_now};
 use crate::receive::Handed;
 use crate::records::Record;
+use crate::state::entry::Entry;
 use crate::topology::Queue;
 
 impl Engine {
@@ -49,50 +51,210 @@ impl Engine {
         looked.map(|loaded| loaded.map(|delivery| Peeked { delivery })).collect()
     }
 
-    /// Removes all ready and delayed messages. Returns how many, and the sequence that makes it durable.
-    pub(crate) fn purge(&self, name: &QueueName) -> Result<(u64, u64)> {
+    /// Removes all messages that are ready or delayed now. Returns how many, and the sequence that makes it durable.
+    /// They leave the queue in one step, whatever their number; only forgetting them takes its time.
+    pub(crate) async fn purge(&self, name: &QueueName) -> Result<(u64, u64)> {
         let queue = self.topology.find(name)?;
-        let mut state = queue.lock()?;
-        let position = self.journal.append(&Record::Purge { queue: queue.number })?;
-        let purged = state.purge().map(|entry| self.forget(entry)).count();
-        Ok((purged as u64, position.sequence))
+        let (entries, sequence) = {
+            let mut state = queue.lock()?;
+            let position = self.journal.append(&Record::Purge { queue: queue.number })?;
+            (state.purge(), position.sequence)
+        };
+        Ok((Leaving { engine: self, entries }.forget().await, sequence))
     }
 
     /// Sends dead letters back, each in a step of its own. Returns how many, and the sequence that makes it durable.
     /// Those that cannot be read, or whose queue is gone or at its length, stay.
-    pub(crate) fn redrive(&self, name: &QueueName, count_max: usize) -> Result<(u64, u64)> {
+    pub(crate) async fn redrive(&self, name: &QueueName, count_max: usize) -> Result<(u64, u64)> {
         let queue = self.topology.find(name)?;
-        let (newest, mut behind) = (self.journal.last(), 0);
-        let (mut redriven, mut last) = (0, 0);
-        while redriven < count_max as u64 {
-            let next = queue.lock()?.ready.after(behind).next().map(|entry| entry.position);
-            let Some(position) = next.filter(|position| *position <= newest) else { break };
-            behind = position;
-            match self.redrive_one(&queue, position) {
+        let newest = self.journal.last();
+        let mut progress = Redriven::default();
+        // What is looked at is bounded, not what is moved: it may be that none can be.
+        while self.redrive_slice(&queue, newest, count_max as u64, &mut progress)? {
+            yield_now().await;
+        }
+        Ok((progress.count, progress.last))
+    }
+
+    /// Looks at some more dead letters; false after the last one.
+    fn redrive_slice(
+        &self,
+        queue: &Queue,
+        newest: u64,
+        count_max: u64,
+        progress: &mut Redriven,
+    ) -> Result<bool> {
+        for _ in 0..limits::REDRIVE_LOOKS_MAX {
+            if progress.count >= count_max {
+                return Ok(false);
+            }
+            let next = queue.lock()?.ready.after(progress.behind).next().map(|entry| entry.position);
+            let Some(position) = next.filter(|position| *position <= newest) else { return Ok(false) };
+            progress.behind = position;
+            match self.redrive_one(queue, position) {
                 Ok(Some(sequence)) => {
-                    redriven += 1;
-                    last = sequence;
+                    progress.count += 1;
+                    progress.last = sequence;
                 }
                 Ok(None) => {}
                 Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Io) => {}
-                Err(error) if redriven == 0 => return Err(error),
-                Err(_) => break,
+                Err(error) if progress.count == 0 => return Err(error),
+                Err(_) => return Ok(false),
             }
         }
-        Ok((redriven, last))
+        Ok(true)
     }
 
     /// Removes the queue and its messages. Returns the sequence that makes it durable.
-    pub(crate) fn delete(&self, name: &QueueName) -> Result<u64> {
+    pub(crate) async fn delete(&self, name: &QueueName) -> Result<u64> {
         let (queue, sequence) = self.topology.delete(&self.journal, name)?;
-        let mut state = queue.state.lock();
-        let messages: Vec<_> = state.ready.clear().chain(state.unsettled.clear()).collect();
-        let declared = state.declared.take();
-        state.alarm.take().into_iter().for_each(|at| self.timers.unset(queue.number, at));
-        drop(state);
-        messages.into_iter().for_each(|entry| self.forget(entry));
-        declared.into_iter().for_each(|declared| self.journal.died(declared));
+        let entries = {
+            let mut state = queue.state.lock();
+            state.declared.take().into_iter().for_each(|declared| self.journal.died(declared));
+            state.alarm.take().into_iter().for_each(|at| self.timers.unset(queue.number, at));
+            state.ready.clear().chain(state.unsettled.clear())
+        };
         queue.arrivals.notify_waiters();
+        Leaving { engine: self, entries }.forget().await;
         Ok(sequence)
+    }
+}
+
+/// Messages that have left their queue in one step, and are still to be forgotten. Whatever becomes of the future that
+/// does so, all are: the segment of one that is not would never be given back.
+struct Leaving<'a, I: Iterator<Item = Entry>> {
+    engine: &'a Engine,
+    entries: I,
+}
+
+impl<I: Iterator<Item = Entry>> Leaving<'_, I> {
+    /// Forgets them all, and says how many there were.
+    async fn forget(mut self) -> u64 {
+        let mut count = 0;
+        loop {
+            let slice = self.entries.by_ref().take(limits::SLICE_MESSAGES_MAX);
+            let forgotten = slice.map(|entry| self.engine.forget(entry)).count();
+            count += forgotten as u64;
+            if forgotten < limits::SLICE_MESSAGES_MAX {
+                return count;
+            }
+            yield_now().await;
+        }
+    }
+}
+
+impl<I: Iterator<Item = Entry>> Drop for Leaving<'_, I> {
+    fn drop(&mut self) {
+        self.entries.by_ref().for_each(|entry| self.engine.forget(entry));
+    }
+}
+
+/// How far redriving has come.
+#[derive(Debug, Default)]
+struct Redriven {
+    /// The last position that was looked at.
+    behind: u64,
+    count: u64,
+    /// The sequence of the last move.
+    last: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use forebay_core::delivery::{Outcome, Reason};
+    use forebay_core::message::{Message, MessageId};
+    use forebay_core::ports::clock::Clock;
+    use forebay_core::queue::PARKED;
+
+    use super::*;
+    use crate::bench::Bench;
+
+    fn publish(bench: &Bench, queue: &QueueName, count: usize) {
+        for _ in 0..count / 100 {
+            let message = Message::new(MessageId::given("m").unwrap(), "".into());
+            let delayed =
+                Message { not_before: Some(bench.clock.now() + limits::HOLD_MAX), ..message.clone() };
+            let messages = [vec![message; 50], vec![delayed; 50]].concat();
+            bench.publish_all(queue, messages).unwrap();
+            bench.write();
+        }
+    }
+
+    /// Polls once.
+    fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_purge_lets_others_in_between_and_takes_what_was_there_when_it_began() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        let count = 4 * limits::SLICE_MESSAGES_MAX;
+        publish(&bench, &q, count);
+        let held = bench.receive(&q).unwrap();
+        {
+            let mut purge = pin!(bench.engine().purge(&q));
+            assert!(poll(purge.as_mut()).is_pending());
+            assert_eq!(bench.depth(&q), 1, "the held one");
+            publish(&bench, &q, 100);
+            let purged = bench.until_ready(purge).unwrap().0;
+            assert_eq!((purged, bench.depth(&q)), (count as u64 - 1, 101));
+        }
+        bench.settle(&held, Outcome::Done);
+        // A purge whose caller has gone away is a purge all the same, and pins no segment.
+        publish(&bench, &q, count);
+        {
+            let mut purge = pin!(bench.engine().purge(&q));
+            assert!(poll(purge.as_mut()).is_pending());
+        }
+        assert_eq!(bench.depth(&q), 0);
+        bench.free();
+        assert!(bench.segments() < 4, "{}", bench.segments());
+        assert_eq!(bench.crash().recovered.ready, 0);
+    }
+
+    #[test]
+    fn a_deletion_lets_others_in_between() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        publish(&bench, &q, 4 * limits::SLICE_MESSAGES_MAX);
+        {
+            let mut delete = pin!(bench.engine().delete(&q));
+            assert!(poll(delete.as_mut()).is_pending());
+            bench.queue("q");
+            assert_eq!(bench.depth(&q), 0);
+        }
+        bench.free();
+        assert!(bench.segments() < 4, "{}", bench.segments());
+    }
+
+    #[test]
+    fn a_redrive_lets_others_in_between_also_when_nothing_can_be_moved() {
+        let bench = Bench::new(1_000);
+        let (q, parked) = (bench.queue("q"), QueueName::new(PARKED).unwrap());
+        let count = 5 * limits::REDRIVE_LOOKS_MAX;
+        publish(&bench, &q, 2 * count);
+        while let Some(delivery) = bench.receive(&q) {
+            bench.settle(&delivery, Outcome::DeadLetter(Reason::Rejected));
+            bench.write();
+        }
+        let polls = |count_max: usize| {
+            let mut redrive = pin!(bench.engine().redrive(&parked, count_max));
+            let mut pending = 0;
+            loop {
+                match poll(redrive.as_mut()) {
+                    Poll::Pending => pending += 1,
+                    Poll::Ready(redriven) => return (pending, redriven.unwrap().0),
+                }
+            }
+        };
+        assert_eq!(polls(10), (0, 10));
+        let left = count - 10;
+        bench.until_ready(bench.engine().delete(&q)).unwrap();
+        assert_eq!(polls(usize::MAX), (left / limits::REDRIVE_LOOKS_MAX, 0));
+        assert_eq!(bench.depth(&parked), left as u64);
     }
 }

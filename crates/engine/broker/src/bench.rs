@@ -1,6 +1,8 @@
 //! A broker on a bench, for the tests: on the saboteur's disk, with a clock that stands still, stepped by hand.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use forebay_contract::clock::SimClock;
 use forebay_contract::files::Saboteur;
@@ -77,7 +79,17 @@ impl Bench {
 
     pub(crate) fn try_publish(&self, queue: &QueueName, bytes: usize) -> Result<(), Kind> {
         let message = Message::new(MessageId::given("m").unwrap(), vec![b'x'; bytes].into());
-        self.engine().publish(queue, vec![message]).map(drop).map_err(|error| error.kind())
+        self.publish_all(queue, vec![message])
+    }
+
+    pub(crate) fn publish_all(&self, queue: &QueueName, messages: Vec<Message>) -> Result<(), Kind> {
+        let published = self.until_ready(self.engine().publish(queue, messages));
+        published.map(drop).map_err(|error| error.kind())
+    }
+
+    /// Lets the log work for as long as the future waits for it.
+    pub(crate) fn until_ready<T>(&self, future: impl Future<Output = T>) -> T {
+        until_ready(self.engine(), future)
     }
 
     pub(crate) fn publish(&self, queue: &QueueName, bytes: usize) {
@@ -86,8 +98,13 @@ impl Bench {
     }
 
     pub(crate) fn receive(&self, queue: &QueueName) -> Option<Delivery> {
+        self.try_receive(queue).unwrap()
+    }
+
+    pub(crate) fn try_receive(&self, queue: &QueueName) -> Result<Option<Delivery>, Kind> {
         let receive = Receive { count_max: 1, hold: None, wait_until: self.clock.now() };
-        self.engine().take(&self.engine().topology.find(queue).unwrap(), &receive).unwrap().pop()
+        let taken = self.engine().take(&self.engine().topology.find(queue).unwrap(), &receive);
+        taken.map(|mut taken| taken.pop()).map_err(|error| error.kind())
     }
 
     pub(crate) fn settle(&self, delivery: &Delivery, outcome: Outcome) {
@@ -101,4 +118,18 @@ impl Bench {
     pub(crate) fn depth(&self, queue: &QueueName) -> u64 {
         self.engine().topology.find(queue).unwrap().lock().unwrap().len()
     }
+}
+
+/// Polls the future, and lets the log work for as long as it waits.
+pub(crate) fn until_ready<T>(engine: &Engine, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    // What waits neither for the log nor for its turn waits for ever.
+    for _ in 0..10_000 {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        engine.journal.log.step();
+    }
+    panic!("nothing happens, and somebody waits")
 }

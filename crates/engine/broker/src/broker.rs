@@ -8,15 +8,18 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::broker::{Broker, BrokerAdmin, BrokerCapabilities, Peeked, QueueInfo, Receive};
+use forebay_core::ports::broker::{
+    Broker, BrokerAdmin, BrokerCapabilities, Held, Peeked, QueueInfo, Receive,
+};
 use forebay_core::ports::clock::{Clock, Work};
 use forebay_core::ports::files::Files;
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
-use forebay_log::{Log, LogOptions};
+use forebay_log::{Class, Log, LogOptions};
 
 use crate::engine::Engine;
 use crate::hot::Hot;
+use crate::records::{Record, SMALL_BYTES_MAX};
 use crate::storage::journal::Journal;
 use crate::storage::recover::{Recovered, Replay};
 use crate::storage::space;
@@ -121,7 +124,10 @@ impl Broker for EmbeddedBroker {
     fn ensure<'a>(&'a self, settings: &'a QueueSettings) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             settings.check()?;
-            let queue = self.engine.topology.declare(&self.engine.journal, settings, limits::QUEUES_MAX)?;
+            let engine = &self.engine;
+            let declare = || engine.topology.declare(&engine.journal, settings, limits::QUEUES_MAX);
+            let length = Record::Declare { number: 0, settings: settings.clone() }.head().len();
+            let queue = engine.when_ready(Class::New, length, declare).await?;
             let declared = queue.lock()?.declared;
             match declared {
                 Some(declared) => self.durable(declared.location.sequence).await,
@@ -136,7 +142,7 @@ impl Broker for EmbeddedBroker {
         messages: Vec<Message>,
     ) -> BoxFuture<'a, Result<Vec<MessageId>>> {
         Box::pin(async move {
-            let (ids, sequence) = self.engine.publish(queue, messages)?;
+            let (ids, sequence) = self.engine.publish(queue, messages).await?;
             self.durable(sequence).await?;
             Ok(ids)
         })
@@ -154,18 +160,20 @@ impl Broker for EmbeddedBroker {
         note: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Settled>> {
         Box::pin(async move {
-            match self.engine.settle(queue, delivery, outcome, note)? {
+            let (class, length) = match outcome {
+                Outcome::Done => (Class::Free, SMALL_BYTES_MAX),
+                Outcome::Return | Outcome::RetryAt(_) => (Class::Step, SMALL_BYTES_MAX),
+                Outcome::DeadLetter(_) => (Class::Free, self.engine.journal.message_bytes_max()),
+            };
+            let settle = || self.engine.settle(queue, delivery, outcome, note);
+            match self.engine.when_ready(class, length, settle).await? {
                 Some(sequence) => self.durable(sequence).await.map(|()| Settled::Done),
                 None => Ok(Settled::NotHeld),
             }
         })
     }
 
-    fn held<'a>(
-        &'a self,
-        queue: &'a QueueName,
-        delivery: DeliveryId,
-    ) -> BoxFuture<'a, Result<Option<Delivery>>> {
+    fn held<'a>(&'a self, queue: &'a QueueName, delivery: DeliveryId) -> BoxFuture<'a, Result<Option<Held>>> {
         Box::pin(async move { self.engine.held(queue, delivery) })
     }
 
@@ -198,19 +206,19 @@ impl BrokerAdmin for EmbeddedBroker {
 
     fn purge<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
-            let (purged, sequence) = self.engine.purge(queue)?;
+            let (purged, sequence) = self.engine.purge(queue).await?;
             self.durable(sequence).await.map(|()| purged)
         })
     }
 
     fn redrive<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
-            let (redriven, sequence) = self.engine.redrive(queue, count_max)?;
+            let (redriven, sequence) = self.engine.redrive(queue, count_max).await?;
             self.durable(sequence).await.map(|()| redriven)
         })
     }
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { self.durable(self.engine.delete(queue)?).await })
+        Box::pin(async move { self.durable(self.engine.delete(queue).await?).await })
     }
 }

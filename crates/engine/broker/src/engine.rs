@@ -1,10 +1,14 @@
 //! What all parts of the broker share.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+use std::task::Poll;
 
 use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
+use forebay_log::Class;
 
 use crate::hot::Hot;
 use crate::state::State;
@@ -52,6 +56,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Does something that appends a record of that class and length. Where the log refuses it only because it is not
+    /// ready yet, that is waited for; `Full` is left for when only freeing space helps.
+    pub(crate) async fn when_ready<T>(
+        &self,
+        class: Class,
+        length: usize,
+        mut act: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
+        for _ in 1..limits::LOG_TRIES_MAX {
+            match act() {
+                Err(error) if error.kind() == Kind::Full => {
+                    if !self.journal.ready(class, length).await {
+                        return Err(error);
+                    }
+                }
+                done => return done,
+            }
+        }
+        act()
+    }
+
     /// The message has left all queues.
     pub(crate) fn forget(&self, mut entry: Entry) {
         self.hot.take(&mut entry);
@@ -71,4 +96,17 @@ impl Engine {
             queue.arrivals.notify_one();
         }
     }
+}
+
+/// Lets others run, on whatever runtime this is.
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::records::{MessageBytes, Record, history};
 use crate::state::State;
 use crate::state::entry::Entry;
+use crate::storage::journal::Stored;
 use crate::topology::{Pair, Queue};
 
 /// How often a destination may vanish while a message is on its way before the caller is told.
@@ -24,14 +25,14 @@ pub(crate) enum Pick {
 }
 
 impl Pick {
-    fn position(self) -> u64 {
+    pub(crate) fn position(self) -> u64 {
         match self {
             Self::Held(id) => id.position,
             Self::Ready(position) => position,
         }
     }
 
-    fn find(self, state: &mut State) -> Option<&Entry> {
+    pub(crate) fn find(self, state: &mut State) -> Option<&Entry> {
         match self {
             Self::Held(id) => state.unsettled.held(id.position, id.token).map(|held| &held.entry),
             Self::Ready(position) => state.ready.get_mut(position).map(|entry| &*entry),
@@ -65,6 +66,9 @@ impl Engine {
                 Some(name) => name,
                 None => QueueName::new(PARKED)?,
             };
+            if name == from.name {
+                return self.stay(from, pick);
+            }
             let to = self.topology.find_or_declare(&self.journal, &name)?;
             let depart = |entry: &Entry, history: &mut Vec<History>| {
                 let newest = History {
@@ -89,6 +93,23 @@ impl Engine {
         Err(Error::new(Kind::Unavailable, "dead-letter message of queue", from.name.to_string()))
     }
 
+    /// For a dead letter that fails again where it is parked: it has no other place to go to, and to write it again into
+    /// the same queue would only make room dear. It waits there for as long as the queue's policy lets any message wait.
+    fn stay(&self, queue: &Queue, pick: Pick) -> Result<Option<u64>> {
+        let mut state = queue.lock()?;
+        let position = pick.position();
+        if pick.find(&mut state).is_none() {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let at = now + state.settings.retry.backoff.longest;
+        let written = self.journal.append(&Record::Retry { queue: queue.number, position, at })?;
+        state.retry(position, at, now);
+        state.counts.retried += 1;
+        self.changed(queue, &mut state);
+        Ok(Some(written.sequence))
+    }
+
     /// Sends a dead letter back to the queue it came from last, with fresh attempts, unless that is gone or at its
     /// length.
     pub(crate) fn redrive_one(&self, from: &Queue, position: u64) -> Result<Option<u64>> {
@@ -107,8 +128,20 @@ impl Engine {
 
     /// The record that brought the message here, if it is here in that state.
     fn body(&self, queue: &Queue, pick: Pick) -> Result<Option<Payload>> {
-        let stored = pick.find(&mut *queue.lock()?).map(Entry::stored);
-        stored.map(|stored| self.read(queue, pick.position(), stored)).transpose()
+        match pick.find(&mut *queue.lock()?).map(Entry::stored) {
+            Some(stored) => self.body_at(queue, pick, stored),
+            None => Ok(None),
+        }
+    }
+
+    fn body_at(&self, queue: &Queue, pick: Pick, stored: Stored) -> Result<Option<Payload>> {
+        match self.read(queue, pick.position(), stored) {
+            // It was settled and its segment released since it was seen.
+            Err(error) if error.kind() == Kind::NotFound && pick.find(&mut *queue.lock()?).is_none() => {
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
     }
 
     /// The body is read before the locks are taken, and is the same wherever it has been carried in between. It is
@@ -145,5 +178,81 @@ impl Engine {
         self.changed(to, pair.to());
         self.changed(from, &mut pair.from);
         Ok(Moved::Done(sequence))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::delivery::Outcome;
+    use forebay_core::message::{Message, MessageId};
+    use forebay_core::queue::QueueSettings;
+
+    use super::*;
+    use crate::bench::Bench;
+
+    #[test]
+    fn a_message_that_goes_while_it_is_being_read_is_gone_and_that_is_no_error() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        bench.publish(&q, 300);
+        let found = bench.engine().topology.find(&q).unwrap();
+        let delivery = bench.receive(&q).unwrap();
+        let pick = Pick::Held(delivery.id);
+        let stored = pick.find(&mut found.lock().unwrap()).unwrap().stored();
+        for _ in 0..100 {
+            bench.publish(&q, 300);
+        }
+        bench.settle(&delivery, Outcome::Done);
+        bench.until_ready(bench.engine().purge(&q)).unwrap();
+        bench.free();
+        assert!(bench.engine().read(&found, delivery.id.position, stored).is_err(), "its segment is gone");
+        assert!(bench.engine().body_at(&found, pick, stored).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_fails_where_it_is_parked_waits_there_and_is_not_written_again() {
+        let bench = Bench::new(1_000);
+        let parked = bench.queue(PARKED);
+        bench.publish(&parked, 300);
+        for attempt in 1..5 {
+            let delivery = bench.receive(&parked).unwrap();
+            assert_eq!(delivery.attempt, attempt, "it is the same message");
+            let before = bench.engine().journal.log.stats().bytes;
+            bench.settle(&delivery, Outcome::DeadLetter(Reason::Rejected));
+            assert!(bench.engine().journal.log.stats().bytes - before < 100);
+            assert!(bench.receive(&parked).is_none(), "nobody spins on it");
+            assert_eq!(bench.depth(&parked), 1);
+            bench.clock.advance(QueueSettings::new(parked.clone()).retry.backoff.longest);
+        }
+    }
+
+    #[test]
+    fn a_late_word_about_an_unreadable_message_leaves_its_next_hold_alone() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        bench.publish(&q, 1);
+        let first = bench.receive(&q).unwrap();
+        bench.settle(&first, Outcome::Return);
+        let second = bench.receive(&q).unwrap();
+        let found = bench.engine().topology.find(&q).unwrap();
+        let error = Error::new(Kind::Damaged, "read log record", "a test");
+        bench.engine().put_off(&found, Pick::Held(first.id), &error);
+        bench.engine().put_off(&found, Pick::Ready(first.id.position), &error);
+        assert!(bench.engine().held(&q, second.id).unwrap().is_some());
+        bench.settle(&second, Outcome::Done);
+    }
+
+    #[test]
+    fn dead_letters_find_a_place_in_a_full_log() {
+        let bench = Bench::new(12);
+        let q = bench.queue("q");
+        while bench.try_publish(&q, 300).is_ok() {
+            bench.write();
+        }
+        let message = Message::new(MessageId::given("m").unwrap(), "".into());
+        assert_eq!(bench.publish_all(&q, vec![message]), Err(Kind::Full));
+        let delivery = bench.receive(&q).unwrap();
+        bench.settle(&delivery, Outcome::DeadLetter(Reason::Rejected));
+        assert_eq!(bench.depth(&QueueName::new(PARKED).unwrap()), 1);
     }
 }

@@ -15,9 +15,11 @@ use forebay_core::payload::Payload;
 use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{QueueName, RetryPolicy};
 use forebay_core::time::Instant;
+use forebay_log::Class;
 
 use crate::engine::Engine;
-use crate::records::{Record, Status, message};
+use crate::moves::Pick;
+use crate::records::{Record, SMALL_BYTES_MAX, message};
 use crate::state::State;
 use crate::state::entry::Entry;
 use crate::storage::journal::Stored;
@@ -28,7 +30,7 @@ const TRIES_MAX: usize = 8;
 
 /// A message on its way out of the lock; its body may still have to be read.
 pub(crate) struct Handed {
-    id: DeliveryId,
+    pub(crate) id: DeliveryId,
     stored: Stored,
     body: Option<Arc<Message>>,
     attempt: u32,
@@ -91,7 +93,8 @@ impl Engine {
             let mut arrival = pin!(queue.arrivals.notified());
             arrival.as_mut().enable();
             self.check_open("receive from queue")?;
-            let deliveries = self.take(&queue, &receive)?;
+            let deliveries =
+                self.when_ready(Class::Step, SMALL_BYTES_MAX, || self.take(&queue, &receive)).await?;
             if !deliveries.is_empty() || self.clock.now() >= receive.wait_until {
                 return Ok(deliveries);
             }
@@ -119,11 +122,11 @@ impl Engine {
             }
             let mut deliveries = Vec::with_capacity(handed.len());
             for handed in handed {
-                let position = handed.id.position;
+                let id = handed.id;
                 match self.load(queue, handed) {
                     Ok(delivery) => deliveries.push(delivery),
                     Err(error) => {
-                        self.put_off(queue, position, &error);
+                        self.put_off(queue, Pick::Held(id), &error);
                         unread = Some(error);
                     }
                 }
@@ -223,10 +226,15 @@ impl Engine {
 
     /// Leaves a message alone for a while that cannot be read. It stays in its queue, the others pass it, and nothing
     /// is counted against it: a disk may be mended, and what was confirmed is not thrown away.
-    pub(crate) fn put_off(&self, queue: &Queue, position: u64, error: &Error) {
-        tracing::error!(queue = %queue.name, position, %error, "message cannot be read, and is put off");
+    pub(crate) fn put_off(&self, queue: &Queue, pick: Pick, error: &Error) {
+        let position = pick.position();
         let Ok(mut state) = queue.lock() else { return };
-        if let Some((_, Status::Held { .. })) = state.find(position) {
+        // Somebody else may have it by now, or it is gone.
+        if pick.find(&mut state).is_none() {
+            return;
+        }
+        tracing::error!(queue = %queue.name, position, %error, "message cannot be read, and is put off");
+        if matches!(pick, Pick::Held(_)) {
             if self.journal.append(&Record::Return { queue: queue.number, position }).is_err() {
                 // It is held until its time is up.
                 return;

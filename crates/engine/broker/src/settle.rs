@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use forebay_core::delivery::{Delivery, DeliveryId, Outcome};
+use forebay_core::delivery::{DeliveryId, Outcome};
 use forebay_core::error::Result;
+use forebay_core::ports::broker::Held;
 use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
 
 use crate::engine::Engine;
 use crate::moves::Pick;
-use crate::receive::Handed;
 use crate::records::Record;
 
 impl Engine {
@@ -56,15 +56,14 @@ impl Engine {
         Ok(Some(at.sequence))
     }
 
-    /// The delivery as it is held.
-    pub(crate) fn held(&self, name: &QueueName, id: DeliveryId) -> Result<Option<Delivery>> {
+    /// What is known of the delivery while it is held. Nothing is read for it: a message that cannot be read can still be
+    /// settled.
+    pub(crate) fn held(&self, name: &QueueName, id: DeliveryId) -> Result<Option<Held>> {
         let queue = self.topology.find(name)?;
-        let handed = {
-            let state = queue.lock()?;
-            let held = state.unsettled.held(id.position, id.token);
-            held.map(|held| Handed::new(id, &held.entry, None, held.until, state.settings.retry))
-        };
-        handed.map(|handed| self.load(&queue, handed)).transpose()
+        let state = queue.lock()?;
+        let held = state.unsettled.held(id.position, id.token);
+        let retry = state.settings.retry;
+        Ok(held.map(|held| Held { attempt: held.entry.attempts, retry, held_until: held.until }))
     }
 
     /// Holds the delivery for longer; not once its end has been offered to somebody else.

@@ -16,7 +16,7 @@ use forebay_core::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, yield_now};
 use crate::moves::Pick;
 use crate::receive::Handed;
 use crate::records::Record;
@@ -96,6 +96,7 @@ async fn run(engine: Arc<Engine>) {
             return;
         }
         if engine.ring(engine.clock.now()) {
+            // A thousand messages may have been moved in one step.
             yield_now().await;
             continue;
         }
@@ -106,19 +107,6 @@ async fn run(engine: Arc<Engine>) {
         })
         .await;
     }
-}
-
-/// Lets others run: a thousand messages may have been moved in one step.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 impl Engine {
@@ -178,7 +166,7 @@ impl Engine {
             };
             match self.dead_letter(queue, Pick::Ready(position), Reason::Expired, None) {
                 Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Io) => {
-                    self.put_off(queue, position, &error);
+                    self.put_off(queue, Pick::Ready(position), &error);
                 }
                 moved => drop(moved?),
             }
@@ -221,7 +209,7 @@ impl Engine {
             drop(state);
             let offered = self.load(&queue, handed);
             if let Err(error) = &offered {
-                self.put_off(&queue, id.position, error);
+                self.put_off(&queue, Pick::Held(id), error);
             }
             offered.ok()
         };
@@ -248,7 +236,7 @@ mod tests {
         for _ in 0..COUNT / 20 {
             let mut message = Message::new(MessageId::given("m").unwrap(), "".into());
             change(&mut message);
-            bench.engine().publish(queue, vec![message; 20]).unwrap();
+            bench.publish_all(queue, vec![message; 20]).unwrap();
             bench.write();
         }
     }
@@ -358,13 +346,13 @@ mod tests {
         bench.publish(&q, 1);
         bench.receive(&q).unwrap();
         assert!(bench.engine().timers.next().is_some());
-        bench.engine().delete(&q).unwrap();
+        bench.until_ready(bench.engine().delete(&q)).unwrap();
         assert_eq!(bench.engine().timers.next(), None);
     }
 
     #[test]
     fn a_full_log_does_not_make_the_timers_spin() {
-        let bench = Bench::new(12);
+        let bench = Bench::new(16);
         let (runner, q) = (running(&bench), bench.queue("q"));
         let mut settings = QueueSettings::new(QueueName::new("chain").unwrap());
         settings.dead_letter = Some(q.clone());
@@ -372,7 +360,7 @@ mod tests {
         let soon = bench.clock.now() + Duration::from_secs(3);
         let mut message = Message::new(MessageId::given("m").unwrap(), vec![0; 1_200].into());
         message.expires_at = Some(soon);
-        while bench.engine().publish(&settings.name, vec![message.clone()]).is_ok() {
+        while bench.publish_all(&settings.name, vec![message.clone()]).is_ok() {
             bench.write();
         }
         bench.clock.set(soon);

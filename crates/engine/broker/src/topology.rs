@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
 use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_log::Class;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
@@ -111,40 +113,47 @@ impl Topology {
         settings: &QueueSettings,
         queues_max: usize,
     ) -> Result<Arc<Queue>> {
-        let mut queues = self.queues.write();
-        if let Some(queue) = queues.by_name.get(&settings.name) {
-            return match difference(&queue.state.lock().settings, settings) {
-                Some(difference) => Err(Error::new(
-                    Kind::Conflict,
-                    "declare queue",
-                    format!("{}: {difference}", settings.name),
-                )),
-                None => Ok(queue.clone()),
-            };
+        let queue = self.find_or_add(journal, settings, queues_max, Class::New)?;
+        // Not under the lock of the topology: somebody may be at work on the queue.
+        match difference(&queue.state.lock().settings, settings) {
+            Some(difference) => {
+                let context = format!("{}: {difference}", settings.name);
+                Err(Error::new(Kind::Conflict, "declare queue", context))
+            }
+            None => Ok(queue.clone()),
         }
-        if queues.by_name.len() >= queues_max {
-            return Err(Error::new(
-                Kind::Full,
-                "declare queue",
-                format!("{}: too many queues", settings.name),
-            ));
-        }
-        let declared = journal.append_body(&Record::Declare { number: 0, settings: settings.clone() })?;
-        let state = State::new(settings.clone(), Some(declared));
-        Ok(queues.add(Queue::new(declared.location.sequence, state).into()))
     }
 
     /// The queue of that name, declared with default settings if it is not there: for messages that must go somewhere,
-    /// and so beyond the number of queues that users may declare.
+    /// and so in the log's last space and, up to a limit of their own, beyond the number of queues that users may
+    /// declare.
     pub(crate) fn find_or_declare(&self, journal: &Journal, name: &QueueName) -> Result<Arc<Queue>> {
-        match self.find(name) {
-            Ok(queue) => Ok(queue),
-            Err(_) => match self.declare(journal, &QueueSettings::new(name.clone()), usize::MAX) {
-                // Somebody else has just declared it, with settings of his own.
-                Err(error) if error.kind() == Kind::Conflict => self.find(name),
-                declared => declared,
-            },
+        let settings = QueueSettings::new(name.clone());
+        self.find_or_add(journal, &settings, limits::QUEUES_MAX + limits::DEAD_LETTER_QUEUES_MAX, Class::Free)
+    }
+
+    fn find_or_add(
+        &self,
+        journal: &Journal,
+        settings: &QueueSettings,
+        queues_max: usize,
+        class: Class,
+    ) -> Result<Arc<Queue>> {
+        if let Ok(queue) = self.find(&settings.name) {
+            return Ok(queue);
         }
+        let mut queues = self.queues.write();
+        if let Some(queue) = queues.by_name.get(&settings.name) {
+            return Ok(queue.clone());
+        }
+        if queues.by_name.len() >= queues_max {
+            let context = format!("{}: too many queues", settings.name);
+            return Err(Error::new(Kind::Full, "declare queue", context));
+        }
+        let record = Record::Declare { number: 0, settings: settings.clone() };
+        let declared = journal.append_body_as(class, &record)?;
+        let state = State::new(settings.clone(), Some(declared));
+        Ok(queues.add(Queue::new(declared.location.sequence, state).into()))
     }
 
     /// Removes the queue in the log and from here, and returns it with the sequence that makes it so.
@@ -218,11 +227,24 @@ mod tests {
     }
 
     #[test]
+    fn queues_for_dead_letters_have_a_limit_of_their_own() {
+        let bench = Bench::new(100_000);
+        let (topology, journal) = (&bench.engine().topology, &bench.engine().journal);
+        let add = |count: usize, class| {
+            let settings = QueueSettings::new(QueueName::new("one more").unwrap());
+            topology.find_or_add(journal, &settings, count, class).map(drop).map_err(|error| error.kind())
+        };
+        bench.queue("q");
+        assert_eq!(add(1, Class::Free), Err(Kind::Full));
+        assert_eq!(add(2, Class::Free), Ok(()));
+    }
+
+    #[test]
     fn a_queue_declared_anew_never_has_the_number_of_the_one_before() {
         let bench = Bench::new(1_000);
         let q = bench.queue("q");
         let first = bench.engine().topology.find(&q).unwrap().number;
-        bench.engine().delete(&q).unwrap();
+        bench.until_ready(bench.engine().delete(&q)).unwrap();
         bench.write();
         let bench = bench.crash();
         bench.queue("q");

@@ -3,11 +3,12 @@
 //! A map of the crate, from the outside in:
 //! - [`log`]: the handle that callers hold; [`options`]: what can be set; [`durable`]: waiting for a record to be safe
 //! - [`recover`]: opening, replaying, cutting a torn tail, refusing damage
-//! - `batch`, `state`: where the next record goes; `read`: finding one again
+//! - [`append`]: which records may use the last space, and waiting for some; the open batch
+//! - `state`: where the next record goes; `read`: finding one again
 //! - `writer`: the one place that writes and syncs; `prepare`: new segments ahead of need, recycled ones
 //! - [`format`](mod@format): the bytes on disk; `segment`: the files; [`disk`]: the real directory
 
-mod batch;
+pub mod append;
 pub mod disk;
 pub mod durable;
 pub mod format;
@@ -20,6 +21,7 @@ mod segment;
 mod state;
 mod writer;
 
+pub use append::room::{Class, Room};
 pub use disk::Disk;
 pub use durable::Durable;
 pub use log::{Log, Position, Record};

@@ -1,13 +1,15 @@
 //! The handle that callers hold, and what all its clones share.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
+use std::task::Waker;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::ports::files::Files;
 use forebay_core::stats::LogStats;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::append::room::{Class, Fit, Room};
 use crate::durable::{Durable, Progress};
 use crate::format;
 use crate::options::LogOptions;
@@ -75,17 +77,30 @@ impl Log {
     /// Appends one record, its body given in parts, to the open batch. Never waits for I/O. The record is not durable
     /// yet: wait for its sequence.
     ///
-    /// `Full`: too much waits to be written, or there is no disk space; nothing was appended, try later. `TooLarge`: it
-    /// does not fit a segment. `Invalid`: the kind is the log's own. `Poisoned`: a write or sync failed.
-    /// `Unavailable`: the log is closed.
-    pub fn append(&self, kind: u8, parts: &[&[u8]]) -> Result<Position> {
-        self.shared.append(kind, parts, false)
+    /// `Full`: too much waits to be written, the next segment is not ready yet, or there is no disk space for records of
+    /// its class; nothing was appended, try later, or wait for [`room`](Self::room). `TooLarge`: it does not fit a
+    /// segment. `Invalid`: the kind is the log's own. `Poisoned`: a write or sync failed. `Unavailable`: the log is
+    /// closed.
+    pub fn append(&self, class: Class, kind: u8, parts: &[&[u8]]) -> Result<Position> {
+        self.shared.append(class, kind, parts)
     }
 
-    /// As [`append`](Self::append), for records that free space: settling a message, carrying one forward. When
-    /// appends are refused for want of space, one last segment is still open to these.
-    pub fn append_reserved(&self, kind: u8, parts: &[&[u8]]) -> Result<Position> {
-        self.shared.append(kind, parts, true)
+    /// Room for records with bodies of these lengths, to be appended together or waited for. `TooLarge`: there can
+    /// never be enough.
+    pub fn room(&self, class: Class, lengths: impl Iterator<Item = usize>) -> Result<Room> {
+        Room::new(&self.shared, class, lengths)
+    }
+
+    /// Appends all records, none larger than `room` was asked for, or none of them. `None`: there is no room just now,
+    /// or others were here before; wait for `room` and try again. `Full`: there is no disk space. Other errors as of
+    /// [`append`](Self::append).
+    pub fn append_all<const PARTS: usize>(
+        &self,
+        room: &Room,
+        kind: u8,
+        records: &[[&[u8]; PARTS]],
+    ) -> Result<Option<Vec<Position>>> {
+        self.shared.append_all(room, kind, records)
     }
 
     /// Waits until everything up to `sequence` is durable. `Poisoned`: a write or sync failed, and whether the record
@@ -111,10 +126,20 @@ impl Log {
         self.shared.read(position)
     }
 
-    /// Visits the caller's records of one finished segment in order. `Unavailable`: it is still being written.
-    /// `NotFound`: it was released.
-    pub fn scan(&self, segment: u64, visit: &mut dyn FnMut(Record<'_>) -> Result<()>) -> Result<()> {
+    /// Visits the caller's records of one finished segment in order, and returns the stretches that do not verify, which
+    /// it passes. `Unavailable`: it is still being written. `NotFound`: it was released.
+    pub fn scan(
+        &self,
+        segment: u64,
+        visit: &mut dyn FnMut(Record<'_>) -> Result<()>,
+    ) -> Result<Vec<Range<u32>>> {
         self.shared.scan(segment, visit)
+    }
+
+    /// Copies a stretch of a segment to a file `damaged-<segment>-<offset>.bin`, durably: whoever then gives up what was
+    /// there has kept what is left of it.
+    pub fn copy_aside(&self, segment: u64, stretch: Range<u32>) -> Result<()> {
+        self.shared.copy_aside(segment, stretch)
     }
 
     /// The numbers of the segments in use, oldest to newest. A number in between may be missing.
@@ -152,7 +177,45 @@ impl Log {
 }
 
 impl Shared {
-    fn append(&self, kind: u8, parts: &[&[u8]], reserved: bool) -> Result<Position> {
+    fn append(&self, class: Class, kind: u8, parts: &[&[u8]]) -> Result<Position> {
+        let length = self.check(kind, parts)?;
+        let checksum = format::body_checksum(parts);
+        let mut state = self.state.lock();
+        match self.fit(&mut state, class, &[format::record_size(length as u64)])? {
+            Fit::Now => {}
+            Fit::Soon(what) => return Err(Error::new(Kind::Full, "append to log", what)),
+            Fit::NoSpace => return Err(Error::new(Kind::Full, "append to log", "no disk space")),
+        }
+        Ok(self.filled(state, |state| state.place(kind, parts, checksum)))
+    }
+
+    fn append_all<const PARTS: usize>(
+        &self,
+        room: &Room,
+        kind: u8,
+        records: &[[&[u8]; PARTS]],
+    ) -> Result<Option<Vec<Position>>> {
+        let (mut sizes, mut checksums) =
+            (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
+        for parts in records {
+            sizes.push(format::record_size(self.check(kind, parts)? as u64));
+            checksums.push(format::body_checksum(parts));
+        }
+        let mut state = self.state.lock();
+        match self.fit(&mut state, room.class, &sizes)? {
+            Fit::Now if state.lines.lets(room.class, room.place) => {}
+            Fit::Now => return Ok(None),
+            Fit::Soon(_) => return Ok(None),
+            Fit::NoSpace => return Err(Error::new(Kind::Full, "append to log", "no disk space")),
+        }
+        Ok(Some(self.filled(state, |state| {
+            let records = records.iter().zip(checksums);
+            records.map(|(parts, checksum)| state.place(kind, parts, checksum)).collect()
+        })))
+    }
+
+    /// Says how long the body is, if it is one that can be appended.
+    fn check(&self, kind: u8, parts: &[&[u8]]) -> Result<usize> {
         if !format::KINDS.contains(&kind) {
             return Err(Error::new(Kind::Invalid, "append to log", format!("kind {kind} is reserved")));
         }
@@ -160,16 +223,24 @@ impl Shared {
         if length > self.options.body_bytes_max() {
             return Err(Error::new(Kind::TooLarge, "append to log", format!("{length} bytes")));
         }
-        let checksum = format::body_checksum(parts);
-        let mut state = self.state.lock();
+        Ok(length)
+    }
+
+    /// Whether there is room; notes when there is no space for it.
+    fn fit(&self, state: &mut State, class: Class, sizes: &[u64]) -> Result<Fit> {
         state.check_poison("append to log")?;
-        if state.phase != Phase::Running {
-            return Err(Error::new(Kind::Unavailable, "append to log", "the log is closed"));
-        }
+        state.check_running()?;
+        let fit = state.fit(class, sizes, &self.options);
+        state.refusing |= fit == Fit::NoSpace;
+        Ok(fit)
+    }
+
+    /// Places records, and wakes whoever has something to do because of them.
+    fn filled<T>(&self, mut state: MutexGuard<'_, State>, place: impl FnOnce(&mut State) -> T) -> T {
         let idle = state.open.is_empty() && state.in_flight.is_none();
         let tail = state.tail.number;
-        let position = state.place(kind, parts, checksum, reserved, self.options.pending_bytes_max)?;
-        let rolled = tail != position.segment;
+        let placed = place(&mut state);
+        let rolled = tail != state.tail.number;
         drop(state);
         if idle {
             self.writer_wakes.notify_one();
@@ -177,7 +248,7 @@ impl Shared {
         if rolled {
             self.preparer_wakes.notify_one();
         }
-        Ok(position)
+        placed
     }
 
     fn release_before(&self, segment: u64) -> Result<()> {
@@ -191,9 +262,12 @@ impl Shared {
             }
             state.live.remove(&number);
             state.live_bytes -= u64::from(live.bytes);
+            state.damaged.remove(&number);
             self.handles.forget(number);
             let name = crate::segment::name(number);
             state.retired.push_back(Retired { name, number, bytes: u64::from(live.bytes) });
+            // There is hope again, until the preparer has tried.
+            state.no_room = false;
         }
         drop(state);
         self.preparer_wakes.notify_one();
@@ -213,6 +287,7 @@ impl Shared {
             disk_bytes_max: self.options.disk_bytes_max,
             poisoned: state.poison.is_some(),
             full: state.is_full(),
+            damaged: state.damaged.values().sum(),
         }
     }
 
@@ -221,8 +296,10 @@ impl Shared {
         if state.phase == Phase::Running {
             state.phase = Phase::Closing;
         }
+        let next = state.lines.first();
         drop(state);
         self.wake_all();
+        next.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn wake_all(&self) {

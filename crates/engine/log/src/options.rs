@@ -23,7 +23,8 @@ pub struct LogOptions {
     pub segment_bytes: u32,
     /// Appended and not yet written bytes; beyond it appends are refused as full. At least one segment.
     pub pending_bytes_max: usize,
-    /// Disk for all files together. At least four segments: one in use, one next, one reserved, one being retired.
+    /// Disk for all files together. At least four segments: one in use, one next, and two that
+    /// are left to records that free space and to the steps towards them.
     pub disk_bytes_max: u64,
     /// What to do with damage.
     pub damaged: Damaged,

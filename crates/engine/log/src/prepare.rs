@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Waker;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
@@ -38,8 +39,13 @@ impl Shared {
             if state.preparing {
                 return Step::Idle;
             }
-            let Some(task) = self.choose(&mut state) else { return Step::Idle };
-            state.preparing = true;
+            let task = self.choose(&mut state);
+            state.preparing = task.is_some();
+            let next = if state.no_room { state.lines.first() } else { Vec::new() };
+            drop(state);
+            // They learn that there is nothing to wait for.
+            next.into_iter().for_each(Waker::wake);
+            let Some(task) = task else { return Step::Idle };
             task
         };
         let done = self.perform(&mut task);
@@ -48,10 +54,12 @@ impl Shared {
         match done {
             Ok(segment) => {
                 state.no_room &= segment.is_none();
+                state.not_prepared.take_if(|_| segment.is_some());
                 state.prepared.extend(segment.map(Arc::new));
-                if state.prepared.len() >= 2 {
-                    state.refusing = false;
-                }
+                state.refusing &= !state.takes_new();
+                let next = state.lines.first();
+                drop(state);
+                next.into_iter().for_each(Waker::wake);
             }
             Err(error) => {
                 state.preparing = true;
@@ -85,7 +93,10 @@ impl Shared {
             tracing::warn!(%error, "commit log could not make the next segment ready, and will try again");
         }
         state.no_room = true;
+        state.not_prepared = Some((error.kind(), error.to_string()));
+        let next = state.lines.first();
         drop(state);
+        next.into_iter().for_each(Waker::wake);
         // One at a time, the last one first, so that a crash in between leaves no hole.
         for segment in dropped.iter().rev() {
             let name = segment::name(segment.number);
@@ -148,7 +159,7 @@ impl Shared {
         let number = state.next_number();
         if let Some(retired) = state.retired.front() {
             // A budget that was lowered since is kept by giving files back.
-            let reuse = state.prepared.len() < limits::SEGMENTS_SPARE_MAX
+            let reuse = (self.needs_more(state) || state.prepared.len() < limits::SEGMENTS_SPARE_MAX)
                 && retired.bytes == bytes
                 && state.disk_bytes() <= self.options.disk_bytes_max;
             return Some(if reuse {
@@ -165,7 +176,7 @@ impl Shared {
     }
 
     fn needs_more(&self, state: &State) -> bool {
-        state.prepared.len() < limits::SEGMENTS_AHEAD
+        state.prepared.len() < limits::SEGMENTS_AHEAD.max(state.lines.segments_wanted())
     }
 
     /// Whether one more segment fits the disk budget.

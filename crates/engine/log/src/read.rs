@@ -1,10 +1,13 @@
 //! Finding records again: one by its position, or all of a finished segment.
 
+use std::ops::Range;
+
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::ports::files::File;
 
 use crate::format::{self, Frame, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES};
 use crate::log::{Position, Record, Shared};
+use crate::recover::aside;
 use crate::segment;
 use crate::state::Live;
 
@@ -31,7 +34,11 @@ impl Shared {
         read.map_err(|error| self.unless_released(position.segment, error))
     }
 
-    pub(crate) fn scan(&self, number: u64, visit: &mut dyn FnMut(Record<'_>) -> Result<()>) -> Result<()> {
+    pub(crate) fn scan(
+        &self,
+        number: u64,
+        visit: &mut dyn FnMut(Record<'_>) -> Result<()>,
+    ) -> Result<Vec<Range<u32>>> {
         let live = {
             let state = self.state.lock();
             let live = *state.live.get(&number).ok_or_else(|| released(number))?;
@@ -40,23 +47,57 @@ impl Shared {
             }
             live
         };
+        let bytes = self.load(number, live)?;
+        let mut damage: Vec<Range<u32>> = Vec::new();
+        let mut offset = SEGMENT_HEADER_BYTES;
+        while offset < live.end {
+            let frame = Frame::at(&bytes, live.epoch, offset);
+            // A length that does not verify leads nowhere: the next record is looked for at every place for one.
+            let next = offset + frame.as_ref().map_or(8, |frame| frame.header.size() as u32);
+            match frame.and_then(|frame| Some((frame.header, frame.body?))) {
+                Some((header, body)) if format::KINDS.contains(&header.kind) => {
+                    let position = Position { sequence: header.sequence, segment: number, offset };
+                    visit(Record { position, kind: header.kind, body })?;
+                }
+                Some(_) => {}
+                None => match damage.last_mut().filter(|last| last.end == offset) {
+                    Some(last) => last.end = next,
+                    None => damage.push(offset..next),
+                },
+            }
+            offset = next;
+        }
+        self.note_damage(number, &damage)?;
+        Ok(damage)
+    }
+
+    /// What is damaged stays so, and is told once.
+    fn note_damage(&self, number: u64, damage: &[Range<u32>]) -> Result<()> {
+        if damage.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        if !state.live.contains_key(&number) {
+            return Err(released(number));
+        }
+        if state.damaged.insert(number, damage.len() as u64).is_none() {
+            tracing::error!(segment = segment::name(number), ?damage, "commit log has damaged records");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn copy_aside(&self, number: u64, stretch: Range<u32>) -> Result<()> {
+        let live = *self.state.lock().live.get(&number).ok_or_else(|| released(number))?;
+        let bytes = self.load(number, live)?;
+        let range = stretch.start as usize..stretch.end as usize;
+        aside::copy(&*self.files, number, bytes.get(range).unwrap_or_default(), stretch.start)
+    }
+
+    fn load(&self, number: u64, live: Live) -> Result<Vec<u8>> {
         let mut bytes = vec![0; live.end as usize];
         let read = self.handles.get(number).and_then(|file| file.read_at(&mut bytes, 0));
         read.map_err(|error| self.unless_released(number, error))?;
-        let mut offset = SEGMENT_HEADER_BYTES;
-        while offset < live.end {
-            let found =
-                Frame::at(&bytes, live.epoch, offset).and_then(|frame| Some((frame.header, frame.body?)));
-            let Some((header, body)) = found else {
-                return Err(self.unless_released(number, damaged(number, offset)));
-            };
-            if format::KINDS.contains(&header.kind) {
-                let position = Position { sequence: header.sequence, segment: number, offset };
-                visit(Record { position, kind: header.kind, body })?;
-            }
-            offset += header.size() as u32;
-        }
-        Ok(())
+        Ok(bytes)
     }
 
     /// A segment may be released, and its file used again, while it is being read: then that is the reason.

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use forebay_core::error::{Error, Kind, Result};
 
-use crate::batch::Batch;
+use crate::append::batch::Batch;
+use crate::append::room::{Class, Lines};
 use crate::format::{self, RecordHeader};
 use crate::log::Position;
 use crate::segment::Segment;
@@ -25,16 +26,22 @@ pub(crate) struct State {
     pub(crate) spare_buffer: Vec<u8>,
     /// Segments with records, the tail included.
     pub(crate) live: BTreeMap<u64, Live>,
+    /// Damaged stretches that were found in them, by segment.
+    pub(crate) damaged: BTreeMap<u64, u64>,
     /// The sum of their lengths.
     pub(crate) live_bytes: u64,
     /// Segments ready to become the tail, in order.
     pub(crate) prepared: VecDeque<Arc<Segment>>,
     /// Files to be used again or removed, the oldest first.
     pub(crate) retired: VecDeque<Retired>,
+    /// Who waits for room.
+    pub(crate) lines: Lines,
     /// A segment is being made ready just now.
     pub(crate) preparing: bool,
     /// The last attempt to make one found no room.
     pub(crate) no_room: bool,
+    /// Why that attempt failed, unless the budget was at its end.
+    pub(crate) not_prepared: Option<(Kind, String)>,
     /// An append was refused for want of space, and none has returned yet.
     pub(crate) refusing: bool,
     pub(crate) phase: Phase,
@@ -108,10 +115,13 @@ impl State {
             spare_buffer: Vec::new(),
             live_bytes: live.values().map(|live| u64::from(live.bytes)).sum(),
             live,
+            damaged: BTreeMap::new(),
             prepared,
             retired,
+            lines: Lines::default(),
             preparing: false,
             no_room: false,
+            not_prepared: None,
             refusing: false,
             phase: Phase::Running,
             said_closed: false,
@@ -124,33 +134,14 @@ impl State {
         }
     }
 
-    /// Encodes a record into the open batch. `reserved` may use the last prepared segment and a quarter more of the
-    /// pending bytes.
-    pub(crate) fn place(
-        &mut self,
-        kind: u8,
-        parts: &[&[u8]],
-        body_checksum: u32,
-        reserved: bool,
-        pending_bytes_max: usize,
-    ) -> Result<Position> {
-        let full = |what: &str| Error::new(Kind::Full, "append to log", what);
+    /// Encodes a record into the open batch, into the next segment if it does not fit the present one. There must be
+    /// room for it: see [`fit`](Self::fit).
+    pub(crate) fn place(&mut self, kind: u8, parts: &[&[u8]], body_checksum: u32) -> Position {
         let length = parts.iter().map(|part| part.len() as u64).sum::<u64>();
         let size = format::record_size(length);
-        let pending_max = if reserved {
-            pending_bytes_max.saturating_add(pending_bytes_max / 4)
-        } else {
-            pending_bytes_max
-        };
-        if self.pending_bytes() as u64 + size > pending_max as u64 || !self.open.takes_more() {
-            return Err(full("too much waits to be written"));
-        }
-        let roll = u64::from(self.tail.bytes - self.tail_offset) < size;
-        if self.prepared.len() < usize::from(roll) + usize::from(!reserved) {
-            self.refusing |= self.no_room;
-            return Err(full(if self.no_room { "no disk space" } else { "the next segment is not ready" }));
-        }
-        if roll && let Some(next) = self.prepared.pop_front() {
+        if u64::from(self.tail.bytes - self.tail_offset) < size
+            && let Some(next) = self.prepared.pop_front()
+        {
             let live =
                 Live { epoch: next.epoch, bytes: next.bytes, end: format::SEGMENT_HEADER_BYTES, last: 0 };
             self.live_bytes += u64::from(next.bytes);
@@ -176,7 +167,7 @@ impl State {
             live.end = self.tail_offset;
             live.last = position.sequence;
         }
-        Ok(position)
+        position
     }
 
     /// Bytes appended and not yet durable.
@@ -198,7 +189,12 @@ impl State {
 
     /// True while ordinary appends are refused for want of space.
     pub(crate) fn is_full(&self) -> bool {
-        self.refusing && self.prepared.len() < 2
+        self.refusing && !self.takes_new()
+    }
+
+    /// True if even a record that needs the next segment leaves enough of them.
+    pub(crate) fn takes_new(&self) -> bool {
+        self.prepared.len() > Class::New.leaves()
     }
 
     /// True while the open batch is worth holding for more. An empty one is not: nobody waits for it.
@@ -223,6 +219,8 @@ mod tests {
     use forebay_contract::files::Saboteur;
 
     use super::*;
+    use crate::append::room::Fit;
+    use crate::options::LogOptions;
 
     #[test]
     fn a_batch_is_held_only_for_as_many_as_may_come_back_and_only_for_its_moment() {
@@ -232,12 +230,12 @@ mod tests {
         let until = now + Duration::from_micros(50);
         state.gather = Gather { records: 2, until };
         assert!(!state.expects_more(now), "nobody waits");
-        state.place(1, &[], 0, true, 1 << 20).unwrap();
+        state.place(1, &[], 0);
         assert!(state.expects_more(now) && !state.expects_more(until));
         state.phase = Phase::Closing;
         assert!(!state.expects_more(now), "the log is closing");
         state.phase = Phase::Running;
-        state.place(1, &[], 0, true, 1 << 20).unwrap();
+        state.place(1, &[], 0);
         assert!(!state.expects_more(now), "all are there");
     }
 
@@ -246,8 +244,9 @@ mod tests {
         let tail = Segment::create(&Saboteur::new(), 1, 512).unwrap();
         let mut state = State::new(Arc::new(tail), 64, 1, BTreeMap::new(), VecDeque::new(), VecDeque::new());
         state.open.records = format::BATCH_RECORDS_MAX - 1;
-        assert!(state.place(1, &[], 0, true, 1 << 20).is_ok());
-        let refused = state.place(1, &[], 0, true, 1 << 20).unwrap_err();
-        assert_eq!(refused.kind(), Kind::Full);
+        let fit = |state: &State| state.fit(Class::Free, &[24], &LogOptions::default());
+        assert_eq!(fit(&state), Fit::Now);
+        state.place(1, &[], 0);
+        assert!(matches!(fit(&state), Fit::Soon(_)));
     }
 }

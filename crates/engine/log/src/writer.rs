@@ -1,13 +1,15 @@
 //! The one place that writes records and syncs them: takes the open batch, makes it durable, says so, again.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use forebay_core::error::Result;
 use forebay_core::limits;
 
-use crate::batch::Batch;
+use crate::append::batch::Batch;
+use crate::append::room::{Class, Fit};
 use crate::durable::End;
 use crate::format::{self, CLOSED};
 use crate::log::Shared;
@@ -91,8 +93,11 @@ impl Shared {
             return false;
         }
         // Without room for it the log ends all the same; the next opening then treats the end as unclean.
-        let more = !state.said_closed
-            && state.place(CLOSED, &[], format::body_checksum(&[]), true, usize::MAX).is_ok();
+        let size = format::record_size(0);
+        let more = !state.said_closed && state.fit(Class::Free, &[size], &self.options) == Fit::Now;
+        if more {
+            state.place(CLOSED, &[], format::body_checksum(&[]));
+        }
         state.said_closed = true;
         if !more {
             state.phase = Phase::Closed;
@@ -131,9 +136,11 @@ impl Shared {
             buffer.clear();
             state.spare_buffer = buffer;
         }
+        let next = state.lines.first();
         drop(state);
         self.progress.advance(last);
         self.writer_wakes.notify_one();
+        next.into_iter().for_each(Waker::wake);
     }
 
     /// Ends the log after a failed write or sync. A second sync would prove nothing: only a restart reads what is there.
@@ -141,8 +148,10 @@ impl Shared {
         tracing::error!(what, "commit log stopped: a write or sync failed");
         let mut state = self.state.lock();
         state.poison.get_or_insert_with(|| what.into());
+        let next = state.lines.first();
         drop(state);
         self.progress.finish(End::Poisoned(what.into()));
         self.wake_all();
+        next.into_iter().for_each(Waker::wake);
     }
 }

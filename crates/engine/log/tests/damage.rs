@@ -8,7 +8,7 @@ use forebay_contract::files::{Operation, Saboteur};
 use forebay_contract::random::Random;
 use forebay_core::error::{Error, Kind};
 use forebay_core::ports::files::Files;
-use forebay_log::{Damaged, Log, LogOptions, Opened, Position, Recovered, open};
+use forebay_log::{Class, Damaged, Log, LogOptions, Opened, Position, Recovered, open};
 
 const OPTIONS: LogOptions = LogOptions {
     segment_bytes: 512,
@@ -42,7 +42,7 @@ fn closed() -> (Saboteur, Replayed) {
         files = files.restart();
         let (log, _, _) = start(&files, Damaged::Refuse).unwrap();
         for number in 12 * life..12 * (life + 1) {
-            written.push((log.append(1, &[&body(number)]).unwrap(), body(number)));
+            written.push((log.append(Class::New, 1, &[&body(number)]).unwrap(), body(number)));
             while log.step() {}
         }
         if life == 1 {
@@ -127,7 +127,7 @@ fn every_flipped_bit_is_set_aside_where_asked_and_the_rest_is_served() {
             assert!(lost.is_empty(), "{name} at {at}");
         }
         // The gap is known from now on: it is no damage any more, and the log goes on.
-        let position = log.append(1, &[b"next"]).unwrap();
+        let position = log.append(Class::New, 1, &[b"next"]).unwrap();
         while log.step() {}
         let (_, recovered, again) = start(&files.restart(), Damaged::Refuse).unwrap();
         assert_eq!(recovered.set_aside, 0);
@@ -141,7 +141,7 @@ fn the_last_record_of_a_life_is_missed_though_the_next_life_begins_a_segment() {
     let files = Saboteur::new();
     let (log, _, _) = start(&files, Damaged::Refuse).unwrap();
     while log.step() {}
-    let position = log.append(1, &[&vec![5; OPTIONS.body_bytes_max()]]).unwrap();
+    let position = log.append(Class::New, 1, &[&vec![5; OPTIONS.body_bytes_max()]]).unwrap();
     while log.step() {}
     let files = files.restart();
     assert_eq!(start(&files, Damaged::Refuse).unwrap().2.len(), 1);
@@ -194,7 +194,7 @@ fn a_hole_too_large_to_be_a_loss_is_refused_even_where_damage_is_set_aside() {
 fn damage_under_a_running_log_is_not_served() {
     let files = Saboteur::new();
     let (log, _, _) = start(&files, Damaged::Refuse).unwrap();
-    let position = log.append(1, &[b"precious"]).unwrap();
+    let position = log.append(Class::New, 1, &[b"precious"]).unwrap();
     while log.step() {}
     assert_eq!(log.read(position).unwrap(), b"precious");
     for at in 0..24 + 8 {
@@ -221,7 +221,7 @@ fn a_missing_segment_is_refused_and_can_be_gone_on_without() {
         let rest: Vec<_> =
             written.iter().filter(|(position, _)| position.segment != missing).cloned().collect();
         assert_eq!(replayed, rest);
-        let next = log.append(1, &[b"next"]).unwrap();
+        let next = log.append(Class::New, 1, &[b"next"]).unwrap();
         assert!(next.sequence > written.last().unwrap().0.sequence);
         while log.step() {}
         assert_eq!(start(&files.restart(), Damaged::Refuse).unwrap().2.len(), rest.len() + 1);
@@ -275,9 +275,9 @@ fn a_log_of_a_newer_format_is_refused_as_such() {
 fn what_a_torn_batch_left_behind_the_cut_is_erased() {
     let files = Saboteur::new();
     let (log, _, _) = start(&files, Damaged::Refuse).unwrap();
-    let kept = log.append(1, &[b"kept"]).unwrap();
+    let kept = log.append(Class::New, 1, &[b"kept"]).unwrap();
     while log.step() {}
-    let torn: Vec<_> = (0..4).map(|number| log.append(1, &[&body(number)]).unwrap()).collect();
+    let torn: Vec<_> = (0..4).map(|number| log.append(Class::New, 1, &[&body(number)]).unwrap()).collect();
     files.fail(Operation::Sync, 1, Kind::Io);
     while log.step() {}
     // The first of the batch did not reach the disk, the others did.
@@ -289,7 +289,7 @@ fn what_a_torn_batch_left_behind_the_cut_is_erased() {
     // What the log writes first in its new life is shorter than what it cut.
     let behind = torn[1].offset as usize + 8;
     assert!(bytes_of(&files, "00000000000000000001.log")[behind..].iter().all(|byte| *byte == 0));
-    let position = log.append(1, &[b"new"]).unwrap();
+    let position = log.append(Class::New, 1, &[b"new"]).unwrap();
     assert!(position.sequence > torn[3].sequence);
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use forebay_core::error::Kind;
 use forebay_core::ports::clock::{Run, Work};
-use forebay_log::{Disk, LogOptions, Opened, Recovered, open};
+use forebay_log::{Class, Disk, LogOptions, Opened, Recovered, open};
 
 const OPTIONS: LogOptions = LogOptions {
     segment_bytes: 64 * 1024,
@@ -49,7 +49,7 @@ fn what_many_threads_confirmed_is_there_after_a_restart_in_order() {
                     let parts = [&number.to_le_bytes(), &appender.to_le_bytes()[..], &body];
                     // On a slow disk the next segment may not be ready yet: back-pressure, as any caller meets it.
                     let position = loop {
-                        match log.append(1, &parts) {
+                        match log.append(Class::New, 1, &parts) {
                             Ok(position) => break position,
                             Err(error) => assert_eq!(error.kind(), Kind::Full),
                         }
@@ -65,7 +65,7 @@ fn what_many_threads_confirmed_is_there_after_a_restart_in_order() {
     assert!(*log.segments().end() > 5, "the log rolled");
     log.close();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(log.append(1, &[b"late"]).unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(log.append(Class::New, 1, &[b"late"]).unwrap_err().kind(), Kind::Unavailable);
     drop(log);
 
     let (log, threads, recovered, bodies) = start(directory.path());

@@ -9,7 +9,8 @@ use std::thread;
 use forebay_contract::files::{Operation, Saboteur};
 use forebay_core::error::Kind;
 use forebay_core::ports::clock::{Run, Work};
-use forebay_log::{Damaged, Log, LogOptions, Opened, Position, open};
+use forebay_core::ports::files::Files;
+use forebay_log::{Class, Damaged, Log, LogOptions, Opened, Position, open};
 
 const OPTIONS: LogOptions = LogOptions {
     segment_bytes: 512,
@@ -47,7 +48,7 @@ const BODY: [u8; 100] = [7; 100];
 fn fill(log: &Log) -> Vec<Position> {
     let mut taken = Vec::new();
     loop {
-        match log.append(1, &[&BODY]) {
+        match log.append(Class::New, 1, &[&BODY]) {
             Ok(position) => taken.push(position),
             Err(error) => {
                 assert_eq!(error.kind(), Kind::Full);
@@ -67,7 +68,7 @@ fn after_any_failed_write_or_sync_nothing_more_is_confirmed() {
             let (log, _, _) = start(&files);
             files.fail(operation, nth, Kind::Io);
             let mut taken: Vec<Position> = Vec::new();
-            while let Ok(position) = log.append(1, &[&BODY]) {
+            while let Ok(position) = log.append(Class::New, 1, &[&BODY]) {
                 taken.push(position);
                 settle(&log);
                 let before = *log.segments().end() - 1;
@@ -88,7 +89,7 @@ fn after_any_failed_write_or_sync_nothing_more_is_confirmed() {
                     false => assert_eq!(waited.unwrap_err().kind(), Kind::Poisoned),
                 }
             }
-            assert_eq!(log.append_reserved(1, &[b"x"]).unwrap_err().kind(), Kind::Poisoned);
+            assert_eq!(log.append(Class::Free, 1, &[b"x"]).unwrap_err().kind(), Kind::Poisoned);
             assert_eq!(log.release_before(1).unwrap_err().kind(), Kind::Poisoned);
             assert_eq!(log.durable_sequence(), durable, "{operation:?} {nth}");
             let first = *log.segments().start();
@@ -116,7 +117,7 @@ fn a_segment_that_cannot_be_made_stops_appends_and_comes_back() {
             files.fail(operation, nth, Kind::Io);
             let (mut taken, mut refused) = (Vec::new(), 0);
             while taken.len() < 100 {
-                match log.append(1, &[&BODY]) {
+                match log.append(Class::New, 1, &[&BODY]) {
                     Ok(position) => taken.push(position),
                     Err(error) => {
                         assert_eq!(error.kind(), Kind::Full, "{operation:?} {nth}");
@@ -137,6 +138,67 @@ fn a_segment_that_cannot_be_made_stops_appends_and_comes_back() {
     }
 }
 
+/// A retired file that has got its new name already, when making that name durable fails, and perhaps also giving it
+/// back; then the power goes at any moment.
+#[test]
+fn a_retired_file_caught_between_two_names_loses_nothing_and_stops_nothing() {
+    let mut recycled = 0;
+    for (names, renames, power) in (0..8)
+        .flat_map(|names| (0..5).flat_map(move |renames| (0..6).map(move |power| (names, renames, power))))
+    {
+        let files = Saboteur::new();
+        let (log, _, _) = start(&files);
+        let mut taken = Vec::new();
+        let append = |taken: &mut Vec<Position>| {
+            if let Ok(position) = log.append(Class::New, 1, &[&BODY]) {
+                taken.push(position);
+            }
+            settle(&log);
+        };
+        while taken.len() < 12 {
+            append(&mut taken);
+        }
+        let renamed = files.count(Operation::Rename);
+        files.fail(Operation::SyncNames, 1 + names, Kind::Io);
+        files.fail(Operation::Rename, 2 + renames, Kind::Io);
+        if power > 0 {
+            files.power_off_after(4 * power);
+        }
+        for _ in 0..20 {
+            drop(log.release_before(log.segments().end().saturating_sub(1)));
+            append(&mut taken);
+        }
+        recycled += files.count(Operation::Rename) - renamed;
+        assert!(power > 0 || taken.len() > 24, "it came back: {names} {renames} {}", taken.len());
+        let (first, durable) = (*log.segments().start(), log.durable_sequence());
+        let files = if (names + renames) % 2 == 0 { files.restart() } else { files.crash(names) };
+        let (log, _, replayed) = start(&files);
+        let owed = taken.iter().filter(|at| at.segment >= first && at.sequence <= durable);
+        owed.for_each(|position| assert!(replayed.contains(position), "{names} {renames} {power}"));
+        drop(log.release_before(*log.segments().end()));
+        settle(&log);
+        assert!(log.append(Class::New, 1, &[&BODY]).is_ok());
+        assert!(files.used_bytes() <= OPTIONS.disk_bytes_max);
+    }
+    assert!(recycled > 1_000, "{recycled}");
+}
+
+#[test]
+fn a_retired_file_whose_new_name_could_not_be_made_durable_is_used_by_the_next_attempt() {
+    let files = Saboteur::new();
+    let (log, _, _) = start(&files);
+    let taken = fill(&log);
+    let created = files.count(Operation::Create);
+    // The first is for the name that it loses, the second for the one that it gets.
+    files.fail(Operation::SyncNames, 2, Kind::Io);
+    log.release_before(taken.last().unwrap().segment).unwrap();
+    settle(&log);
+    settle(&log);
+    assert!(log.append(Class::New, 1, &[&BODY]).is_ok());
+    assert_eq!(files.count(Operation::Create), created, "no file was lost on the way");
+    assert!(files.list().unwrap().iter().all(|name| !name.starts_with("new-")));
+}
+
 /// As when all descriptors are in use.
 #[test]
 fn segments_that_cannot_be_made_for_long_only_stop_appends() {
@@ -147,7 +209,7 @@ fn segments_that_cannot_be_made_for_long_only_stop_appends() {
     assert!(log.stats().full && !log.stats().poisoned);
     assert_eq!(log.durable_sequence(), taken.last().unwrap().sequence);
     (0..40).for_each(|_| settle(&log));
-    let position = log.append(1, &[&BODY]).unwrap();
+    let position = log.append(Class::New, 1, &[&BODY]).unwrap();
     settle(&log);
     assert_eq!(log.durable_sequence(), position.sequence);
 }
@@ -176,7 +238,7 @@ fn poison_reaches_who_waits_and_ends_the_work() {
     // Every segment is ready, so that the next sync is the writer's.
     settle(&log);
     files.fail(Operation::Sync, 1, Kind::Io);
-    let position = log.append(1, &[b"x"]).unwrap();
+    let position = log.append(Class::New, 1, &[b"x"]).unwrap();
     let waiter = {
         let log = log.clone();
         thread::spawn(move || log.wait_durable(position.sequence))
@@ -215,13 +277,13 @@ fn a_full_disk_stops_appends_and_the_log_goes_on_by_itself_when_room_returns() {
     settle(&log);
     let taken = fill(&log);
     assert!(log.stats().full && !log.stats().poisoned);
-    assert_eq!(log.append(1, &[&BODY]).unwrap_err().kind(), Kind::Full);
+    assert_eq!(log.append(Class::New, 1, &[&BODY]).unwrap_err().kind(), Kind::Full);
     assert_eq!(log.durable_sequence(), taken.last().unwrap().sequence);
 
     files.limit_bytes(None);
     settle(&log);
     assert!(!log.stats().full);
-    let position = log.append(1, &[&BODY]).unwrap();
+    let position = log.append(Class::New, 1, &[&BODY]).unwrap();
     settle(&log);
     assert_eq!(log.durable_sequence(), position.sequence);
     let (_, _, replayed) = start(&files.restart().crash(1));
@@ -229,22 +291,25 @@ fn a_full_disk_stops_appends_and_the_log_goes_on_by_itself_when_room_returns() {
 }
 
 #[test]
-fn what_frees_space_is_still_taken_when_the_disk_is_full() {
+fn when_the_disk_is_full_steps_are_taken_for_a_while_and_what_frees_space_for_longer() {
     let files = Saboteur::new();
     let (log, _, _) = start(&files);
     settle(&log);
     let taken = fill(&log);
-    let mut reserved = Vec::new();
-    while let Ok(position) = log.append_reserved(2, &[b"settled"]) {
-        reserved.push(position);
-        settle(&log);
+    let whole_segment = (512 - 64) / 32;
+    for class in [Class::Step, Class::Free] {
+        let mut appended = 0;
+        while log.append(class, 2, &[b"a word"]).is_ok() {
+            settle(&log);
+            appended += 1;
+        }
+        assert!(appended >= whole_segment, "{class:?}: {appended}");
+        assert_eq!(log.append(Class::New, 1, &[b"x"]).unwrap_err().kind(), Kind::Full);
+        assert_eq!(log.append(Class::Step, 1, &[b"x"]).unwrap_err().kind(), Kind::Full);
     }
-    assert!(reserved.len() >= (512 - 64) / 32, "a whole segment of them: {}", reserved.len());
-    assert_eq!(log.durable_sequence(), reserved.last().unwrap().sequence);
-    assert_eq!(log.append(1, &[b"x"]).unwrap_err().kind(), Kind::Full);
-    log.release_before(taken[8].segment).unwrap();
+    log.release_before(taken.last().unwrap().segment).unwrap();
     settle(&log);
-    assert!(log.append(1, &[b"x"]).is_ok());
+    assert!(log.append(Class::New, 1, &[b"x"]).is_ok());
 }
 
 #[test]
@@ -258,10 +323,10 @@ fn a_log_opens_on_a_full_disk_and_still_takes_what_frees_space() {
     let (log, _, replayed) = start(&files);
     assert_eq!(replayed, taken);
     settle(&log);
-    assert!(log.append_reserved(2, &[b"settled"]).is_ok());
+    assert!(log.append(Class::Free, 2, &[b"settled"]).is_ok());
     log.release_before(taken[8].segment).unwrap();
     settle(&log);
-    assert!(log.append(1, &[&BODY]).is_ok());
+    assert!(log.append(Class::New, 1, &[&BODY]).is_ok());
 }
 
 #[test]
@@ -272,7 +337,7 @@ fn the_preparing_thread_wakes_when_segments_are_released() {
     // Refusals in between only say that the next segment is not ready yet.
     let mut last = None;
     while !log.stats().full {
-        match log.append(1, &[&BODY]) {
+        match log.append(Class::New, 1, &[&BODY]) {
             Ok(position) => last = Some(position),
             Err(_) => thread::yield_now(),
         }
@@ -280,7 +345,7 @@ fn the_preparing_thread_wakes_when_segments_are_released() {
     let last = last.unwrap();
     log.wait_durable(last.sequence).unwrap();
     log.release_before(last.segment).unwrap();
-    while log.append(1, &[&BODY]).is_err() {
+    while log.append(Class::New, 1, &[&BODY]).is_err() {
         thread::yield_now();
     }
     log.close();
@@ -295,7 +360,7 @@ fn a_batch_that_cannot_be_written_yet_has_a_bound() {
     // Nobody writes.
     let mut taken = 0;
     let error = loop {
-        match log.append(1, &[b"0123456789abcdef"]) {
+        match log.append(Class::New, 1, &[b"0123456789abcdef"]) {
             Ok(_) => taken += 40,
             Err(error) => break error,
         }
@@ -304,7 +369,7 @@ fn a_batch_that_cannot_be_written_yet_has_a_bound() {
     assert!(log.stats().pending_bytes == taken && taken <= OPTIONS.pending_bytes_max as u64);
     assert!(!log.stats().full, "that is not want of disk");
     settle(&log);
-    assert!(log.append(1, &[b"x"]).is_ok());
+    assert!(log.append(Class::New, 1, &[b"x"]).is_ok());
 }
 
 #[test]
@@ -313,12 +378,12 @@ fn a_record_that_fills_a_segment_is_taken_and_a_larger_one_refused() {
     let (log, _, _) = start(&files);
     settle(&log);
     let largest = vec![3; OPTIONS.body_bytes_max()];
-    let position = log.append(1, &[&largest]).unwrap();
+    let position = log.append(Class::New, 1, &[&largest]).unwrap();
     assert_eq!(position.offset, 64);
     settle(&log);
     assert_eq!(log.read(position).unwrap(), largest);
-    assert_eq!(log.append(1, &[&largest, b"x"]).unwrap_err().kind(), Kind::TooLarge);
-    assert_eq!(log.append(240, &[b"x"]).unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(log.append(Class::New, 1, &[&largest, b"x"]).unwrap_err().kind(), Kind::TooLarge);
+    assert_eq!(log.append(Class::New, 240, &[b"x"]).unwrap_err().kind(), Kind::Invalid);
     assert_eq!(start(&files.restart()).2, [position]);
 }
 
@@ -327,7 +392,7 @@ fn a_log_that_nobody_holds_closes_itself() {
     let files = Saboteur::new();
     let (log, work, _) = start(&files);
     let threads = run(work);
-    let position = log.append(1, &[b"x"]).unwrap();
+    let position = log.append(Class::New, 1, &[b"x"]).unwrap();
     let durable = log.durable(position.sequence);
     drop(log);
     threads.into_iter().for_each(|thread| thread.join().unwrap());

@@ -20,7 +20,8 @@ pub(crate) struct HealthBody {
 
 /// Tells whether the process can keep its promises
 ///
-/// 503 names what is broken: a log that stopped after a failed write, a full disk budget, a part that died.
+/// 503 names what is broken: a log that stopped after a failed write, a full disk budget, damaged records, a part that
+/// died.
 #[utoipa::path(
     get, path = "/health", tag = "process", operation_id = "health",
     responses(
@@ -36,6 +37,9 @@ pub(crate) async fn health(State(app): State<App>) -> Answer<Json<HealthBody>> {
     }
     if log.full {
         reasons.push("the commit log is full, publishes are refused until messages are settled".into());
+    }
+    if log.damaged > 0 {
+        reasons.push("the commit log has damaged records, its messages say where".into());
     }
     if reasons.is_empty() {
         return Ok(Json(HealthBody { status: "ok" }));

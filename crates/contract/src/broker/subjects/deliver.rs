@@ -65,8 +65,8 @@ pub fn a_held_delivery_can_be_looked_up(rig: &mut dyn Rig) {
     publish(rig, &q, &["m"]);
     let delivery = receive_one(rig, &q);
     let found = held(rig, &delivery).unwrap();
-    assert_eq!((found.id, found.attempt, found.held_until), (delivery.id, 1, delivery.held_until));
-    assert_eq!((found.retry.attempt_max, &found.message), (17, &delivery.message));
+    assert_eq!((found.attempt, found.held_until), (1, delivery.held_until));
+    assert_eq!(found.retry.attempt_max, 17);
     end(rig, &delivery, Outcome::Done);
     assert!(held(rig, &delivery).is_none());
 }

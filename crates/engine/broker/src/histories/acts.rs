@@ -10,6 +10,7 @@ use forebay_core::queue::{PARKED, QueueName};
 
 use super::model::{Change, Item, Place};
 use super::world::{Seen, World};
+use crate::bench::until_ready;
 use crate::records::Record;
 
 impl World {
@@ -49,7 +50,8 @@ impl World {
             let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
             items.push(Item { id, payload, attempts: 0, place, expires_at, history: Vec::new() });
         }
-        let (published, sequences) = self.appended(|engine| engine.publish(&name, messages));
+        let (published, sequences) =
+            self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
         let last = *sequences.end();
         let mut dropped = Vec::new();
         let mut items = items.into_iter();
@@ -79,7 +81,10 @@ impl World {
                 assert_eq!(items.len() as u64, count, "nothing was taken");
                 seen.note("refused as full", 1);
             }
-            Err(error) => self.expect_trouble(error.kind()),
+            Err(error) => {
+                assert_eq!(items.len() as u64, count, "nothing was taken");
+                self.expect_trouble(error.kind());
+            }
         }
     }
 
@@ -212,6 +217,11 @@ impl World {
     ) -> bool {
         let from = Self::settings(&self.story.model.queues[&queue].name);
         let to = from.dead_letter.map_or(PARKED.to_owned(), |name| name.to_string());
+        if to == from.name.as_str() {
+            let at = self.now() + from.retry.backoff.longest;
+            self.story.tell(sequence, Change::Retry { queue, position, at });
+            return true;
+        }
         match self.story.model.number(&to) {
             Some(to) => {
                 self.story.tell(sequence, Change::Move { queue, position, to, reason: Some(reason) });
@@ -270,7 +280,8 @@ impl World {
         let Some((name, queue)) = self.some_queue(&["dead", PARKED]) else { return };
         let count_max = 1 + self.random.below(4) as usize;
         let now = self.now();
-        let (redriven, sequences) = self.appended(|engine| engine.redrive(&name, count_max));
+        let (redriven, sequences) =
+            self.appended(|engine| until_ready(engine, engine.redrive(&name, count_max)));
         let mut ready = self.story.model.queues[&queue].ready(now).into_iter();
         for sequence in sequences {
             let position = ready.find(|position| self.returns_to(queue, *position).is_some()).unwrap();
@@ -295,7 +306,7 @@ impl World {
 
     pub(super) fn purge(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&["plain", "short", "dead"]) else { return };
-        let (purged, sequences) = self.appended(|engine| engine.purge(&name));
+        let (purged, sequences) = self.appended(|engine| until_ready(engine, engine.purge(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Purge { queue });
             self.wait_for(sequence);
@@ -308,7 +319,7 @@ impl World {
 
     pub(super) fn delete(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&["short", "head", "dead"]) else { return };
-        let (deleted, sequences) = self.appended(|engine| engine.delete(&name));
+        let (deleted, sequences) = self.appended(|engine| until_ready(engine, engine.delete(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Delete { queue });
             self.wait_for(sequence);

@@ -50,6 +50,12 @@ const DELAYED: u8 = 4;
 const HELD: u8 = 8;
 const HISTORY: u8 = 16;
 
+/// What a Put record of a new message has before the message, at most.
+pub(crate) const NEW_BYTES_MAX: usize = 43;
+
+/// The largest record about a message that does not bring one.
+pub(crate) const SMALL_BYTES_MAX: usize = 34;
+
 /// One record, as above.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Record<'a> {

@@ -13,7 +13,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::{MessageBytes, Record, Status, history, message};
+use super::{MessageBytes, NEW_BYTES_MAX, Record, SMALL_BYTES_MAX, Status, history, message};
 
 fn time() -> impl Strategy<Value = Instant> {
     any::<u64>().prop_map(Instant::from_ms)
@@ -238,4 +238,35 @@ fn history_counts_on_and_the_oldest_gives_way_at_the_limit() {
     history::add(&mut entries, entry("one more", 3));
     assert_eq!(entries.len(), limits::HISTORY_ENTRIES_MAX);
     assert_eq!(entries[0].queue.as_str(), "q2", "q1 was the oldest");
+}
+
+#[test]
+fn a_new_message_needs_no_more_beside_itself_than_room_is_asked_for() {
+    let record = Record::Put {
+        queue: u64::MAX,
+        position: 0,
+        published_at: Instant::from_ms(u64::MAX),
+        attempts: 0,
+        expires_at: Some(Instant::from_ms(u64::MAX)),
+        status: Status::Delayed { until: Instant::from_ms(u64::MAX) },
+        history: Vec::new(),
+        message: MessageBytes { head: &[], payload: &[] },
+    };
+    assert_eq!(record.head().len(), NEW_BYTES_MAX);
+}
+
+#[test]
+fn a_delivery_is_the_largest_of_the_small_records() {
+    let (queue, position, attempt, token) = (u64::MAX, u64::MAX, u32::MAX, u32::MAX);
+    let at = Instant::from_ms(u64::MAX);
+    let deliver = Record::Deliver { queue, position, attempt, token, held_until: at };
+    assert_eq!(deliver.head().len(), SMALL_BYTES_MAX);
+    for smaller in [
+        Record::Extend { queue, position, held_until: at },
+        Record::Settle { queue, position },
+        Record::Retry { queue, position, at },
+        Record::Return { queue, position },
+    ] {
+        assert!(smaller.head().len() <= SMALL_BYTES_MAX);
+    }
 }

@@ -31,6 +31,9 @@ pub(crate) enum Hold {
     Offered,
 }
 
+/// Places below which a map keeps what it has.
+const SHRINK_FROM: usize = 1024;
+
 /// A message that waits for its time.
 #[derive(Debug)]
 pub(crate) struct Delayed {
@@ -118,12 +121,14 @@ impl Unsettled {
     /// Takes the message out of the consumer's hands.
     pub(crate) fn release(&mut self, position: u64) -> Option<Entry> {
         let held = self.held.remove(&position)?;
+        shrink(&mut self.held);
         self.due.remove(&(held.due, position));
         Some(held.entry)
     }
 
     pub(crate) fn undelay(&mut self, position: u64) -> Option<Entry> {
         let delayed = self.delayed.remove(&position)?;
+        shrink(&mut self.delayed);
         self.due.remove(&(delayed.until, position));
         Some(delayed.entry)
     }
@@ -138,6 +143,7 @@ impl Unsettled {
         while let Some((at, position)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
             self.due.remove(&(at, position));
             if let Some(delayed) = self.delayed.remove(&position) {
+                shrink(&mut self.delayed);
                 return Some(Due::Ready(delayed.entry));
             }
             if let Some(held) = self.held.get_mut(&position) {
@@ -161,11 +167,17 @@ impl Unsettled {
         (self.due.len(), held + self.delayed.len())
     }
 
-    /// Takes all delayed messages out.
+    /// Takes all delayed messages out, in a time that only the number of held ones counts for. The moments noted for
+    /// them go with them, one by one.
     pub(crate) fn clear_delayed(&mut self) -> impl Iterator<Item = Entry> + use<> {
         let delayed = std::mem::take(&mut self.delayed);
-        self.due.retain(|(_, position)| !delayed.contains_key(position));
-        delayed.into_values().map(|delayed| delayed.entry)
+        let noted = self.held.iter().filter(|(_, held)| held.hold != Hold::RunOut);
+        let noted = noted.map(|(position, held)| (held.due, *position)).collect();
+        let mut due = std::mem::replace(&mut self.due, noted);
+        delayed.into_values().map(move |delayed| {
+            due.pop_first();
+            delayed.entry
+        })
     }
 
     /// Takes everything out.
@@ -173,5 +185,41 @@ impl Unsettled {
         let all = std::mem::take(self);
         let held = all.held.into_values().map(|held| held.entry);
         held.chain(all.delayed.into_values().map(|delayed| delayed.entry))
+    }
+}
+
+/// Gives back what a burst has taken, once it is over.
+fn shrink<T>(map: &mut HashMap<u64, T>) {
+    if map.capacity() > SHRINK_FROM && map.len() < map.capacity() / 8 {
+        map.shrink_to(map.len() * 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::entry::Location;
+    use crate::storage::journal::Stored;
+
+    #[test]
+    fn what_a_burst_of_holds_or_delays_took_is_given_back_when_it_is_over() {
+        let mut unsettled = Unsettled::default();
+        let count = 20 * SHRINK_FROM as u64;
+        let now = Instant::from_ms(9);
+        for position in 1..=count {
+            let entry = |position| {
+                let location = Location { sequence: position, segment: 1, offset: 0 };
+                Entry::new(position, Stored { location, bytes: 1 }, now)
+            };
+            unsettled.hold(entry(position), 1, now);
+            unsettled.delay(entry(count + position), now);
+            unsettled.delay(entry(2 * count + position), now);
+        }
+        let before = (unsettled.held.capacity(), unsettled.delayed.capacity());
+        (1..=count).for_each(|position| drop(unsettled.release(position)));
+        (1..=count).for_each(|position| drop(unsettled.undelay(count + position)));
+        while unsettled.pop_due(now).is_some() {}
+        let after = (unsettled.held.capacity(), unsettled.delayed.capacity());
+        assert!(after.0 < before.0 / 8 && after.1 < before.1 / 8, "{before:?} {after:?}");
     }
 }

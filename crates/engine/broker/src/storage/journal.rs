@@ -8,7 +8,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::payload::Payload;
 use forebay_log::format::RECORD_HEADER_BYTES;
-use forebay_log::{Log, LogOptions, Position};
+use forebay_log::{Class, Damaged, Log, LogOptions, Position, Room};
 use parking_lot::{Condvar, Mutex};
 
 use crate::records::Record;
@@ -16,6 +16,13 @@ use crate::state::entry::Location;
 
 /// What carrying a message forward can add to it: attempts, an expiry and a hold.
 const CARRY_GROWTH_BYTES_MAX: usize = 32;
+
+/// What it does add to one that waits and has no expiry: attempts and a hold.
+const CARRY_GROWTH_BYTES: u64 = 16;
+
+/// Garbage that is worth carrying for at any price. One segment may be the unwritten rest of the last, and one what the
+/// ends of all others leave unused.
+const GARBAGE_SEGMENTS_MIN: u64 = 3;
 
 /// What a record may need beside its message and all but the newest line of its history.
 const MESSAGE_RESERVE_BYTES: usize = 512;
@@ -25,12 +32,18 @@ pub(crate) struct Journal {
     pub(crate) log: Log,
     segment_bytes: u64,
     body_bytes_max: usize,
-    /// Publishes are refused while the log has more segments than this.
-    publish_segments_max: u64,
+    /// How many segments each kind of record may leave behind.
+    segments_max: SegmentsMax,
+    /// Segments in use.
+    segments: AtomicU64,
     /// The last sequence appended, and the segment it went to.
     last: AtomicU64,
     newest: AtomicU64,
     live: Mutex<Live>,
+    /// What to do with a body that is damaged.
+    pub(crate) damaged: Damaged,
+    /// A segment that cannot be carried because of damage; 0 for none.
+    pub(crate) stuck: AtomicU64,
     /// Rung when there may be segments to free.
     bell: Condvar,
     closed: AtomicBool,
@@ -63,6 +76,18 @@ pub(crate) struct Stored {
     pub(crate) bytes: u32,
 }
 
+/// Segments in use beyond which records are refused. What empties queues finds room when nothing else does: were a
+/// publish to take the last of it, or a million deliveries that nobody settles, nothing could ever be freed.
+#[derive(Clone, Copy, Debug)]
+struct SegmentsMax {
+    /// For what brings something new.
+    publish: u64,
+    /// For the steps on a message's way, while carrying makes room for them.
+    steps: u64,
+    /// For dead letters, which are as large as messages, likewise; what is left is for settling and carrying.
+    moves: u64,
+}
+
 /// What can be done about the space of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chance {
@@ -83,19 +108,50 @@ impl Journal {
         Self {
             segment_bytes: options.segment_bytes.into(),
             body_bytes_max: options.body_bytes_max(),
-            publish_segments_max: segments_max.saturating_sub(reserve).max(1),
+            segments_max: SegmentsMax {
+                publish: segments_max.saturating_sub(reserve).max(1),
+                steps: segments_max.saturating_sub(reserve / 2).max(1),
+                moves: segments_max.saturating_sub(reserve / 4).max(1),
+            },
+            segments: AtomicU64::new(log.stats().segments),
             last: AtomicU64::new(log.durable_sequence()),
             newest: AtomicU64::new(*log.segments().end()),
             log,
             live: Mutex::new(live),
+            damaged: options.damaged,
+            stuck: AtomicU64::new(0),
             bell: Condvar::new(),
             closed: AtomicBool::new(false),
         }
     }
 
-    /// `Full` while publishes must leave the rest of the disk to what empties queues.
-    pub(crate) fn check_room(&self) -> Result<()> {
-        if self.log.stats().segments > self.publish_segments_max {
+    /// Room for new records with bodies of these lengths, all or none of which are appended. `TooLarge`: publishes
+    /// never get that much.
+    pub(crate) fn room(&self, lengths: impl Iterator<Item = usize>) -> Result<Room> {
+        let room = self.log.room(Class::New, lengths)?;
+        // What is left of a log from which nothing more can be freed must still take it.
+        if room.segments() as u64 + limits::CARRY_SEGMENTS_MIN > self.segments_max.publish + 2 {
+            let context = format!("{} segments at once", room.segments());
+            return Err(Error::new(Kind::TooLarge, "publish to log", context));
+        }
+        Ok(room)
+    }
+
+    /// Waits until the log is ready for a record of that class and length; true if it is, false if only freeing space
+    /// helps.
+    pub(crate) async fn ready(&self, class: Class, length: usize) -> bool {
+        match self.log.room(class, std::iter::once(length)) {
+            Ok(room) => room.await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// `Full` while publishes must leave the rest of the disk to what empties queues. That counts what the messages
+    /// grow by when they are carried forward from consumers' hands.
+    fn check_space(&self, live: &Live, segments: u64) -> Result<()> {
+        let grown = live.all.bytes + live.all.bodies * CARRY_GROWTH_BYTES;
+        let max = self.segments_max.publish;
+        if self.segments.load(Acquire) + segments > max + 1 || grown > max * self.segment_bytes {
             return Err(Error::new(Kind::Full, "publish to log", "its disk space is used up"));
         }
         Ok(())
@@ -116,7 +172,10 @@ impl Journal {
 
     /// Appends a record without a body.
     pub(crate) fn append(&self, record: &Record<'_>) -> Result<Position> {
-        let written = self.write(record)?;
+        if class(record) == Class::Step && self.segments.load(Acquire) > self.segments_max.steps {
+            self.check_hope(&self.live.lock())?;
+        }
+        let written = self.write(class(record), record)?;
         if written.rolled {
             self.ring(&mut self.live.lock());
         }
@@ -126,8 +185,19 @@ impl Journal {
     /// Appends a record with a body, and counts it as alive in the same step: between the two its segment might seem
     /// to be without life, and be released.
     pub(crate) fn append_body(&self, record: &Record<'_>) -> Result<Stored> {
+        self.append_body_as(class(record), record)
+    }
+
+    /// As [`append_body`](Self::append_body), for a record that is more urgent than others of its kind.
+    pub(crate) fn append_body_as(&self, class: Class, record: &Record<'_>) -> Result<Stored> {
         let mut live = self.live.lock();
-        let written = self.write(record)?;
+        if class == Class::New {
+            self.check_space(&live, 1)?;
+        }
+        if matches!(record, Record::Move { .. }) && self.segments.load(Acquire) > self.segments_max.moves {
+            self.check_hope(&live)?;
+        }
+        let written = self.write(class, record)?;
         let stored = Stored { location: written.position.into(), bytes: written.bytes };
         live.add(stored);
         if written.rolled {
@@ -136,27 +206,75 @@ impl Journal {
         Ok(stored)
     }
 
-    /// Only what brings something new leaves the last space alone. The rest empties queues, or is a step on the way to
-    /// it: were a delivery refused, nothing could be settled either.
-    fn write(&self, record: &Record<'_>) -> Result<Written> {
+    /// Appends all these records of new messages, or none; `None` if the log is not ready for them, and `room` must be
+    /// waited for.
+    pub(crate) fn append_bodies(&self, room: &Room, records: &[Record<'_>]) -> Result<Option<Vec<Stored>>> {
+        let Some(first) = records.first() else { return Ok(Some(Vec::new())) };
+        let heads: Vec<_> = records.iter().map(Record::head).collect();
+        let parts = records.iter().zip(&heads).map(|(record, head)| {
+            let message = record.message();
+            [&head[..], message.head, message.payload]
+        });
+        let parts: Vec<_> = parts.collect();
+        let mut live = self.live.lock();
+        self.check_space(&live, room.segments() as u64)?;
+        let Some(positions) = self.log.append_all(room, first.kind(), &parts)? else { return Ok(None) };
+        let mut rolled = false;
+        let mut all = Vec::with_capacity(positions.len());
+        for (position, parts) in positions.into_iter().zip(&parts) {
+            let bytes = bytes_in_log(parts.iter().map(|part| part.len()).sum());
+            let stored = Stored { location: position.into(), bytes };
+            live.add(stored);
+            rolled |= self.wrote(position);
+            all.push(stored);
+        }
+        if rolled {
+            self.ring(&mut live);
+        }
+        Ok(Some(all))
+    }
+
+    /// `Full` while carrying is worth its price, and so makes room. When it is not, what lives fills the disk, and only
+    /// going on can free something.
+    fn check_hope(&self, live: &Live) -> Result<()> {
+        if self.garbage(live, self.segments.load(Acquire)) >= GARBAGE_SEGMENTS_MIN * self.segment_bytes {
+            return Err(Error::new(Kind::Full, "append to log", "its last space is for what frees some"));
+        }
+        Ok(())
+    }
+
+    /// Bytes of so many segments in which nothing lives.
+    fn garbage(&self, live: &Live, segments: u64) -> u64 {
+        (segments * self.segment_bytes).saturating_sub(live.all.bytes)
+    }
+
+    fn write(&self, class: Class, record: &Record<'_>) -> Result<Written> {
         let (head, message) = (record.head(), record.message());
         let parts = [&head[..], message.head, message.payload];
-        let position = match record {
-            Record::Settle { .. }
-            | Record::Deliver { .. }
-            | Record::Extend { .. }
-            | Record::Retry { .. }
-            | Record::Return { .. }
-            | Record::Purge { .. }
-            | Record::Delete { .. }
-            | Record::Move { .. }
-            | Record::Put { position: 1.., .. }
-            | Record::Declare { number: 1.., .. } => self.log.append_reserved(record.kind(), &parts)?,
-            Record::Declare { .. } | Record::Put { .. } => self.log.append(record.kind(), &parts)?,
-        };
+        let position = self.log.append(class, record.kind(), &parts)?;
+        let rolled = self.wrote(position);
+        Ok(Written { position, bytes: bytes_in_log(parts.iter().map(|part| part.len()).sum()), rolled })
+    }
+
+    /// Notes what was appended last; true if it is the first record in its segment.
+    fn wrote(&self, position: Position) -> bool {
         self.last.fetch_max(position.sequence, AcqRel);
         let rolled = self.newest.fetch_max(position.segment, AcqRel) < position.segment;
-        Ok(Written { position, bytes: bytes_in_log(parts.iter().map(|part| part.len()).sum()), rolled })
+        if rolled {
+            self.count_segments();
+        }
+        rolled
+    }
+
+    fn count_segments(&self) {
+        self.segments.store(self.log.stats().segments, Release);
+    }
+
+    /// Gives back the segments before this one, in which nothing lives; false if none could be.
+    pub(crate) fn release(&self, before: u64) -> Result<bool> {
+        self.log.release_before(before)?;
+        self.count_segments();
+        Ok(*self.log.segments().start() >= before)
     }
 
     /// A body that recovery has found.
@@ -198,11 +316,10 @@ impl Journal {
         if live.oldest_since.0 != oldest {
             live.oldest_since = (oldest, newest);
         }
-        let garbage = (stats.segments * self.segment_bytes).saturating_sub(live.all.bytes);
-        live.carrying = if stats.full || stats.segments + 1 >= self.publish_segments_max {
-            // Publishers are held up, or about to be: every segment counts, and the price does not. One may be the
-            // unwritten rest of the last, and one what the ends of all others leave unused.
-            garbage >= 3 * self.segment_bytes
+        let garbage = self.garbage(&live, stats.segments);
+        live.carrying = if stats.full || stats.segments + 1 >= self.segments_max.publish {
+            // Publishers are held up, or about to be: every segment counts, and the price does not.
+            garbage >= GARBAGE_SEGMENTS_MIN * self.segment_bytes
         } else {
             // Each byte carried frees at least one, so that carrying never costs more than publishing has. It begins
             // only when the oldest segment stands still while the log goes on: one that is being emptied by its
@@ -210,7 +327,8 @@ impl Journal {
             let stands_still = newest.saturating_sub(live.oldest_since.1) >= limits::CARRY_SEGMENTS_MIN;
             garbage > live.all.bytes && (live.carrying || stands_still)
         };
-        let chance = if live.carrying && stats.segments >= limits::CARRY_SEGMENTS_MIN {
+        let is_stuck = self.stuck.load(Acquire) == oldest;
+        let chance = if live.carrying && !is_stuck && stats.segments >= limits::CARRY_SEGMENTS_MIN {
             Chance::Carry { segment: oldest }
         } else {
             Chance::None
@@ -252,6 +370,22 @@ impl Journal {
         }
         live.rung = false;
         !self.closed.load(Acquire)
+    }
+}
+
+/// Only what brings something new, and the steps that free nothing yet, leave the last space alone.
+fn class(record: &Record<'_>) -> Class {
+    match record {
+        Record::Settle { .. }
+        | Record::Purge { .. }
+        | Record::Delete { .. }
+        | Record::Move { .. }
+        | Record::Put { position: 1.., .. }
+        | Record::Declare { number: 1.., .. } => Class::Free,
+        Record::Deliver { .. } | Record::Extend { .. } | Record::Retry { .. } | Record::Return { .. } => {
+            Class::Step
+        }
+        Record::Declare { .. } | Record::Put { .. } => Class::New,
     }
 }
 

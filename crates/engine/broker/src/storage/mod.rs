@@ -5,4 +5,6 @@ pub(crate) mod recover;
 pub(crate) mod space;
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod tests;

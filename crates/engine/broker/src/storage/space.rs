@@ -2,16 +2,18 @@
 //!
 //! Only a prefix of the log is ever released; [`records`](crate::records) says why that is safe.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Release;
 
 use forebay_core::delivery::History;
 use forebay_core::error::{Kind, Result};
 use forebay_core::limits;
 use forebay_core::ports::clock::{Run, Work};
-use forebay_log::{Position, Record as Logged};
+use forebay_log::{Damaged, Position, Record as Logged};
 
 use crate::engine::Engine;
-use crate::records::{MessageBytes, Record};
+use crate::records::{MessageBytes, Record, message};
 use crate::state::entry::{Location, NEVER};
 use crate::storage::journal::{Chance, Stored};
 
@@ -67,13 +69,17 @@ impl Engine {
             // crash could take both, and with them a message whose end was never confirmed.
             _ if !durable => Ok(Step::Wait(last)),
             Chance::Release { before } => {
-                self.journal.log.release_before(before)?;
-                let progress = *self.journal.log.segments().start() >= before;
-                Ok(if progress { Step::Worked } else { Step::Idle })
+                Ok(if self.journal.release(before)? { Step::Worked } else { Step::Idle })
             }
             Chance::Carry { segment } => {
-                self.journal.log.scan(segment, &mut |logged| self.carry(logged))?;
-                Ok(Step::Worked)
+                let damage = self.journal.log.scan(segment, &mut |logged| self.carry(logged))?;
+                if !damage.is_empty() {
+                    self.leave_damage(segment, damage)?;
+                }
+                // Nothing was carried if all that lives here has left its queue and is about to be forgotten; the bell
+                // rings then.
+                let carried = self.journal.last() > last || self.journal.chance().0 != chance;
+                Ok(if carried { Step::Worked } else { Step::Idle })
             }
         }
     }
@@ -83,7 +89,9 @@ impl Engine {
     /// the message in both places, and takes the later one.
     fn carry(&self, logged: Logged<'_>) -> Result<()> {
         let position = logged.position;
-        match Record::decode(logged.body)? {
+        // What makes no sense brought nothing: opening has refused it, or has passed it as this does.
+        let Ok(record) = Record::decode(logged.body) else { return Ok(()) };
+        match record {
             Record::Declare { number, settings } => {
                 let number = if number == 0 { position.sequence } else { number };
                 let Some(queue) = self.topology.numbered(number) else { return Ok(()) };
@@ -103,6 +111,67 @@ impl Engine {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Deals with what lives in damaged places of a segment, after all else was carried out of it. What memory still has
+    /// is written again from there. The rest is given up, once its bytes are copied aside, if the options say so; if
+    /// not, the segment stays, and with it the alarm that the log has raised.
+    fn leave_damage(&self, segment: u64, damage: Vec<Range<u32>>) -> Result<()> {
+        let lives_there = |stored: Stored| u64::from(stored.location.segment) == segment;
+        let mut lost = Vec::new();
+        for queue in self.topology.all() {
+            let Ok(mut state) = queue.lock() else { continue };
+            if let Some(declared) = state.declared.filter(|declared| lives_there(*declared)) {
+                let (number, settings) = (queue.number, state.settings.clone());
+                state.declared = Some(self.journal.append_body(&Record::Declare { number, settings })?);
+                self.journal.died(declared);
+            }
+            let entries = state.ready.after(0).chain(state.unsettled.iter());
+            let there: Vec<_> = entries
+                .filter(|entry| lives_there(entry.stored()))
+                .map(|entry| (entry.position, entry.stored(), entry.body.clone()))
+                .collect();
+            drop(state);
+            for (position, stored, body) in there {
+                match body {
+                    // Only what was published here is in memory, and that has no history.
+                    Some(body) => {
+                        let head = message::head(&body);
+                        let message = MessageBytes { head: &head, payload: &body.payload };
+                        self.carry_message(
+                            queue.number,
+                            position,
+                            stored.location.into(),
+                            Vec::new(),
+                            message,
+                        )?;
+                    }
+                    None => lost.push((queue.clone(), position)),
+                }
+            }
+        }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        if self.journal.damaged == Damaged::Refuse {
+            self.journal.stuck.store(segment, Release);
+            return Ok(());
+        }
+        for stretch in damage {
+            self.journal.log.copy_aside(segment, stretch)?;
+        }
+        for (queue, position) in lost {
+            let Ok(mut state) = queue.lock() else { continue };
+            let is_there = state.find(position).is_some_and(|(entry, _)| lives_there(entry.stored()));
+            if is_there {
+                tracing::error!(queue = %queue.name, position, "damaged message set aside");
+                self.journal.append(&Record::Settle { queue: queue.number, position })?;
+                state.take(position).into_iter().for_each(|entry| self.forget(entry));
+                state.counts.dropped += 1;
+                self.changed(&queue, &mut state);
+            }
+        }
+        Ok(())
     }
 
     fn carry_message(

@@ -1,22 +1,20 @@
 //! The space of the log: given back in time, never at the price of a message, and enough to empty every queue.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_contract::clock::SimClock;
 use forebay_core::delivery::{Outcome, Reason};
 use forebay_core::error::Kind;
 use forebay_core::limits;
+use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::Receive;
 use forebay_core::ports::clock::Clock;
-use forebay_core::ports::files::Files;
-use forebay_core::queue::QueueName;
-use forebay_log::Damaged;
+use forebay_core::queue::{QueueName, QueueSettings};
 
 use super::journal::Chance;
 use super::space::Step;
 use crate::bench::{Bench, SEGMENT};
-use crate::broker::{BrokerOptions, open};
+use crate::broker::BrokerOptions;
 
 #[test]
 fn a_log_without_life_shrinks_to_one_segment() {
@@ -49,8 +47,9 @@ fn one_unacknowledged_message_pins_nothing_however_long_it_is_held() {
     }
     let bench = bench.crash();
     let held = bench.engine().held(&q, pinned.id).unwrap().unwrap();
-    assert_eq!((held.message.payload.len(), held.attempt), (77, 1));
-    bench.settle(&pinned, Outcome::Done);
+    assert_eq!(held.attempt, 1);
+    bench.settle(&pinned, Outcome::Return);
+    assert_eq!(bench.receive(&q).unwrap().message.payload.len(), 77);
 }
 
 #[test]
@@ -118,6 +117,127 @@ fn a_disk_too_small_to_publish_to_is_refused_and_the_least_one_is_published_to()
         bench.publish(&q, 300);
         bench.settle(&bench.receive(&q).unwrap(), Outcome::Done);
         bench.free();
+    }
+}
+
+/// More than the segments that are ready, and in the smallest log.
+#[test]
+fn a_batch_of_many_segments_is_taken_whole_or_refused_whole() {
+    let bench = Bench::new(12);
+    let q = bench.queue("q");
+    let batch = |count: usize, bytes: usize| {
+        let message = Message::new(MessageId::given("m").unwrap(), vec![b'x'; bytes].into());
+        bench.publish_all(&q, vec![message; count])
+    };
+    for round in 0..20 {
+        let mut taken = 0;
+        while let Ok(()) = batch(2, 3_000) {
+            bench.write();
+            taken += 2;
+            assert_eq!(bench.depth(&q), taken);
+        }
+        assert!(taken >= 2, "{round}");
+        assert_eq!(bench.depth(&q), taken, "what was refused has left nothing behind");
+        while let Some(delivery) = bench.receive(&q) {
+            bench.settle(&delivery, Outcome::Done);
+            bench.free();
+        }
+    }
+    assert_eq!(batch(3, 3_000), Err(Kind::TooLarge), "it never fits what a drained log has left");
+    let bench = Bench::new(100);
+    let q = bench.queue("q");
+    let message = Message::new(MessageId::given("m").unwrap(), vec![b'x'; 3_000].into());
+    let count = 10 * limits::SEGMENTS_AHEAD;
+    assert_eq!(bench.publish_all(&q, vec![message; count]), Ok(()));
+    assert_eq!(bench.depth(&q), count as u64);
+}
+
+#[test]
+fn a_batch_longer_than_its_queue_is_too_large_and_not_merely_refused_for_now() {
+    let bench = Bench::new(100);
+    let mut settings = QueueSettings::new(QueueName::new("short").unwrap());
+    settings.length_max = 3;
+    bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+    let batch = |count| {
+        let message = Message::new(MessageId::given("m").unwrap(), "".into());
+        bench.publish_all(&settings.name, vec![message; count])
+    };
+    assert_eq!(batch(4), Err(Kind::TooLarge));
+    assert_eq!(batch(3), Ok(()));
+    assert_eq!(batch(1), Err(Kind::Full));
+}
+
+/// Every delivery writes a record, and none of these is ever settled by who got it.
+#[test]
+fn deliveries_that_nobody_settles_leave_the_last_space_to_what_empties_the_queue() {
+    for bytes in [1, 60, 300] {
+        let bench = Bench::new(32);
+        let (idle, busy) = (bench.queue("idle"), bench.queue("busy"));
+        let until_full = |queue| {
+            let mut count: u64 = 0;
+            while bench.segments() < 12 && bench.try_publish(queue, bytes).is_ok() {
+                bench.write();
+                count += 1;
+            }
+            count
+        };
+        until_full(&idle);
+        while bench.try_publish(&busy, bytes).is_ok() {
+            bench.write();
+        }
+        let depth = bench.depth(&busy);
+        let (mut held, mut rounds) = (Vec::new(), 0);
+        // They are given back and taken again, without end, and nothing tidies up in between.
+        'full: loop {
+            let found = bench.engine().topology.find(&busy).unwrap();
+            let receive = Receive { count_max: 100, hold: None, wait_until: bench.clock.now() };
+            match bench.engine().take(&found, &receive) {
+                Ok(deliveries) if !deliveries.is_empty() => held.extend(deliveries),
+                Ok(_) => {
+                    rounds += 1;
+                    assert!(rounds < 1_000, "it never comes to an end");
+                    for delivery in held.drain(..held.len() - 20) {
+                        bench.write();
+                        let returned = bench.engine().settle(&busy, delivery.id, Outcome::Return, None);
+                        if returned.is_err() {
+                            break 'full;
+                        }
+                    }
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), Kind::Full);
+                    break;
+                }
+            }
+            bench.write();
+        }
+        for delivery in held.drain(..20) {
+            bench.settle(&delivery, Outcome::Done);
+            bench.write();
+        }
+        bench.free();
+        // With the space tidied up, all the rest comes, and can be settled.
+        bench.clock.advance(2 * limits::HOLD_DEFAULT);
+        let mut left = depth - 20;
+        for _ in 0..10_000 {
+            let found = bench.engine().topology.find(&busy).unwrap();
+            bench.engine().come_due(&found, &mut found.lock().unwrap(), bench.clock.now());
+            for silent in bench.engine().offer_run_out() {
+                drop(bench.engine().settle(&busy, silent.id, Outcome::Return, None));
+            }
+            while let Ok(Some(delivery)) = bench.try_receive(&busy) {
+                bench.settle(&delivery, Outcome::Done);
+                left -= 1;
+                bench.free();
+            }
+            bench.free();
+            bench.clock.advance(limits::EXPIRED_GRACE);
+            if left == 0 {
+                break;
+            }
+        }
+        assert_eq!((left, bench.depth(&busy)), (0, 0), "{bytes} bytes a message");
+        assert_eq!(bench.try_publish(&busy, bytes), Ok(()));
     }
 }
 
@@ -248,76 +368,4 @@ fn a_clock_that_was_set_back_freezes_no_hold_and_no_delay() {
     let first = next_due();
     found.lock().unwrap().unsettled.pop_due(first);
     assert!(next_due() <= bench.clock.now() + limits::DELAY_MAX, "the delay");
-}
-
-/// Overwrites `bytes` of the file in which the log keeps the body of the first message of `queue`.
-fn damage(bench: &Bench, queue: &QueueName) {
-    let found = bench.engine().topology.find(queue).unwrap();
-    let location = found.lock().unwrap().ready.head().unwrap().stored().location;
-    let names = bench.files.list().unwrap();
-    let name = names.iter().find(|name| name.contains(&format!("{}", location.segment))).unwrap();
-    let file = bench.files.open(name).unwrap();
-    file.write_at(&[0xee; 4], u64::from(location.offset) + 60).unwrap();
-}
-
-#[test]
-fn a_message_that_cannot_be_read_stays_and_holds_nobody_up() {
-    let bench = Bench::new(1_000);
-    let bench = Bench { options: BrokerOptions { hot_bytes_max: 0, ..bench.options.clone() }, ..bench };
-    let q = bench.queue("q");
-    bench.publish(&q, 300);
-    let bench = bench.crash();
-    bench.publish(&q, 301);
-    damage(&bench, &q);
-    assert_eq!(bench.receive(&q).unwrap().message.payload.len(), 301);
-    let receive = Receive { count_max: 1, hold: None, wait_until: bench.clock.now() };
-    let found = bench.engine().topology.find(&q).unwrap();
-    assert!(bench.engine().take(&found, &receive).unwrap().is_empty(), "it is put off");
-    bench.clock.advance(Duration::from_secs(2));
-    assert_eq!(bench.engine().take(&found, &receive).unwrap_err().kind(), Kind::Damaged);
-    assert_eq!(bench.depth(&q), 2);
-}
-
-#[test]
-fn a_record_that_makes_no_sense_is_refused_or_set_aside_as_the_options_say() {
-    let bench = Bench::new(1_000);
-    let q = bench.queue("q");
-    bench.publish(&q, 10);
-    bench.engine().journal.log.append(7, &[b"nonsense"]).unwrap();
-    bench.publish(&q, 20);
-    let Bench { files, clock, mut options, .. } = bench;
-    let files = files.crash(1);
-    let Err(error) = open(Arc::new(files.clone()), options.clone(), Arc::new(clock.clone())) else {
-        panic!("it was taken")
-    };
-    assert_eq!(error.kind(), Kind::Damaged);
-    options.log.damaged = Damaged::SetAside;
-    let bench = Bench::open(files.crash(1), clock, options);
-    assert_eq!((bench.recovered.unreadable, bench.recovered.ready), (1, 2));
-}
-
-#[test]
-fn a_queue_whose_declaration_is_lost_keeps_its_messages_under_another_name() {
-    let bench = Bench::new(1_000);
-    let q = bench.queue("q");
-    let number = bench.engine().topology.find(&q).unwrap().number;
-    bench.write();
-    bench.publish(&q, 10);
-    bench.publish(&q, 20);
-    let Bench { files, clock, mut options, .. } = bench;
-    options.log.damaged = Damaged::SetAside;
-    let names = files.list().unwrap();
-    // The declaration is the first of the broker's records.
-    let mut bytes = vec![0; 512];
-    let file = files.open(names.iter().find(|name| name.ends_with(".log")).unwrap()).unwrap();
-    file.read_at(&mut bytes, 0).unwrap();
-    let place = bytes.windows(10).position(|window| window == [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap() as u64;
-    file.write_at(&[0xee], place + 12).unwrap();
-    file.sync().unwrap();
-    let bench = Bench::open(files.restart(), clock, options);
-    let name = QueueName::new(&format!("forebay.recovered.{number}")).unwrap();
-    assert_eq!(bench.depth(&name), 2);
-    bench.write();
-    let bench = bench.crash();
-    assert_eq!(bench.receive(&name).unwrap().message.payload.len(), 10);
 }

@@ -30,11 +30,11 @@ pub(crate) fn restore_length(files: &dyn Files, source: &Source) -> Result<()> {
 }
 
 /// Copies a stretch of a segment to a file of its own, durably, unless it is all zeros.
-pub(crate) fn copy(files: &dyn Files, source: &Source, stretch: &[u8], offset: u32) -> Result<()> {
+pub(crate) fn copy(files: &dyn Files, number: u64, stretch: &[u8], offset: u32) -> Result<()> {
     if stretch.iter().all(|byte| *byte == 0) {
         return Ok(());
     }
-    let name = copy_name(source.number, offset);
+    let name = copy_name(number, offset);
     match files.remove(&name) {
         Err(error) if error.kind() != Kind::NotFound => return Err(error),
         _ => {}

@@ -7,7 +7,7 @@
 //! - `aside`: copies damage away, where that was asked for
 //! - `settle`: nothing behind the end can ever verify, and everything replayed is durable
 
-mod aside;
+pub(crate) mod aside;
 mod directory;
 pub mod open;
 mod probe;

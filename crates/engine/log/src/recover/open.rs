@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use super::directory::Directory;
 use super::settle::settle;
 use super::walk::Walk;
+use crate::append::room::{Class, Fit};
 use crate::durable::Progress;
 use crate::format::{self, OPENED};
 use crate::log::{Log, Record, Shared};
@@ -89,15 +90,25 @@ pub fn open(
     Ok(Opened { log: Log::new(shared), work, recovered })
 }
 
-/// Has one segment in reserve, and the opening record durable before anything else is taken. `after` is the last
+/// Has enough segments in reserve that appends are taken at once, if there is space for that, and the opening record durable before anything else is taken. `after` is the last
 /// sequence of the life before.
 fn begin_life(shared: &Shared, after: u64) -> Result<()> {
-    while shared.state.lock().prepared.is_empty() && shared.prepare_step() == Step::Worked {
+    while !shared.state.lock().takes_new() && shared.prepare_step() == Step::Worked {
         check_begun(shared)?;
     }
     let body = after.to_le_bytes();
     let parts: [&[u8]; 1] = [&body];
-    shared.state.lock().place(OPENED, &parts, format::body_checksum(&parts), true, usize::MAX)?;
+    {
+        let mut state = shared.state.lock();
+        if state.fit(Class::Free, &[format::record_size(body.len() as u64)], &shared.options) != Fit::Now {
+            let refused = |kind| Error::new(kind, "open log", "no room for its first record");
+            return Err(match state.not_prepared.take() {
+                Some((kind, why)) => refused(kind).because(why),
+                None => refused(Kind::Full),
+            });
+        }
+        state.place(OPENED, &parts, format::body_checksum(&parts));
+    }
     shared.write_step();
     check_begun(shared)
 }

@@ -254,7 +254,7 @@ impl<'a> Walk<'a> {
             let from = if at == index { offset } else { SEGMENT_HEADER_BYTES };
             let to = behind.next.filter(|_| at == last).map_or(source.bytes, |(_, found)| found.offset);
             let stretch = segment.get(from as usize..to as usize).unwrap_or_default();
-            aside::copy(self.files, source, stretch, from)?;
+            aside::copy(self.files, source.number, stretch, from)?;
             if let Some((_, next)) = behind.next.filter(|_| to - from >= RECORD_HEADER_BYTES) {
                 aside::cover(self.files, source, stretch, from, &next)?;
                 covered = true;

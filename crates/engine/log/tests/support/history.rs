@@ -9,7 +9,7 @@ use forebay_contract::files::{Operation, Saboteur};
 use forebay_contract::random::Random;
 use forebay_core::error::Kind;
 use forebay_core::ports::files::Files;
-use forebay_log::{Damaged, Log, LogOptions, Opened, open};
+use forebay_log::{Class, Damaged, Log, LogOptions, Opened, open};
 
 use super::model::{Appended, Broken, Model};
 
@@ -108,8 +108,8 @@ fn life(
                 }
             }
         }
-        // A segment that could not be made leaves no room for the opening record.
-        Err(error) if matches!(error.kind(), Kind::Io | Kind::Full) => seen.failed_openings += 1,
+        // Also where a segment could not be made, and so there is no room for the opening record: the disk has space.
+        Err(error) if error.kind() == Kind::Io => seen.failed_openings += 1,
         Err(error) => return Err(format!("a log that was never damaged was refused: {error}")),
     }
     // A kill without loss of power leaves the disk as it is, and what was not synced stays so. When the power is off,
@@ -171,7 +171,11 @@ fn append(log: &Log, model: &mut Model, random: &mut Random, seen: &mut Seen) ->
     let kind = random.below(240) as u8;
     let (head, tail) = body.split_at(random.below(size + 1) as usize);
     let parts = [head, tail];
-    let placed = if random.one_in(8) { log.append_reserved(kind, &parts) } else { log.append(kind, &parts) };
+    let placed = if random.one_in(8) {
+        log.append(Class::Free, kind, &parts)
+    } else {
+        log.append(Class::New, kind, &parts)
+    };
     match placed {
         Ok(position) => {
             seen.records += 1;
@@ -230,7 +234,8 @@ fn scan(log: &Log, files: &Saboteur, model: &Model, random: &mut Random) -> Resu
         Ok(())
     });
     match scanned {
-        Ok(()) => {
+        Ok(damage) if !damage.is_empty() => Err(format!("segment {segment} is damaged at {damage:?}")),
+        Ok(_) => {
             let owed: Vec<_> =
                 model.records.values().filter(|record| record.position.segment == segment).cloned().collect();
             if owed == found { Ok(()) } else { Err(format!("segment {segment} was scanned wrong")) }

@@ -9,7 +9,7 @@ use forebay_core::delivery::{Delivery, DeliveryId, Outcome, Settled};
 use forebay_core::error::Result;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::broker::{Broker, BrokerCapabilities, Receive};
+use forebay_core::ports::broker::{Broker, BrokerCapabilities, Held, Receive};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use serde_json::json;
@@ -54,7 +54,7 @@ impl Broker for Stalled {
         Box::pin(pending())
     }
 
-    fn held<'a>(&'a self, _: &'a QueueName, _: DeliveryId) -> BoxFuture<'a, Result<Option<Delivery>>> {
+    fn held<'a>(&'a self, _: &'a QueueName, _: DeliveryId) -> BoxFuture<'a, Result<Option<Held>>> {
         Box::pin(pending())
     }
 

@@ -61,8 +61,8 @@ impl Batch {
         piece.bytes.get(offset.checked_sub(piece.offset)? as usize..).filter(|bytes| !bytes.is_empty())
     }
 
-    /// True if another record fits the count that its header can say.
-    pub(crate) fn takes_more(&self) -> bool {
-        self.records < format::BATCH_RECORDS_MAX
+    /// True if so many more records fit the count that a header can say.
+    pub(crate) fn takes(&self, records: usize) -> bool {
+        records <= (format::BATCH_RECORDS_MAX - self.records) as usize
     }
 }
