@@ -6,7 +6,7 @@ mod steps;
 mod tidy;
 mod tools;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What went wrong, already in words for the person at the terminal.
@@ -31,8 +31,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// The folder of the workspace, two above this crate's.
+/// The folder of the workspace, two above this crate's. Cargo says at every run where that is; where it was built says
+/// nothing, since a build folder may have been copied.
 fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.ancestors().nth(2).unwrap_or(&here).to_path_buf()
 }
