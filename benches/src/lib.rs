@@ -1,6 +1,7 @@
 //! What the measurements share. Each `src/bin` is one subject.
 
 pub mod load;
+pub mod plot;
 pub mod policies;
 pub mod server;
 pub mod trace;
