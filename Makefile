@@ -22,4 +22,5 @@ bench: ## side by side with peers, into benches/report/
 	cd benches && target/release/memcached_front | tee report/memcached-front.md
 	cd benches && target/release/durable_append report | tee report/durable-append.md
 	cd benches && target/release/item_bytes | tee report/item-bytes.md
+	cd benches && target/release/library | tee report/library.md
 	cd benches && target/release/hit_ratio ../crates/lab/traces/web07.trace.xz | tee report/hit-ratio.md
