@@ -364,7 +364,11 @@ impl Journal {
         let mut live = self.live.lock();
         while !live.rung {
             match wait {
-                Some(wait) => live.rung = self.bell.wait_for(&mut live, wait).timed_out(),
+                // Rung while it waited, it has not timed out: what the ringer has noted stays.
+                Some(wait) => {
+                    let timed_out = self.bell.wait_for(&mut live, wait).timed_out();
+                    live.rung |= timed_out;
+                }
                 None => self.bell.wait(&mut live),
             }
         }
@@ -429,4 +433,29 @@ impl Tally {
 pub(crate) fn bytes_in_log(body: usize) -> u32 {
     let bytes = (body + RECORD_HEADER_BYTES as usize).next_multiple_of(8);
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use crate::bench::Bench;
+
+    use super::*;
+
+    #[test]
+    fn a_bell_that_rings_during_a_bounded_wait_is_heard() {
+        let bench = Bench::new(1_000);
+        let engine = bench.broker.engine.clone();
+        assert!(engine.journal.wait_for_bell(None), "it has been rung to begin with");
+        let (tell, told) = mpsc::channel();
+        let waiter = engine.clone();
+        thread::spawn(move || tell.send(waiter.journal.wait_for_bell(Some(Duration::from_secs(3600)))));
+        while !engine.journal.bell.notify_one() {
+            thread::yield_now();
+        }
+        engine.journal.ring(&mut engine.journal.live.lock());
+        assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
+    }
 }
