@@ -60,6 +60,8 @@ struct Live {
     carrying: bool,
     /// Bytes that died since the bell was rung.
     died: u64,
+    /// The log has refused something since it was last seen not to be full.
+    refused: bool,
     rung: bool,
 }
 
@@ -175,7 +177,9 @@ impl Journal {
         if class(record) == Class::Step && self.segments.load(Acquire) > self.segments_max.steps {
             self.check_hope(&self.live.lock())?;
         }
-        let written = self.write(class(record), record)?;
+        let written = self.write(class(record), record).inspect_err(|error| {
+            self.refused(&mut self.live.lock(), class(record), error);
+        })?;
         if written.rolled {
             self.ring(&mut self.live.lock());
         }
@@ -197,7 +201,7 @@ impl Journal {
         if matches!(record, Record::Move { .. }) && self.segments.load(Acquire) > self.segments_max.moves {
             self.check_hope(&live)?;
         }
-        let written = self.write(class, record)?;
+        let written = self.write(class, record).inspect_err(|error| self.refused(&mut live, class, error))?;
         let stored = Stored { location: written.position.into(), bytes: written.bytes };
         live.add(stored);
         if written.rolled {
@@ -218,7 +222,9 @@ impl Journal {
         let parts: Vec<_> = parts.collect();
         let mut live = self.live.lock();
         self.check_space(&live, room.segments() as u64)?;
-        let Some(positions) = self.log.append_all(room, first.kind(), &parts)? else { return Ok(None) };
+        let appended = self.log.append_all(room, first.kind(), &parts);
+        let appended = appended.inspect_err(|error| self.refused(&mut live, Class::New, error));
+        let Some(positions) = appended? else { return Ok(None) };
         let mut rolled = false;
         let mut all = Vec::with_capacity(positions.len());
         for (position, parts) in positions.into_iter().zip(&parts) {
@@ -232,6 +238,15 @@ impl Journal {
             self.ring(&mut live);
         }
         Ok(Some(all))
+    }
+
+    /// The disk may end before its budget does. Then a refusal is the first that is known of it, and carrying may be worth
+    /// more than it was; once is enough, as what is garbage changes only with what rings by itself. What frees space
+    /// rings for nobody: it is the carrying itself, and tries again.
+    fn refused(&self, live: &mut Live, class: Class, error: &Error) {
+        if class != Class::Free && error.kind() == Kind::Full && !std::mem::replace(&mut live.refused, true) {
+            self.ring(live);
+        }
     }
 
     /// `Full` while carrying is worth its price, and so makes room. When it is not, what lives fills the disk, and only
@@ -308,6 +323,7 @@ impl Journal {
         let stats = self.log.stats();
         let (oldest, newest) = self.log.segments().into_inner();
         let mut live = self.live.lock();
+        live.refused &= stats.full;
         let last = self.last();
         let first_live = live.segments.keys().next().copied().unwrap_or(newest).min(newest);
         if first_live > oldest {
@@ -440,7 +456,7 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use crate::bench::Bench;
+    use crate::bench::{Bench, SEGMENT};
 
     use super::*;
 
@@ -457,5 +473,37 @@ mod tests {
         }
         engine.journal.ring(&mut engine.journal.live.lock());
         assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
+    }
+
+    #[test]
+    fn a_disk_that_ends_before_its_budget_is_tidied_up_for_whoever_is_refused() {
+        let bench = Bench::new(1_000);
+        let (stay, go) = (bench.queue("stay"), bench.queue("go"));
+        let heard = || std::mem::take(&mut bench.engine().journal.live.lock().rung);
+        let free = || {
+            bench.write();
+            if heard() {
+                bench.free();
+            }
+        };
+        bench.write();
+        bench.files.limit_bytes(Some(32 * u64::from(SEGMENT)));
+        for number in 0..150 {
+            bench.publish(if number % 3 == 0 { &go } else { &stay }, 300);
+            free();
+        }
+        bench.until_ready(bench.engine().purge(&go)).unwrap();
+        while bench.try_publish(&stay, 300).is_ok() {
+            free();
+        }
+        assert!(bench.segments() > 8 && heard(), "garbage is worth carrying for only now");
+        bench.free();
+        assert_eq!(bench.try_publish(&stay, 300), Ok(()));
+        while bench.try_publish(&stay, 300).is_ok() {
+            bench.free();
+        }
+        heard();
+        assert_eq!(bench.try_publish(&stay, 300), Err(Kind::Full));
+        assert!(!heard(), "nothing can be done, and nobody is woken for every refusal");
     }
 }
