@@ -181,7 +181,7 @@ impl Journal {
             self.refused(&mut self.live.lock(), class(record), error);
         })?;
         if written.rolled {
-            self.ring(&mut self.live.lock());
+            self.rolled(&mut self.live.lock());
         }
         Ok(written.position)
     }
@@ -205,7 +205,7 @@ impl Journal {
         let stored = Stored { location: written.position.into(), bytes: written.bytes };
         live.add(stored);
         if written.rolled {
-            self.ring(&mut live);
+            self.rolled(&mut live);
         }
         Ok(stored)
     }
@@ -235,7 +235,7 @@ impl Journal {
             all.push(stored);
         }
         if rolled {
-            self.ring(&mut live);
+            self.rolled(&mut live);
         }
         Ok(Some(all))
     }
@@ -274,21 +274,24 @@ impl Journal {
     /// Notes what was appended last; true if it is the first record in its segment.
     fn wrote(&self, position: Position) -> bool {
         self.last.fetch_max(position.sequence, AcqRel);
-        let rolled = self.newest.fetch_max(position.segment, AcqRel) < position.segment;
-        if rolled {
-            self.count_segments();
-        }
-        rolled
+        self.newest.fetch_max(position.segment, AcqRel) < position.segment
     }
 
-    fn count_segments(&self) {
+    /// There is one more segment.
+    fn rolled(&self, live: &mut Live) {
+        self.count_segments(live);
+        self.ring(live);
+    }
+
+    /// Under the lock, so that who counts last has looked last.
+    fn count_segments(&self, _: &mut Live) {
         self.segments.store(self.log.stats().segments, Release);
     }
 
     /// Gives back the segments before this one, in which nothing lives; false if none could be.
     pub(crate) fn release(&self, before: u64) -> Result<bool> {
         self.log.release_before(before)?;
-        self.count_segments();
+        self.count_segments(&mut self.live.lock());
         Ok(*self.log.segments().start() >= before)
     }
 
