@@ -62,6 +62,8 @@ struct Live {
     died: u64,
     /// The log has refused something since it was last seen not to be full.
     refused: bool,
+    /// Segments that a batch was refused for, and that carrying may make room for.
+    wanted: u64,
     rung: bool,
 }
 
@@ -150,10 +152,14 @@ impl Journal {
 
     /// `Full` while publishes must leave the rest of the disk to what empties queues. That counts what the messages
     /// grow by when they are carried forward from consumers' hands.
-    fn check_space(&self, live: &Live, segments: u64) -> Result<()> {
+    fn check_space(&self, live: &mut Live, segments: u64) -> Result<()> {
         let grown = live.all.bytes + live.all.bodies * CARRY_GROWTH_BYTES;
         let max = self.segments_max.publish;
         if self.segments.load(Acquire) + segments > max + 1 || grown > max * self.segment_bytes {
+            if segments > live.wanted.max(1) {
+                live.wanted = segments;
+                self.ring(live);
+            }
             return Err(Error::new(Kind::Full, "publish to log", "its disk space is used up"));
         }
         Ok(())
@@ -196,7 +202,7 @@ impl Journal {
     pub(crate) fn append_body_as(&self, class: Class, record: &Record<'_>) -> Result<Stored> {
         let mut live = self.live.lock();
         if class == Class::New {
-            self.check_space(&live, 1)?;
+            self.check_space(&mut live, 1)?;
         }
         if matches!(record, Record::Move { .. }) && self.segments.load(Acquire) > self.segments_max.moves {
             self.check_hope(&live)?;
@@ -221,7 +227,7 @@ impl Journal {
         });
         let parts: Vec<_> = parts.collect();
         let mut live = self.live.lock();
-        self.check_space(&live, room.segments() as u64)?;
+        self.check_space(&mut live, room.segments() as u64)?;
         let appended = self.log.append_all(room, first.kind(), &parts);
         let appended = appended.inspect_err(|error| self.refused(&mut live, Class::New, error));
         let Some(positions) = appended? else { return Ok(None) };
@@ -336,7 +342,7 @@ impl Journal {
             live.oldest_since = (oldest, newest);
         }
         let garbage = self.garbage(&live, stats.segments);
-        live.carrying = if stats.full || stats.segments + 1 >= self.segments_max.publish {
+        live.carrying = if stats.full || stats.segments + live.wanted.max(1) >= self.segments_max.publish {
             // Publishers are held up, or about to be: every segment counts, and the price does not.
             garbage >= GARBAGE_SEGMENTS_MIN * self.segment_bytes
         } else {
@@ -346,6 +352,9 @@ impl Journal {
             let stands_still = newest.saturating_sub(live.oldest_since.1) >= limits::CARRY_SEGMENTS_MIN;
             garbage > live.all.bytes && (live.carrying || stands_still)
         };
+        if !live.carrying {
+            live.wanted = 0;
+        }
         let is_stuck = self.stuck.load(Acquire) == oldest;
         let chance = if live.carrying && !is_stuck && stats.segments >= limits::CARRY_SEGMENTS_MIN {
             Chance::Carry { segment: oldest }
@@ -459,6 +468,8 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
+    use forebay_core::message::{Message, MessageId};
+
     use crate::bench::{Bench, SEGMENT};
 
     use super::*;
@@ -508,5 +519,29 @@ mod tests {
         heard();
         assert_eq!(bench.try_publish(&stay, 300), Err(Kind::Full));
         assert!(!heard(), "nothing can be done, and nobody is woken for every refusal");
+    }
+
+    #[test]
+    fn a_log_is_tidied_up_for_a_batch_of_many_segments_before_single_messages_are_refused() {
+        let bench = Bench::new(100);
+        let (stay, go) = (bench.queue("stay"), bench.queue("go"));
+        let free = || {
+            if std::mem::take(&mut bench.engine().journal.live.lock().rung) {
+                bench.free();
+            }
+        };
+        for number in 0..600 {
+            bench.publish(if number % 3 == 0 { &go } else { &stay }, 300);
+        }
+        bench.until_ready(bench.engine().purge(&go)).unwrap();
+        while bench.segments() + 3 < bench.engine().journal.segments_max.publish {
+            bench.publish(&stay, 300);
+            free();
+        }
+        let message = Message::new(MessageId::given("m").unwrap(), vec![7; 3_000].into());
+        let batch = || bench.publish_all(&stay, vec![message.clone(); 8]);
+        assert_eq!(batch(), Err(Kind::Full));
+        free();
+        assert_eq!(batch(), Ok(()));
     }
 }
