@@ -141,7 +141,7 @@ impl Engine {
     fn hand_out(&self, queue: &Queue, receive: &Receive, now: Instant) -> Result<Vec<Handed>> {
         let mut state = queue.lock()?;
         self.come_due(queue, &mut state, now);
-        let (mut handed, mut bytes) = (Vec::new(), 0);
+        let (mut handed, mut bytes, mut refused) = (Vec::new(), 0, Ok(()));
         while handed.len() < receive.count_max && !state.head_has_expired(now) {
             let Some(head) = state.ready.head() else { break };
             bytes += head.stored().bytes as usize;
@@ -150,12 +150,15 @@ impl Engine {
             }
             match self.hand_out_head(queue, &mut state, receive.hold, now) {
                 Ok(head) => handed.extend(head),
-                Err(error) if handed.is_empty() => return Err(error),
-                Err(_) => break,
+                Err(error) => {
+                    refused = Err(error);
+                    break;
+                }
             }
         }
+        // Also after a refusal: this receiver may give up, and what woke it is still there for the others.
         self.changed(queue, &mut state);
-        Ok(handed)
+        if handed.is_empty() { refused.map(|()| handed) } else { Ok(handed) }
     }
 
     fn hand_out_head(
@@ -283,6 +286,25 @@ mod tests {
         assert!(matches!(refused, Poll::Ready(Err(error)) if error.kind() == Kind::Full));
         drop(waiting.pop());
         assert!(poll(&mut receive()).is_pending());
+    }
+
+    #[test]
+    fn a_receiver_that_gives_up_while_the_log_is_not_ready_leaves_the_message_to_the_next() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        let wait_until = bench.clock.now() + Duration::from_secs(9);
+        let receive = || -> BoxFuture<'_, _> {
+            bench.broker.receive(&q, Receive { count_max: 1, hold: None, wait_until })
+        };
+        let (mut first, mut second) = (receive(), receive());
+        assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
+        assert_eq!(bench.try_publish(&q, 1), Ok(()));
+        let log = &bench.engine().journal.log;
+        while log.append(Class::Free, 7, &[b"in the way"]).is_ok() {}
+        assert!(poll(&mut first).is_pending(), "the log takes no record of its delivery");
+        drop(first);
+        bench.write();
+        assert!(matches!(poll(&mut second), Poll::Ready(Ok(deliveries)) if deliveries.len() == 1));
     }
 
     #[test]

@@ -127,7 +127,8 @@ impl Log {
     }
 
     /// Visits the caller's records of one finished segment in order, and returns the stretches that do not verify, which
-    /// it passes. `Unavailable`: it is still being written. `NotFound`: it was released.
+    /// it passes. `Unavailable`: it is still being written. `NotFound`: it was released. `Io`: some of it cannot be read;
+    /// what can be was visited.
     pub fn scan(
         &self,
         segment: u64,

@@ -11,7 +11,7 @@ use crate::recover::aside;
 use crate::segment;
 use crate::state::Live;
 
-/// Read at once in the hope that the whole record is in it.
+/// Read at once in the hope that the whole record is in it, or that the disk gives it where it does not give all.
 const FIRST_READ_BYTES: usize = 4096;
 
 impl Shared {
@@ -47,7 +47,9 @@ impl Shared {
             }
             live
         };
-        let bytes = self.load(number, live)?;
+        let file = self.handles.get(number).map_err(|error| self.unless_released(number, error))?;
+        let mut bytes = vec![0; live.end as usize];
+        let unread = read_what_can_be(&*file, &mut bytes);
         let mut damage: Vec<Range<u32>> = Vec::new();
         let mut offset = SEGMENT_HEADER_BYTES;
         while offset < live.end {
@@ -68,7 +70,8 @@ impl Shared {
             offset = next;
         }
         self.note_damage(number, &damage)?;
-        Ok(damage)
+        // What cannot be read may be another time: that is for nobody to give up.
+        unread.map_or(Ok(damage), |error| Err(self.unless_released(number, error)))
     }
 
     /// What is damaged stays so, and is told once.
@@ -104,6 +107,17 @@ impl Shared {
     fn unless_released(&self, number: u64, error: Error) -> Error {
         if self.state.lock().live.contains_key(&number) { error } else { released(number) }
     }
+}
+
+/// Reads all of a file's beginning, or what the disk still gives of it; the rest is zeros, and the error is returned.
+fn read_what_can_be(file: &dyn File, bytes: &mut [u8]) -> Option<Error> {
+    let error = file.read_at(bytes, 0).err()?;
+    for (number, piece) in bytes.chunks_mut(FIRST_READ_BYTES).enumerate() {
+        if file.read_at(piece, (number * FIRST_READ_BYTES) as u64).is_err() {
+            piece.fill(0);
+        }
+    }
+    Some(error)
 }
 
 /// One record from its file.

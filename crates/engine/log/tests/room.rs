@@ -123,6 +123,20 @@ fn a_batch_for_which_there_is_no_disk_space_is_refused_whole_and_one_that_never_
 }
 
 #[test]
+fn a_refusal_after_waiting_says_that_the_log_is_full() {
+    let files = Saboteur::new();
+    let Opened { log, .. } = start(&files);
+    settle(&log);
+    files.limit_bytes(Some(0));
+    let mut room = room(&log, 1);
+    while append(&log, &room, 1).unwrap().is_some() {}
+    assert!(poll(&mut room).is_pending() && !log.stats().full, "it may be that there is more");
+    settle(&log);
+    assert!(matches!(poll(&mut room), Poll::Ready(Err(error)) if error.kind() == Kind::Full));
+    assert!(log.stats().full);
+}
+
+#[test]
 fn whoever_waits_is_not_overtaken_by_smaller_batches_of_the_same_class() {
     let Opened { log, .. } = start(&Saboteur::new());
     settle(&log);

@@ -13,7 +13,7 @@ use forebay_core::ports::files::Files;
 use forebay_core::queue::QueueName;
 use forebay_log::{Class, Damaged};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, SEGMENT};
 use crate::broker::{BrokerOptions, open};
 
 /// Overwrites `bytes` of the file in which the log keeps the body of the first message of `queue`.
@@ -79,6 +79,39 @@ fn a_damaged_record_raises_an_alarm_and_what_lies_around_it_is_carried() {
     bench.free();
     assert!(bench.segments() < 5, "{}", bench.segments());
     assert_eq!(bench.engine().journal.log.stats().damaged, 0);
+}
+
+#[test]
+fn a_place_that_cannot_be_read_raises_an_alarm_and_nothing_there_is_given_up() {
+    let mut options = Bench::new(1_000).options;
+    options.log.segment_bytes = 4 * SEGMENT;
+    options.log.damaged = Damaged::SetAside;
+    options.hot_bytes_max = 0;
+    let bench = Bench::open(Saboteur::new(), SimClock::new(5), options);
+    let (q, busy) = (bench.queue("q"), bench.queue("busy"));
+    for bytes in [300, 301, 8_000] {
+        bench.publish(&q, bytes);
+    }
+    for _ in 0..400 {
+        bench.publish(&busy, 300);
+        bench.settle(&bench.receive(&busy).unwrap(), Outcome::Done);
+    }
+    bench.write();
+    let oldest = *bench.engine().journal.log.segments().start();
+    assert!(bench.files.truncate(&format!("{oldest:020}.log"), 5_000));
+    let mut refused = None;
+    while refused.is_none() {
+        bench.write();
+        refused = bench.engine().free_step().err().map(|error| error.kind());
+    }
+    assert_eq!(refused, Some(Kind::Io));
+    assert_eq!(bench.engine().journal.log.stats().damaged, 1, "it is told");
+    assert_eq!(
+        bench.engine().journal.tallies().get(&oldest).unwrap().0,
+        1,
+        "all others have left the segment"
+    );
+    assert_eq!(bench.depth(&q), 3);
 }
 
 #[test]

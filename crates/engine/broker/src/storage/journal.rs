@@ -60,6 +60,10 @@ struct Live {
     carrying: bool,
     /// Bytes that died since the bell was rung.
     died: u64,
+    /// The log has refused something since it was last seen not to be full.
+    refused: bool,
+    /// Segments that a batch was refused for, and that carrying may make room for.
+    wanted: u64,
     rung: bool,
 }
 
@@ -148,10 +152,14 @@ impl Journal {
 
     /// `Full` while publishes must leave the rest of the disk to what empties queues. That counts what the messages
     /// grow by when they are carried forward from consumers' hands.
-    fn check_space(&self, live: &Live, segments: u64) -> Result<()> {
+    fn check_space(&self, live: &mut Live, segments: u64) -> Result<()> {
         let grown = live.all.bytes + live.all.bodies * CARRY_GROWTH_BYTES;
         let max = self.segments_max.publish;
         if self.segments.load(Acquire) + segments > max + 1 || grown > max * self.segment_bytes {
+            if segments > live.wanted.max(1) {
+                live.wanted = segments;
+                self.ring(live);
+            }
             return Err(Error::new(Kind::Full, "publish to log", "its disk space is used up"));
         }
         Ok(())
@@ -175,9 +183,11 @@ impl Journal {
         if class(record) == Class::Step && self.segments.load(Acquire) > self.segments_max.steps {
             self.check_hope(&self.live.lock())?;
         }
-        let written = self.write(class(record), record)?;
+        let written = self.write(class(record), record).inspect_err(|error| {
+            self.refused(&mut self.live.lock(), class(record), error);
+        })?;
         if written.rolled {
-            self.ring(&mut self.live.lock());
+            self.rolled(&mut self.live.lock());
         }
         Ok(written.position)
     }
@@ -192,16 +202,16 @@ impl Journal {
     pub(crate) fn append_body_as(&self, class: Class, record: &Record<'_>) -> Result<Stored> {
         let mut live = self.live.lock();
         if class == Class::New {
-            self.check_space(&live, 1)?;
+            self.check_space(&mut live, 1)?;
         }
         if matches!(record, Record::Move { .. }) && self.segments.load(Acquire) > self.segments_max.moves {
             self.check_hope(&live)?;
         }
-        let written = self.write(class, record)?;
+        let written = self.write(class, record).inspect_err(|error| self.refused(&mut live, class, error))?;
         let stored = Stored { location: written.position.into(), bytes: written.bytes };
         live.add(stored);
         if written.rolled {
-            self.ring(&mut live);
+            self.rolled(&mut live);
         }
         Ok(stored)
     }
@@ -217,8 +227,10 @@ impl Journal {
         });
         let parts: Vec<_> = parts.collect();
         let mut live = self.live.lock();
-        self.check_space(&live, room.segments() as u64)?;
-        let Some(positions) = self.log.append_all(room, first.kind(), &parts)? else { return Ok(None) };
+        self.check_space(&mut live, room.segments() as u64)?;
+        let appended = self.log.append_all(room, first.kind(), &parts);
+        let appended = appended.inspect_err(|error| self.refused(&mut live, Class::New, error));
+        let Some(positions) = appended? else { return Ok(None) };
         let mut rolled = false;
         let mut all = Vec::with_capacity(positions.len());
         for (position, parts) in positions.into_iter().zip(&parts) {
@@ -229,9 +241,18 @@ impl Journal {
             all.push(stored);
         }
         if rolled {
-            self.ring(&mut live);
+            self.rolled(&mut live);
         }
         Ok(Some(all))
+    }
+
+    /// The disk may end before its budget does. Then a refusal is the first that is known of it, and carrying may be worth
+    /// more than it was; once is enough, as what is garbage changes only with what rings by itself. What frees space
+    /// rings for nobody: it is the carrying itself, and tries again.
+    fn refused(&self, live: &mut Live, class: Class, error: &Error) {
+        if class != Class::Free && error.kind() == Kind::Full && !std::mem::replace(&mut live.refused, true) {
+            self.ring(live);
+        }
     }
 
     /// `Full` while carrying is worth its price, and so makes room. When it is not, what lives fills the disk, and only
@@ -259,21 +280,24 @@ impl Journal {
     /// Notes what was appended last; true if it is the first record in its segment.
     fn wrote(&self, position: Position) -> bool {
         self.last.fetch_max(position.sequence, AcqRel);
-        let rolled = self.newest.fetch_max(position.segment, AcqRel) < position.segment;
-        if rolled {
-            self.count_segments();
-        }
-        rolled
+        self.newest.fetch_max(position.segment, AcqRel) < position.segment
     }
 
-    fn count_segments(&self) {
+    /// There is one more segment.
+    fn rolled(&self, live: &mut Live) {
+        self.count_segments(live);
+        self.ring(live);
+    }
+
+    /// Under the lock, so that who counts last has looked last.
+    fn count_segments(&self, _: &mut Live) {
         self.segments.store(self.log.stats().segments, Release);
     }
 
     /// Gives back the segments before this one, in which nothing lives; false if none could be.
     pub(crate) fn release(&self, before: u64) -> Result<bool> {
         self.log.release_before(before)?;
-        self.count_segments();
+        self.count_segments(&mut self.live.lock());
         Ok(*self.log.segments().start() >= before)
     }
 
@@ -308,6 +332,7 @@ impl Journal {
         let stats = self.log.stats();
         let (oldest, newest) = self.log.segments().into_inner();
         let mut live = self.live.lock();
+        live.refused &= stats.full;
         let last = self.last();
         let first_live = live.segments.keys().next().copied().unwrap_or(newest).min(newest);
         if first_live > oldest {
@@ -317,7 +342,7 @@ impl Journal {
             live.oldest_since = (oldest, newest);
         }
         let garbage = self.garbage(&live, stats.segments);
-        live.carrying = if stats.full || stats.segments + 1 >= self.segments_max.publish {
+        live.carrying = if stats.full || stats.segments + live.wanted.max(1) >= self.segments_max.publish {
             // Publishers are held up, or about to be: every segment counts, and the price does not.
             garbage >= GARBAGE_SEGMENTS_MIN * self.segment_bytes
         } else {
@@ -327,6 +352,9 @@ impl Journal {
             let stands_still = newest.saturating_sub(live.oldest_since.1) >= limits::CARRY_SEGMENTS_MIN;
             garbage > live.all.bytes && (live.carrying || stands_still)
         };
+        if !live.carrying {
+            live.wanted = 0;
+        }
         let is_stuck = self.stuck.load(Acquire) == oldest;
         let chance = if live.carrying && !is_stuck && stats.segments >= limits::CARRY_SEGMENTS_MIN {
             Chance::Carry { segment: oldest }
@@ -364,7 +392,11 @@ impl Journal {
         let mut live = self.live.lock();
         while !live.rung {
             match wait {
-                Some(wait) => live.rung = self.bell.wait_for(&mut live, wait).timed_out(),
+                // Rung while it waited, it has not timed out: what the ringer has noted stays.
+                Some(wait) => {
+                    let timed_out = self.bell.wait_for(&mut live, wait).timed_out();
+                    live.rung |= timed_out;
+                }
                 None => self.bell.wait(&mut live),
             }
         }
@@ -429,4 +461,87 @@ impl Tally {
 pub(crate) fn bytes_in_log(body: usize) -> u32 {
     let bytes = (body + RECORD_HEADER_BYTES as usize).next_multiple_of(8);
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use forebay_core::message::{Message, MessageId};
+
+    use crate::bench::{Bench, SEGMENT};
+
+    use super::*;
+
+    #[test]
+    fn a_bell_that_rings_during_a_bounded_wait_is_heard() {
+        let bench = Bench::new(1_000);
+        let engine = bench.broker.engine.clone();
+        assert!(engine.journal.wait_for_bell(None), "it has been rung to begin with");
+        let (tell, told) = mpsc::channel();
+        let waiter = engine.clone();
+        thread::spawn(move || tell.send(waiter.journal.wait_for_bell(Some(Duration::from_secs(3600)))));
+        while !engine.journal.bell.notify_one() {
+            thread::yield_now();
+        }
+        engine.journal.ring(&mut engine.journal.live.lock());
+        assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
+    }
+
+    #[test]
+    fn a_disk_that_ends_before_its_budget_is_tidied_up_for_whoever_is_refused() {
+        let bench = Bench::new(1_000);
+        let (stay, go) = (bench.queue("stay"), bench.queue("go"));
+        let heard = || std::mem::take(&mut bench.engine().journal.live.lock().rung);
+        let free = || {
+            bench.write();
+            if heard() {
+                bench.free();
+            }
+        };
+        bench.write();
+        bench.files.limit_bytes(Some(32 * u64::from(SEGMENT)));
+        for number in 0..150 {
+            bench.publish(if number % 3 == 0 { &go } else { &stay }, 300);
+            free();
+        }
+        bench.until_ready(bench.engine().purge(&go)).unwrap();
+        while bench.try_publish(&stay, 300).is_ok() {
+            free();
+        }
+        assert!(bench.segments() > 8 && heard(), "garbage is worth carrying for only now");
+        bench.free();
+        assert_eq!(bench.try_publish(&stay, 300), Ok(()));
+        while bench.try_publish(&stay, 300).is_ok() {
+            bench.free();
+        }
+        heard();
+        assert_eq!(bench.try_publish(&stay, 300), Err(Kind::Full));
+        assert!(!heard(), "nothing can be done, and nobody is woken for every refusal");
+    }
+
+    #[test]
+    fn a_log_is_tidied_up_for_a_batch_of_many_segments_before_single_messages_are_refused() {
+        let bench = Bench::new(100);
+        let (stay, go) = (bench.queue("stay"), bench.queue("go"));
+        let free = || {
+            if std::mem::take(&mut bench.engine().journal.live.lock().rung) {
+                bench.free();
+            }
+        };
+        for number in 0..600 {
+            bench.publish(if number % 3 == 0 { &go } else { &stay }, 300);
+        }
+        bench.until_ready(bench.engine().purge(&go)).unwrap();
+        while bench.segments() + 3 < bench.engine().journal.segments_max.publish {
+            bench.publish(&stay, 300);
+            free();
+        }
+        let message = Message::new(MessageId::given("m").unwrap(), vec![7; 3_000].into());
+        let batch = || bench.publish_all(&stay, vec![message.clone(); 8]);
+        assert_eq!(batch(), Err(Kind::Full));
+        free();
+        assert_eq!(batch(), Ok(()));
+    }
 }

@@ -169,7 +169,9 @@ impl Room {
         if !state.lines.lets(self.class, self.place) {
             return Poll::Pending;
         }
-        match state.fit(self.class, &self.sizes, &self.shared.options) {
+        let fit = state.fit(self.class, &self.sizes, &self.shared.options);
+        state.refusing |= fit == Fit::NoSpace;
+        match fit {
             Fit::Now => Poll::Ready(Ok(())),
             Fit::NoSpace => full("no disk space"),
             Fit::Soon(_) => {

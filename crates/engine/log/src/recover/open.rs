@@ -90,8 +90,8 @@ pub fn open(
     Ok(Opened { log: Log::new(shared), work, recovered })
 }
 
-/// Has enough segments in reserve that appends are taken at once, if there is space for that, and the opening record durable before anything else is taken. `after` is the last
-/// sequence of the life before.
+/// Has enough segments in reserve that appends are taken at once, if there is space for that, and the opening record
+/// durable before anything else is taken. `after` is the last sequence of the life before.
 fn begin_life(shared: &Shared, after: u64) -> Result<()> {
     while !shared.state.lock().takes_new() && shared.prepare_step() == Step::Worked {
         check_begun(shared)?;
