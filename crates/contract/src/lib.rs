@@ -7,3 +7,4 @@ pub mod files_suite;
 pub mod random;
 pub mod runner;
 pub mod store;
+pub mod torture;
