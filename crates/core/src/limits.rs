@@ -115,6 +115,16 @@ pub const SETTLE_TRIES_MAX: u32 = 8;
 /// The pause before a worker or expirer asks a broker again that has just refused.
 pub const BROKER_PAUSE: Duration = Duration::from_millis(500);
 
+/// One notice on a bus.
+pub const NOTICE_BYTES_MAX: usize = 64 * 1024;
+/// Notices that a bus keeps for listeners that are behind, unless configured otherwise; who falls further behind is told of
+/// a gap.
+pub const BUS_NOTICES_DEFAULT: usize = 65_536;
+/// Bytes of the same.
+pub const BUS_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
+/// Listeners of one bus.
+pub const BUS_LISTENERS_MAX: usize = 10_000;
+
 /// Size of one log segment; also the bound of one record.
 pub const SEGMENT_BYTES_DEFAULT: u32 = 16 * 1024 * 1024;
 /// Records appended and not yet written; beyond it appends are refused as full.
