@@ -5,6 +5,7 @@ pub mod bus;
 pub mod clock;
 pub mod files;
 pub mod files_suite;
+pub mod model_broker;
 pub mod random;
 pub mod runner;
 pub mod saboteur;
