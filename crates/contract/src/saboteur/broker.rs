@@ -175,10 +175,19 @@ impl Broker for BrokerSaboteur {
         })
     }
 
-    /// Offers deliveries again that may have been settled since.
+    /// Offers deliveries again that may have been settled since. Its failures are not `Unavailable`, which would say that the
+    /// broker is closed.
     fn expired(&self) -> BoxFuture<'_, Result<Vec<Delivery>>> {
         Box::pin(async move {
-            let mut offered = self.ask(async || self.broker.expired().await).await?;
+            let fails = || Error::new(Kind::Io, "wait for ended holds", "sabotaged");
+            let mut offered = match self.draw().await? {
+                Deed::FailBefore => return Err(fails()),
+                Deed::FailAfter => {
+                    self.broker.expired().await?;
+                    return Err(fails());
+                }
+                Deed::Nothing | Deed::LoseHold => self.broker.expired().await?,
+            };
             let mut state = self.state.lock();
             let fresh = offered.clone();
             if !state.calm && state.random.one_in(2) {
