@@ -1,12 +1,12 @@
 //! The suites that every store, broker, bus and file port must pass, and what stands in for the real world in tests.
 //!
 //! What each suite promises of a port that passes it:
-//! - [`store`] (`store!`): every verb answers as memcached's users expect, each case by its name; random histories of one
+//! - [`mod@store`] (`store!`): every verb answers as memcached's users expect, each case by its name; random histories of one
 //!   thread are answered as the model answers (`model`); concurrent histories have one order that explains every answer,
 //!   and under pressure entries are forgotten but never go back (`linear`)
-//! - [`broker`] (`broker!`): what was confirmed survives, a hold ends once, attempts are counted, order is kept, dead
+//! - [`mod@broker`] (`broker!`): what was confirmed survives, a hold ends once, attempts are counted, order is kept, dead
 //!   letters arrive with their history; as far as the broker's capabilities go
-//! - [`bus`] (`bus!`): each listener hears of every notice or of a gap that covers it; positions and head never go back
+//! - [`mod@bus`] (`bus!`): each listener hears of every notice or of a gap that covers it; positions and head never go back
 //! - [`files_suite`]: what the log asks of a directory
 //!
 //! What stands in, each by a seed:
