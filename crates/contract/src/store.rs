@@ -18,6 +18,7 @@ pub mod expire;
 pub mod flush;
 pub mod get;
 pub mod lease;
+pub mod linear;
 pub mod model;
 pub mod write;
 
@@ -124,6 +125,8 @@ macro_rules! store {
                 a_placeholder_has_one_winner
                 a_fill_never_overwrites_a_newer_invalidation
                 readers_see_whole_values;
+            linear: concurrent_histories_have_an_order_that_explains_every_answer
+                concurrent_histories_with_evictions_forget_and_never_go_back;
             model: any_history_is_answered_as_the_model_answers;
         }
     };
@@ -160,6 +163,7 @@ mod tests {
             include_str!("store/flush.rs"),
             include_str!("store/budget.rs"),
             include_str!("store/concurrency.rs"),
+            include_str!("store/linear/cases.rs"),
             include_str!("store/model.rs"),
         ];
         let cases =

@@ -86,6 +86,16 @@ pub const DEAD_LETTER_QUEUES_MAX: usize = 1_000;
 pub const QUEUE_LENGTH_DEFAULT: u64 = 10_000_000;
 /// Payload bytes that all queues keep in memory; the rest is read from the log when it is delivered.
 pub const QUEUE_HOT_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
+/// How long a queue remembers the dedup ids of messages it took, unless its settings say otherwise.
+pub const DEDUP_WINDOW_DEFAULT: Duration = Duration::from_secs(120);
+/// The longest such time.
+pub const DEDUP_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Dedup ids that one queue remembers; beyond it the oldest are forgotten before their time, and counted.
+pub const DEDUP_IDS_MAX: usize = 1_000_000;
+/// The longest that finished messages are kept to be read again.
+pub const RETAIN_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Messages that one replay reads at most.
+pub const REPLAY_MESSAGES_MAX: usize = 1_000;
 /// Attempts before a message is dead-lettered, unless the queue's settings say otherwise.
 pub const ATTEMPTS_DEFAULT: u32 = 5;
 /// Most attempts that can be asked for.
@@ -104,6 +114,16 @@ pub const WORKER_CONCURRENCY_MAX: usize = 1_000;
 pub const SETTLE_TRIES_MAX: u32 = 8;
 /// The pause before a worker or expirer asks a broker again that has just refused.
 pub const BROKER_PAUSE: Duration = Duration::from_millis(500);
+
+/// One notice on a bus.
+pub const NOTICE_BYTES_MAX: usize = 64 * 1024;
+/// Notices that a bus keeps for listeners that are behind, unless configured otherwise; who falls further behind is told of
+/// a gap.
+pub const BUS_NOTICES_DEFAULT: usize = 65_536;
+/// Bytes of the same.
+pub const BUS_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
+/// Listeners of one bus.
+pub const BUS_LISTENERS_MAX: usize = 10_000;
 
 /// Size of one log segment; also the bound of one record.
 pub const SEGMENT_BYTES_DEFAULT: u32 = 16 * 1024 * 1024;

@@ -149,6 +149,8 @@ pub struct Message {
     pub expires_at: Option<Instant>,
     /// 0 to 255; greater goes first where the queue has priorities.
     pub priority: u8,
+    /// A queue that took a message with this id within its window takes no other. 1 to 255 bytes.
+    pub dedup_id: Option<String>,
 }
 
 impl Message {
@@ -163,6 +165,7 @@ impl Message {
             not_before: None,
             expires_at: None,
             priority: 0,
+            dedup_id: None,
         }
     }
 
@@ -170,8 +173,12 @@ impl Message {
     pub fn check(&self) -> Result<()> {
         let refuse = |kind: Kind, what: &str| Err(Error::new(kind, "take message", what));
         let text_bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        if text_bytes(&self.content_type).max(text_bytes(&self.key)) > limits::MESSAGE_TEXT_BYTES_MAX {
-            return refuse(Kind::TooLarge, "content type and key have at most 255 bytes");
+        let texts = [&self.content_type, &self.key, &self.dedup_id];
+        if texts.map(text_bytes).into_iter().any(|bytes| bytes > limits::MESSAGE_TEXT_BYTES_MAX) {
+            return refuse(Kind::TooLarge, "content type, key and dedup id have at most 255 bytes");
+        }
+        if self.dedup_id.as_ref().is_some_and(String::is_empty) {
+            return refuse(Kind::Invalid, "a dedup id has at least 1 byte");
         }
         let Some(header_bytes) = self.headers.measure(limits::HEADERS_DEPTH_MAX) else {
             return refuse(Kind::Invalid, "headers lie at most 32 deep inside each other");

@@ -54,6 +54,27 @@ pub enum Overflow {
     DropHead,
 }
 
+/// What is kept in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Messages are handed out in the order of their arrival, to as many consumers as ask.
+    #[default]
+    Arrival,
+    /// The same, and of all messages with one key only one is in a consumer's hands or waits for its next attempt at
+    /// a time; messages with other keys pass. Messages without a key are not held back.
+    Key,
+}
+
+/// What a queue keeps of finished messages, to be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Retain {
+    /// Nothing: a finished message is forgotten.
+    #[default]
+    Nothing,
+    /// Every message for so long after it was published, 1 second to 366 days, and longer until it is finished.
+    For(Duration),
+}
+
 /// How long to wait before the next attempt: `first` doubled for every failed attempt, up to `longest`, and a random
 /// part of it taken off so that failures do not return together ("full jitter" scaled by `jitter`).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,6 +123,18 @@ pub struct QueueSettings {
     pub length_max: u64,
     /// What happens at `length_max`.
     pub overflow: Overflow,
+    /// What is kept in order.
+    pub order: Order,
+    /// The greatest priority that is told apart, 0 to 255; a message above it counts as having this one. 0: messages
+    /// are handed out without regard to priority.
+    pub priority_max: u8,
+    /// A message with a `dedup_id` that the queue took within this time before is not taken again; zero takes all. At
+    /// most a day.
+    pub dedup_window: Duration,
+    /// What is kept of finished messages.
+    pub retain: Retain,
+    /// Of ready and delayed messages with one key only the newest is kept: a newer one replaces it.
+    pub newest_by_key: bool,
 }
 
 impl QueueSettings {
@@ -114,6 +147,11 @@ impl QueueSettings {
             dead_letter: None,
             length_max: limits::QUEUE_LENGTH_DEFAULT,
             overflow: Overflow::default(),
+            order: Order::default(),
+            priority_max: 0,
+            dedup_window: limits::DEDUP_WINDOW_DEFAULT,
+            retain: Retain::default(),
+            newest_by_key: false,
         }
     }
 
@@ -137,6 +175,17 @@ impl QueueSettings {
         }
         if self.length_max == 0 {
             return refuse("length_max must be at least 1");
+        }
+        if self.dedup_window > limits::DEDUP_WINDOW_MAX {
+            return refuse("dedup_window must be at most 24 hours");
+        }
+        if let Retain::For(time) = self.retain
+            && (time < Duration::from_secs(1) || time > limits::RETAIN_MAX)
+        {
+            return refuse("retain must be 1 second to 366 days");
+        }
+        if self.order == Order::Key && self.priority_max > 0 {
+            return refuse("order by key and priorities exclude each other");
         }
         if self.dead_letter.as_ref() == Some(&self.name) {
             return refuse("a queue cannot be its own dead-letter queue");

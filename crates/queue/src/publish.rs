@@ -30,6 +30,8 @@ pub struct Draft {
     pub expires_in: Option<Duration>,
     /// 0 to 255; greater goes first where the queue has priorities.
     pub priority: u8,
+    /// A queue that took a message with this id within its window takes no other; 1 to 255 bytes.
+    pub dedup_id: Option<String>,
 }
 
 impl Draft {
@@ -57,6 +59,7 @@ impl Draft {
             not_before: self.delay.filter(|delay| !delay.is_zero()).map(|delay| now + delay),
             expires_at: self.expires_in.map(|expires_in| now + expires_in),
             priority: self.priority,
+            dedup_id: self.dedup_id,
         };
         message.check()?;
         Ok(message)
@@ -84,6 +87,12 @@ impl Queues {
         }
         if !can.expiry && drafts.iter().any(|draft| draft.expires_in.is_some()) {
             return lacks("expires_in");
+        }
+        if !can.priorities && drafts.iter().any(|draft| draft.priority > 0) {
+            return lacks("priority");
+        }
+        if !can.dedup && drafts.iter().any(|draft| draft.dedup_id.is_some()) {
+            return lacks("dedup_id");
         }
         if drafts.is_empty() {
             return Ok(Vec::new());

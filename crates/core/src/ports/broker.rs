@@ -27,6 +27,14 @@ pub struct BrokerCapabilities {
     pub length_max: bool,
     /// Drops messages whose `expires_at` has passed.
     pub expiry: bool,
+    /// Keeps [`Order::Key`](crate::queue::Order::Key).
+    pub order_by_key: bool,
+    /// Hands out by priority.
+    pub priorities: bool,
+    /// Takes no second message with one `dedup_id` within the queue's window.
+    pub dedup: bool,
+    /// Keeps finished messages, and only the newest of a key, where a queue's settings ask for it.
+    pub retain: bool,
 }
 
 impl BrokerCapabilities {
@@ -39,6 +47,10 @@ impl BrokerCapabilities {
         expired: false,
         length_max: false,
         expiry: false,
+        order_by_key: false,
+        priorities: false,
+        dedup: false,
+        retain: false,
     };
 }
 

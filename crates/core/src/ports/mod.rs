@@ -1,6 +1,7 @@
 //! What the rules ask for, and others fill. The doc comment of a port is its contract; `forebay-contract` tests it.
 
 pub mod broker;
+pub mod bus;
 pub mod clock;
 pub mod files;
 pub mod loader;

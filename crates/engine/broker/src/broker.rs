@@ -118,6 +118,7 @@ impl Broker for EmbeddedBroker {
             expired: true,
             length_max: true,
             expiry: true,
+            ..BrokerCapabilities::NONE
         }
     }
 

@@ -9,11 +9,13 @@
 //! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
 //!   `admin`: what can be done with them; `hot`: which bodies stay in memory
 //! - [`broker`]: the handle, the ports
+//! - [`bus`]: notices to everybody in the process, beside the queues
 
 mod admin;
 #[cfg(test)]
 mod bench;
 pub mod broker;
+pub mod bus;
 mod engine;
 #[cfg(test)]
 mod histories;
@@ -29,4 +31,5 @@ mod timers;
 mod topology;
 
 pub use broker::{BrokerOptions, EmbeddedBroker, OpenedBroker, open};
+pub use bus::embedded::{BusOptions, EmbeddedBus};
 pub use storage::recover::Recovered;

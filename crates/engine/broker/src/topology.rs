@@ -198,6 +198,11 @@ fn difference(present: &QueueSettings, asked: &QueueSettings) -> Option<String> 
         ("dead_letter", name(&present.dead_letter), name(&asked.dead_letter)),
         ("length_max", present.length_max.to_string(), asked.length_max.to_string()),
         ("overflow", format!("{:?}", present.overflow), format!("{:?}", asked.overflow)),
+        ("order", format!("{:?}", present.order), format!("{:?}", asked.order)),
+        ("priority_max", present.priority_max.to_string(), asked.priority_max.to_string()),
+        ("dedup_window", format!("{:?}", present.dedup_window), format!("{:?}", asked.dedup_window)),
+        ("retain", format!("{:?}", present.retain), format!("{:?}", asked.retain)),
+        ("newest_by_key", present.newest_by_key.to_string(), asked.newest_by_key.to_string()),
     ];
     let differing = pairs.into_iter().find(|(_, present, asked)| present != asked);
     differing.map(|(setting, present, asked)| format!("{setting} is {present}, not {asked}"))

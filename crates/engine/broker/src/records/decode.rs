@@ -1,7 +1,9 @@
 //! Bytes into records: bounded and total. Whatever the bytes, the answer is a record or `Damaged`.
 
+use std::time::Duration;
+
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::queue::{Backoff, Overflow, QueueName, QueueSettings, RetryPolicy};
+use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy};
 
 use super::bytes::Reader;
 use super::{ATTEMPTS, DELAYED, EXPIRES, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history};
@@ -72,6 +74,22 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {
         overflow: match reader.u8()? {
             0 => Overflow::Reject,
             1 => Overflow::DropHead,
+            _ => return None,
+        },
+        order: match reader.u8()? {
+            0 => Order::Arrival,
+            1 => Order::Key,
+            _ => return None,
+        },
+        priority_max: reader.u8()?,
+        dedup_window: reader.duration()?,
+        retain: match reader.duration()? {
+            Duration::ZERO => Retain::Nothing,
+            time => Retain::For(time),
+        },
+        newest_by_key: match reader.u8()? {
+            0 => false,
+            1 => true,
             _ => return None,
         },
     };

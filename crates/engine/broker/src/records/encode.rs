@@ -1,6 +1,8 @@
 //! Records into bytes.
 
-use forebay_core::queue::{Overflow, QueueSettings};
+use std::time::Duration;
+
+use forebay_core::queue::{Order, Overflow, QueueSettings, Retain};
 
 use super::bytes::Writer;
 use super::{ATTEMPTS, DELAYED, EXPIRES, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history};
@@ -110,6 +112,17 @@ fn write_settings(writer: &mut Writer, settings: &QueueSettings) {
         Overflow::Reject => 0,
         Overflow::DropHead => 1,
     });
+    writer.u8(match settings.order {
+        Order::Arrival => 0,
+        Order::Key => 1,
+    });
+    writer.u8(settings.priority_max);
+    writer.duration(settings.dedup_window);
+    writer.duration(match settings.retain {
+        Retain::Nothing => Duration::ZERO,
+        Retain::For(time) => time,
+    });
+    writer.u8(settings.newest_by_key.into());
 }
 
 fn named(flag: u8, present: bool) -> u8 {

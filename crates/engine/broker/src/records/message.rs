@@ -1,8 +1,9 @@
 //! The bytes of a message.
 //!
-//! *message* is flags `u8` (1 not before, 2 expires, 4 content type, 8 key, 16 headers), then what the flags name:
+//! *message* is flags `u8` (1 not before, 2 expires, 4 content type, 8 key, 16 headers, 32 dedup id), then what the flags
+//! name:
 //! not before `time`, expires `time`; then priority `u8`, id `text8`; then, if named: content type `text8`, key
-//! `text8`, headers (their bytes `u32`, then a *table*); the rest is the payload.
+//! `text8`, dedup id `text8`, headers (their bytes `u32`, then a *table*); the rest is the payload.
 //!
 //! A *table* is a count `u32` of: name `text16`, *value*. A *value* is a tag `u8` and: 0 null; 1 false; 2 true; 3
 //! signed `i64`; 4 unsigned `u64`; 5 float `f64`; 6 `time`; 7 text and 8 bytes behind their length `u32`; 9 list, a
@@ -20,6 +21,7 @@ const EXPIRES: u8 = 2;
 const CONTENT_TYPE: u8 = 4;
 const KEY: u8 = 8;
 const HEADERS: u8 = 16;
+const DEDUP: u8 = 32;
 
 /// Everything of the message but its payload, which follows as it is.
 pub(crate) fn head(message: &Message) -> Vec<u8> {
@@ -29,11 +31,13 @@ pub(crate) fn head(message: &Message) -> Vec<u8> {
         | named(EXPIRES, message.expires_at.is_some())
         | named(CONTENT_TYPE, message.content_type.is_some())
         | named(KEY, message.key.is_some())
-        | named(HEADERS, !message.headers.is_empty()));
+        | named(HEADERS, !message.headers.is_empty())
+        | named(DEDUP, message.dedup_id.is_some()));
     [message.not_before, message.expires_at].into_iter().flatten().for_each(|time| writer.time(time));
     writer.u8(message.priority);
     writer.text8(message.id.as_str());
-    [&message.content_type, &message.key].into_iter().flatten().for_each(|text| writer.text8(text));
+    let texts = [&message.content_type, &message.key, &message.dedup_id];
+    texts.into_iter().flatten().for_each(|text| writer.text8(text));
     if !message.headers.is_empty() {
         let mut table = Writer::default();
         write_table(&mut table, &message.headers);
@@ -50,7 +54,7 @@ pub(crate) fn decode(body: &Payload, start: usize) -> Result<Message> {
 fn read(body: &Payload, start: usize) -> Option<Message> {
     let mut reader = Reader(body.get(start..)?);
     let flags = reader.u8()?;
-    if flags & !(NOT_BEFORE | EXPIRES | CONTENT_TYPE | KEY | HEADERS) != 0 {
+    if flags & !(NOT_BEFORE | EXPIRES | CONTENT_TYPE | KEY | HEADERS | DEDUP) != 0 {
         return None;
     }
     let mut time = |flag| Some(if flags & flag == 0 { None } else { Some(reader.time()?) });
@@ -58,10 +62,10 @@ fn read(body: &Payload, start: usize) -> Option<Message> {
     let priority = reader.u8()?;
     let id = MessageId::given(reader.text8()?).ok()?;
     let mut text = |flag| Some(if flags & flag == 0 { None } else { Some(reader.text8()?.to_owned()) });
-    let (content_type, key) = (text(CONTENT_TYPE)?, text(KEY)?);
+    let (content_type, key, dedup_id) = (text(CONTENT_TYPE)?, text(KEY)?, text(DEDUP)?);
     let headers = if flags & HEADERS == 0 { Headers::new() } else { read_headers(reader.bytes32()?)? };
     let payload = body.slice(body.len() - reader.0.len(), body.len())?;
-    Some(Message { id, payload, content_type, headers, key, not_before, expires_at, priority })
+    Some(Message { id, payload, content_type, headers, key, not_before, expires_at, priority, dedup_id })
 }
 
 fn write_table(writer: &mut Writer, headers: &Headers) {

@@ -20,7 +20,9 @@
 //! | 10 | Move | from queue, position, to queue, moved `time`, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence |
 //!
 //! *settings*: name `text8`, `attempt_max u32`, backoff first and longest `u64` nanoseconds, jitter `f64`, hold `u64`
-//! nanoseconds, dead-letter queue `text8` (empty for none), `length_max u64`, overflow `u8` (0 reject, 1 drop head).
+//! nanoseconds, dead-letter queue `text8` (empty for none), `length_max u64`, overflow `u8` (0 reject, 1 drop head),
+//! order `u8` (0 arrival, 1 key), `priority_max u8`, `dedup_window` and retain (0 for nothing) `u64` nanoseconds,
+//! `newest_by_key u8`.
 //! *flags* name, in this order: 1 attempts `u32`; 2 expires `time`; 4 delayed until `time`; 8 held: token `u32`, until
 //! `time`; 16 history. With neither 4 nor 8 the message is ready. A message that waits takes the same space whether it
 //! was published or carried: giving back segments never costs more than it brings.

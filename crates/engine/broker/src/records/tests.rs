@@ -7,7 +7,7 @@ use forebay_core::error::Kind;
 use forebay_core::limits;
 use forebay_core::message::{Headers, Message, MessageId, Value};
 use forebay_core::payload::Payload;
-use forebay_core::queue::{Backoff, Overflow, QueueName, QueueSettings, RetryPolicy};
+use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy};
 use forebay_core::time::Instant;
 use proptest::collection::vec;
 use proptest::option;
@@ -47,10 +47,11 @@ prop_compose! {
         id in ".{1,60}", payload in vec(any::<u8>(), 0..200), content_type in option::of(".{0,60}"),
         headers in vec((".{0,12}", value()), 0..4), key in option::of(".{0,60}"),
         not_before in option::of(time()), expires_at in option::of(time()), priority: u8,
+        dedup_id in option::of(".{1,60}"),
     ) -> Message {
         let headers: Headers = headers.into_iter().collect();
         let id = MessageId::given(&id).unwrap();
-        Message { id, payload: payload.into(), content_type, headers, key, not_before, expires_at, priority }
+        Message { id, payload: payload.into(), content_type, headers, key, not_before, expires_at, priority, dedup_id }
     }
 }
 
@@ -67,7 +68,8 @@ prop_compose! {
     fn any_settings()(
         name in name(), attempt_max in 1..=limits::ATTEMPTS_MAX, first in 0_u64..1 << 40, more in 0_u64..1 << 40,
         jitter in 0.0..=1.0_f64, hold in 1_000_000_u64..1 << 40, dead_letter in option::of("[A-Z]{1,50}"),
-        length_max in 1_u64.., drop_head: bool,
+        length_max in 1_u64.., drop_head: bool, by_key: bool, priority_max: u8, dedup in 0_u64..1 << 40,
+        retain in option::of(1_u64..1 << 20), newest_by_key: bool,
     ) -> QueueSettings {
         let backoff = Backoff {
             first: Duration::from_nanos(first), longest: Duration::from_nanos(first + more), jitter,
@@ -79,6 +81,11 @@ prop_compose! {
             dead_letter: dead_letter.map(|name| QueueName::new(&name).unwrap()),
             length_max,
             overflow: if drop_head { Overflow::DropHead } else { Overflow::Reject },
+            order: if by_key { Order::Key } else { Order::Arrival },
+            priority_max: if by_key { 0 } else { priority_max },
+            dedup_window: Duration::from_nanos(dedup),
+            retain: retain.map_or(Retain::Nothing, |seconds| Retain::For(Duration::from_secs(seconds))),
+            newest_by_key,
         }
     }
 }

@@ -69,6 +69,9 @@ pub(crate) struct NewMessage {
     /// Greater goes first where the queue has priorities.
     #[schema(inline)]
     priority: Option<Priority>,
+    /// A queue that took a message with this id within its window takes no other.
+    #[schema(inline)]
+    dedup_id: Option<ShortText>,
 }
 
 /// A field that may be absent but not null.
@@ -102,6 +105,7 @@ impl NewMessage {
             delay: self.delay_ms.map(|Whole(ms)| Duration::from_millis(ms)),
             expires_in: self.expires_in_ms.map(|Whole(ms)| Duration::from_millis(ms)),
             priority: self.priority.map_or(0, |Whole(priority)| u8::try_from(priority).unwrap_or(u8::MAX)),
+            dedup_id: self.dedup_id.map(|Text(text)| text),
         })
     }
 }
