@@ -6,7 +6,7 @@ use std::time::Duration;
 use forebay_core::error::Result;
 use forebay_core::payload::Payload;
 use forebay_core::ports::loader::Loader;
-use forebay_core::stats::StoreStats;
+use forebay_core::stats::CacheStats;
 
 /// The cache. Any entry may be forgotten at any time to stay within the memory it was given; a value that was
 /// overwritten or invalidated is never served again. Cloning is cheap and shares it.
@@ -73,8 +73,8 @@ impl Cache {
         self.rules.invalidate(key.as_ref())
     }
 
-    /// The state of the cache.
-    pub fn stats(&self) -> StoreStats {
+    /// The state of the cache's memory, and what its reads came to.
+    pub fn stats(&self) -> CacheStats {
         self.rules.stats()
     }
 }
