@@ -72,13 +72,15 @@ pub(crate) struct Admission {
 pub(crate) struct Breaker {
     options: BreakerOptions,
     phase: Phase,
+    /// What the loads came to while it was closed.
+    window: Window,
     /// Counts the phases, so that a late verdict is known as one.
     epoch: u64,
 }
 
 #[derive(Debug)]
 enum Phase {
-    Closed(Window),
+    Closed,
     Open { until: Instant },
     HalfOpen { running: u32, answered: u32 },
 }
@@ -110,13 +112,13 @@ impl Breaker {
         if !(1..=PROBES_MAX).contains(&options.probes) {
             return refuse("probes must be 1 to 1,000");
         }
-        Ok(Self { options, phase: Phase::Closed(Window::default()), epoch: 0 })
+        Ok(Self { options, phase: Phase::Closed, window: Window::default(), epoch: 0 })
     }
 
     /// Whether a load would be refused now.
     pub(crate) fn refuses(&self, now: Instant) -> bool {
         match &self.phase {
-            Phase::Closed(_) => false,
+            Phase::Closed => false,
             Phase::Open { until } => now < *until,
             Phase::HalfOpen { running, answered } => running + answered >= self.options.probes,
         }
@@ -143,8 +145,8 @@ impl Breaker {
         }
         let options = self.options;
         let opens = match (&mut self.phase, verdict) {
-            (Phase::Closed(_), Verdict::Abandoned) | (Phase::Open { .. }, _) => false,
-            (Phase::Closed(window), verdict) => window.note(verdict == Verdict::Failed, now, &options),
+            (Phase::Closed, Verdict::Abandoned) | (Phase::Open { .. }, _) => false,
+            (Phase::Closed, verdict) => self.window.note(verdict == Verdict::Failed, now, &options),
             (Phase::HalfOpen { running, answered }, verdict) => {
                 *running = running.saturating_sub(1);
                 if verdict == Verdict::Answered {
@@ -156,13 +158,13 @@ impl Breaker {
         if opens {
             self.enter(Phase::Open { until: now + options.open_for });
         } else if matches!(self.phase, Phase::HalfOpen { answered, .. } if answered >= options.probes) {
-            self.enter(Phase::Closed(Window::default()));
+            self.enter(Phase::Closed);
         }
     }
 
     pub(crate) fn state(&self, now: Instant) -> BreakerState {
         match &self.phase {
-            Phase::Closed(_) => BreakerState::Closed,
+            Phase::Closed => BreakerState::Closed,
             Phase::Open { until } if now < *until => BreakerState::Open,
             Phase::Open { .. } | Phase::HalfOpen { .. } => BreakerState::HalfOpen,
         }
@@ -170,6 +172,7 @@ impl Breaker {
 
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
+        self.window = Window::default();
         self.epoch += 1;
     }
 }

@@ -115,13 +115,14 @@ impl Guard {
     }
 
     /// The source has this key from now on.
-    pub fn insert(&self, key: &[u8]) {
+    pub fn insert(&self, key: impl AsRef<[u8]>) {
         let filters = self.filters.read();
-        filters.current.iter().chain(&filters.next).for_each(|filter| filter.insert(key));
+        filters.current.iter().chain(&filters.next).for_each(|filter| filter.insert(key.as_ref()));
     }
 
     /// Whether the source certainly does not have the key.
-    pub fn rules_out(&self, key: &[u8]) -> bool {
+    pub fn rules_out(&self, key: impl AsRef<[u8]>) -> bool {
+        let key = key.as_ref();
         self.filters.read().current.as_ref().is_some_and(|filter| !filter.bloom.contains(key))
     }
 

@@ -147,12 +147,13 @@ impl ReadThrough {
     ///
     /// `Full`: too many keys are being loaded, too many callers wait, or too many loads wait for their turn. `Unavailable`: the
     /// load took too long, or the source is left alone for a while. Otherwise `Err` of the loader's kind.
-    pub async fn get(&self, key: &[u8]) -> Result<Option<Served>> {
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Served>> {
         self.get_with(key, &self.inner.policy).await
     }
 
     /// As [`get`](Self::get), by another policy. Values that are there keep the end of life they were stored with.
-    pub async fn get_with(&self, key: &[u8], policy: &Policy) -> Result<Option<Served>> {
+    pub async fn get_with(&self, key: impl AsRef<[u8]>, policy: &Policy) -> Result<Option<Served>> {
+        let key = key.as_ref();
         check(key)?;
         policy.check()?;
         match self.inner.plan(key, policy) {
@@ -179,17 +180,19 @@ impl ReadThrough {
 
     /// Sets a value, by the policy's times, whatever was there; the guard lets its key through from now on. Call it once the
     /// source has the value. `TooLarge`, `Full`: it was not stored, and the older value is gone.
-    pub fn set(&self, key: &[u8], value: &[u8]) -> Result<()> {
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        let key = key.as_ref();
         check(key)?;
         if let Some(guard) = &self.inner.guard {
             guard.insert(key);
         }
-        self.inner.cache.set_on(key, value, &self.inner.policy.terms())
+        self.inner.cache.set_on(key, value.as_ref(), &self.inner.policy.terms())
     }
 
     /// Makes what is held for the key invalid, a stale value and a remembered absence included, and what is being loaded for
     /// it; the guard lets the key through from now on. May repeat.
-    pub fn invalidate(&self, key: &[u8]) -> Result<()> {
+    pub fn invalidate(&self, key: impl AsRef<[u8]>) -> Result<()> {
+        let key = key.as_ref();
         check(key)?;
         if let Some(guard) = &self.inner.guard {
             guard.insert(key);
