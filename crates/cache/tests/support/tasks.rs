@@ -81,6 +81,10 @@ impl Scene {
         ReadThrough::new(self.cache.clone(), self.tasks.clone(), loader, options).unwrap()
     }
 
+    pub(crate) fn try_through(&self, options: ReadThroughOptions) -> Result<ReadThrough> {
+        ReadThrough::new(self.cache.clone(), self.tasks.clone(), self.source.clone(), options)
+    }
+
     pub(crate) fn batched(&self, loader: Arc<dyn BatchLoader>, policy: Policy) -> ReadThrough {
         let options = ReadThroughOptions::new(policy.jitter(0.0));
         ReadThrough::batched(self.cache.clone(), self.tasks.clone(), loader, options).unwrap()
