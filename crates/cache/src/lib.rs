@@ -1,12 +1,25 @@
 //! The cache's read path: a hit is a look into the store; a miss becomes one load for everybody who asks.
 //!
-//! `cache` is what callers hold; `get` is the path of a read; `flight` lets one caller load while others wait; `fill`
-//! stores what was loaded, if nothing has overtaken it. No thread, task or timer is started here: a load runs in the
-//! future of the caller that leads it, and another caller takes over if that future is dropped.
+//! `cache` is what callers hold; `get` and `many` are the path of a read; `flight` lets one caller load while others wait;
+//! `fill` stores what was loaded, if nothing has overtaken it, and `envelope` is the form in which it does. `through` puts the
+//! cache in front of one source, by a policy: stale values, refreshing, time-outs; `protect` is what spares that source.
+//!
+//! No thread, task or timer is started here by itself. A load of `get_or_load` runs in the future of the caller that leads it,
+//! and another caller takes over if that future is dropped; a load of a `ReadThrough` is a task of the port that it was given.
 
 pub mod cache;
+mod counters;
+mod envelope;
 mod fill;
 mod flight;
 mod get;
+mod many;
+pub mod protect;
+pub mod through;
 
 pub use cache::{Cache, CacheOptions};
+pub use protect::breaker::{BreakerOptions, BreakerState};
+pub use protect::guard::{Guard, GuardOptions, GuardStats};
+pub use through::policy::Policy;
+pub use through::read_through::{ReadThrough, ReadThroughOptions, SourceStats};
+pub use through::served::Served;
