@@ -35,7 +35,7 @@ impl Engine {
                 *bytes_so_far += bytes;
                 *bytes_so_far <= limits::RECEIVE_BYTES_MAX || *bytes_so_far == bytes
             };
-            let entries = state.ready.after(0).filter(|entry| entry.expires_at > now);
+            let entries = state.ready.iter().filter(|entry| entry.expires_at() > now);
             let entries = entries.take(count_max.min(limits::RECEIVE_DELIVERIES_MAX));
             let entries = entries.take_while(|entry| within(&mut bytes, entry.stored().bytes as usize));
             entries
@@ -88,7 +88,7 @@ impl Engine {
             if progress.count >= count_max {
                 return Ok(false);
             }
-            let next = queue.lock()?.ready.after(progress.behind).next().map(|entry| entry.position);
+            let next = queue.lock()?.ready.next_after(progress.behind).map(|entry| entry.position);
             let Some(position) = next.filter(|position| *position <= newest) else { return Ok(false) };
             progress.behind = position;
             match self.redrive_one(queue, position) {

@@ -118,6 +118,8 @@ impl Broker for EmbeddedBroker {
             expired: true,
             length_max: true,
             expiry: true,
+            order_by_key: true,
+            priorities: true,
             ..BrokerCapabilities::NONE
         }
     }

@@ -92,7 +92,7 @@ impl Engine {
             self.timers.set(queue.number, state.alarm, next);
             state.alarm = Some(next);
         }
-        if state.ready.len() > 0 {
+        if state.ready.head().is_some() {
             queue.arrivals.notify_one();
         }
     }

@@ -11,7 +11,7 @@ use forebay_log::Room;
 use crate::engine::Engine;
 use crate::records::{MessageBytes, NEW_BYTES_MAX, Record, Status, message};
 use crate::state::State;
-use crate::state::entry::{Entry, NEVER};
+use crate::state::entry::{Entry, NEVER, Rank};
 use crate::topology::Queue;
 
 /// Messages on their way into a queue, encoded, and the room for them in the log.
@@ -84,8 +84,9 @@ impl Engine {
         for (message, stored) in std::mem::take(messages).into_iter().zip(stored) {
             ids.push(message.id.clone());
             let not_before = message.not_before.filter(|at| *at > now);
-            let mut entry = Entry::new(stored.location.sequence, stored, now);
-            entry.expires_at = message.expires_at.unwrap_or(NEVER);
+            let rank = Rank::of(message.priority, message.key.as_deref());
+            let mut entry = Entry::new(stored.location.sequence, stored, now, rank);
+            entry.expire_at(message.expires_at.unwrap_or(NEVER));
             if not_before.is_none() && state.ready.is_hot() {
                 self.hot.keep(&mut entry, message);
             }
@@ -101,11 +102,11 @@ impl Engine {
     /// dropped now, because all is in consumers' hands or the log takes nothing, is dropped by a later publish.
     fn drop_overflow(&self, queue: &Queue, state: &mut State) {
         while state.settings.overflow == Overflow::DropHead && state.len() > state.settings.length_max {
-            let Some(position) = state.ready.head().map(|head| head.position) else { return };
+            let Some(position) = state.ready.least().map(|least| least.position) else { return };
             if self.journal.append(&Record::Settle { queue: queue.number, position }).is_err() {
                 return;
             }
-            state.ready.pop().into_iter().for_each(|entry| self.forget(entry));
+            state.take(position).into_iter().for_each(|entry| self.forget(entry));
             state.counts.dropped += 1;
         }
     }

@@ -28,7 +28,9 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "plain", "short", "head", "dead"]) else {
+        let Some((name, queue)) =
+            self.some_queue(&["plain", "short", "head", "dead", "classes", "keyed", "keyed"])
+        else {
             return;
         };
         let now = self.now();
@@ -42,13 +44,26 @@ impl World {
             let not_before = self.random.one_in(5).then(|| now + Duration::from_secs(self.random.below(30)));
             let expires_at =
                 self.random.one_in(5).then(|| now + Duration::from_secs(1 + self.random.below(30)));
+            let key = [None, Some("a"), Some("b")][self.random.below(3) as usize];
+            let priority = self.random.below(4) as u8;
             messages.push(Message {
                 not_before,
                 expires_at,
+                key: key.map(str::to_owned),
+                priority,
                 ..Message::new(MessageId::given(&id).unwrap(), vec![b'x'; payload].into())
             });
             let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
-            items.push(Item { id, payload, attempts: 0, place, expires_at, history: Vec::new() });
+            items.push(Item {
+                id,
+                payload,
+                key,
+                priority,
+                attempts: 0,
+                place,
+                expires_at,
+                history: Vec::new(),
+            });
         }
         let (published, sequences) =
             self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
@@ -66,8 +81,8 @@ impl World {
             }
         }
         for sequence in dropped {
-            let head = self.story.model.queues[&queue].ready(now)[0];
-            self.story.tell(sequence, Change::Gone { queue, position: head });
+            let position = self.story.model.queues[&queue].least(now);
+            self.story.tell(sequence, Change::Gone { queue, position });
             seen.note("dropped", 1);
         }
         match published {
@@ -100,7 +115,9 @@ impl World {
     }
 
     pub(super) fn receive(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "short", "head", "dead", PARKED]) else {
+        let Some((name, queue)) =
+            self.some_queue(&["plain", "short", "head", "dead", "classes", "keyed", "keyed", PARKED])
+        else {
             return;
         };
         let now = self.now();
@@ -116,7 +133,7 @@ impl World {
             Err(error) => return self.expect_trouble(error.kind()),
         };
         let items = &self.story.model.queues[&queue].items;
-        let mut ready = self.story.model.queues[&queue].ready(now);
+        let mut ready = self.story.model.queues[&queue].next(now);
         if let Some(expired) = ready.iter().position(|position| items[position].has_expired(now)) {
             ready.truncate(expired);
         }
@@ -305,7 +322,7 @@ impl World {
     }
 
     pub(super) fn purge(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "short", "dead"]) else { return };
+        let Some((name, queue)) = self.some_queue(&["plain", "short", "dead", "keyed"]) else { return };
         let (purged, sequences) = self.appended(|engine| until_ready(engine, engine.purge(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Purge { queue });

@@ -12,7 +12,7 @@ use forebay_contract::random::Random;
 use forebay_core::delivery::{DeliveryId, Reason};
 use forebay_core::error::Kind;
 use forebay_core::ports::clock::Clock;
-use forebay_core::queue::{Overflow, QueueName, QueueSettings};
+use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Durable, LogOptions};
 
@@ -60,6 +60,7 @@ impl Seen {
             "poisoned",
             "lost records",
             "received at the end",
+            "received by key",
         ] {
             let count = self.counts.get(what).copied().unwrap_or(0);
             assert!(count >= histories / 20, "{what}: only {count} in {histories} histories");
@@ -185,6 +186,15 @@ impl World {
                 settings.length_max = 6;
                 settings.hold = Duration::from_secs(20);
             }
+            "classes" => {
+                settings.priority_max = 2;
+                settings.dead_letter = Some(QueueName::new("dead").unwrap());
+            }
+            "keyed" => {
+                settings.order = Order::Key;
+                settings.length_max = 12;
+                settings.overflow = Overflow::DropHead;
+            }
             "head" => {
                 settings.dead_letter = Some(QueueName::new("dead").unwrap());
                 settings.length_max = 4;
@@ -226,7 +236,7 @@ impl World {
             });
             for sequence in sequences {
                 let queue = &self.story.model.queues[&number];
-                let head = queue.ready(now)[0];
+                let head = queue.next(now)[0];
                 assert!(queue.items[&head].has_expired(now));
                 if Self::settings(&queue.name).dead_letter.is_none() {
                     self.story.tell(sequence, Change::Gone { queue: number, position: head });
@@ -238,7 +248,7 @@ impl World {
             match swept {
                 Ok(_) => {
                     let queue = &self.story.model.queues[&number];
-                    let head = queue.ready(now).first().map(|head| &queue.items[head]);
+                    let head = queue.next(now).first().map(|head| &queue.items[head]);
                     assert!(!head.is_some_and(|head| head.has_expired(now)));
                 }
                 Err(error) => self.expect_trouble(error.kind()),

@@ -9,9 +9,9 @@ use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Damaged, LogOptions, Record as Logged};
 
-use crate::records::{Record, Status};
-use crate::state::State;
-use crate::state::entry::{Entry, NEVER};
+use crate::records::{MessageBytes, Record, Status, message};
+use crate::state::entry::{Entry, NEVER, Rank};
+use crate::state::{State, counted};
 use crate::storage::journal::{Journal, Stored, bytes_in_log};
 use crate::topology::{Queue, Topology};
 
@@ -81,14 +81,13 @@ impl Replay {
             Record::Declare { number, settings } => {
                 let number = if number == 0 { sequence } else { number };
                 let state = self.queue(number)?;
-                state.settings = settings;
-                state.declared = Some(stored);
+                state.declare(settings, stored);
             }
             Record::Delete { queue } => {
                 self.queues.remove(&queue);
             }
             Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
-            Record::Put { queue, position, published_at, attempts, expires_at, status, .. } => {
+            Record::Put { queue, position, published_at, attempts, expires_at, status, message, .. } => {
                 let position = if position == 0 { sequence } else { position };
                 let state = self.queue(queue)?;
                 if let Some((entry, _)) = state.find(position) {
@@ -96,13 +95,13 @@ impl Replay {
                     entry.carried(stored);
                     return Ok(());
                 }
-                let mut entry = Entry::new(position, stored, published_at);
-                entry.attempts = attempts;
-                entry.expires_at = expires_at.unwrap_or(NEVER);
+                let mut entry = Entry::new(position, stored, published_at, rank(message)?);
+                entry.attempts = counted(attempts);
+                entry.expire_at(expires_at.unwrap_or(NEVER));
                 match status {
                     Status::Ready => state.arrive(entry, None, now),
                     Status::Delayed { until } => state.arrive(entry, Some(delayed(until)), now),
-                    Status::Held { token, until } => state.unsettled.hold(entry, token, held(until)),
+                    Status::Held { token, until } => state.hold(entry, token, held(until)),
                 }
             }
             Record::Deliver { queue, position, attempt, token, held_until } => {
@@ -116,9 +115,10 @@ impl Replay {
                 self.queue(queue)?.retry(position, delayed(at), now);
             }
             Record::Return { queue, position } => drop(self.queue(queue)?.give_back(position)),
-            Record::Move { from, position, to, at, .. } => {
+            Record::Move { from, position, to, at, message, .. } => {
+                let entry = Entry::new(sequence, stored, at, rank(message)?);
                 self.queue(from)?.take(position);
-                self.queue(to)?.arrive(Entry::new(sequence, stored, at), None, now);
+                self.queue(to)?.arrive(entry, None, now);
             }
         }
         Ok(())
@@ -161,17 +161,22 @@ impl Replay {
             } else if let Some(declared) = state.declared {
                 journal.found(declared);
             }
-            state.ready.settle_order();
+            state.keep_order();
             let stats = state.stats(self.now);
             recovered.queues += 1;
             recovered.ready += stats.ready;
             recovered.held += stats.held;
             recovered.delayed += stats.delayed;
-            for entry in state.ready.after(0).chain(state.unsettled.iter()) {
+            for entry in state.ready.iter().chain(state.unsettled.iter()) {
                 journal.found(entry.stored());
             }
         }
         let queues = self.queues.into_iter().map(|(number, state)| Queue::new(number, state));
         Ok((Topology::new(queues), recovered))
     }
+}
+
+fn rank(message: MessageBytes<'_>) -> Result<Rank> {
+    let glance = message::glance(message.head)?;
+    Ok(Rank::of(glance.priority, glance.key))
 }

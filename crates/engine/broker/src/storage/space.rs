@@ -13,7 +13,7 @@ use forebay_core::ports::clock::{Run, Work};
 use forebay_log::{Damaged, Position, Record as Logged};
 
 use crate::engine::Engine;
-use crate::records::{MessageBytes, Record, message};
+use crate::records::{MessageBytes, Record, Status, message};
 use crate::state::entry::{Location, NEVER};
 use crate::storage::journal::{Chance, Stored};
 
@@ -126,7 +126,7 @@ impl Engine {
                 state.declared = Some(self.journal.append_body(&Record::Declare { number, settings })?);
                 self.journal.died(declared);
             }
-            let entries = state.ready.after(0).chain(state.unsettled.iter());
+            let entries = state.ready.iter().chain(state.unsettled.iter());
             let there: Vec<_> = entries
                 .filter(|entry| lives_there(entry.stored()))
                 .map(|entry| (entry.position, entry.stored(), entry.body.clone()))
@@ -189,12 +189,15 @@ impl Engine {
         if !lies_at(old, at) {
             return Ok(());
         }
+        // After a restart what could not be read is tried at once, before others of its key.
+        let is_put_off = entry.holds_key && entry.attempts == 0;
+        let status = if is_put_off { Status::Ready } else { status };
         let stored = self.journal.append_body(&Record::Put {
             queue: number,
             position,
-            published_at: entry.published_at,
-            attempts: entry.attempts,
-            expires_at: Some(entry.expires_at).filter(|expires_at| *expires_at != NEVER),
+            published_at: entry.published_at(),
+            attempts: entry.attempts.into(),
+            expires_at: Some(entry.expires_at()).filter(|expires_at| *expires_at != NEVER),
             status,
             history,
             message,
