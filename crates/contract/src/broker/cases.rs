@@ -73,6 +73,23 @@ macro_rules! broker {
                 a_destination_at_its_length_takes_it_all_the_same
                 a_parked_message_that_fails_again_stays_parked
             }
+            priority {
+                a_greater_priority_goes_first_and_equal_ones_as_they_came
+                above_the_greatest_priority_none_are_told_apart
+                without_priorities_the_order_is_that_of_arrival
+                a_returned_message_goes_back_to_its_place_in_its_class
+                priorities_survive_a_restart
+            }
+            order {
+                of_one_key_only_one_is_held_at_a_time
+                messages_without_a_key_are_never_held_back
+                a_retry_keeps_its_place_before_the_others_of_its_key
+                a_hold_that_runs_out_lets_no_other_of_its_key_pass
+                a_dead_letter_makes_way_for_the_next_of_its_key
+                what_its_publisher_delays_lets_others_of_its_key_pass
+                an_end_wakes_who_waits_for_the_next_of_its_key
+                the_order_of_a_key_survives_a_restart
+            }
             wait {
                 a_receive_waits_for_a_message
                 a_receive_gives_up_at_its_time

@@ -10,6 +10,8 @@ pub mod deliver;
 pub mod ensure;
 pub mod expired;
 pub mod expiry;
+pub mod order;
+pub mod priority;
 pub mod publish;
 pub mod restart;
 pub mod settle;
