@@ -110,7 +110,8 @@ impl Engine {
         let (queue, sequence) = self.topology.delete(&self.journal, name)?;
         let entries = {
             let mut state = queue.state.lock();
-            state.declared.take().into_iter().for_each(|declared| self.journal.died(declared));
+            let records = state.declared.take().into_iter().chain(state.marks.records());
+            records.for_each(|record| self.journal.died(record));
             state.alarm.take().into_iter().for_each(|at| self.timers.unset(queue.number, at));
             state.ready.clear().chain(state.unsettled.clear())
         };

@@ -120,6 +120,7 @@ impl Broker for EmbeddedBroker {
             expiry: true,
             order_by_key: true,
             priorities: true,
+            dedup: true,
             ..BrokerCapabilities::NONE
         }
     }

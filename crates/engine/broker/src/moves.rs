@@ -8,7 +8,7 @@ use forebay_core::queue::{PARKED, QueueName};
 use crate::engine::Engine;
 use crate::records::{MessageBytes, Record, history, message};
 use crate::state::State;
-use crate::state::entry::{Entry, Rank};
+use crate::state::entry::Entry;
 use crate::storage::journal::Stored;
 use crate::topology::{Pair, Queue};
 
@@ -156,8 +156,7 @@ impl Engine {
         let Some(body) = self.body(from, pick)? else { return Ok(Moved::Gone) };
         let record = Record::decode(&body)?;
         let message = MessageBytes { head: record.message().head, payload: &[] };
-        let glance = message::glance(message.head)?;
-        let rank = Rank::of(glance.priority, glance.key);
+        let rank = message::glance(message.head)?.rank();
         let mut history = record.clone().into_history();
         let position = pick.position();
         let mut pair = Pair::lock(from, to);

@@ -8,7 +8,7 @@ use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{PARKED, QueueName};
 
-use super::model::{Change, Item, Place};
+use super::model::{Change, DEDUP_IDS, Item, Place};
 use super::world::{Seen, World};
 use crate::bench::until_ready;
 use crate::records::Record;
@@ -36,6 +36,7 @@ impl World {
         let now = self.now();
         let count = 1 + self.random.below(3);
         let mut items = Vec::new();
+        let mut repeated = 0;
         let mut messages = Vec::new();
         for _ in 0..count {
             self.next_id += 1;
@@ -46,34 +47,39 @@ impl World {
                 self.random.one_in(5).then(|| now + Duration::from_secs(1 + self.random.below(30)));
             let key = [None, Some("a"), Some("b")][self.random.below(3) as usize];
             let priority = self.random.below(4) as u8;
+            let dedup_id = self.random.one_in(4).then(|| DEDUP_IDS[self.random.below(3) as usize]);
+            let is_among = |items: &[(Item, Option<&str>)]| items.iter().any(|(_, taken)| *taken == dedup_id);
+            let has_taken = |id| self.story.model.queues[&queue].has_taken(id, now) || is_among(&items);
+            let is_repeated = dedup_id.is_some_and(has_taken);
             messages.push(Message {
+                dedup_id: dedup_id.map(str::to_owned),
                 not_before,
                 expires_at,
                 key: key.map(str::to_owned),
                 priority,
                 ..Message::new(MessageId::given(&id).unwrap(), vec![b'x'; payload].into())
             });
+            if is_repeated {
+                repeated += 1;
+                continue;
+            }
             let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
-            items.push(Item {
-                id,
-                payload,
-                key,
-                priority,
-                attempts: 0,
-                place,
-                expires_at,
-                history: Vec::new(),
-            });
+            items.push((
+                Item { id, payload, key, priority, attempts: 0, place, expires_at, history: Vec::new() },
+                dedup_id,
+            ));
         }
         let (published, sequences) =
             self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
         let last = *sequences.end();
         let mut dropped = Vec::new();
+        let count = items.len();
         let mut items = items.into_iter();
         for sequence in sequences {
             match items.next() {
-                Some(item) => {
-                    self.story.tell(sequence, Change::Put { queue, item });
+                Some((item, dedup_id)) => {
+                    let taken = dedup_id.map(|id| (id, now));
+                    self.story.tell(sequence, Change::Put { queue, item, taken });
                     seen.note("published", 1);
                 }
                 // The rest are the heads that were dropped.
@@ -88,16 +94,17 @@ impl World {
         match published {
             Ok((_, sequence)) => {
                 assert!(sequence <= last && items.next().is_none());
+                seen.note("repeated", repeated);
                 let length = self.story.model.queues[&queue].items.len() as u64;
                 assert!(name.as_str() != "short" || length <= Self::settings("short").length_max);
                 self.wait_for(sequence);
             }
             Err(error) if error.kind() == Kind::Full => {
-                assert_eq!(items.len() as u64, count, "nothing was taken");
+                assert_eq!(items.len(), count, "nothing was taken");
                 seen.note("refused as full", 1);
             }
             Err(error) => {
-                assert_eq!(items.len() as u64, count, "nothing was taken");
+                assert_eq!(items.len(), count, "nothing was taken");
                 self.expect_trouble(error.kind());
             }
         }

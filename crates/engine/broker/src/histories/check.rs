@@ -9,7 +9,7 @@ use forebay_core::error::Kind;
 use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{Order, QueueName};
 
-use super::model::Place;
+use super::model::{DEDUP_IDS, Place};
 use super::world::{Seen, World};
 use crate::records::{Record, Status, message};
 use crate::state::entry::NEVER;
@@ -29,6 +29,10 @@ impl World {
             let mut state = queue.lock().unwrap();
             assert_eq!(state.settings, Self::settings(&expected.name));
             assert_eq!(state.len(), expected.items.len() as u64, "{}", expected.name);
+            for id in DEDUP_IDS {
+                let is_taken = state.marks.find(id, now, state.settings.dedup_window).is_some();
+                assert_eq!(is_taken, expected.has_taken(id, now), "{id} of {}", expected.name);
+            }
             for (position, item) in &expected.items {
                 let Some((entry, status)) = state.find(*position) else {
                     panic!("{} of {} is lost", item.id, expected.name)
@@ -69,7 +73,8 @@ impl World {
         let states: Vec<_> = queues.iter().map(|queue| queue.lock().unwrap()).collect();
         let entries = || states.iter().flat_map(|state| state.ready.iter().chain(state.unsettled.iter()));
         let declared = states.iter().map(|state| state.declared.unwrap());
-        for stored in declared.chain(entries().map(|entry| entry.stored())) {
+        let marks = states.iter().flat_map(|state| state.marks.records());
+        for stored in declared.chain(marks).chain(entries().map(|entry| entry.stored())) {
             let tally = tallies.entry(stored.location.segment.into()).or_default();
             *tally = (tally.0 + 1, tally.1 + u64::from(stored.bytes));
         }

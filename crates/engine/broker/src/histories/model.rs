@@ -49,7 +49,12 @@ impl Item {
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) items: BTreeMap<u64, Item>,
+    /// When messages with these dedup ids were taken last.
+    taken: BTreeMap<&'static str, Instant>,
 }
+
+/// What publishers use as dedup ids.
+pub(super) const DEDUP_IDS: [&str; 3] = ["x", "y", "z"];
 
 impl Queue {
     /// Positions of what is to be handed out, in order: the first of each key that is not in somebody's hands.
@@ -64,6 +69,11 @@ impl Queue {
             next.retain(|position| self.items[position].key.is_none_or(|key| keys.insert(key)));
         }
         next
+    }
+
+    pub(super) fn has_taken(&self, dedup_id: &str, now: Instant) -> bool {
+        let window = World::settings(&self.name).dedup_window;
+        self.taken.get(dedup_id).is_some_and(|at| now.since(*at) < window)
     }
 
     /// Keys of which a message is in somebody's hands or waits for its next attempt.
@@ -103,13 +113,16 @@ impl Model {
     fn apply(&mut self, sequence: u64, change: &Change) {
         match change {
             Change::Declare(name) => {
-                self.queues.insert(sequence, Queue { name: name.clone(), items: BTreeMap::new() });
+                self.queues.insert(sequence, Queue { name: name.clone(), ..Queue::default() });
             }
             Change::Delete { queue } => drop(self.queues.remove(queue)),
             Change::Purge { queue } => {
                 self.items(*queue).retain(|_, item| matches!(item.place, Place::Held { .. }));
             }
-            Change::Put { queue, item } => drop(self.items(*queue).insert(sequence, item.clone())),
+            Change::Put { queue, item, taken } => {
+                self.items(*queue).insert(sequence, item.clone());
+                self.queues.get_mut(queue).unwrap().taken.extend(*taken);
+            }
             Change::Hold { queue, position, token, until } => {
                 let item = self.items(*queue).get_mut(position).unwrap();
                 item.attempts += 1;
@@ -154,7 +167,7 @@ pub(super) enum Change {
     Declare(String),
     Delete { queue: u64 },
     Purge { queue: u64 },
-    Put { queue: u64, item: Item },
+    Put { queue: u64, item: Item, taken: Option<(&'static str, Instant)> },
     Hold { queue: u64, position: u64, token: u32, until: Instant },
     Extend { queue: u64, position: u64, until: Instant },
     Retry { queue: u64, position: u64, at: Instant },

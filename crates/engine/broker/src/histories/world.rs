@@ -61,6 +61,7 @@ impl Seen {
             "lost records",
             "received at the end",
             "received by key",
+            "repeated",
         ] {
             let count = self.counts.get(what).copied().unwrap_or(0);
             assert!(count >= histories / 20, "{what}: only {count} in {histories} histories");
@@ -183,6 +184,7 @@ impl World {
         match name {
             "plain" => settings.dead_letter = Some(QueueName::new("dead").unwrap()),
             "short" => {
+                settings.dedup_window = Duration::from_secs(45);
                 settings.length_max = 6;
                 settings.hold = Duration::from_secs(20);
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy};
+use forebay_core::time::Instant;
 
 use super::bytes::Reader;
 use super::{ATTEMPTS, DELAYED, EXPIRES, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history};
@@ -45,6 +46,7 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
             history: history::read(&mut reader)?,
             message: read_message(&mut reader),
         },
+        11 => Record::Marks { queue: reader.u64()?, marks: read_marks(&mut reader)? },
         _ => return None,
     };
     reader.0.is_empty().then_some(record)
@@ -52,6 +54,11 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
 
 fn read_message<'a>(reader: &mut Reader<'a>) -> MessageBytes<'a> {
     MessageBytes { head: std::mem::take(&mut reader.0), payload: &[] }
+}
+
+fn read_marks<'a>(reader: &mut Reader<'a>) -> Option<Vec<(Instant, &'a str)>> {
+    // What the count says is believed only as far as the bytes go.
+    (0..reader.u32()?).map(|_| Some((reader.time()?, reader.text8()?))).collect()
 }
 
 fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {

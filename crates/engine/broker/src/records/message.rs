@@ -15,6 +15,7 @@ use forebay_core::message::{Headers, Message, MessageId, Value};
 use forebay_core::payload::Payload;
 
 use super::bytes::{Reader, Writer};
+use crate::state::entry::Rank;
 
 const NOT_BEFORE: u8 = 1;
 const EXPIRES: u8 = 2;
@@ -52,6 +53,12 @@ pub(crate) struct Glance<'a> {
     pub(crate) priority: u8,
     pub(crate) key: Option<&'a str>,
     pub(crate) dedup_id: Option<&'a str>,
+}
+
+impl Glance<'_> {
+    pub(crate) fn rank(&self) -> Rank {
+        Rank::of(self.priority, self.key)
+    }
 }
 
 /// Looks at an encoded message without taking it apart.

@@ -18,6 +18,7 @@
 //! | 8 | Retry | queue, position, `time` | it is delivered again, from then on |
 //! | 9 | Return | queue, position | it is ready in its old place, and the attempt does not count |
 //! | 10 | Move | from queue, position, to queue, moved `time`, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence |
+//! | 11 | Marks | queue, count `u32`, of each: taken `time`, dedup id `text8` | messages with these dedup ids were taken then; their own records are about to go |
 //!
 //! *settings*: name `text8`, `attempt_max u32`, backoff first and longest `u64` nanoseconds, jitter `f64`, hold `u64`
 //! nanoseconds, dead-letter queue `text8` (empty for none), `length_max u64`, overflow `u8` (0 reject, 1 drop head),
@@ -28,8 +29,8 @@
 //! was published or carried: giving back segments never costs more than it brings.
 //!
 //! The body of a message lies in the Put or Move record that brought it to its present place, and every later record
-//! about it lies behind that one. So once no live body and no live Declare lies in the segments up to some point, no
-//! record in them is needed any more: settled messages cannot come back when a *prefix* of the log is released, because
+//! about it lies behind that one. So once no live body, no live Declare and no Marks of which one still counts lie in the segments up to some point, no
+//! record in them is needed any more, but for the dedup ids in them, which are written as Marks before: settled messages cannot come back when a *prefix* of the log is released, because
 //! whatever settled them is released no sooner than they are.
 
 mod bytes;
@@ -113,6 +114,10 @@ pub(crate) enum Record<'a> {
         at: Instant,
         history: Vec<History>,
         message: MessageBytes<'a>,
+    },
+    Marks {
+        queue: u64,
+        marks: Vec<(Instant, &'a str)>,
     },
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod entry;
 mod lines;
 mod list;
+pub(crate) mod marks;
 pub(crate) mod ready;
 pub(crate) mod unsettled;
 
@@ -16,6 +17,7 @@ use forebay_core::time::Instant;
 use crate::records::Status;
 use crate::storage::journal::Stored;
 use entry::Entry;
+use marks::Marks;
 use ready::Ready;
 use unsettled::{Hold, Unsettled};
 
@@ -29,6 +31,8 @@ pub(crate) struct State {
     pub(crate) deleted: bool,
     pub(crate) ready: Ready,
     pub(crate) unsettled: Unsettled,
+    /// Dedup ids of messages that came lately, also of those that have left.
+    pub(crate) marks: Marks,
     /// When the timers will look at this queue.
     pub(crate) alarm: Option<Instant>,
     /// What was counted since the start; the depths in it are not kept up.
@@ -43,6 +47,7 @@ impl State {
             declared,
             deleted: false,
             unsettled: Unsettled::default(),
+            marks: Marks::default(),
             alarm: None,
             counts: QueueStats::default(),
         };

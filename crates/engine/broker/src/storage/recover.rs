@@ -9,8 +9,9 @@ use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Damaged, LogOptions, Record as Logged};
 
-use crate::records::{MessageBytes, Record, Status, message};
-use crate::state::entry::{Entry, NEVER, Rank};
+use crate::records::{Record, Status, message};
+use crate::state::entry::{Entry, NEVER};
+use crate::state::marks::FoundMarks;
 use crate::state::{State, counted};
 use crate::storage::journal::{Journal, Stored, bytes_in_log};
 use crate::topology::{Queue, Topology};
@@ -37,6 +38,7 @@ pub struct Recovered {
 /// The states of all queues while the log is replayed.
 pub(crate) struct Replay {
     queues: HashMap<u64, State>,
+    marks: HashMap<u64, FoundMarks>,
     now: Instant,
     damaged: Damaged,
     unreadable: u64,
@@ -45,7 +47,14 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn new(now: Instant, options: &LogOptions) -> Self {
-        Self { queues: HashMap::new(), now, damaged: options.damaged, unreadable: 0, last_sequence: 0 }
+        Self {
+            queues: HashMap::new(),
+            marks: HashMap::new(),
+            now,
+            damaged: options.damaged,
+            unreadable: 0,
+            last_sequence: 0,
+        }
     }
 
     /// Takes the step that the record stands for. Records about messages that are not here are of no meaning: their
@@ -85,9 +94,14 @@ impl Replay {
             }
             Record::Delete { queue } => {
                 self.queues.remove(&queue);
+                self.marks.remove(&queue);
             }
             Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
             Record::Put { queue, position, published_at, attempts, expires_at, status, message, .. } => {
+                let glance = message::glance(message.head)?;
+                if let Some(id) = glance.dedup_id.filter(|_| position == 0) {
+                    self.marks.entry(queue).or_default().put(id, published_at, stored);
+                }
                 let position = if position == 0 { sequence } else { position };
                 let state = self.queue(queue)?;
                 if let Some((entry, _)) = state.find(position) {
@@ -95,7 +109,7 @@ impl Replay {
                     entry.carried(stored);
                     return Ok(());
                 }
-                let mut entry = Entry::new(position, stored, published_at, rank(message)?);
+                let mut entry = Entry::new(position, stored, published_at, glance.rank());
                 entry.attempts = counted(attempts);
                 entry.expire_at(expires_at.unwrap_or(NEVER));
                 match status {
@@ -116,10 +130,12 @@ impl Replay {
             }
             Record::Return { queue, position } => drop(self.queue(queue)?.give_back(position)),
             Record::Move { from, position, to, at, message, .. } => {
-                let entry = Entry::new(sequence, stored, at, rank(message)?);
+                let rank = message::glance(message.head)?.rank();
+                let entry = Entry::new(sequence, stored, at, rank);
                 self.queue(from)?.take(position);
                 self.queue(to)?.arrive(entry, None, now);
             }
+            Record::Marks { queue, marks } => self.marks.entry(queue).or_default().record(&marks, stored),
         }
         Ok(())
     }
@@ -162,6 +178,10 @@ impl Replay {
                 journal.found(declared);
             }
             state.keep_order();
+            if let Some(found) = self.marks.remove(number) {
+                state.marks = found.into_marks(self.now, state.settings.dedup_window);
+                state.marks.records().for_each(|record| journal.found(record));
+            }
             let stats = state.stats(self.now);
             recovered.queues += 1;
             recovered.ready += stats.ready;
@@ -174,9 +194,4 @@ impl Replay {
         let queues = self.queues.into_iter().map(|(number, state)| Queue::new(number, state));
         Ok((Topology::new(queues), recovered))
     }
-}
-
-fn rank(message: MessageBytes<'_>) -> Result<Rank> {
-    let glance = message::glance(message.head)?;
-    Ok(Rank::of(glance.priority, glance.key))
 }

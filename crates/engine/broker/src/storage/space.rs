@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::records::{MessageBytes, Record, Status, message};
 use crate::state::entry::{Location, NEVER};
 use crate::storage::journal::{Chance, Stored};
+use crate::topology::Queue;
 
 /// What a step has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +69,7 @@ impl Engine {
             // The lives that ended did so by records that may not be durable yet. Were the bodies released first, a
             // crash could take both, and with them a message whose end was never confirmed.
             _ if !durable => Ok(Step::Wait(last)),
-            Chance::Release { before } => {
-                Ok(if self.journal.release(before)? { Step::Worked } else { Step::Idle })
-            }
+            Chance::Release { before } => self.release(before),
             Chance::Carry { segment } => {
                 let damage = self.journal.log.scan(segment, &mut |logged| self.carry(logged))?;
                 if !damage.is_empty() {
@@ -82,6 +81,49 @@ impl Engine {
                 Ok(if carried { Step::Worked } else { Step::Idle })
             }
         }
+    }
+
+    /// Releases segments in which nothing lives up to the first with dedup ids that count. Those of the first are
+    /// written anew, and once that is durable the segment can go: one at a time, so that there is room for it.
+    fn release(&self, before: u64) -> Result<Step> {
+        let queues = self.topology.all();
+        let needed = queues.iter().filter_map(|queue| queue.lock().ok()?.marks.needs()).min();
+        let before = needed.map_or(before, |needed| needed.min(before));
+        let oldest = *self.journal.log.segments().start();
+        if before > oldest {
+            return Ok(if self.journal.release(before)? { Step::Worked } else { Step::Idle });
+        }
+        for queue in queues {
+            while self.keep_marks(&queue, oldest)? {}
+        }
+        Ok(Step::Worked)
+    }
+
+    /// Writes some of the queue's marks anew that would be lost without this segment; false if there were none.
+    fn keep_marks(&self, queue: &Queue, segment: u64) -> Result<bool> {
+        let Ok(mut state) = queue.lock() else { return Ok(false) };
+        let window = state.settings.dedup_window;
+        state.marks.forget(self.clock.now(), window, |stored| self.journal.died(stored));
+        let bytes_max = self.journal.message_bytes_max();
+        let Some((record, count)) = state.marks.next_record(queue.number, segment, bytes_max) else {
+            return Ok(false);
+        };
+        let stored = self.journal.append_body(&record)?;
+        state.marks.keep(count, stored);
+        Ok(true)
+    }
+
+    /// Writes those marks of the queue anew that lie in a record of their own there.
+    fn carry_marks(&self, queue: &Queue, lies_there: impl Fn(Stored) -> bool) -> Result<()> {
+        let Ok(mut state) = queue.lock() else { return Ok(()) };
+        let window = state.settings.dedup_window;
+        state.marks.forget(self.clock.now(), window, |stored| self.journal.died(stored));
+        while let Some((record, old)) = state.marks.record_again(queue.number, &lies_there) {
+            let stored = self.journal.append_body(&record)?;
+            state.marks.carried(old, stored);
+            self.journal.died(old);
+        }
+        Ok(())
     }
 
     /// Appends again what the record brought, if it still lives there. Under the lock of its queue, so that whatever
@@ -109,6 +151,10 @@ impl Engine {
             Record::Move { to, history, message, .. } => {
                 self.carry_message(to, position.sequence, position, history, message)
             }
+            Record::Marks { queue, .. } => match self.topology.numbered(queue) {
+                Some(queue) => self.carry_marks(&queue, |stored| lies_at(stored, position)),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -120,6 +166,7 @@ impl Engine {
         let lives_there = |stored: Stored| u64::from(stored.location.segment) == segment;
         let mut lost = Vec::new();
         for queue in self.topology.all() {
+            self.carry_marks(&queue, lives_there)?;
             let Ok(mut state) = queue.lock() else { continue };
             if let Some(declared) = state.declared.filter(|declared| lives_there(*declared)) {
                 let (number, settings) = (queue.number, state.settings.clone());
