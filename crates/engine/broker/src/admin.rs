@@ -21,7 +21,25 @@ impl Engine {
 
     pub(crate) fn info(&self, queue: &Queue) -> Result<QueueInfo> {
         let state = queue.lock()?;
-        Ok(QueueInfo { settings: state.settings.clone(), stats: state.stats(self.clock.now()) })
+        let (settings, stats) = (state.settings.clone(), state.stats(self.clock.now()));
+        Ok(QueueInfo { settings, stats, paused: state.paused })
+    }
+
+    /// Declares the queue anew, paused or not. Returns the sequence that makes it durable.
+    pub(crate) fn pause(&self, name: &QueueName, paused: bool) -> Result<u64> {
+        let queue = self.topology.find(name)?;
+        let mut state = queue.lock()?;
+        match state.declared {
+            Some(declared) if state.paused == paused => return Ok(declared.location.sequence),
+            _ => {}
+        }
+        let settings = state.settings.clone();
+        let declared =
+            self.journal.append_body(&Record::Declare { number: queue.number, settings, paused })?;
+        state.paused = paused;
+        state.declared.replace(declared).into_iter().for_each(|before| self.journal.died(before));
+        self.changed(&queue, &mut state);
+        Ok(declared.location.sequence)
     }
 
     /// The first ready messages, as the next receivers would get them.

@@ -7,7 +7,7 @@
 //!   recovery, which takes the same steps from the log
 //! - `topology`: which queues there are
 //! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
-//!   `admin`: what can be done with them; `hot`: which bodies stay in memory
+//!   `admin`, `find`: what can be done with them; `hot`: which bodies stay in memory
 //! - [`broker`]: the handle, the ports
 
 mod admin;
@@ -15,6 +15,7 @@ mod admin;
 mod bench;
 pub mod broker;
 mod engine;
+mod find;
 #[cfg(test)]
 mod histories;
 mod hot;

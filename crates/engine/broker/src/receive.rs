@@ -143,7 +143,8 @@ impl Engine {
         let mut state = queue.lock()?;
         self.come_due(queue, &mut state, now);
         let (mut handed, mut bytes) = (Vec::new(), 0);
-        while handed.len() < receive.count_max
+        while !state.paused
+            && handed.len() < receive.count_max
             && state.ready.pass_over(limits::SLICE_MESSAGES_MAX)
             && !state.head_has_expired(now)
         {

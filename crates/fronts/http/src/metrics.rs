@@ -66,7 +66,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse>
 /// One label a queue, up to a bound; the rest are summed up.
 fn labelled(queues: Vec<QueueInfo>) -> Vec<(String, QueueStats)> {
     let mut queues = queues.into_iter();
-    let name = |QueueInfo { settings, stats }| (settings.name.to_string(), stats);
+    let name = |QueueInfo { settings, stats, .. }| (settings.name.to_string(), stats);
     let mut labelled: Vec<_> = queues.by_ref().take(limits::METRICS_QUEUES_MAX).map(name).collect();
     if let Some(QueueInfo { stats: mut others, .. }) = queues.next() {
         queues.for_each(|queue| add(&mut others, &queue.stats));
@@ -86,6 +86,8 @@ fn add(sum: &mut QueueStats, one: &QueueStats) {
     sum.retried += one.retried;
     sum.dead_lettered += one.dead_lettered;
     sum.dropped += one.dropped;
+    sum.repeated += one.repeated;
+    sum.dedup_forgotten += one.dedup_forgotten;
 }
 
 #[derive(Debug)]
@@ -285,6 +287,7 @@ mod tests {
             let queue = |number| QueueInfo {
                 settings: QueueSettings::new(QueueName::new(&format!("q{number}")).unwrap()),
                 stats: QueueStats { ready: 1, oldest_ms: number as u64, ..QueueStats::default() },
+                paused: false,
             };
             labelled((0..count).map(queue).collect())
         };

@@ -144,6 +144,9 @@ impl World {
         if let Some(expired) = ready.iter().position(|position| items[position].has_expired(now)) {
             ready.truncate(expired);
         }
+        if self.story.model.queues[&queue].paused {
+            ready.clear();
+        }
         assert_eq!(deliveries.len(), sequences.clone().count());
         if deliveries.len() < ready.len().min(count_max) {
             // What is ready is handed out, unless the log takes no more such records.
@@ -337,6 +340,21 @@ impl World {
             seen.note("purged", 1);
         }
         if let Err(error) = purged {
+            self.expect_trouble(error.kind());
+        }
+    }
+
+    /// Pauses the queue, or lets it go on.
+    pub(super) fn pause(&mut self, seen: &mut Seen) {
+        let Some((name, queue)) = self.some_queue(&["short", "keyed", "classes"]) else { return };
+        let paused = !self.story.model.queues[&queue].paused;
+        let (done, sequences) = self.appended(|engine| engine.pause(&name, paused));
+        for sequence in sequences {
+            self.story.tell(sequence, Change::Pause { queue, paused });
+            self.wait_for(sequence);
+            seen.note("paused", u64::from(paused));
+        }
+        if let Err(error) = done {
             self.expect_trouble(error.kind());
         }
     }

@@ -28,6 +28,7 @@ impl World {
             assert_eq!(queue.name.as_str(), expected.name);
             let mut state = queue.lock().unwrap();
             assert_eq!(state.settings, Self::settings(&expected.name));
+            assert_eq!(state.paused, expected.paused);
             assert_eq!(state.len(), expected.items.len() as u64, "{}", expected.name);
             for id in DEDUP_IDS {
                 let is_taken = state.marks.find(id, now, state.settings.dedup_window).is_some();
@@ -97,6 +98,7 @@ impl World {
         for (number, queue) in &self.story.model.queues {
             let name = QueueName::new(&queue.name).unwrap();
             let found = engine.topology.numbered(*number).unwrap();
+            found.lock().unwrap().paused = false;
             let mut received = Vec::new();
             loop {
                 let receive = Receive { count_max: 3, hold: None, wait_until: now };

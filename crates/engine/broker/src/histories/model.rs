@@ -49,6 +49,7 @@ impl Item {
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) items: BTreeMap<u64, Item>,
+    pub(super) paused: bool,
     /// When messages with these dedup ids were taken last.
     taken: BTreeMap<&'static str, Instant>,
 }
@@ -116,6 +117,7 @@ impl Model {
                 self.queues.insert(sequence, Queue { name: name.clone(), ..Queue::default() });
             }
             Change::Delete { queue } => drop(self.queues.remove(queue)),
+            Change::Pause { queue, paused } => self.queues.get_mut(queue).unwrap().paused = *paused,
             Change::Purge { queue } => {
                 self.items(*queue).retain(|_, item| matches!(item.place, Place::Held { .. }));
             }
@@ -167,6 +169,7 @@ pub(super) enum Change {
     Declare(String),
     Delete { queue: u64 },
     Purge { queue: u64 },
+    Pause { queue: u64, paused: bool },
     Put { queue: u64, item: Item, taken: Option<(&'static str, Instant)> },
     Hold { queue: u64, position: u64, token: u32, until: Instant },
     Extend { queue: u64, position: u64, until: Instant },

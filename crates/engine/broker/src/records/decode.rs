@@ -23,7 +23,11 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
         return None;
     }
     let record = match kind {
-        1 => Record::Declare { number: reader.u64()?, settings: read_settings(&mut reader)? },
+        1 => Record::Declare {
+            number: reader.u64()?,
+            settings: read_settings(&mut reader)?,
+            paused: read_bool(&mut reader)?,
+        },
         2 => Record::Delete { queue: reader.u64()? },
         3 => Record::Purge { queue: reader.u64()? },
         4 => read_put(&mut reader)?,
@@ -61,6 +65,14 @@ fn read_marks<'a>(reader: &mut Reader<'a>) -> Option<Vec<(Instant, &'a str)>> {
     (0..reader.u32()?).map(|_| Some((reader.time()?, reader.text8()?))).collect()
 }
 
+fn read_bool(reader: &mut Reader<'_>) -> Option<bool> {
+    match reader.u8()? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
 fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {
     let settings = QueueSettings {
         name: QueueName::new(reader.text8()?).ok()?,
@@ -94,11 +106,7 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {
             Duration::ZERO => Retain::Nothing,
             time => Retain::For(time),
         },
-        newest_by_key: match reader.u8()? {
-            0 => false,
-            1 => true,
-            _ => return None,
-        },
+        newest_by_key: read_bool(reader)?,
     };
     settings.check().is_ok().then_some(settings)
 }

@@ -31,9 +31,10 @@ impl Record<'_> {
         writer.u8(self.kind());
         writer.u8(VERSION);
         match self {
-            Self::Declare { number, settings } => {
+            Self::Declare { number, settings, paused } => {
                 writer.u64(*number);
                 write_settings(&mut writer, settings);
+                writer.u8((*paused).into());
             }
             Self::Delete { queue } | Self::Purge { queue } => writer.u64(*queue),
             Self::Deliver { queue, position, attempt, token, held_until } => {

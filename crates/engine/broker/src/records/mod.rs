@@ -8,7 +8,7 @@
 //!
 //! | kind | name | body after kind and version | what it says |
 //! | --- | --- | --- | --- |
-//! | 1 | Declare | number, settings | the queue is there; number 0 means the sequence of this very record, so that numbers never repeat over the life of the log |
+//! | 1 | Declare | number, settings, paused `u8` | the queue is there, and hands out messages unless it is paused; number 0 means the sequence of this very record, so that numbers never repeat over the life of the log |
 //! | 2 | Delete | queue | it is gone with all its messages |
 //! | 3 | Purge | queue | its ready and delayed messages are gone |
 //! | 4 | Put | queue, position or 0, published `time`, flags `u8`, what they name, message | with 0, the queue took a message, and its position is this record's sequence; else it is carried forward in its full state, so that older segments can go |
@@ -65,6 +65,7 @@ pub(crate) enum Record<'a> {
     Declare {
         number: u64,
         settings: QueueSettings,
+        paused: bool,
     },
     Delete {
         queue: u64,

@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) declared: Option<Stored>,
     /// Set under the lock when the queue is removed; nothing may be appended for it any more.
     pub(crate) deleted: bool,
+    /// Nothing is handed out.
+    pub(crate) paused: bool,
     pub(crate) ready: Ready,
     pub(crate) unsettled: Unsettled,
     /// Dedup ids of messages that came lately, also of those that have left.
@@ -46,6 +48,7 @@ impl State {
             settings,
             declared,
             deleted: false,
+            paused: false,
             unsettled: Unsettled::default(),
             marks: Marks::default(),
             alarm: None,
@@ -56,9 +59,10 @@ impl State {
     }
 
     /// Recovery has come to the queue's declaration.
-    pub(crate) fn declare(&mut self, settings: QueueSettings, declared: Stored) {
+    pub(crate) fn declare(&mut self, settings: QueueSettings, paused: bool, declared: Stored) {
         self.ready.tell_apart(settings.priority_max);
         self.settings = settings;
+        self.paused = paused;
         self.declared = Some(declared);
     }
 
@@ -161,6 +165,11 @@ impl State {
     /// True while the consumer's own hold has not been offered to others.
     pub(crate) fn is_held(&self, position: u64, token: u32) -> bool {
         self.unsettled.held(position, token).is_some_and(|held| held.hold == Hold::Running)
+    }
+
+    /// True if there may be something to be handed out.
+    pub(crate) fn has_next(&self) -> bool {
+        !self.paused && self.ready.head().is_some()
     }
 
     /// True if the next to be delivered is past its time to live.

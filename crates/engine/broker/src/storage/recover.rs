@@ -87,10 +87,10 @@ impl Replay {
         let held = |until: Instant| until.min(now + limits::HOLD_MAX);
         let delayed = |until: Instant| until.min(now + limits::DELAY_MAX);
         match record {
-            Record::Declare { number, settings } => {
+            Record::Declare { number, settings, paused } => {
                 let number = if number == 0 { sequence } else { number };
                 let state = self.queue(number)?;
-                state.declare(settings, stored);
+                state.declare(settings, paused, stored);
             }
             Record::Delete { queue } => {
                 self.queues.remove(&queue);
@@ -173,7 +173,8 @@ impl Replay {
             if state.declared.is_none() {
                 let settings = state.settings.clone();
                 tracing::warn!(queue = %settings.name, "queue lost its declaration, and keeps its messages");
-                state.declared = Some(journal.append_body(&Record::Declare { number: *number, settings })?);
+                let record = Record::Declare { number: *number, settings, paused: false };
+                state.declared = Some(journal.append_body(&record)?);
             } else if let Some(declared) = state.declared {
                 journal.found(declared);
             }

@@ -134,12 +134,13 @@ impl Engine {
         // What makes no sense brought nothing: opening has refused it, or has passed it as this does.
         let Ok(record) = Record::decode(logged.body) else { return Ok(()) };
         match record {
-            Record::Declare { number, settings } => {
+            Record::Declare { number, settings, paused } => {
                 let number = if number == 0 { position.sequence } else { number };
                 let Some(queue) = self.topology.numbered(number) else { return Ok(()) };
                 let Ok(mut state) = queue.lock() else { return Ok(()) };
                 if let Some(declared) = state.declared.filter(|declared| lies_at(*declared, position)) {
-                    state.declared = Some(self.journal.append_body(&Record::Declare { number, settings })?);
+                    let record = Record::Declare { number, settings, paused };
+                    state.declared = Some(self.journal.append_body(&record)?);
                     self.journal.died(declared);
                 }
                 Ok(())
@@ -170,7 +171,8 @@ impl Engine {
             let Ok(mut state) = queue.lock() else { continue };
             if let Some(declared) = state.declared.filter(|declared| lives_there(*declared)) {
                 let (number, settings) = (queue.number, state.settings.clone());
-                state.declared = Some(self.journal.append_body(&Record::Declare { number, settings })?);
+                let record = Record::Declare { number, settings, paused: state.paused };
+                state.declared = Some(self.journal.append_body(&record)?);
                 self.journal.died(declared);
             }
             let entries = state.ready.iter().chain(state.unsettled.iter());
