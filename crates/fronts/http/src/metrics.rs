@@ -218,13 +218,15 @@ impl Snapshot {
                     .map(|(queue, stats)| (queue.as_str(), ConstGauge::new(stats.oldest_ms as f64 / 1e3)))
             },
         )?;
-        let counters: [(&str, &str, Read); 6] = [
+        let counters: [(&str, &str, Read); 8] = [
             ("queue_published", "Messages taken in", |queue| queue.published),
             ("queue_delivered", "Deliveries handed out", |queue| queue.delivered),
             ("queue_acked", "Deliveries acknowledged", |queue| queue.acked),
             ("queue_retried", "Deliveries that failed and were scheduled again", |queue| queue.retried),
             ("queue_dead_lettered", "Messages that left as dead letters", |queue| queue.dead_lettered),
             ("queue_dropped", "Messages dropped at the length limit", |queue| queue.dropped),
+            ("queue_repeated", "Messages not taken again", |queue| queue.repeated),
+            ("queue_dedup_forgotten", "Dedup ids forgotten before their time", |queue| queue.dedup_forgotten),
         ];
         for (name, help, read) in counters {
             page.family(name, help, MetricType::Counter, "queue", || {
