@@ -87,6 +87,8 @@ pub const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 pub const DUE_MESSAGES_MAX: usize = 1_000;
 /// Messages of a purged or deleted queue that are forgotten in one step.
 pub const SLICE_MESSAGES_MAX: usize = 1_000;
+/// Messages that are looked at in one step of finding one by its id; each is read from the log.
+pub const FIND_LOOKS_MAX: usize = 100;
 /// Dead letters that are looked at in one step of redriving; each is read from the log.
 pub const REDRIVE_LOOKS_MAX: usize = 100;
 /// Deliveries whose hold ran out that wait to be offered; further ones are looked at again later.

@@ -132,6 +132,10 @@ pub struct QueueStats {
     pub dead_lettered: u64,
     /// Messages dropped by `drop_head`, or expired without a dead-letter queue.
     pub dropped: u64,
+    /// Messages not taken again, because their dedup id was taken within the queue's window.
+    pub repeated: u64,
+    /// Dedup ids forgotten before the end of the window, because there were too many.
+    pub dedup_forgotten: u64,
 }
 
 /// Connections of one front.

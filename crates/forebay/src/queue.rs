@@ -7,7 +7,7 @@ use forebay_core::delivery::Delivery;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::message::MessageId;
 use forebay_core::payload::Payload;
-use forebay_core::ports::broker::BrokerAdmin;
+use forebay_core::ports::broker::{BrokerAdmin, Found};
 use forebay_core::ports::clock::Spawn;
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
@@ -81,6 +81,52 @@ impl Queue {
         )?;
         spawn.spawn(work);
         Ok(worker)
+    }
+
+    /// The message with this id, wherever in the queue it is, without taking it; the oldest of several. Looks through
+    /// the whole queue: it is for people who ask, not for every message.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// let id = orders.publish("one teapot").await?;
+    /// let found = orders.find(&id).await?.expect("it is there");
+    /// assert_eq!(found.place, forebay::Place::Ready);
+    /// assert_eq!(&*found.delivery.message.payload, b"one teapot");
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn find(&self, id: &MessageId) -> Result<Option<Found>> {
+        self.parts.broker.find(&self.name, id).await
+    }
+
+    /// Hands out no more messages until [`resume`](Self::resume), also after a restart. Publishing goes on, and what is
+    /// held may be settled.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// orders.pause().await?;
+    /// orders.publish("one teapot").await?;
+    /// assert!(orders.receive().await?.is_none());
+    /// orders.resume().await?;
+    /// assert!(orders.receive().await?.is_some());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn pause(&self) -> Result<()> {
+        self.parts.broker.pause(&self.name, true).await
+    }
+
+    /// Hands out messages again after [`pause`](Self::pause). Whoever waits is woken.
+    pub async fn resume(&self) -> Result<()> {
+        self.parts.broker.pause(&self.name, false).await
     }
 
     /// How the queue stands.

@@ -73,6 +73,50 @@ macro_rules! broker {
                 a_destination_at_its_length_takes_it_all_the_same
                 a_parked_message_that_fails_again_stays_parked
             }
+            priority {
+                a_greater_priority_goes_first_and_equal_ones_as_they_came
+                above_the_greatest_priority_none_are_told_apart
+                without_priorities_the_order_is_that_of_arrival
+                a_returned_message_goes_back_to_its_place_in_its_class
+                priorities_survive_a_restart
+            }
+            order {
+                of_one_key_only_one_is_held_at_a_time
+                messages_without_a_key_are_never_held_back
+                a_retry_keeps_its_place_before_the_others_of_its_key
+                a_hold_that_runs_out_lets_no_other_of_its_key_pass
+                a_dead_letter_makes_way_for_the_next_of_its_key
+                what_its_publisher_delays_lets_others_of_its_key_pass
+                an_end_wakes_who_waits_for_the_next_of_its_key
+                the_order_of_a_key_survives_a_restart
+            }
+            dedup {
+                a_message_is_taken_once_within_the_window
+                messages_without_a_dedup_id_are_all_taken
+                without_a_window_all_are_taken
+                within_one_batch_the_first_is_taken
+                what_was_taken_before_does_not_count_for_the_length
+                a_refused_message_may_be_published_again
+                a_settled_message_is_not_taken_again
+                each_queue_remembers_its_own
+                a_purge_forgets_no_dedup_id_and_a_deletion_all
+                a_dead_letter_is_a_dead_letter_whatever_its_dedup_id
+                what_was_taken_is_remembered_over_a_crash
+            }
+            pause {
+                a_paused_queue_takes_messages_and_hands_none_out
+                what_is_held_when_a_queue_is_paused_can_be_settled
+                resuming_wakes_all_who_wait
+                a_pause_survives_a_crash_and_so_does_its_end
+                pausing_a_queue_that_is_not_there_is_not_found
+            }
+            find {
+                a_message_is_found_wherever_in_the_queue_it_is
+                finding_a_message_takes_nothing_and_a_finished_one_is_not_there
+                among_several_with_one_id_the_oldest_is_found
+                a_message_is_found_after_a_crash
+                finding_in_a_queue_that_is_not_there_is_not_found
+            }
             wait {
                 a_receive_waits_for_a_message
                 a_receive_gives_up_at_its_time

@@ -131,6 +131,8 @@ pub struct QueueInfo {
     pub settings: QueueSettings,
     /// Its state.
     pub stats: QueueStats,
+    /// True while it hands nothing out.
+    pub paused: bool,
 }
 
 /// A message looked at without being taken.
@@ -138,6 +140,26 @@ pub struct QueueInfo {
 pub struct Peeked {
     /// What a consumer would get; its delivery id is of no use.
     pub delivery: Delivery,
+}
+
+/// A message found by its id.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What a consumer gets, or would get next; its delivery id is of no use.
+    pub delivery: Delivery,
+    /// Where in the queue it is.
+    pub place: Place,
+}
+
+/// Where in its queue a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// To be handed out.
+    Ready,
+    /// In a consumer's hands until then.
+    Held(Instant),
+    /// Ready from then on.
+    Delayed(Instant),
 }
 
 /// Administration, apart so that [`Broker`] stays narrow.
@@ -157,6 +179,14 @@ pub trait BrokerAdmin: Send + Sync {
     /// Sends up to `count_max` dead letters of `queue` back to the queues they came from, durably, with fresh
     /// attempts, and returns how many. Those whose queue is gone stay.
     fn redrive<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<u64>>;
+
+    /// The message with this id, wherever in the queue it is, without taking it. `None` if it is not there. Among several
+    /// with one id it is the oldest. Looks through the whole queue.
+    fn find<'a>(&'a self, queue: &'a QueueName, id: &'a MessageId) -> BoxFuture<'a, Result<Option<Found>>>;
+
+    /// Stops or resumes handing out messages of the queue, durably; publishing goes on, and what is held may be settled.
+    /// Receivers wait as if it were empty. May repeat.
+    fn pause<'a>(&'a self, queue: &'a QueueName, paused: bool) -> BoxFuture<'a, Result<()>>;
 
     /// Removes the queue and its messages, durably.
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>>;

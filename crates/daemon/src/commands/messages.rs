@@ -1,4 +1,4 @@
-//! `forebay queue publish`, `receive`, `ack`, `nack`, `peek`, `dead-letters`: messages by hand.
+//! `forebay queue publish`, `receive`, `ack`, `nack`, `peek`, `find`, `dead-letters`: messages by hand.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -46,6 +46,7 @@ pub(crate) fn commands() -> Vec<Command> {
             flag("delay", "TIME", "Not delivered before it has passed"),
             flag("expires-in", "TIME", "Not delivered after it has passed"),
             flag("priority", "0..255", "Greater goes first").value_parser(clap::value_parser!(u8)),
+            flag("dedup-id", "ID", "Not taken again within the queue's window").conflicts_with("lines"),
         ]),
         Command::new("receive").about("Takes messages and holds them").args([
             name(),
@@ -65,6 +66,9 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::new("peek")
             .about("Looks at ready messages without taking them")
             .args([name(), count("At most so many; 10 unless said otherwise")]),
+        Command::new("find")
+            .about("Looks a message up by its id, wherever in the queue it is")
+            .args([name(), Arg::new("id").value_name("ID").required(true).help("The message's id")]),
         Command::new("dead-letters")
             .about("Looks at a queue's dead letters, with their reasons")
             .args([name(), count("At most so many; 10 unless said otherwise")]),
@@ -86,6 +90,7 @@ pub(crate) async fn run(
             show::line("done")
         }
         "nack" => nack(client, matches, json).await,
+        "find" => find(client, matches, json).await,
         "peek" => peek(client, matches, "/messages", json).await,
         _ => peek(client, matches, "/dead-letters", json).await,
     }
@@ -133,7 +138,9 @@ async fn publish(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
 /// Everything of a message but its payload.
 fn template(matches: &ArgMatches) -> Result<Map<String, Value>, Failure> {
     let mut message = Map::new();
-    for (flag, field) in [("id", "id"), ("key", "key"), ("content-type", "content_type")] {
+    for (flag, field) in
+        [("id", "id"), ("key", "key"), ("content-type", "content_type"), ("dedup-id", "dedup_id")]
+    {
         if let Some(text) = matches.get_one::<String>(flag) {
             message.insert(field.into(), text.as_str().into());
         }
@@ -232,6 +239,19 @@ async fn nack(client: &Client, matches: &ArgMatches, json: bool) -> Result<(), F
         Some("dead_letter") => show::line("dead-lettered"),
         _ => show::line("given back"),
     }
+}
+
+async fn find(client: &Client, matches: &ArgMatches, json: bool) -> Result<(), Failure> {
+    let id = matches.get_one::<String>("id").map(String::as_str).unwrap_or_default();
+    let answer = client.ask(Method::GET, path(matches, &format!("/messages/{}", segment(id)))).await?;
+    if json {
+        return show::raw(&answer);
+    }
+    let message = answer.json()?;
+    let names = ["id", "place", "until_ms", "attempt", "priority", "key", "published_at_ms"];
+    let shown = names.map(|name| (name, show::text(&message[name])));
+    let pairs: Vec<_> = shown.into_iter().chain([("payload", payload(&message))]).collect();
+    show::fields(&pairs)
 }
 
 async fn peek(client: &Client, matches: &ArgMatches, place: &str, json: bool) -> Result<(), Failure> {

@@ -30,6 +30,11 @@ pub(crate) fn command() -> Command {
             setting("length-max", "N", "Most messages in the queue").value_parser(whole()),
             setting("overflow", "WHAT", "What happens to a publish at that length")
                 .value_parser(["reject", "drop-head"]),
+            setting("order", "WHAT", "What is kept in order; with key, one message of a key at a time")
+                .value_parser(["arrival", "key"]),
+            setting("priority-max", "0..255", "Greatest priority that is told apart")
+                .value_parser(clap::value_parser!(u8)),
+            setting("dedup-window", "TIME", "How long a message with a dedup id is not taken again"),
         ]);
     Command::new("queue")
         .about("Looks after the queues of a running daemon")
@@ -45,6 +50,8 @@ pub(crate) fn command() -> Command {
                 .about("Sends the dead letters in a dead-letter queue back to where they came from")
                 .args([name(), messages::count("At most so many; 1000 unless said otherwise")]),
         )
+        .subcommand(Command::new("pause").about("Stops handing out a queue's messages").arg(name()))
+        .subcommand(Command::new("resume").about("Hands out a paused queue's messages again").arg(name()))
         .subcommand(Command::new("purge").about("Throws away all ready and delayed messages").arg(name()))
         .subcommand(Command::new("delete").about("Deletes a queue and its messages").arg(name()))
 }
@@ -82,6 +89,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             "create" => create(&client, matches, json).await,
             "show" => details(&client, matches, json).await,
             "redrive" => redrive(&client, matches, json).await,
+            "pause" => pause(&client, matches, "/pause", "the queue is paused").await,
+            "resume" => pause(&client, matches, "/resume", "the queue goes on").await,
             "purge" => purge(&client, matches, json).await,
             "delete" => delete(&client, matches).await,
             _ => messages::run(verb, &client, matches, json).await,
@@ -120,6 +129,7 @@ async fn create(client: &Client, matches: &ArgMatches, json: bool) -> Result<(),
         ("backoff-first", "backoff_first_ms"),
         ("backoff-longest", "backoff_longest_ms"),
         ("hold", "hold_ms"),
+        ("dedup-window", "dedup_window_ms"),
     ] {
         if let Some(ms) = milliseconds(matches, flag)? {
             settings.insert(field.into(), json!(ms));
@@ -134,6 +144,12 @@ async fn create(client: &Client, matches: &ArgMatches, json: bool) -> Result<(),
     if let Some(overflow) = matches.get_one::<String>("overflow") {
         settings.insert("overflow".into(), json!(overflow.replace('-', "_")));
     }
+    if let Some(order) = matches.get_one::<String>("order") {
+        settings.insert("order".into(), json!(order));
+    }
+    if let Some(priority) = matches.get_one::<u8>("priority-max") {
+        settings.insert("priority_max".into(), json!(priority));
+    }
     let answer = client.ask_with(Method::PUT, path(matches, ""), &Value::Object(settings)).await?;
     if json { show::raw(&answer) } else { show::line("the queue is there") }
 }
@@ -144,9 +160,10 @@ async fn details(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
         return show::raw(&answer);
     }
     let queue = answer.json()?;
-    let spans = ["backoff_first_ms", "backoff_longest_ms", "hold_ms", "oldest_ms"];
+    let spans = ["backoff_first_ms", "backoff_longest_ms", "hold_ms", "oldest_ms", "dedup_window_ms"];
     let names = [
         "name",
+        "paused",
         "ready",
         "held",
         "delayed",
@@ -157,6 +174,8 @@ async fn details(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
         "retried",
         "dead_lettered",
         "dropped",
+        "repeated",
+        "dedup_forgotten",
         "attempt_max",
         "backoff_first_ms",
         "backoff_longest_ms",
@@ -165,6 +184,9 @@ async fn details(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
         "dead_letter",
         "length_max",
         "overflow",
+        "order",
+        "priority_max",
+        "dedup_window_ms",
     ];
     let pairs: Vec<(&str, String)> = names
         .iter()
@@ -187,6 +209,11 @@ async fn redrive(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
         return show::raw(&answer);
     }
     show::line(&format!("{} sent back", show::text(&answer.json()?["redriven"])))
+}
+
+async fn pause(client: &Client, matches: &ArgMatches, verb: &str, done: &str) -> Result<(), Failure> {
+    client.ask(Method::POST, path(matches, verb)).await?;
+    show::line(done)
 }
 
 async fn purge(client: &Client, matches: &ArgMatches, json: bool) -> Result<(), Failure> {

@@ -53,6 +53,29 @@ fn a_message_goes_its_whole_way_by_hand() {
 }
 
 #[test]
+fn a_queue_is_paused_and_a_message_found_by_hand() {
+    let data = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(data.path());
+    daemon.does(&["queue", "create", "q", "--order", "key", "--dedup-window", "1h"]);
+    daemon.does(&["queue", "create", "classes", "--priority-max", "9"]);
+    let shown = daemon.does(&["queue", "show", "q"]);
+    assert!(shown.contains("order            key") && shown.contains("dedup_window     60m"), "{shown}");
+    assert!(daemon.does(&["queue", "show", "classes"]).contains("priority_max     9"));
+    for id in ["a b", "again"] {
+        daemon.does(&["queue", "publish", "q", "tea", "--id", id, "--key", "k", "--dedup-id", "once"]);
+    }
+    assert_eq!(daemon.does(&["queue", "pause", "q"]), "the queue is paused\n");
+    assert!(daemon.does(&["queue", "show", "q"]).contains("paused           true"));
+    assert!(!daemon.does(&["queue", "receive", "q"]).contains("tea"));
+    assert_eq!(daemon.does(&["queue", "resume", "q"]), "the queue goes on\n");
+    let found = daemon.does(&["queue", "find", "q", "a b"]);
+    assert!(found.contains("place            ready") && found.contains("payload          tea"), "{found}");
+    assert_eq!(daemon.command(&["queue", "find", "q", "again"]).status.code(), Some(1), "it was not taken");
+    assert!(daemon.does(&["queue", "receive", "q"]).contains("a b"));
+    assert!(daemon.does(&["queue", "find", "q", "a b", "--json"]).contains(r#""place":"held""#));
+}
+
+#[test]
 fn messages_come_from_standard_input_whole_or_line_by_line() {
     let data = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(data.path());

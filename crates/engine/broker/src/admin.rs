@@ -21,7 +21,25 @@ impl Engine {
 
     pub(crate) fn info(&self, queue: &Queue) -> Result<QueueInfo> {
         let state = queue.lock()?;
-        Ok(QueueInfo { settings: state.settings.clone(), stats: state.stats(self.clock.now()) })
+        let (settings, stats) = (state.settings.clone(), state.stats(self.clock.now()));
+        Ok(QueueInfo { settings, stats, paused: state.paused })
+    }
+
+    /// Declares the queue anew, paused or not. Returns the sequence that makes it durable.
+    pub(crate) fn pause(&self, name: &QueueName, paused: bool) -> Result<u64> {
+        let queue = self.topology.find(name)?;
+        let mut state = queue.lock()?;
+        match state.declared {
+            Some(declared) if state.paused == paused => return Ok(declared.location.sequence),
+            _ => {}
+        }
+        let settings = state.settings.clone();
+        let declared =
+            self.journal.append_body(&Record::Declare { number: queue.number, settings, paused })?;
+        state.paused = paused;
+        state.declared.replace(declared).into_iter().for_each(|before| self.journal.died(before));
+        self.changed(&queue, &mut state);
+        Ok(declared.location.sequence)
     }
 
     /// The first ready messages, as the next receivers would get them.
@@ -35,7 +53,7 @@ impl Engine {
                 *bytes_so_far += bytes;
                 *bytes_so_far <= limits::RECEIVE_BYTES_MAX || *bytes_so_far == bytes
             };
-            let entries = state.ready.after(0).filter(|entry| entry.expires_at > now);
+            let entries = state.ready.iter().filter(|entry| entry.expires_at() > now);
             let entries = entries.take(count_max.min(limits::RECEIVE_DELIVERIES_MAX));
             let entries = entries.take_while(|entry| within(&mut bytes, entry.stored().bytes as usize));
             entries
@@ -88,7 +106,7 @@ impl Engine {
             if progress.count >= count_max {
                 return Ok(false);
             }
-            let next = queue.lock()?.ready.after(progress.behind).next().map(|entry| entry.position);
+            let next = queue.lock()?.ready.next_after(progress.behind).map(|entry| entry.position);
             let Some(position) = next.filter(|position| *position <= newest) else { return Ok(false) };
             progress.behind = position;
             match self.redrive_one(queue, position) {
@@ -110,7 +128,8 @@ impl Engine {
         let (queue, sequence) = self.topology.delete(&self.journal, name)?;
         let entries = {
             let mut state = queue.state.lock();
-            state.declared.take().into_iter().for_each(|declared| self.journal.died(declared));
+            let records = state.declared.take().into_iter().chain(state.marks.records());
+            records.for_each(|record| self.journal.died(record));
             state.alarm.take().into_iter().for_each(|at| self.timers.unset(queue.number, at));
             state.ready.clear().chain(state.unsettled.clear())
         };

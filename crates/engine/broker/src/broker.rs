@@ -9,7 +9,7 @@ use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{
-    Broker, BrokerAdmin, BrokerCapabilities, Held, Peeked, QueueInfo, Receive,
+    Broker, BrokerAdmin, BrokerCapabilities, Found, Held, Peeked, QueueInfo, Receive,
 };
 use forebay_core::ports::clock::{Clock, Work};
 use forebay_core::ports::files::Files;
@@ -118,6 +118,9 @@ impl Broker for EmbeddedBroker {
             expired: true,
             length_max: true,
             expiry: true,
+            order_by_key: true,
+            priorities: true,
+            dedup: true,
             ..BrokerCapabilities::NONE
         }
     }
@@ -127,7 +130,8 @@ impl Broker for EmbeddedBroker {
             settings.check()?;
             let engine = &self.engine;
             let declare = || engine.topology.declare(&engine.journal, settings, limits::QUEUES_MAX);
-            let length = Record::Declare { number: 0, settings: settings.clone() }.head().len();
+            let length =
+                Record::Declare { number: 0, settings: settings.clone(), paused: false }.head().len();
             let queue = engine.when_ready(Class::New, length, declare).await?;
             let declared = queue.lock()?.declared;
             match declared {
@@ -217,6 +221,14 @@ impl BrokerAdmin for EmbeddedBroker {
             let (redriven, sequence) = self.engine.redrive(queue, count_max).await?;
             self.durable(sequence).await.map(|()| redriven)
         })
+    }
+
+    fn find<'a>(&'a self, queue: &'a QueueName, id: &'a MessageId) -> BoxFuture<'a, Result<Option<Found>>> {
+        Box::pin(self.engine.find(queue, id))
+    }
+
+    fn pause<'a>(&'a self, queue: &'a QueueName, paused: bool) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.durable(self.engine.pause(queue, paused)?).await })
     }
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {

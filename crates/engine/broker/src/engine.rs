@@ -92,7 +92,7 @@ impl Engine {
             self.timers.set(queue.number, state.alarm, next);
             state.alarm = Some(next);
         }
-        if state.ready.len() > 0 {
+        if state.has_next() {
             queue.arrivals.notify_one();
         }
     }

@@ -7,7 +7,7 @@
 //!   recovery, which takes the same steps from the log
 //! - `topology`: which queues there are
 //! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
-//!   `admin`: what can be done with them; `hot`: which bodies stay in memory
+//!   `admin`, `find`: what can be done with them; `hot`: which bodies stay in memory
 //! - [`broker`]: the handle, the ports
 //! - [`bus`]: notices to everybody in the process, beside the queues
 
@@ -17,6 +17,7 @@ mod bench;
 pub mod broker;
 pub mod bus;
 mod engine;
+mod find;
 #[cfg(test)]
 mod histories;
 mod hot;

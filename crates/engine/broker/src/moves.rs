@@ -6,7 +6,7 @@ use forebay_core::payload::Payload;
 use forebay_core::queue::{PARKED, QueueName};
 
 use crate::engine::Engine;
-use crate::records::{MessageBytes, Record, history};
+use crate::records::{MessageBytes, Record, history, message};
 use crate::state::State;
 use crate::state::entry::Entry;
 use crate::storage::journal::Stored;
@@ -76,7 +76,7 @@ impl Engine {
                     reason,
                     count: 1,
                     at: self.clock.now(),
-                    attempts: entry.attempts,
+                    attempts: entry.attempts.into(),
                     note: note.map(str::to_owned),
                 };
                 history::add(history, newest);
@@ -156,6 +156,7 @@ impl Engine {
         let Some(body) = self.body(from, pick)? else { return Ok(Moved::Gone) };
         let record = Record::decode(&body)?;
         let message = MessageBytes { head: record.message().head, payload: &[] };
+        let rank = message::glance(message.head)?.rank();
         let mut history = record.clone().into_history();
         let position = pick.position();
         let mut pair = Pair::lock(from, to);
@@ -174,7 +175,7 @@ impl Engine {
             self.forget(left);
         }
         let sequence = stored.location.sequence;
-        pair.to().ready.insert(Entry::new(sequence, stored, at));
+        pair.to().arrive(Entry::new(sequence, stored, at, rank), None, at);
         self.changed(to, pair.to());
         self.changed(from, &mut pair.from);
         Ok(Moved::Done(sequence))

@@ -1,5 +1,6 @@
 //! Taking messages in, all of a batch or none, up to the length of the queue.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use forebay_core::error::{Error, Kind, Result};
@@ -11,7 +12,7 @@ use forebay_log::Room;
 use crate::engine::Engine;
 use crate::records::{MessageBytes, NEW_BYTES_MAX, Record, Status, message};
 use crate::state::State;
-use crate::state::entry::{Entry, NEVER};
+use crate::state::entry::{Entry, NEVER, Rank};
 use crate::topology::Queue;
 
 /// Messages on their way into a queue, encoded, and the room for them in the log.
@@ -20,6 +21,20 @@ pub(crate) struct Batch {
     messages: Vec<Message>,
     heads: Vec<Vec<u8>>,
     pub(crate) room: Room,
+}
+
+/// Which messages of a batch are not taken again; empty if all are taken.
+#[derive(Debug, Default)]
+struct Repeated {
+    are: Vec<bool>,
+    /// The last sequence of the first messages with their dedup ids.
+    durable_with: u64,
+}
+
+impl Repeated {
+    fn count(&self) -> u64 {
+        self.are.iter().filter(|is_repeated| **is_repeated).count() as u64
+    }
 }
 
 /// The ids of the messages that were taken in, and the sequence that makes them durable.
@@ -67,45 +82,80 @@ impl Engine {
     pub(crate) fn take_in(&self, batch: &mut Batch) -> Result<Option<TakenIn>> {
         let Batch { queue, messages, heads, room } = batch;
         let mut state = queue.lock()?;
+        let now = self.clock.now();
+        let repeated = self.repeated(&mut state, messages, now);
+        let is_new = |index: usize| repeated.are.get(index).is_none_or(|is_repeated| !is_repeated);
+        let new_count = (0..messages.len()).filter(|index| is_new(*index)).count() as u64;
         let settings = &state.settings;
         if settings.overflow == Overflow::Reject
-            && state.len().saturating_add(messages.len() as u64) > settings.length_max
+            && state.len().saturating_add(new_count) > settings.length_max
         {
             let context = format!("{}: at its length", queue.name);
             return Err(Error::new(Kind::Full, "publish to queue", context));
         }
-        let now = self.clock.now();
-        let records = messages.iter().zip(&*heads).map(|(message, head)| put(queue, message, head, now));
-        let records: Vec<_> = records.collect();
+        let all = messages.iter().zip(&*heads).enumerate();
+        let records = all.filter(|(index, _)| is_new(*index));
+        let records: Vec<_> = records.map(|(_, (message, head))| put(queue, message, head, now)).collect();
         let Some(stored) = self.journal.append_bodies(room, &records)? else { return Ok(None) };
         drop(records);
-        let last = stored.last().map_or(0, |stored| stored.location.sequence);
-        let mut ids = Vec::with_capacity(messages.len());
-        for (message, stored) in std::mem::take(messages).into_iter().zip(stored) {
-            ids.push(message.id.clone());
+        // Who publishes again is answered when the first message with that dedup id is durable.
+        let last = stored.last().map_or(0, |stored| stored.location.sequence).max(repeated.durable_with);
+        let ids = messages.iter().map(|message| message.id.clone()).collect();
+        let messages = std::mem::take(messages).into_iter().enumerate();
+        let messages = messages.filter(|(index, _)| is_new(*index)).map(|(_, message)| message);
+        for (message, stored) in messages.zip(stored) {
+            if let Some(id) = message.dedup_id.as_ref().filter(|_| !state.settings.dedup_window.is_zero()) {
+                state.marks.add(id, now, stored);
+            }
             let not_before = message.not_before.filter(|at| *at > now);
-            let mut entry = Entry::new(stored.location.sequence, stored, now);
-            entry.expires_at = message.expires_at.unwrap_or(NEVER);
+            let rank = Rank::of(message.priority, message.key.as_deref());
+            let mut entry = Entry::new(stored.location.sequence, stored, now, rank);
+            entry.expire_at(message.expires_at.unwrap_or(NEVER));
             if not_before.is_none() && state.ready.is_hot() {
                 self.hot.keep(&mut entry, message);
             }
             state.arrive(entry, not_before, now);
             state.counts.published += 1;
         }
+        state.counts.repeated += repeated.count();
         self.drop_overflow(queue, &mut state);
         self.changed(queue, &mut state);
         Ok(Some((ids, last)))
+    }
+
+    /// Finds the messages of a batch that the queue has taken before, within its window or in this batch.
+    fn repeated(&self, state: &mut State, messages: &[Message], now: Instant) -> Repeated {
+        let window = state.settings.dedup_window;
+        if window.is_zero() || messages.iter().all(|message| message.dedup_id.is_none()) {
+            return Repeated::default();
+        }
+        state.counts.dedup_forgotten += state.marks.forget(now, window, |stored| self.journal.died(stored));
+        let mut durable_with = 0;
+        let mut here = HashSet::new();
+        let mut is_repeated = |id: &str| match state.marks.find(id, now, window) {
+            Some(sequence) => {
+                durable_with = durable_with.max(sequence);
+                true
+            }
+            None => false,
+        };
+        let are = messages.iter().map(|message| {
+            let id = message.dedup_id.as_deref();
+            id.is_some_and(|id| is_repeated(id) || !here.insert(id))
+        });
+        let are = are.collect();
+        Repeated { are, durable_with }
     }
 
     /// Drops the oldest ready messages of a queue beyond its length, where its owner asked for that. What cannot be
     /// dropped now, because all is in consumers' hands or the log takes nothing, is dropped by a later publish.
     fn drop_overflow(&self, queue: &Queue, state: &mut State) {
         while state.settings.overflow == Overflow::DropHead && state.len() > state.settings.length_max {
-            let Some(position) = state.ready.head().map(|head| head.position) else { return };
+            let Some(position) = state.ready.least().map(|least| least.position) else { return };
             if self.journal.append(&Record::Settle { queue: queue.number, position }).is_err() {
                 return;
             }
-            state.ready.pop().into_iter().for_each(|entry| self.forget(entry));
+            state.take(position).into_iter().for_each(|entry| self.forget(entry));
             state.counts.dropped += 1;
         }
     }

@@ -47,7 +47,7 @@ impl Handed {
         held_until: Instant,
         retry: RetryPolicy,
     ) -> Self {
-        let Entry { attempts: attempt, published_at, .. } = *entry;
+        let (attempt, published_at) = (entry.attempts.into(), entry.published_at());
         Self { id, stored: entry.stored(), body, attempt, published_at, held_until, retry }
     }
 
@@ -113,6 +113,7 @@ impl Engine {
         let now = self.clock.now();
         let mut unread = None;
         for _ in 0..TRIES_MAX {
+            while !queue.lock()?.ready.pass_over(limits::SLICE_MESSAGES_MAX) {}
             let mut handed = self.hand_out(queue, receive, now)?;
             if handed.is_empty() && self.expire_heads(queue, now)? {
                 handed = self.hand_out(queue, receive, now)?;
@@ -142,7 +143,11 @@ impl Engine {
         let mut state = queue.lock()?;
         self.come_due(queue, &mut state, now);
         let (mut handed, mut bytes, mut refused) = (Vec::new(), 0, Ok(()));
-        while handed.len() < receive.count_max && !state.head_has_expired(now) {
+        while !state.paused
+            && handed.len() < receive.count_max
+            && state.ready.pass_over(limits::SLICE_MESSAGES_MAX)
+            && !state.head_has_expired(now)
+        {
             let Some(head) = state.ready.head() else { break };
             bytes += head.stored().bytes as usize;
             if !handed.is_empty() && bytes > limits::RECEIVE_BYTES_MAX {
@@ -169,19 +174,20 @@ impl Engine {
         now: Instant,
     ) -> Result<Option<Handed>> {
         let Some(head) = state.ready.head() else { return Ok(None) };
-        let (position, attempt) = (head.position, head.attempts.saturating_add(1));
+        let (position, attempts) = (head.position, head.attempts.saturating_add(1));
         let token = self.clock.random() as u32;
         let held_until = now + hold.unwrap_or(state.settings.hold);
         // Nobody waits for this record to be durable: should it be lost with the process, so is the hold, and the
         // message is delivered again as if for the first time.
+        let attempt = attempts.into();
         let record = Record::Deliver { queue: queue.number, position, attempt, token, held_until };
         self.journal.append(&record)?;
         let Some(mut entry) = state.ready.pop() else { return Ok(None) };
-        entry.attempts = attempt;
+        entry.attempts = attempts;
         let body = self.hot.take(&mut entry);
         let id = DeliveryId { position, token };
         let handed = Handed::new(id, &entry, body, held_until, state.settings.retry);
-        state.unsettled.hold(entry, token, held_until);
+        state.hold(entry, token, held_until);
         state.counts.delivered += 1;
         Ok(Some(handed))
     }
@@ -246,9 +252,7 @@ impl Engine {
         }
         // That it waits is not written down: after a restart it is tried at once.
         let until = self.clock.now() + limits::QUEUE_PAUSE;
-        if let Some(entry) = state.take(position) {
-            state.unsettled.delay(entry, until);
-        }
+        state.put_off(position, until);
         self.changed(queue, &mut state);
     }
 }
@@ -338,9 +342,9 @@ mod tests {
         let found = bench.engine().topology.find(&q).unwrap();
         let kept = |bench: &Bench| {
             let state = found.lock().unwrap();
-            let hot = state.ready.after(0).filter(|entry| entry.body.is_some()).count();
-            let front = state.ready.after(0).take(hot).all(|entry| entry.body.is_some());
-            let (bytes, audited) = bench.engine().hot.audit(state.ready.after(0));
+            let hot = state.ready.iter().filter(|entry| entry.body.is_some()).count();
+            let front = state.ready.iter().take(hot).all(|entry| entry.body.is_some());
+            let (bytes, audited) = bench.engine().hot.audit(state.ready.iter());
             assert_eq!(bytes, audited);
             (hot, front, bytes)
         };

@@ -63,7 +63,7 @@ impl Engine {
         let state = queue.lock()?;
         let held = state.unsettled.held(id.position, id.token);
         let retry = state.settings.retry;
-        Ok(held.map(|held| Held { attempt: held.entry.attempts, retry, held_until: held.until }))
+        Ok(held.map(|held| Held { attempt: held.entry.attempts.into(), retry, held_until: held.until }))
     }
 
     /// Holds the delivery for longer; not once its end has been offered to somebody else.

@@ -135,7 +135,7 @@ impl Engine {
     pub(crate) fn come_due(&self, queue: &Queue, state: &mut State, now: Instant) {
         for _ in 0..limits::DUE_MESSAGES_MAX {
             match state.unsettled.pop_due(now) {
-                Some(Due::Ready(entry)) => state.ready.insert(entry),
+                Some(Due::Ready(entry)) => state.arrive(entry, None, now),
                 Some(Due::RunOut { position, token }) => {
                     if !self.timers.list(queue.number, DeliveryId { position, token }) {
                         state.unsettled.look_again(position, now + limits::QUEUE_PAUSE);
@@ -152,13 +152,16 @@ impl Engine {
         for count in 0..limits::DUE_MESSAGES_MAX {
             let position = {
                 let mut state = queue.lock()?;
-                let Some(head) = state.ready.head().filter(|head| head.expires_at <= now) else {
+                if !state.ready.pass_over(limits::SLICE_MESSAGES_MAX) {
+                    continue;
+                }
+                let Some(head) = state.ready.head().filter(|head| head.expires_at() <= now) else {
                     return Ok(count > 0);
                 };
                 let position = head.position;
                 if state.settings.dead_letter.is_none() {
                     self.journal.append(&Record::Settle { queue: queue.number, position })?;
-                    state.ready.pop().into_iter().for_each(|entry| self.forget(entry));
+                    state.take(position).into_iter().for_each(|entry| self.forget(entry));
                     state.counts.dropped += 1;
                     continue;
                 }

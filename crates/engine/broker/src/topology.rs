@@ -150,7 +150,7 @@ impl Topology {
             let context = format!("{}: too many queues", settings.name);
             return Err(Error::new(Kind::Full, "declare queue", context));
         }
-        let record = Record::Declare { number: 0, settings: settings.clone() };
+        let record = Record::Declare { number: 0, settings: settings.clone(), paused: false };
         let declared = journal.append_body_as(class, &record)?;
         let state = State::new(settings.clone(), Some(declared));
         Ok(queues.add(Queue::new(declared.location.sequence, state).into()))

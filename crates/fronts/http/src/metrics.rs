@@ -66,7 +66,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse>
 /// One label a queue, up to a bound; the rest are summed up.
 fn labelled(queues: Vec<QueueInfo>) -> Vec<(String, QueueStats)> {
     let mut queues = queues.into_iter();
-    let name = |QueueInfo { settings, stats }| (settings.name.to_string(), stats);
+    let name = |QueueInfo { settings, stats, .. }| (settings.name.to_string(), stats);
     let mut labelled: Vec<_> = queues.by_ref().take(limits::METRICS_QUEUES_MAX).map(name).collect();
     if let Some(QueueInfo { stats: mut others, .. }) = queues.next() {
         queues.for_each(|queue| add(&mut others, &queue.stats));
@@ -86,6 +86,8 @@ fn add(sum: &mut QueueStats, one: &QueueStats) {
     sum.retried += one.retried;
     sum.dead_lettered += one.dead_lettered;
     sum.dropped += one.dropped;
+    sum.repeated += one.repeated;
+    sum.dedup_forgotten += one.dedup_forgotten;
 }
 
 #[derive(Debug)]
@@ -216,13 +218,15 @@ impl Snapshot {
                     .map(|(queue, stats)| (queue.as_str(), ConstGauge::new(stats.oldest_ms as f64 / 1e3)))
             },
         )?;
-        let counters: [(&str, &str, Read); 6] = [
+        let counters: [(&str, &str, Read); 8] = [
             ("queue_published", "Messages taken in", |queue| queue.published),
             ("queue_delivered", "Deliveries handed out", |queue| queue.delivered),
             ("queue_acked", "Deliveries acknowledged", |queue| queue.acked),
             ("queue_retried", "Deliveries that failed and were scheduled again", |queue| queue.retried),
             ("queue_dead_lettered", "Messages that left as dead letters", |queue| queue.dead_lettered),
             ("queue_dropped", "Messages dropped at the length limit", |queue| queue.dropped),
+            ("queue_repeated", "Messages not taken again", |queue| queue.repeated),
+            ("queue_dedup_forgotten", "Dedup ids forgotten before their time", |queue| queue.dedup_forgotten),
         ];
         for (name, help, read) in counters {
             page.family(name, help, MetricType::Counter, "queue", || {
@@ -285,6 +289,7 @@ mod tests {
             let queue = |number| QueueInfo {
                 settings: QueueSettings::new(QueueName::new(&format!("q{number}")).unwrap()),
                 stats: QueueStats { ready: 1, oldest_ms: number as u64, ..QueueStats::default() },
+                paused: false,
             };
             labelled((0..count).map(queue).collect())
         };

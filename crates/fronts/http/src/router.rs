@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cache, dead_letters, deliveries, messages, queues};
+use crate::api::{cache, dead_letters, deliveries, found, messages, queues};
 use crate::errors::Refused;
 use crate::openapi::Document;
 use crate::parts::Shared;
@@ -25,8 +25,11 @@ fn routes() -> (Router<App>, OpenApi) {
         .routes(routes!(metrics::metrics))
         .routes(routes!(queues::list))
         .routes(routes!(queues::show, queues::declare, queues::delete))
+        .routes(routes!(queues::pause))
+        .routes(routes!(queues::resume))
         .routes(routes!(messages::publish, messages::peek))
         .routes(routes!(messages::purge))
+        .routes(routes!(found::find))
         .routes(routes!(deliveries::receive))
         .routes(routes!(deliveries::ack))
         .routes(routes!(deliveries::nack))

@@ -5,11 +5,16 @@
 
 pub mod admin;
 pub mod dead_letter;
+pub mod dedup;
 pub mod delay;
 pub mod deliver;
 pub mod ensure;
 pub mod expired;
 pub mod expiry;
+pub mod find;
+pub mod order;
+pub mod pause;
+pub mod priority;
 pub mod publish;
 pub mod restart;
 pub mod settle;

@@ -8,7 +8,7 @@ use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{PARKED, QueueName};
 
-use super::model::{Change, Item, Place};
+use super::model::{Change, DEDUP_IDS, Item, Place};
 use super::world::{Seen, World};
 use crate::bench::until_ready;
 use crate::records::Record;
@@ -28,12 +28,15 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "plain", "short", "head", "dead"]) else {
+        let Some((name, queue)) =
+            self.some_queue(&["plain", "short", "head", "dead", "classes", "keyed", "keyed"])
+        else {
             return;
         };
         let now = self.now();
         let count = 1 + self.random.below(3);
         let mut items = Vec::new();
+        let mut repeated = 0;
         let mut messages = Vec::new();
         for _ in 0..count {
             self.next_id += 1;
@@ -42,23 +45,41 @@ impl World {
             let not_before = self.random.one_in(5).then(|| now + Duration::from_secs(self.random.below(30)));
             let expires_at =
                 self.random.one_in(5).then(|| now + Duration::from_secs(1 + self.random.below(30)));
+            let key = [None, Some("a"), Some("b")][self.random.below(3) as usize];
+            let priority = self.random.below(4) as u8;
+            let dedup_id = self.random.one_in(4).then(|| DEDUP_IDS[self.random.below(3) as usize]);
+            let is_among = |items: &[(Item, Option<&str>)]| items.iter().any(|(_, taken)| *taken == dedup_id);
+            let has_taken = |id| self.story.model.queues[&queue].has_taken(id, now) || is_among(&items);
+            let is_repeated = dedup_id.is_some_and(has_taken);
             messages.push(Message {
+                dedup_id: dedup_id.map(str::to_owned),
                 not_before,
                 expires_at,
+                key: key.map(str::to_owned),
+                priority,
                 ..Message::new(MessageId::given(&id).unwrap(), vec![b'x'; payload].into())
             });
+            if is_repeated {
+                repeated += 1;
+                continue;
+            }
             let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
-            items.push(Item { id, payload, attempts: 0, place, expires_at, history: Vec::new() });
+            items.push((
+                Item { id, payload, key, priority, attempts: 0, place, expires_at, history: Vec::new() },
+                dedup_id,
+            ));
         }
         let (published, sequences) =
             self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
         let last = *sequences.end();
         let mut dropped = Vec::new();
+        let count = items.len();
         let mut items = items.into_iter();
         for sequence in sequences {
             match items.next() {
-                Some(item) => {
-                    self.story.tell(sequence, Change::Put { queue, item });
+                Some((item, dedup_id)) => {
+                    let taken = dedup_id.map(|id| (id, now));
+                    self.story.tell(sequence, Change::Put { queue, item, taken });
                     seen.note("published", 1);
                 }
                 // The rest are the heads that were dropped.
@@ -66,23 +87,24 @@ impl World {
             }
         }
         for sequence in dropped {
-            let head = self.story.model.queues[&queue].ready(now)[0];
-            self.story.tell(sequence, Change::Gone { queue, position: head });
+            let position = self.story.model.queues[&queue].least(now);
+            self.story.tell(sequence, Change::Gone { queue, position });
             seen.note("dropped", 1);
         }
         match published {
             Ok((_, sequence)) => {
                 assert!(sequence <= last && items.next().is_none());
+                seen.note("repeated", repeated);
                 let length = self.story.model.queues[&queue].items.len() as u64;
                 assert!(name.as_str() != "short" || length <= Self::settings("short").length_max);
                 self.wait_for(sequence);
             }
             Err(error) if error.kind() == Kind::Full => {
-                assert_eq!(items.len() as u64, count, "nothing was taken");
+                assert_eq!(items.len(), count, "nothing was taken");
                 seen.note("refused as full", 1);
             }
             Err(error) => {
-                assert_eq!(items.len() as u64, count, "nothing was taken");
+                assert_eq!(items.len(), count, "nothing was taken");
                 self.expect_trouble(error.kind());
             }
         }
@@ -100,7 +122,9 @@ impl World {
     }
 
     pub(super) fn receive(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "short", "head", "dead", PARKED]) else {
+        let Some((name, queue)) =
+            self.some_queue(&["plain", "short", "head", "dead", "classes", "keyed", "keyed", PARKED])
+        else {
             return;
         };
         let now = self.now();
@@ -116,9 +140,12 @@ impl World {
             Err(error) => return self.expect_trouble(error.kind()),
         };
         let items = &self.story.model.queues[&queue].items;
-        let mut ready = self.story.model.queues[&queue].ready(now);
+        let mut ready = self.story.model.queues[&queue].next(now);
         if let Some(expired) = ready.iter().position(|position| items[position].has_expired(now)) {
             ready.truncate(expired);
+        }
+        if self.story.model.queues[&queue].paused {
+            ready.clear();
         }
         assert_eq!(deliveries.len(), sequences.clone().count());
         if deliveries.len() < ready.len().min(count_max) {
@@ -305,7 +332,7 @@ impl World {
     }
 
     pub(super) fn purge(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "short", "dead"]) else { return };
+        let Some((name, queue)) = self.some_queue(&["plain", "short", "dead", "keyed"]) else { return };
         let (purged, sequences) = self.appended(|engine| until_ready(engine, engine.purge(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Purge { queue });
@@ -313,6 +340,21 @@ impl World {
             seen.note("purged", 1);
         }
         if let Err(error) = purged {
+            self.expect_trouble(error.kind());
+        }
+    }
+
+    /// Pauses the queue, or lets it go on.
+    pub(super) fn pause(&mut self, seen: &mut Seen) {
+        let Some((name, queue)) = self.some_queue(&["short", "keyed", "classes"]) else { return };
+        let paused = !self.story.model.queues[&queue].paused;
+        let (done, sequences) = self.appended(|engine| engine.pause(&name, paused));
+        for sequence in sequences {
+            self.story.tell(sequence, Change::Pause { queue, paused });
+            self.wait_for(sequence);
+            seen.note("paused", u64::from(paused));
+        }
+        if let Err(error) = done {
             self.expect_trouble(error.kind());
         }
     }

@@ -1,14 +1,15 @@
 //! Looking at the broker: against the model, against its own accounts, and from outside.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use forebay_core::delivery::Outcome;
 use forebay_core::error::Kind;
 use forebay_core::ports::broker::Receive;
-use forebay_core::queue::QueueName;
+use forebay_core::queue::{Order, QueueName};
 
-use super::model::Place;
+use super::model::{DEDUP_IDS, Place};
 use super::world::{Seen, World};
 use crate::records::{Record, Status, message};
 use crate::state::entry::NEVER;
@@ -27,12 +28,17 @@ impl World {
             assert_eq!(queue.name.as_str(), expected.name);
             let mut state = queue.lock().unwrap();
             assert_eq!(state.settings, Self::settings(&expected.name));
+            assert_eq!(state.paused, expected.paused);
             assert_eq!(state.len(), expected.items.len() as u64, "{}", expected.name);
+            for id in DEDUP_IDS {
+                let is_taken = state.marks.find(id, now, state.settings.dedup_window).is_some();
+                assert_eq!(is_taken, expected.has_taken(id, now), "{id} of {}", expected.name);
+            }
             for (position, item) in &expected.items {
                 let Some((entry, status)) = state.find(*position) else {
                     panic!("{} of {} is lost", item.id, expected.name)
                 };
-                assert_eq!(entry.attempts, item.attempts, "{}", item.id);
+                assert_eq!(u32::from(entry.attempts), item.attempts, "{}", item.id);
                 match (status, item.place) {
                     (Status::Ready, Place::Waiting(from)) => assert!(from <= now, "{}", item.id),
                     (Status::Delayed { until }, Place::Waiting(from)) => {
@@ -43,7 +49,7 @@ impl World {
                     }
                     (is, should) => panic!("{} is {is:?} and should be {should:?}", item.id),
                 }
-                let expires_at = Some(entry.expires_at).filter(|at| *at != NEVER);
+                let expires_at = Some(entry.expires_at()).filter(|at| *at != NEVER);
                 assert_eq!(expires_at, item.expires_at, "{}", item.id);
                 let body = engine.journal.read(entry.stored().location).unwrap();
                 let record = Record::decode(&body).unwrap();
@@ -66,9 +72,10 @@ impl World {
         let mut tallies = BTreeMap::<u64, (u64, u64)>::new();
         let queues = engine.topology.all();
         let states: Vec<_> = queues.iter().map(|queue| queue.lock().unwrap()).collect();
-        let entries = || states.iter().flat_map(|state| state.ready.after(0).chain(state.unsettled.iter()));
+        let entries = || states.iter().flat_map(|state| state.ready.iter().chain(state.unsettled.iter()));
         let declared = states.iter().map(|state| state.declared.unwrap());
-        for stored in declared.chain(entries().map(|entry| entry.stored())) {
+        let marks = states.iter().flat_map(|state| state.marks.records());
+        for stored in declared.chain(marks).chain(entries().map(|entry| entry.stored())) {
             let tally = tallies.entry(stored.location.segment.into()).or_default();
             *tally = (tally.0 + 1, tally.1 + u64::from(stored.bytes));
         }
@@ -78,6 +85,7 @@ impl World {
         for state in &states {
             let (noted, should) = state.unsettled.audit();
             assert_eq!(noted, should);
+            assert!(state.ready.audit().1);
         }
     }
 
@@ -90,6 +98,7 @@ impl World {
         for (number, queue) in &self.story.model.queues {
             let name = QueueName::new(&queue.name).unwrap();
             let found = engine.topology.numbered(*number).unwrap();
+            found.lock().unwrap().paused = false;
             let mut received = Vec::new();
             loop {
                 let receive = Receive { count_max: 3, hold: None, wait_until: now };
@@ -121,6 +130,18 @@ impl World {
             received.retain(|position| queue.items.contains_key(position));
             let mut expected = queue.ready(now);
             expected.retain(|position| !queue.items[position].has_expired(now));
+            let settings = Self::settings(&queue.name);
+            if settings.order == Order::Key {
+                // In order of each key; those of other keys have passed them.
+                let held = queue.held_keys(now);
+                let key = |position: &u64| queue.items[position].key;
+                expected.retain(|position| key(position).is_none_or(|key| !held.contains(key)));
+                expected.sort_by_key(key);
+                received.sort_by_key(key);
+                seen.note("received by key", received.len() as u64);
+            }
+            expected
+                .sort_by_key(|position| Reverse(queue.items[position].priority.min(settings.priority_max)));
             assert_eq!(received, expected, "{name}");
             seen.note("received at the end", received.len() as u64);
         }

@@ -1,9 +1,13 @@
 //! What the queues should hold: a list of changes by the sequences of their records, and the sum of them.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
 
 use forebay_core::delivery::Reason;
+use forebay_core::queue::Order;
 use forebay_core::time::Instant;
+
+use super::world::World;
 
 /// Where a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub(super) enum Place {
 pub(super) struct Item {
     pub(super) id: String,
     pub(super) payload: usize,
+    pub(super) key: Option<&'static str>,
+    pub(super) priority: u8,
     pub(super) attempts: u32,
     pub(super) place: Place,
     pub(super) expires_at: Option<Instant>,
@@ -43,10 +49,48 @@ impl Item {
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) items: BTreeMap<u64, Item>,
+    pub(super) paused: bool,
+    /// When messages with these dedup ids were taken last.
+    taken: BTreeMap<&'static str, Instant>,
 }
 
+/// What publishers use as dedup ids.
+pub(super) const DEDUP_IDS: [&str; 3] = ["x", "y", "z"];
+
 impl Queue {
-    /// Positions of what is ready, in order.
+    /// Positions of what is to be handed out, in order: the first of each key that is not in somebody's hands.
+    pub(super) fn next(&self, now: Instant) -> Vec<u64> {
+        let settings = World::settings(&self.name);
+        let mut next = self.ready(now);
+        next.sort_by_key(|position| {
+            (Reverse(self.items[position].priority.min(settings.priority_max)), *position)
+        });
+        if settings.order == Order::Key {
+            let mut keys = self.held_keys(now);
+            next.retain(|position| self.items[position].key.is_none_or(|key| keys.insert(key)));
+        }
+        next
+    }
+
+    pub(super) fn has_taken(&self, dedup_id: &str, now: Instant) -> bool {
+        let window = World::settings(&self.name).dedup_window;
+        self.taken.get(dedup_id).is_some_and(|at| now.since(*at) < window)
+    }
+
+    /// Keys of which a message is in somebody's hands or waits for its next attempt.
+    pub(super) fn held_keys(&self, now: Instant) -> HashSet<&'static str> {
+        let is_between = |item: &&Item| item.attempts > 0 && !item.is_ready(now);
+        self.items.values().filter(is_between).filter_map(|item| item.key).collect()
+    }
+
+    /// The position of what is dropped first when there is too much.
+    pub(super) fn least(&self, now: Instant) -> u64 {
+        let settings = World::settings(&self.name);
+        let class = |position: &u64| (self.items[position].priority.min(settings.priority_max), *position);
+        self.ready(now).into_iter().min_by_key(class).unwrap()
+    }
+
+    /// Positions of what is ready, as it came.
     pub(super) fn ready(&self, now: Instant) -> Vec<u64> {
         self.items.iter().filter(|(_, item)| item.is_ready(now)).map(|(position, _)| *position).collect()
     }
@@ -70,13 +114,17 @@ impl Model {
     fn apply(&mut self, sequence: u64, change: &Change) {
         match change {
             Change::Declare(name) => {
-                self.queues.insert(sequence, Queue { name: name.clone(), items: BTreeMap::new() });
+                self.queues.insert(sequence, Queue { name: name.clone(), ..Queue::default() });
             }
             Change::Delete { queue } => drop(self.queues.remove(queue)),
+            Change::Pause { queue, paused } => self.queues.get_mut(queue).unwrap().paused = *paused,
             Change::Purge { queue } => {
                 self.items(*queue).retain(|_, item| matches!(item.place, Place::Held { .. }));
             }
-            Change::Put { queue, item } => drop(self.items(*queue).insert(sequence, item.clone())),
+            Change::Put { queue, item, taken } => {
+                self.items(*queue).insert(sequence, item.clone());
+                self.queues.get_mut(queue).unwrap().taken.extend(*taken);
+            }
             Change::Hold { queue, position, token, until } => {
                 let item = self.items(*queue).get_mut(position).unwrap();
                 item.attempts += 1;
@@ -121,7 +169,8 @@ pub(super) enum Change {
     Declare(String),
     Delete { queue: u64 },
     Purge { queue: u64 },
-    Put { queue: u64, item: Item },
+    Pause { queue: u64, paused: bool },
+    Put { queue: u64, item: Item, taken: Option<(&'static str, Instant)> },
     Hold { queue: u64, position: u64, token: u32, until: Instant },
     Extend { queue: u64, position: u64, until: Instant },
     Retry { queue: u64, position: u64, at: Instant },

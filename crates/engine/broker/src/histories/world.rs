@@ -12,7 +12,7 @@ use forebay_contract::random::Random;
 use forebay_core::delivery::{DeliveryId, Reason};
 use forebay_core::error::Kind;
 use forebay_core::ports::clock::Clock;
-use forebay_core::queue::{Overflow, QueueName, QueueSettings};
+use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Durable, LogOptions};
 
@@ -50,6 +50,7 @@ impl Seen {
             "run out",
             "redriven",
             "purged",
+            "paused",
             "deleted",
             "stale",
             "carried",
@@ -60,6 +61,8 @@ impl Seen {
             "poisoned",
             "lost records",
             "received at the end",
+            "received by key",
+            "repeated",
         ] {
             let count = self.counts.get(what).copied().unwrap_or(0);
             assert!(count >= histories / 20, "{what}: only {count} in {histories} histories");
@@ -133,7 +136,8 @@ impl World {
             61..64 => self.redrive(seen),
             64 => self.purge(seen),
             65 => self.delete(seen),
-            66..68 => self.settle_stale(seen),
+            66 => self.settle_stale(seen),
+            67 => self.pause(seen),
             68..74 => self.pass(seen),
             74..88 => drop(self.engine().journal.log.step()),
             88..96 => self.free(seen),
@@ -182,8 +186,18 @@ impl World {
         match name {
             "plain" => settings.dead_letter = Some(QueueName::new("dead").unwrap()),
             "short" => {
+                settings.dedup_window = Duration::from_secs(45);
                 settings.length_max = 6;
                 settings.hold = Duration::from_secs(20);
+            }
+            "classes" => {
+                settings.priority_max = 2;
+                settings.dead_letter = Some(QueueName::new("dead").unwrap());
+            }
+            "keyed" => {
+                settings.order = Order::Key;
+                settings.length_max = 12;
+                settings.overflow = Overflow::DropHead;
             }
             "head" => {
                 settings.dead_letter = Some(QueueName::new("dead").unwrap());
@@ -226,7 +240,7 @@ impl World {
             });
             for sequence in sequences {
                 let queue = &self.story.model.queues[&number];
-                let head = queue.ready(now)[0];
+                let head = queue.next(now)[0];
                 assert!(queue.items[&head].has_expired(now));
                 if Self::settings(&queue.name).dead_letter.is_none() {
                     self.story.tell(sequence, Change::Gone { queue: number, position: head });
@@ -238,7 +252,7 @@ impl World {
             match swept {
                 Ok(_) => {
                     let queue = &self.story.model.queues[&number];
-                    let head = queue.ready(now).first().map(|head| &queue.items[head]);
+                    let head = queue.next(now).first().map(|head| &queue.items[head]);
                     assert!(!head.is_some_and(|head| head.has_expired(now)));
                 }
                 Err(error) => self.expect_trouble(error.kind()),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy};
+use forebay_core::time::Instant;
 
 use super::bytes::Reader;
 use super::{ATTEMPTS, DELAYED, EXPIRES, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history};
@@ -22,7 +23,11 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
         return None;
     }
     let record = match kind {
-        1 => Record::Declare { number: reader.u64()?, settings: read_settings(&mut reader)? },
+        1 => Record::Declare {
+            number: reader.u64()?,
+            settings: read_settings(&mut reader)?,
+            paused: read_bool(&mut reader)?,
+        },
         2 => Record::Delete { queue: reader.u64()? },
         3 => Record::Purge { queue: reader.u64()? },
         4 => read_put(&mut reader)?,
@@ -45,6 +50,7 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
             history: history::read(&mut reader)?,
             message: read_message(&mut reader),
         },
+        11 => Record::Marks { queue: reader.u64()?, marks: read_marks(&mut reader)? },
         _ => return None,
     };
     reader.0.is_empty().then_some(record)
@@ -52,6 +58,19 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
 
 fn read_message<'a>(reader: &mut Reader<'a>) -> MessageBytes<'a> {
     MessageBytes { head: std::mem::take(&mut reader.0), payload: &[] }
+}
+
+fn read_marks<'a>(reader: &mut Reader<'a>) -> Option<Vec<(Instant, &'a str)>> {
+    // What the count says is believed only as far as the bytes go.
+    (0..reader.u32()?).map(|_| Some((reader.time()?, reader.text8()?))).collect()
+}
+
+fn read_bool(reader: &mut Reader<'_>) -> Option<bool> {
+    match reader.u8()? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
 }
 
 fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {
@@ -87,11 +106,7 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {
             Duration::ZERO => Retain::Nothing,
             time => Retain::For(time),
         },
-        newest_by_key: match reader.u8()? {
-            0 => false,
-            1 => true,
-            _ => return None,
-        },
+        newest_by_key: read_bool(reader)?,
     };
     settings.check().is_ok().then_some(settings)
 }

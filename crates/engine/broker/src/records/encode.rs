@@ -21,6 +21,7 @@ impl Record<'_> {
             Self::Retry { .. } => 8,
             Self::Return { .. } => 9,
             Self::Move { .. } => 10,
+            Self::Marks { .. } => 11,
         }
     }
 
@@ -30,9 +31,10 @@ impl Record<'_> {
         writer.u8(self.kind());
         writer.u8(VERSION);
         match self {
-            Self::Declare { number, settings } => {
+            Self::Declare { number, settings, paused } => {
                 writer.u64(*number);
                 write_settings(&mut writer, settings);
+                writer.u8((*paused).into());
             }
             Self::Delete { queue } | Self::Purge { queue } => writer.u64(*queue),
             Self::Deliver { queue, position, attempt, token, held_until } => {
@@ -58,6 +60,14 @@ impl Record<'_> {
                 writer.u64(*to);
                 writer.time(*at);
                 history::write(&mut writer, history);
+            }
+            Self::Marks { queue, marks } => {
+                writer.u64(*queue);
+                writer.u32(marks.len() as u32);
+                for (at, id) in marks {
+                    writer.time(*at);
+                    writer.text8(id);
+                }
             }
             Self::Put { queue, position, published_at, attempts, expires_at, status, history, .. } => {
                 writer.u64(*queue);

@@ -15,6 +15,7 @@ use forebay_core::message::{Headers, Message, MessageId, Value};
 use forebay_core::payload::Payload;
 
 use super::bytes::{Reader, Writer};
+use crate::state::entry::Rank;
 
 const NOT_BEFORE: u8 = 1;
 const EXPIRES: u8 = 2;
@@ -46,9 +47,44 @@ pub(crate) fn head(message: &Message) -> Vec<u8> {
     writer.0
 }
 
+/// What a queue must know of a message beside its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Glance<'a> {
+    pub(crate) priority: u8,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) dedup_id: Option<&'a str>,
+}
+
+impl Glance<'_> {
+    pub(crate) fn rank(&self) -> Rank {
+        Rank::of(self.priority, self.key)
+    }
+}
+
+/// Looks at an encoded message without taking it apart.
+pub(crate) fn glance(bytes: &[u8]) -> Result<Glance<'_>> {
+    let look = || {
+        let mut reader = Reader(bytes);
+        let flags = reader.u8()?;
+        for _ in [NOT_BEFORE, EXPIRES].into_iter().filter(|flag| flags & flag != 0) {
+            reader.time()?;
+        }
+        let priority = reader.u8()?;
+        reader.text8()?;
+        let mut text = |flag| Some(if flags & flag == 0 { None } else { Some(reader.text8()?) });
+        text(CONTENT_TYPE)?;
+        Some(Glance { priority, key: text(KEY)?, dedup_id: text(DEDUP)? })
+    };
+    look().ok_or_else(damaged)
+}
+
+fn damaged() -> Error {
+    Error::new(Kind::Damaged, "decode message", "its bytes make no message")
+}
+
 /// The message that lies in `body` from `start` to the end. Its payload shares the bytes of `body`.
 pub(crate) fn decode(body: &Payload, start: usize) -> Result<Message> {
-    read(body, start).ok_or_else(|| Error::new(Kind::Damaged, "decode message", "its bytes make no message"))
+    read(body, start).ok_or_else(damaged)
 }
 
 fn read(body: &Payload, start: usize) -> Option<Message> {

@@ -8,7 +8,7 @@
 //!
 //! | kind | name | body after kind and version | what it says |
 //! | --- | --- | --- | --- |
-//! | 1 | Declare | number, settings | the queue is there; number 0 means the sequence of this very record, so that numbers never repeat over the life of the log |
+//! | 1 | Declare | number, settings, paused `u8` | the queue is there, and hands out messages unless it is paused; number 0 means the sequence of this very record, so that numbers never repeat over the life of the log |
 //! | 2 | Delete | queue | it is gone with all its messages |
 //! | 3 | Purge | queue | its ready and delayed messages are gone |
 //! | 4 | Put | queue, position or 0, published `time`, flags `u8`, what they name, message | with 0, the queue took a message, and its position is this record's sequence; else it is carried forward in its full state, so that older segments can go |
@@ -18,6 +18,7 @@
 //! | 8 | Retry | queue, position, `time` | it is delivered again, from then on |
 //! | 9 | Return | queue, position | it is ready in its old place, and the attempt does not count |
 //! | 10 | Move | from queue, position, to queue, moved `time`, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence |
+//! | 11 | Marks | queue, count `u32`, of each: taken `time`, dedup id `text8` | messages with these dedup ids were taken then; their own records are about to go |
 //!
 //! *settings*: name `text8`, `attempt_max u32`, backoff first and longest `u64` nanoseconds, jitter `f64`, hold `u64`
 //! nanoseconds, dead-letter queue `text8` (empty for none), `length_max u64`, overflow `u8` (0 reject, 1 drop head),
@@ -28,8 +29,8 @@
 //! was published or carried: giving back segments never costs more than it brings.
 //!
 //! The body of a message lies in the Put or Move record that brought it to its present place, and every later record
-//! about it lies behind that one. So once no live body and no live Declare lies in the segments up to some point, no
-//! record in them is needed any more: settled messages cannot come back when a *prefix* of the log is released, because
+//! about it lies behind that one. So once no live body, no live Declare and no Marks of which one still counts lie in the segments up to some point, no
+//! record in them is needed any more, but for the dedup ids in them, which are written as Marks before: settled messages cannot come back when a *prefix* of the log is released, because
 //! whatever settled them is released no sooner than they are.
 
 mod bytes;
@@ -64,6 +65,7 @@ pub(crate) enum Record<'a> {
     Declare {
         number: u64,
         settings: QueueSettings,
+        paused: bool,
     },
     Delete {
         queue: u64,
@@ -113,6 +115,10 @@ pub(crate) enum Record<'a> {
         at: Instant,
         history: Vec<History>,
         message: MessageBytes<'a>,
+    },
+    Marks {
+        queue: u64,
+        marks: Vec<(Instant, &'a str)>,
     },
 }
 

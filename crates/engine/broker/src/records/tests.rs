@@ -104,7 +104,8 @@ fn any_record() -> impl Strategy<Value = Record<'static>> {
     let place = || (any::<u64>(), any::<u64>());
     let histories = || vec(any_history(), 0..=limits::HISTORY_ENTRIES_MAX);
     prop_oneof![
-        (any::<u64>(), any_settings()).prop_map(|(number, settings)| Record::Declare { number, settings }),
+        (any::<u64>(), any_settings(), any::<bool>())
+            .prop_map(|(number, settings, paused)| Record::Declare { number, settings, paused }),
         any::<u64>().prop_map(|queue| Record::Delete { queue }),
         any::<u64>().prop_map(|queue| Record::Purge { queue }),
         (place(), any::<u32>(), any::<u32>(), time()).prop_map(
@@ -275,5 +276,33 @@ fn a_delivery_is_the_largest_of_the_small_records() {
         Record::Return { queue, position },
     ] {
         assert!(smaller.head().len() <= SMALL_BYTES_MAX);
+    }
+}
+
+#[test]
+fn marks_read_back_and_what_is_cut_off_is_damaged() {
+    let marks = vec![(Instant::from_ms(7), "a"), (Instant::from_ms(9), "another")];
+    let record = Record::Marks { queue: 3, marks };
+    let bytes = record.head();
+    assert_eq!(Record::decode(&bytes).unwrap(), record);
+    (0..bytes.len()).for_each(|end| assert!(Record::decode(&bytes[..end]).is_err()));
+    let mut boasting = bytes[..10].to_vec();
+    boasting.extend(u32::MAX.to_le_bytes());
+    assert_eq!(Record::decode(&boasting).unwrap_err().kind(), Kind::Damaged);
+}
+
+proptest! {
+    #[test]
+    fn a_glance_at_a_message_sees_what_is_in_it(message in any_message()) {
+        let head = message::head(&message);
+        let glance = message::glance(&head).unwrap();
+        prop_assert_eq!(glance.priority, message.priority);
+        prop_assert_eq!(glance.key, message.key.as_deref());
+        prop_assert_eq!(glance.dedup_id, message.dedup_id.as_deref());
+    }
+
+    #[test]
+    fn a_glance_at_any_bytes_comes_to_an_end(bytes in vec(any::<u8>(), 0..80)) {
+        drop(message::glance(&bytes));
     }
 }

@@ -4,16 +4,20 @@
 //! queue's lock; recovery takes the same steps from the records.
 
 pub(crate) mod entry;
+mod lines;
+mod list;
+pub(crate) mod marks;
 pub(crate) mod ready;
 pub(crate) mod unsettled;
 
-use forebay_core::queue::QueueSettings;
+use forebay_core::queue::{Order, QueueSettings};
 use forebay_core::stats::QueueStats;
 use forebay_core::time::Instant;
 
 use crate::records::Status;
 use crate::storage::journal::Stored;
 use entry::Entry;
+use marks::Marks;
 use ready::Ready;
 use unsettled::{Hold, Unsettled};
 
@@ -25,8 +29,12 @@ pub(crate) struct State {
     pub(crate) declared: Option<Stored>,
     /// Set under the lock when the queue is removed; nothing may be appended for it any more.
     pub(crate) deleted: bool,
+    /// Nothing is handed out.
+    pub(crate) paused: bool,
     pub(crate) ready: Ready,
     pub(crate) unsettled: Unsettled,
+    /// Dedup ids of messages that came lately, also of those that have left.
+    pub(crate) marks: Marks,
     /// When the timers will look at this queue.
     pub(crate) alarm: Option<Instant>,
     /// What was counted since the start; the depths in it are not kept up.
@@ -35,14 +43,39 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(settings: QueueSettings, declared: Option<Stored>) -> Self {
-        Self {
+        let mut state = Self {
+            ready: Ready::new(settings.priority_max),
             settings,
             declared,
             deleted: false,
-            ready: Ready::default(),
+            paused: false,
             unsettled: Unsettled::default(),
+            marks: Marks::default(),
             alarm: None,
             counts: QueueStats::default(),
+        };
+        state.keep_order();
+        state
+    }
+
+    /// Recovery has come to the queue's declaration.
+    pub(crate) fn declare(&mut self, settings: QueueSettings, paused: bool, declared: Stored) {
+        self.ready.tell_apart(settings.priority_max);
+        self.settings = settings;
+        self.paused = paused;
+        self.declared = Some(declared);
+    }
+
+    /// From now on the steps keep the order that the settings ask for. Recovery does not know these from the beginning,
+    /// and takes its steps as they were taken.
+    pub(crate) fn keep_order(&mut self) {
+        self.ready.settle_order();
+        if self.settings.order == Order::Key {
+            self.ready.keep_keys_in_order();
+            self.unsettled
+                .iter_mut()
+                .filter(|entry| is_between_attempts(entry))
+                .for_each(|entry| self.ready.hold(entry));
         }
     }
 
@@ -52,18 +85,40 @@ impl State {
     }
 
     /// A message has come, or is to be tried again: ready now or at a later time.
-    pub(crate) fn arrive(&mut self, entry: Entry, not_before: Option<Instant>, now: Instant) {
+    pub(crate) fn arrive(&mut self, mut entry: Entry, not_before: Option<Instant>, now: Instant) {
         match not_before.filter(|at| *at > now) {
-            Some(at) => self.unsettled.delay(entry, at),
-            None => self.ready.insert(entry),
+            // What its publisher delays lets others of its key pass.
+            Some(at) if entry.attempts == 0 => self.unsettled.delay(entry, at),
+            Some(at) => self.wait(entry, at),
+            None => {
+                self.ready.release(&mut entry);
+                self.ready.insert(entry);
+            }
         }
+    }
+
+    /// It waits until then, and others of its key wait for it.
+    fn wait(&mut self, mut entry: Entry, until: Instant) {
+        self.ready.hold(&mut entry);
+        self.unsettled.delay(entry, until);
+    }
+
+    /// It is in a consumer's hands.
+    pub(crate) fn hold(&mut self, mut entry: Entry, token: u32, until: Instant) {
+        self.ready.hold(&mut entry);
+        self.unsettled.hold(entry, token, until);
+    }
+
+    /// It is left alone until then, in its place.
+    pub(crate) fn put_off(&mut self, position: u64, until: Instant) {
+        self.take(position).into_iter().for_each(|entry| self.wait(entry, until));
     }
 
     /// It goes into a consumer's hands. False if it is not here.
     pub(crate) fn deliver(&mut self, position: u64, attempt: u32, token: u32, until: Instant) -> bool {
         let Some(mut entry) = self.take(position) else { return false };
-        entry.attempts = attempt;
-        self.unsettled.hold(entry, token, until);
+        entry.attempts = counted(attempt);
+        self.hold(entry, token, until);
         true
     }
 
@@ -84,15 +139,20 @@ impl State {
 
     /// It leaves, from wherever it is.
     pub(crate) fn take(&mut self, position: u64) -> Option<Entry> {
-        self.unsettled
-            .release(position)
-            .or_else(|| self.unsettled.undelay(position))
-            .or_else(|| self.ready.remove(position))
+        let waiting = self.unsettled.release(position).or_else(|| self.unsettled.undelay(position));
+        let mut entry = waiting.or_else(|| self.ready.remove(position))?;
+        self.ready.release(&mut entry);
+        Some(entry)
     }
 
     /// All ready and delayed messages leave.
     pub(crate) fn purge(&mut self) -> impl Iterator<Item = Entry> + use<> {
-        self.ready.clear().chain(self.unsettled.clear_delayed())
+        let leaving = self.ready.clear().chain(self.unsettled.clear_delayed());
+        for held in self.unsettled.iter_mut() {
+            held.holds_key = false;
+            self.ready.hold(held);
+        }
+        leaving
     }
 
     /// The message and where it is.
@@ -107,19 +167,24 @@ impl State {
         self.unsettled.held(position, token).is_some_and(|held| held.hold == Hold::Running)
     }
 
+    /// True if there may be something to be handed out.
+    pub(crate) fn has_next(&self) -> bool {
+        !self.paused && self.ready.head().is_some()
+    }
+
     /// True if the next to be delivered is past its time to live.
     pub(crate) fn head_has_expired(&self, now: Instant) -> bool {
-        self.ready.head().is_some_and(|head| head.expires_at <= now)
+        self.ready.head().is_some_and(|head| head.expires_at() <= now)
     }
 
     /// When something in this queue comes to its time next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let expiry = self.ready.head().map(|head| head.expires_at).filter(|at| *at != entry::NEVER);
+        let expiry = self.ready.head().map(|head| head.expires_at()).filter(|at| *at != entry::NEVER);
         [self.unsettled.next_due(), expiry].into_iter().flatten().min()
     }
 
     pub(crate) fn stats(&self, now: Instant) -> QueueStats {
-        let oldest = self.ready.head().map_or(now, |head| head.published_at);
+        let oldest = self.ready.oldest().map_or(now, Entry::published_at);
         QueueStats {
             ready: self.ready.len() as u64,
             held: self.unsettled.held_len() as u64,
@@ -128,4 +193,14 @@ impl State {
             ..self.counts
         }
     }
+}
+
+/// True of what was delivered and has not ended: held, or waiting for its next attempt.
+fn is_between_attempts(entry: &Entry) -> bool {
+    entry.attempts > 0
+}
+
+/// Attempts as an entry counts them.
+pub(crate) fn counted(attempts: u32) -> u16 {
+    u16::try_from(attempts).unwrap_or(u16::MAX)
 }

@@ -1,25 +1,43 @@
-//! The ready messages of a queue, in the order of their positions.
+//! The ready messages of a queue, in the order in which they are to be delivered.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound::{Excluded, Unbounded};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use super::entry::Entry;
+use super::lines::Lines;
+use super::list::List;
 
-/// Entries below which the list grows as it likes; above it grows by an eighth, so that a deep queue wastes little.
-const GROW_FREELY: usize = 4096;
-
-/// Ready messages: a list of those that came in order, and a map of those that came back to their old place.
+/// Ready messages: a list for each priority that is told apart and there, and, where the queue keeps order by key, the
+/// lines of those that wait for another of their key.
+///
+/// The lists are cleared of messages that have to wait as they come to the front ([`pass_over`](Self::pass_over)), each
+/// once for every message that its key is held by: whoever takes the front never looks behind it. Of a key that nobody
+/// holds the first message is in a list, never in a line.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
-    fresh: VecDeque<Entry>,
-    returned: BTreeMap<u64, Entry>,
-    /// How many in `fresh` have no body in memory.
+    /// The greatest priority last. None is empty, unless it is the only one.
+    classes: Vec<Class>,
+    priority_max: u8,
+    /// Only where the queue keeps order by key.
+    lines: Option<Lines>,
+    len: usize,
+    /// How many have no body in memory.
     cold: usize,
 }
 
+#[derive(Debug, Default)]
+struct Class {
+    priority: u8,
+    list: List,
+}
+
 impl Ready {
+    pub(crate) fn new(priority_max: u8) -> Self {
+        Self { priority_max, ..Self::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.fresh.len() + self.returned.len()
+        self.len
     }
 
     /// True if a body kept for the next fresh message will be needed as soon as those that are kept now. Memory is for
@@ -28,101 +46,193 @@ impl Ready {
         self.cold == 0
     }
 
-    /// Adds at the end, or in its place if later ones are there.
+    /// From now on no message passes another of its key that is [`hold`](Self::hold)ing it.
+    pub(crate) fn keep_keys_in_order(&mut self) {
+        self.lines.get_or_insert_default();
+    }
+
+    /// Tells priorities apart up to this one, the present messages' too.
+    pub(crate) fn tell_apart(&mut self, priority_max: u8) {
+        if self.priority_max != priority_max {
+            let mut entries: Vec<_> = self.clear().collect();
+            entries.sort_unstable_by_key(|entry| entry.position);
+            self.priority_max = priority_max;
+            entries.into_iter().for_each(|entry| self.insert(entry));
+        }
+    }
+
+    /// Adds at the end of its class or line, or in its place there if later ones are there.
     pub(crate) fn insert(&mut self, entry: Entry) {
-        if self.fresh.back().is_some_and(|last| last.position > entry.position) {
-            self.returned.insert(entry.position, entry);
-            return;
-        }
-        if self.fresh.len() == self.fresh.capacity() && self.fresh.len() >= GROW_FREELY {
-            self.fresh.reserve_exact(self.fresh.len() / 8);
-        }
+        self.len += 1;
         self.cold += usize::from(entry.body.is_none());
-        self.fresh.push_back(entry);
-    }
-
-    fn returned_first(&self) -> bool {
-        match (self.returned.first_key_value(), self.fresh.front()) {
-            (Some((position, _)), Some(fresh)) => *position < fresh.position,
-            (returned, _) => returned.is_some(),
+        match &mut self.lines {
+            Some(lines) if lines.is_held(entry.key) => lines.wait(entry),
+            _ => self.enlist(entry),
         }
     }
 
-    /// The one to be delivered next.
+    fn enlist(&mut self, entry: Entry) {
+        let priority = entry.priority.min(self.priority_max);
+        let index = match self.classes.binary_search_by_key(&priority, |class| class.priority) {
+            Ok(index) => index,
+            // The memory of an only list that has become empty serves the next.
+            Err(_) if self.classes.len() == 1 && self.head().is_none() => 0,
+            Err(index) => {
+                self.classes.insert(index, Class::default());
+                index
+            }
+        };
+        if let Some(class) = self.classes.get_mut(index) {
+            class.priority = priority;
+            class.list.insert(entry);
+        }
+    }
+
+    /// The one to be delivered next, once all that must wait were [passed over](Self::pass_over).
     pub(crate) fn head(&self) -> Option<&Entry> {
-        if self.returned_first() {
-            self.returned.first_key_value().map(|(_, entry)| entry)
-        } else {
-            self.fresh.front()
-        }
+        self.classes.last()?.list.head()
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Entry> {
-        if self.returned_first() {
-            return self.returned.pop_first().map(|(_, entry)| entry);
+    /// Puts those at the front that must wait for another of their key into their lines, at most `count_max` of them;
+    /// false if that was not enough.
+    pub(crate) fn pass_over(&mut self, count_max: usize) -> bool {
+        let Some(lines) = &mut self.lines else { return true };
+        for _ in 0..count_max {
+            let Some(class) = self.classes.last_mut() else { return true };
+            if !class.list.head().is_some_and(|head| lines.is_held(head.key)) {
+                return true;
+            }
+            class.list.pop().into_iter().for_each(|entry| lines.wait(entry));
         }
-        let entry = self.fresh.pop_front()?;
-        self.took(&entry);
+        false
+    }
+
+    /// Takes the front, to be held.
+    pub(crate) fn pop(&mut self) -> Option<Entry> {
+        let last = self.classes.len().checked_sub(1)?;
+        let entry = self.classes.get_mut(last)?.list.pop()?;
+        self.took(last, &entry);
         Some(entry)
     }
 
-    /// Takes out the one at `position`. Cheap near the ends, where almost all are taken.
+    /// Takes out the one at `position`. Cheap near the ends of its list, where almost all are taken; looks into every
+    /// class and line.
     pub(crate) fn remove(&mut self, position: u64) -> Option<Entry> {
-        if let Some(entry) = self.returned.remove(&position) {
+        let lists = self.classes.iter_mut().enumerate().rev();
+        let taken = lists.into_iter().find_map(|(index, class)| Some((index, class.list.remove(position)?)));
+        if let Some((index, entry)) = taken {
+            self.took(index, &entry);
+            // It goes without having been held: it may have been the one in the list for which others wait in line.
+            let next = self.lines.as_mut().and_then(|lines| lines.next(entry.key));
+            next.into_iter().for_each(|next| self.enlist(next));
             return Some(entry);
         }
-        let index = self.fresh.binary_search_by_key(&position, |entry| entry.position).ok()?;
-        let entry = self.fresh.remove(index)?;
-        self.took(&entry);
+        let entry = self.lines.as_mut()?.remove(position)?;
+        self.uncount(&entry);
         Some(entry)
     }
 
-    fn took(&mut self, entry: &Entry) {
-        self.cold -= usize::from(entry.body.is_none());
-        // What a drained backlog took is given back.
-        if self.fresh.capacity() > GROW_FREELY && self.fresh.len() < self.fresh.capacity() / 4 {
-            self.fresh.shrink_to(self.fresh.len() * 2);
+    fn took(&mut self, index: usize, entry: &Entry) {
+        self.uncount(entry);
+        if self.classes.len() > 1 && self.classes.get(index).is_some_and(|class| class.list.is_empty()) {
+            self.classes.remove(index);
         }
+    }
+
+    fn uncount(&mut self, entry: &Entry) {
+        self.len -= 1;
+        self.cold -= usize::from(entry.body.is_none());
+    }
+
+    /// Lets others of its key wait for this message, which is not among the ready ones.
+    pub(crate) fn hold(&mut self, entry: &mut Entry) {
+        if let Some(lines) =
+            self.lines.as_mut().filter(|_| entry.key != super::entry::NO_KEY && !entry.holds_key)
+        {
+            entry.holds_key = true;
+            lines.hold(entry.key);
+        }
+    }
+
+    /// Lets the next of its key come, if it has held it.
+    pub(crate) fn release(&mut self, entry: &mut Entry) {
+        if !std::mem::take(&mut entry.holds_key) {
+            return;
+        }
+        let next = self.lines.as_mut().and_then(|lines| lines.release(entry.key));
+        next.into_iter().for_each(|next| self.enlist(next));
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &List> {
+        let lines = self.lines.iter().flat_map(Lines::lists);
+        self.classes.iter().rev().map(|class| &class.list).chain(lines)
     }
 
     /// The entry at `position`, whose body must stay as it is.
     pub(crate) fn get_mut(&mut self, position: u64) -> Option<&mut Entry> {
-        let index = self.fresh.binary_search_by_key(&position, |entry| entry.position);
-        match index {
-            Ok(index) => self.fresh.get_mut(index),
-            Err(_) => self.returned.get_mut(&position),
+        let lines = self.lines.as_mut();
+        let enlisted = self.classes.iter_mut().rev().find_map(|class| class.list.get_mut(position));
+        enlisted.or_else(|| lines.and_then(|lines| lines.get_mut(position)))
+    }
+
+    /// The one that came first.
+    pub(crate) fn oldest(&self) -> Option<&Entry> {
+        let heads = self.classes.iter().filter_map(|class| class.list.head());
+        heads.chain(self.lines.as_ref().and_then(Lines::oldest)).min_by_key(|entry| entry.position)
+    }
+
+    /// The first of those with the least priority.
+    pub(crate) fn least(&self) -> Option<&Entry> {
+        let head = self.classes.first().and_then(|class| class.list.head());
+        let waiting = self.lines.as_ref().and_then(Lines::oldest);
+        head.into_iter().chain(waiting).min_by_key(|entry| entry.position)
+    }
+
+    /// The first that came behind `position`; 0 is before all.
+    pub(crate) fn next_after(&self, position: u64) -> Option<&Entry> {
+        self.lists().filter_map(|list| list.after(position).next()).min_by_key(|entry| entry.position)
+    }
+
+    /// All, as they would be delivered if each were settled before the next.
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = &Entry> + '_> {
+        if self.lines.is_none() {
+            return Box::new(self.lists().flat_map(|list| list.after(0)));
         }
+        let mut lists: Vec<_> = self.lists().map(|list| list.after(0).peekable()).collect();
+        let mut next = BinaryHeap::new();
+        for (index, list) in lists.iter_mut().enumerate() {
+            next.extend(list.peek().map(|entry| Reverse((entry.position, index))));
+        }
+        Box::new(std::iter::from_fn(move || {
+            let Reverse((_, index)) = next.pop()?;
+            let list = lists.get_mut(index)?;
+            let entry = list.next();
+            next.extend(list.peek().map(|entry| Reverse((entry.position, index))));
+            entry
+        }))
     }
 
-    /// All behind `position`, in order; 0 is before the first.
-    pub(crate) fn after(&self, position: u64) -> impl Iterator<Item = &Entry> {
-        let first = self.fresh.partition_point(|entry| entry.position <= position);
-        let mut fresh = self.fresh.range(first..).peekable();
-        let mut returned =
-            self.returned.range((Excluded(position), Unbounded)).map(|(_, entry)| entry).peekable();
-        std::iter::from_fn(move || match (returned.peek(), fresh.peek()) {
-            (Some(back), Some(first)) if back.position < first.position => returned.next(),
-            (Some(_), None) => returned.next(),
-            _ => fresh.next(),
-        })
-    }
-
-    /// Takes all out, in no particular order.
+    /// Takes all out, in no particular order. No key is held any more.
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = Entry> + use<> {
-        let all = std::mem::take(self);
-        all.fresh.into_iter().chain(all.returned.into_values())
+        let lines = self.lines.as_ref().map(|_| Lines::default());
+        let all = std::mem::replace(self, Self { priority_max: self.priority_max, lines, ..Self::default() });
+        let waiting = all.lines.into_iter().flat_map(Lines::into_entries);
+        all.classes.into_iter().flat_map(|class| class.list.into_entries()).chain(waiting)
     }
 
-    /// Makes one list of all: after recovery, when what was carried forward has come in behind what was not.
+    /// Makes one list of each class: after recovery, when what was carried forward has come in behind what was not.
     pub(crate) fn settle_order(&mut self) {
-        if self.returned.is_empty() {
-            return;
-        }
-        let all = std::mem::take(self);
-        let mut entries: Vec<_> = all.fresh.into_iter().chain(all.returned.into_values()).collect();
-        entries.sort_unstable_by_key(|entry| entry.position);
-        self.cold = entries.iter().filter(|entry| entry.body.is_none()).count();
-        self.fresh = entries.into();
+        self.classes.iter_mut().for_each(|class| class.list.settle_order());
+    }
+
+    /// How many messages hold a key or wait for one, told by the number of lines; and whether the accounts agree.
+    #[cfg(test)]
+    pub(crate) fn audit(&self) -> (usize, bool) {
+        let cold = self.iter().filter(|entry| entry.body.is_none()).count();
+        let (lines, firsts, waiting) = self.lines.as_ref().map_or((0, 0, 0), Lines::audit);
+        let counted = (self.iter().count(), cold, firsts) == (self.len, self.cold, waiting);
+        let classes = self.classes.len() < 2 || self.classes.iter().all(|class| !class.list.is_empty());
+        (lines, counted && classes)
     }
 }
 
@@ -132,65 +242,51 @@ mod tests {
 
     use forebay_core::message::{Message, MessageId};
     use forebay_core::payload::Payload;
-    use forebay_core::time::Instant;
 
-    use super::super::entry::Location;
+    use super::super::entry::{Rank, at};
     use super::*;
-    use crate::storage::journal::Stored;
 
-    fn entry(position: u64, hot: bool) -> Entry {
-        let message = || Arc::new(Message::new(MessageId::given("m").unwrap(), Payload::empty()));
-        let stored = Stored { location: Location { sequence: position, segment: 1, offset: 0 }, bytes: 1 };
-        let mut entry = Entry::new(position, stored, Instant::from_ms(0));
-        entry.body = hot.then(message);
-        entry
+    fn take(ready: &mut Ready) -> Option<u64> {
+        assert!(ready.pass_over(usize::MAX));
+        let mut entry = ready.pop()?;
+        ready.hold(&mut entry);
+        ready.release(&mut entry);
+        assert!(ready.audit().1);
+        Some(entry.position)
     }
 
     fn order(ready: &mut Ready) -> Vec<u64> {
-        let looked_at: Vec<_> = ready.after(0).map(|entry| entry.position).collect();
-        let heads = std::iter::from_fn(|| {
-            let head = ready.head().map(|entry| entry.position);
-            assert_eq!(ready.pop().map(|entry| entry.position), head);
-            head
-        });
-        let taken: Vec<_> = heads.collect();
+        let looked_at: Vec<_> = ready.iter().map(|entry| entry.position).collect();
+        let taken: Vec<_> = std::iter::from_fn(|| take(ready)).collect();
         assert_eq!(looked_at, taken);
         taken
     }
 
-    #[test]
-    fn a_returned_message_is_delivered_in_its_old_place() {
+    fn with_priorities(priority_max: u8, priorities: &[u8]) -> Ready {
+        let mut ready = Ready::new(priority_max);
+        for (position, priority) in (1..).zip(priorities) {
+            ready.insert(at(position, Rank::of(*priority, None)));
+        }
+        ready
+    }
+
+    fn keyed(keys: &[&str]) -> Ready {
         let mut ready = Ready::default();
-        (1..=5).for_each(|position| ready.insert(entry(position, false)));
-        let (first, second) = (ready.pop().unwrap(), ready.pop().unwrap());
-        ready.insert(second);
-        assert_eq!(ready.head().unwrap().position, 2);
-        ready.insert(first);
-        assert!(ready.remove(4).is_some() && ready.remove(4).is_none());
-        assert_eq!(ready.get_mut(1).unwrap().position, 1);
-        assert_eq!(ready.get_mut(5).unwrap().position, 5);
-        assert!(ready.get_mut(4).is_none());
-        assert_eq!(ready.len(), 4);
-        assert_eq!(ready.after(2).map(|entry| entry.position).collect::<Vec<_>>(), [3, 5]);
-        assert_eq!(order(&mut ready), [1, 2, 3, 5]);
+        ready.keep_keys_in_order();
+        for (position, key) in (1..).zip(keys) {
+            ready.insert(at(position, Rank::of(0, Some(*key).filter(|key| !key.is_empty()))));
+        }
+        ready
     }
 
     #[test]
-    fn after_recovery_one_list_holds_all_in_order() {
+    fn bodies_are_kept_only_while_all_others_are() {
         let mut ready = Ready::default();
-        [5, 7, 1, 6, 9].into_iter().for_each(|position| ready.insert(entry(position, false)));
-        ready.settle_order();
-        assert!(ready.returned.is_empty() && !ready.is_hot());
-        assert_eq!(order(&mut ready), [1, 5, 6, 7, 9]);
+        let mut hot = at(1, Rank::default());
+        hot.body = Some(Arc::new(Message::new(MessageId::given("m").unwrap(), Payload::empty())));
+        ready.insert(hot);
         assert!(ready.is_hot());
-    }
-
-    #[test]
-    fn bodies_are_kept_only_while_all_before_them_are() {
-        let mut ready = Ready::default();
-        ready.insert(entry(1, true));
-        assert!(ready.is_hot());
-        ready.insert(entry(2, false));
+        ready.insert(at(2, Rank::default()));
         assert!(!ready.is_hot());
         ready.pop();
         assert!(!ready.is_hot());
@@ -199,15 +295,90 @@ mod tests {
     }
 
     #[test]
-    fn a_deep_list_grows_by_an_eighth_and_gives_its_memory_back() {
-        let mut ready = Ready::default();
-        let count = 20 * GROW_FREELY as u64;
-        for position in 0..count {
-            ready.insert(entry(position, false));
-            let len = ready.fresh.len();
-            assert!(len <= GROW_FREELY || ready.fresh.capacity() <= len + len / 8 + 1);
-        }
-        while ready.pop().is_some() {}
-        assert!(ready.fresh.capacity() <= GROW_FREELY);
+    fn greater_priorities_go_first_and_equal_ones_as_they_came() {
+        assert_eq!(order(&mut with_priorities(9, &[0, 5, 9, 5, 0, 9])), [3, 6, 2, 4, 1, 5]);
+        assert_eq!(order(&mut with_priorities(0, &[0, 5, 9])), [1, 2, 3], "priorities are not asked for");
+        assert_eq!(
+            order(&mut with_priorities(5, &[4, 5, 9, 255])),
+            [2, 3, 4, 1],
+            "above the greatest is greatest"
+        );
+    }
+
+    #[test]
+    fn a_returned_message_goes_back_to_its_place_in_its_class() {
+        let mut ready = with_priorities(9, &[1, 7, 7, 7]);
+        let (first, second) = (ready.pop().unwrap(), ready.pop().unwrap());
+        ready.insert(second);
+        ready.insert(first);
+        assert_eq!(ready.remove(3).unwrap().position, 3);
+        assert_eq!(order(&mut ready), [2, 4, 1]);
+    }
+
+    #[test]
+    fn what_is_told_apart_may_be_learned_late() {
+        let mut ready = with_priorities(0, &[0, 5, 9]);
+        ready.tell_apart(9);
+        assert_eq!((ready.oldest().unwrap().position, ready.least().unwrap().position), (1, 1));
+        assert_eq!(ready.next_after(1).unwrap().position, 2);
+        assert_eq!(order(&mut ready), [3, 2, 1]);
+    }
+
+    #[test]
+    fn messages_wait_for_another_of_their_key_and_others_pass() {
+        let mut ready = keyed(&["a", "a", "b", "", "a", ""]);
+        let mut a = ready.pop().unwrap();
+        ready.hold(&mut a);
+        assert_eq!([take(&mut ready), take(&mut ready), take(&mut ready)], [Some(3), Some(4), Some(6)]);
+        assert!(take(&mut ready).is_none() && ready.len() == 2);
+        ready.insert(at(7, Rank::of(0, Some("a"))));
+        assert_eq!(ready.head().map(|head| head.position), None, "it waits in line from the start");
+        assert_eq!(ready.oldest().unwrap().position, 2);
+        assert_eq!(ready.iter().map(|entry| entry.position).collect::<Vec<_>>(), [2, 5, 7]);
+        assert_eq!(ready.get_mut(5).unwrap().position, 5);
+        ready.release(&mut a);
+        ready.insert(a);
+        assert_eq!(order(&mut ready), [1, 2, 5, 7]);
+        assert_eq!(ready.audit(), (0, true), "no line is left");
+    }
+
+    #[test]
+    fn a_message_waits_until_the_last_that_holds_its_key_lets_it_go() {
+        let mut ready = keyed(&["a", "a", "a"]);
+        let (mut first, mut second) = (ready.pop().unwrap(), ready.pop().unwrap());
+        ready.hold(&mut first);
+        ready.hold(&mut second);
+        ready.release(&mut first);
+        assert_eq!(take(&mut ready), None);
+        ready.release(&mut second);
+        ready.release(&mut second);
+        assert_eq!(take(&mut ready), Some(3));
+    }
+
+    #[test]
+    fn when_the_first_of_a_line_goes_without_being_held_the_next_comes() {
+        let mut ready = keyed(&["a", "a", "a", "a"]);
+        let mut first = ready.pop().unwrap();
+        ready.hold(&mut first);
+        assert_eq!(take(&mut ready), None);
+        ready.release(&mut first);
+        ready.insert(at(9, Rank::of(0, Some("a"))));
+        assert_eq!(ready.remove(2).unwrap().position, 2, "it expires, or is dropped");
+        assert_eq!(order(&mut ready), [3, 4, 9]);
+    }
+
+    #[test]
+    fn a_hot_key_is_passed_over_once_and_in_parts() {
+        let mut ready = keyed(&["hot"; 100]);
+        let mut hot = ready.pop().unwrap();
+        ready.hold(&mut hot);
+        ready.insert(at(200, Rank::of(0, Some("cold"))));
+        assert!(!ready.pass_over(60) && !ready.pass_over(39) && ready.pass_over(1));
+        assert_eq!(ready.head().unwrap().position, 200);
+        ready.release(&mut hot);
+        assert_eq!(ready.head().unwrap().position, 2, "only the first comes back");
+        assert_eq!(ready.remove(3).unwrap().position, 3);
+        assert_eq!(ready.clear().count(), 99);
+        assert_eq!(ready.audit(), (0, true));
     }
 }

@@ -160,6 +160,12 @@ impl Unsettled {
         held.chain(self.delayed.values().map(|delayed| &delayed.entry))
     }
 
+    /// All entries, whose bodies must stay as they are.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        let held = self.held.values_mut().map(|held| &mut held.entry);
+        held.chain(self.delayed.values_mut().map(|delayed| &mut delayed.entry))
+    }
+
     /// How many moments are noted, and how many should be.
     #[cfg(test)]
     pub(crate) fn audit(&self) -> (usize, usize) {
@@ -198,8 +204,7 @@ fn shrink<T>(map: &mut HashMap<u64, T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::entry::Location;
-    use crate::storage::journal::Stored;
+    use crate::state::entry::{Rank, at};
 
     #[test]
     fn what_a_burst_of_holds_or_delays_took_is_given_back_when_it_is_over() {
@@ -207,10 +212,7 @@ mod tests {
         let count = 20 * SHRINK_FROM as u64;
         let now = Instant::from_ms(9);
         for position in 1..=count {
-            let entry = |position| {
-                let location = Location { sequence: position, segment: 1, offset: 0 };
-                Entry::new(position, Stored { location, bytes: 1 }, now)
-            };
+            let entry = |position| at(position, Rank::default());
             unsettled.hold(entry(position), 1, now);
             unsettled.delay(entry(count + position), now);
             unsettled.delay(entry(2 * count + position), now);

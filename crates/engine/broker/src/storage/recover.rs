@@ -9,9 +9,10 @@ use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Damaged, LogOptions, Record as Logged};
 
-use crate::records::{Record, Status};
-use crate::state::State;
+use crate::records::{Record, Status, message};
 use crate::state::entry::{Entry, NEVER};
+use crate::state::marks::FoundMarks;
+use crate::state::{State, counted};
 use crate::storage::journal::{Journal, Stored, bytes_in_log};
 use crate::topology::{Queue, Topology};
 
@@ -37,6 +38,7 @@ pub struct Recovered {
 /// The states of all queues while the log is replayed.
 pub(crate) struct Replay {
     queues: HashMap<u64, State>,
+    marks: HashMap<u64, FoundMarks>,
     now: Instant,
     damaged: Damaged,
     unreadable: u64,
@@ -45,7 +47,14 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn new(now: Instant, options: &LogOptions) -> Self {
-        Self { queues: HashMap::new(), now, damaged: options.damaged, unreadable: 0, last_sequence: 0 }
+        Self {
+            queues: HashMap::new(),
+            marks: HashMap::new(),
+            now,
+            damaged: options.damaged,
+            unreadable: 0,
+            last_sequence: 0,
+        }
     }
 
     /// Takes the step that the record stands for. Records about messages that are not here are of no meaning: their
@@ -78,17 +87,21 @@ impl Replay {
         let held = |until: Instant| until.min(now + limits::HOLD_MAX);
         let delayed = |until: Instant| until.min(now + limits::DELAY_MAX);
         match record {
-            Record::Declare { number, settings } => {
+            Record::Declare { number, settings, paused } => {
                 let number = if number == 0 { sequence } else { number };
                 let state = self.queue(number)?;
-                state.settings = settings;
-                state.declared = Some(stored);
+                state.declare(settings, paused, stored);
             }
             Record::Delete { queue } => {
                 self.queues.remove(&queue);
+                self.marks.remove(&queue);
             }
             Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
-            Record::Put { queue, position, published_at, attempts, expires_at, status, .. } => {
+            Record::Put { queue, position, published_at, attempts, expires_at, status, message, .. } => {
+                let glance = message::glance(message.head)?;
+                if let Some(id) = glance.dedup_id.filter(|_| position == 0) {
+                    self.marks.entry(queue).or_default().put(id, published_at, stored);
+                }
                 let position = if position == 0 { sequence } else { position };
                 let state = self.queue(queue)?;
                 if let Some((entry, _)) = state.find(position) {
@@ -96,13 +109,13 @@ impl Replay {
                     entry.carried(stored);
                     return Ok(());
                 }
-                let mut entry = Entry::new(position, stored, published_at);
-                entry.attempts = attempts;
-                entry.expires_at = expires_at.unwrap_or(NEVER);
+                let mut entry = Entry::new(position, stored, published_at, glance.rank());
+                entry.attempts = counted(attempts);
+                entry.expire_at(expires_at.unwrap_or(NEVER));
                 match status {
                     Status::Ready => state.arrive(entry, None, now),
                     Status::Delayed { until } => state.arrive(entry, Some(delayed(until)), now),
-                    Status::Held { token, until } => state.unsettled.hold(entry, token, held(until)),
+                    Status::Held { token, until } => state.hold(entry, token, held(until)),
                 }
             }
             Record::Deliver { queue, position, attempt, token, held_until } => {
@@ -116,10 +129,13 @@ impl Replay {
                 self.queue(queue)?.retry(position, delayed(at), now);
             }
             Record::Return { queue, position } => drop(self.queue(queue)?.give_back(position)),
-            Record::Move { from, position, to, at, .. } => {
+            Record::Move { from, position, to, at, message, .. } => {
+                let rank = message::glance(message.head)?.rank();
+                let entry = Entry::new(sequence, stored, at, rank);
                 self.queue(from)?.take(position);
-                self.queue(to)?.arrive(Entry::new(sequence, stored, at), None, now);
+                self.queue(to)?.arrive(entry, None, now);
             }
+            Record::Marks { queue, marks } => self.marks.entry(queue).or_default().record(&marks, stored),
         }
         Ok(())
     }
@@ -157,17 +173,22 @@ impl Replay {
             if state.declared.is_none() {
                 let settings = state.settings.clone();
                 tracing::warn!(queue = %settings.name, "queue lost its declaration, and keeps its messages");
-                state.declared = Some(journal.append_body(&Record::Declare { number: *number, settings })?);
+                let record = Record::Declare { number: *number, settings, paused: false };
+                state.declared = Some(journal.append_body(&record)?);
             } else if let Some(declared) = state.declared {
                 journal.found(declared);
             }
-            state.ready.settle_order();
+            state.keep_order();
+            if let Some(found) = self.marks.remove(number) {
+                state.marks = found.into_marks(self.now, state.settings.dedup_window);
+                state.marks.records().for_each(|record| journal.found(record));
+            }
             let stats = state.stats(self.now);
             recovered.queues += 1;
             recovered.ready += stats.ready;
             recovered.held += stats.held;
             recovered.delayed += stats.delayed;
-            for entry in state.ready.after(0).chain(state.unsettled.iter()) {
+            for entry in state.ready.iter().chain(state.unsettled.iter()) {
                 journal.found(entry.stored());
             }
         }

@@ -13,9 +13,10 @@ use forebay_core::ports::clock::{Run, Work};
 use forebay_log::{Damaged, Position, Record as Logged};
 
 use crate::engine::Engine;
-use crate::records::{MessageBytes, Record, message};
+use crate::records::{MessageBytes, Record, Status, message};
 use crate::state::entry::{Location, NEVER};
 use crate::storage::journal::{Chance, Stored};
+use crate::topology::Queue;
 
 /// What a step has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +69,7 @@ impl Engine {
             // The lives that ended did so by records that may not be durable yet. Were the bodies released first, a
             // crash could take both, and with them a message whose end was never confirmed.
             _ if !durable => Ok(Step::Wait(last)),
-            Chance::Release { before } => {
-                Ok(if self.journal.release(before)? { Step::Worked } else { Step::Idle })
-            }
+            Chance::Release { before } => self.release(before),
             Chance::Carry { segment } => {
                 let damage = self.journal.log.scan(segment, &mut |logged| self.carry(logged))?;
                 if !damage.is_empty() {
@@ -84,6 +83,49 @@ impl Engine {
         }
     }
 
+    /// Releases segments in which nothing lives up to the first with dedup ids that count. Those of the first are
+    /// written anew, and once that is durable the segment can go: one at a time, so that there is room for it.
+    fn release(&self, before: u64) -> Result<Step> {
+        let queues = self.topology.all();
+        let needed = queues.iter().filter_map(|queue| queue.lock().ok()?.marks.needs()).min();
+        let before = needed.map_or(before, |needed| needed.min(before));
+        let oldest = *self.journal.log.segments().start();
+        if before > oldest {
+            return Ok(if self.journal.release(before)? { Step::Worked } else { Step::Idle });
+        }
+        for queue in queues {
+            while self.keep_marks(&queue, oldest)? {}
+        }
+        Ok(Step::Worked)
+    }
+
+    /// Writes some of the queue's marks anew that would be lost without this segment; false if there were none.
+    fn keep_marks(&self, queue: &Queue, segment: u64) -> Result<bool> {
+        let Ok(mut state) = queue.lock() else { return Ok(false) };
+        let window = state.settings.dedup_window;
+        state.marks.forget(self.clock.now(), window, |stored| self.journal.died(stored));
+        let bytes_max = self.journal.message_bytes_max();
+        let Some((record, count)) = state.marks.next_record(queue.number, segment, bytes_max) else {
+            return Ok(false);
+        };
+        let stored = self.journal.append_body(&record)?;
+        state.marks.keep(count, stored);
+        Ok(true)
+    }
+
+    /// Writes those marks of the queue anew that lie in a record of their own there.
+    fn carry_marks(&self, queue: &Queue, lies_there: impl Fn(Stored) -> bool) -> Result<()> {
+        let Ok(mut state) = queue.lock() else { return Ok(()) };
+        let window = state.settings.dedup_window;
+        state.marks.forget(self.clock.now(), window, |stored| self.journal.died(stored));
+        while let Some((record, old)) = state.marks.record_again(queue.number, &lies_there) {
+            let stored = self.journal.append_body(&record)?;
+            state.marks.carried(old, stored);
+            self.journal.died(old);
+        }
+        Ok(())
+    }
+
     /// Appends again what the record brought, if it still lives there. Under the lock of its queue, so that whatever
     /// ends its life comes behind in the log. A crash before the old segment is released is harmless: recovery finds
     /// the message in both places, and takes the later one.
@@ -92,12 +134,13 @@ impl Engine {
         // What makes no sense brought nothing: opening has refused it, or has passed it as this does.
         let Ok(record) = Record::decode(logged.body) else { return Ok(()) };
         match record {
-            Record::Declare { number, settings } => {
+            Record::Declare { number, settings, paused } => {
                 let number = if number == 0 { position.sequence } else { number };
                 let Some(queue) = self.topology.numbered(number) else { return Ok(()) };
                 let Ok(mut state) = queue.lock() else { return Ok(()) };
                 if let Some(declared) = state.declared.filter(|declared| lies_at(*declared, position)) {
-                    state.declared = Some(self.journal.append_body(&Record::Declare { number, settings })?);
+                    let record = Record::Declare { number, settings, paused };
+                    state.declared = Some(self.journal.append_body(&record)?);
                     self.journal.died(declared);
                 }
                 Ok(())
@@ -109,6 +152,10 @@ impl Engine {
             Record::Move { to, history, message, .. } => {
                 self.carry_message(to, position.sequence, position, history, message)
             }
+            Record::Marks { queue, .. } => match self.topology.numbered(queue) {
+                Some(queue) => self.carry_marks(&queue, |stored| lies_at(stored, position)),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -120,13 +167,15 @@ impl Engine {
         let lives_there = |stored: Stored| u64::from(stored.location.segment) == segment;
         let mut lost = Vec::new();
         for queue in self.topology.all() {
+            self.carry_marks(&queue, lives_there)?;
             let Ok(mut state) = queue.lock() else { continue };
             if let Some(declared) = state.declared.filter(|declared| lives_there(*declared)) {
                 let (number, settings) = (queue.number, state.settings.clone());
-                state.declared = Some(self.journal.append_body(&Record::Declare { number, settings })?);
+                let record = Record::Declare { number, settings, paused: state.paused };
+                state.declared = Some(self.journal.append_body(&record)?);
                 self.journal.died(declared);
             }
-            let entries = state.ready.after(0).chain(state.unsettled.iter());
+            let entries = state.ready.iter().chain(state.unsettled.iter());
             let there: Vec<_> = entries
                 .filter(|entry| lives_there(entry.stored()))
                 .map(|entry| (entry.position, entry.stored(), entry.body.clone()))
@@ -189,12 +238,15 @@ impl Engine {
         if !lies_at(old, at) {
             return Ok(());
         }
+        // After a restart what could not be read is tried at once, before others of its key.
+        let is_put_off = entry.holds_key && entry.attempts == 0;
+        let status = if is_put_off { Status::Ready } else { status };
         let stored = self.journal.append_body(&Record::Put {
             queue: number,
             position,
-            published_at: entry.published_at,
-            attempts: entry.attempts,
-            expires_at: Some(entry.expires_at).filter(|expires_at| *expires_at != NEVER),
+            published_at: entry.published_at(),
+            attempts: entry.attempts.into(),
+            expires_at: Some(entry.expires_at()).filter(|expires_at| *expires_at != NEVER),
             status,
             history,
             message,

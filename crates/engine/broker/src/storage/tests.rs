@@ -369,3 +369,44 @@ fn a_clock_that_was_set_back_freezes_no_hold_and_no_delay() {
     found.lock().unwrap().unsettled.pop_due(first);
     assert!(next_due() <= bench.clock.now() + limits::DELAY_MAX, "the delay");
 }
+
+#[test]
+fn a_dedup_id_outlives_its_message_and_the_segment_of_that_and_then_goes() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue("q");
+    let publish = |bench: &Bench, id: &str| {
+        let message = Message::new(MessageId::given("m").unwrap(), vec![0; 300].into());
+        bench.publish_all(&q, vec![Message { dedup_id: Some(id.to_owned()), ..message }]).unwrap();
+        bench.write();
+    };
+    let ids: Vec<_> = (0..100).map(|number| format!("id {number}")).collect();
+    let mut bench = bench;
+    for id in &ids {
+        publish(&bench, id);
+        bench.settle(&bench.receive(&q).unwrap(), Outcome::Done);
+    }
+    for round in 0..3 {
+        // Other traffic pushes on whatever they lie in.
+        let busy = bench.queue("busy");
+        for _ in 0..100 {
+            bench.publish(&busy, 300);
+            bench.settle(&bench.receive(&busy).unwrap(), Outcome::Done);
+        }
+        bench.free();
+        assert!(bench.segments() < 9, "{}", bench.segments());
+        ids.iter().for_each(|id| publish(&bench, id));
+        assert_eq!(bench.depth(&q), 0, "round {round}");
+        bench = bench.crash();
+    }
+    let found = bench.engine().topology.find(&q).unwrap();
+    assert!(found.lock().unwrap().marks.records().next().is_some());
+    bench.clock.advance(limits::DEDUP_WINDOW_DEFAULT);
+    publish(&bench, "another");
+    assert_eq!(
+        found.lock().unwrap().marks.records().next(),
+        None,
+        "nothing is kept of what is past its time"
+    );
+    publish(&bench, &ids[0]);
+    assert_eq!(bench.depth(&q), 2);
+}

@@ -132,6 +132,9 @@ pub(crate) struct MessageBody {
     key: Option<String>,
     /// 0 to 255.
     priority: u8,
+    /// What its queue tells it from others by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dedup_id: Option<String>,
     /// Attempts so far, this one included: 1 for the first.
     attempt: u32,
     /// When the queue took it, in milliseconds since 1970.
@@ -187,6 +190,7 @@ impl From<&Delivery> for MessageBody {
             headers: headers::to_json(&message.headers),
             key: message.key.clone(),
             priority: message.priority,
+            dedup_id: message.dedup_id.clone(),
             attempt: delivery.attempt,
             published_at_ms: delivery.published_at.as_ms(),
             expires_at_ms: message.expires_at.map(|at| at.as_ms()),

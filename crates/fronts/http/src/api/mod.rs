@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 pub(crate) mod dead_letters;
 pub(crate) mod deliveries;
+pub(crate) mod found;
 pub(crate) mod headers;
 pub(crate) mod message;
 pub(crate) mod messages;

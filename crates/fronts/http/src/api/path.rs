@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::request::Parts;
 use forebay_core::delivery::DeliveryId;
 use forebay_core::limits;
+use forebay_core::message::MessageId;
 use forebay_core::queue::QueueName;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -33,6 +34,18 @@ pub(crate) struct DeliveryPath {
     delivery: String,
 }
 
+/// How the document describes a message's id.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only described; it is read by `OfMessage`")]
+pub(crate) struct MessagePath {
+    /// The message's id.
+    #[param(inline)]
+    message: IdText,
+}
+
+type IdText = Text<{ limits::MESSAGE_TEXT_BYTES_MAX }>;
+
 type KeyText = Text<{ limits::KEY_BYTES_MAX }>;
 
 /// How the document describes a cache key.
@@ -50,6 +63,9 @@ pub(crate) struct InQueue(pub(crate) QueueName);
 
 /// The delivery that the path names.
 pub(crate) struct OfDelivery(pub(crate) DeliveryId);
+
+/// The message that the path names.
+pub(crate) struct OfMessage(pub(crate) MessageId);
 
 /// The cache key that the path names.
 pub(crate) struct Key(pub(crate) String);
@@ -78,6 +94,14 @@ impl FromRequestParts<App> for OfDelivery {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
         Ok(Self(parameter(parts, app, "delivery").await?.parse()?))
+    }
+}
+
+impl FromRequestParts<App> for OfMessage {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
+        Ok(Self(MessageId::given(&parameter(parts, app, "message").await?)?))
     }
 }
 

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use forebay_core::error::Kind;
 use forebay_core::limits;
 use forebay_core::ports::broker::QueueInfo;
-use forebay_core::queue::{Overflow, QueueName, QueueSettings};
+use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -21,6 +21,8 @@ use crate::router::App;
 
 type BackoffMs = Whole<0, { limits::DELAY_MAX.as_secs() * 1_000 }>;
 type AttemptCount = Whole<1, { limits::ATTEMPTS_MAX as u64 }>;
+type DedupMs = Whole<0, { limits::DEDUP_WINDOW_MAX.as_secs() * 1_000 }>;
+type PriorityMax = Whole<0, 255>;
 type LengthCount = Whole<1, EXACT_MAX>;
 
 /// Settings to declare a queue with; what is left out has its default.
@@ -50,6 +52,25 @@ pub(crate) struct NewQueue {
     length_max: Option<LengthCount>,
     /// What happens to a publish when the queue is at its length.
     overflow: Option<OverflowBody>,
+    /// What is kept in order; `arrival` unless said otherwise.
+    order: Option<OrderBody>,
+    /// The greatest priority that is told apart; 0, which is none, unless said otherwise. Excludes the order `key`.
+    #[schema(inline)]
+    priority_max: Option<PriorityMax>,
+    /// A message whose `dedup_id` the queue took within this time is not taken again; 120,000 unless said otherwise, 0
+    /// takes all.
+    #[schema(inline)]
+    dedup_window_ms: Option<DedupMs>,
+}
+
+/// What a queue keeps in order.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OrderBody {
+    /// Messages are handed out in the order of their arrival.
+    Arrival,
+    /// The same, and of all messages with one key only one is held or waits for its next attempt at a time.
+    Key,
 }
 
 /// What happens to a publish when the queue is at its length.
@@ -95,6 +116,17 @@ impl NewQueue {
             Some(OverflowBody::Reject) => Overflow::Reject,
             Some(OverflowBody::DropHead) => Overflow::DropHead,
         };
+        settings.order = match self.order {
+            None => settings.order,
+            Some(OrderBody::Arrival) => Order::Arrival,
+            Some(OrderBody::Key) => Order::Key,
+        };
+        if let Some(Whole(priority)) = self.priority_max {
+            settings.priority_max = u8::try_from(priority).unwrap_or(u8::MAX);
+        }
+        if let Some(Whole(window)) = self.dedup_window_ms {
+            settings.dedup_window = ms(window);
+        }
         settings.check()?;
         Ok(settings)
     }
@@ -123,6 +155,14 @@ pub(crate) struct QueueBody {
     length_max: u64,
     /// What happens then.
     overflow: OverflowBody,
+    /// What is kept in order.
+    order: OrderBody,
+    /// The greatest priority that is told apart.
+    priority_max: u8,
+    /// How long a `dedup_id` is remembered.
+    dedup_window_ms: u64,
+    /// True while it hands nothing out.
+    paused: bool,
     /// Waiting to be delivered.
     ready: u64,
     /// In consumers' hands.
@@ -143,6 +183,10 @@ pub(crate) struct QueueBody {
     dead_lettered: u64,
     /// Messages dropped at the length limit.
     dropped: u64,
+    /// Messages not taken again, because of their `dedup_id`.
+    repeated: u64,
+    /// Dedup ids forgotten before their time, because there were too many.
+    dedup_forgotten: u64,
 }
 
 fn whole_ms(duration: Duration) -> u64 {
@@ -150,7 +194,7 @@ fn whole_ms(duration: Duration) -> u64 {
 }
 
 impl From<&QueueInfo> for QueueBody {
-    fn from(QueueInfo { settings, stats }: &QueueInfo) -> Self {
+    fn from(QueueInfo { settings, stats, paused }: &QueueInfo) -> Self {
         Self {
             name: settings.name.to_string(),
             attempt_max: settings.retry.attempt_max,
@@ -164,6 +208,13 @@ impl From<&QueueInfo> for QueueBody {
                 Overflow::Reject => OverflowBody::Reject,
                 Overflow::DropHead => OverflowBody::DropHead,
             },
+            order: match settings.order {
+                Order::Arrival => OrderBody::Arrival,
+                Order::Key => OrderBody::Key,
+            },
+            priority_max: settings.priority_max,
+            dedup_window_ms: whole_ms(settings.dedup_window),
+            paused: *paused,
             ready: stats.ready,
             held: stats.held,
             delayed: stats.delayed,
@@ -174,6 +225,8 @@ impl From<&QueueInfo> for QueueBody {
             retried: stats.retried,
             dead_lettered: stats.dead_lettered,
             dropped: stats.dropped,
+            repeated: stats.repeated,
+            dedup_forgotten: stats.dedup_forgotten,
         }
     }
 }
@@ -245,5 +298,29 @@ pub(crate) async fn declare(
 )]
 pub(crate) async fn delete(State(app): State<App>, InQueue(queue): InQueue) -> Result<StatusCode, Refused> {
     app.parts.admin.delete(&queue).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Stops handing out messages of a queue
+///
+/// It goes on taking them, what is held may be settled, and receivers wait as if it were empty. Survives a restart.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/pause", tag = "queues", operation_id = "pause_queue",
+    params(QueuePath),
+    responses((status = 204, description = "It is paused, durably."), QueueRefusals, FullRefusals)
+)]
+pub(crate) async fn pause(State(app): State<App>, InQueue(queue): InQueue) -> Result<StatusCode, Refused> {
+    app.parts.admin.pause(&queue, true).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Hands out messages of a paused queue again
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/resume", tag = "queues", operation_id = "resume_queue",
+    params(QueuePath),
+    responses((status = 204, description = "It is paused no more, durably."), QueueRefusals, FullRefusals)
+)]
+pub(crate) async fn resume(State(app): State<App>, InQueue(queue): InQueue) -> Result<StatusCode, Refused> {
+    app.parts.admin.pause(&queue, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -136,3 +136,44 @@ fn headers_of_many_values_are_refused_though_they_are_short() {
         (400, "read message 0: headers: expected an object")
     );
 }
+
+#[test]
+fn a_message_is_taken_once_for_its_dedup_id() {
+    let served = Served::start();
+    served.queue("q");
+    for id in ["first", "again"] {
+        let message = json!({ "payload": "x", "id": id, "dedup_id": "order 7" });
+        let published = served.post("/v1/queues/q/messages", &message);
+        assert_eq!((published.status, published.json()), (201, json!({ "ids": [id] })));
+    }
+    let taken = served.receive("q", 10);
+    assert_eq!(
+        (taken.len(), &taken[0]["id"], &taken[0]["dedup_id"]),
+        (1, &json!("first"), &json!("order 7"))
+    );
+    assert_eq!(served.get("/v1/queues/q").json()["repeated"], 1);
+}
+
+#[test]
+fn a_message_is_found_by_its_id_wherever_it_is() {
+    let served = Served::start();
+    served.queue("q");
+    for (id, delay) in [("a/b ü", 0), ("ready", 0), ("late", 60_000)] {
+        let message = json!({ "payload": id, "id": id, "delay_ms": delay });
+        assert_eq!(served.post("/v1/queues/q/messages", &message).status, 201);
+    }
+    let held = &served.receive("q", 1)[0];
+    let find = |id: &str| served.get(&format!("/v1/queues/q/messages/{id}"));
+    let found = find("a%2Fb%20%C3%BC").json();
+    assert_eq!((&found["place"], &found["payload"]), (&json!("held"), &json!("a/b ü")));
+    assert_eq!(found["until_ms"], held["held_until_ms"]);
+    let found = find("ready").json();
+    assert_eq!((&found["place"], &found["until_ms"]), (&json!("ready"), &json!(null)));
+    let found = find("late").json();
+    assert_eq!(found["place"], "delayed");
+    assert!(found["until_ms"].as_u64() > found["published_at_ms"].as_u64());
+    let missing = find("none");
+    assert_eq!(missing.status, 404);
+    assert!(missing.refusal().contains("none"), "{missing:?}");
+    assert_eq!(served.get("/v1/queues/other/messages/ready").status, 404);
+}

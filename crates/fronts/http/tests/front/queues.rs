@@ -83,3 +83,51 @@ fn a_purge_says_how_many_it_threw_away() {
     let shown = served.get("/v1/queues/q").json();
     assert_eq!((&shown["ready"], &shown["held"]), (&json!(0), &json!(1)));
 }
+
+#[test]
+fn what_a_queue_keeps_in_order_and_tells_apart_is_declared_and_shown() {
+    let served = Served::start();
+    let plain = served.json("PUT", "/v1/queues/plain", &json!({})).json();
+    let kept = |queue: &serde_json::Value| {
+        ["order", "priority_max", "dedup_window_ms", "paused"].map(|field| queue[field].clone())
+    };
+    assert_eq!(kept(&plain), [json!("arrival"), json!(0), json!(120_000), json!(false)]);
+    let settings = json!({ "order": "key", "dedup_window_ms": 0 });
+    let keyed = served.json("PUT", "/v1/queues/keyed", &settings).json();
+    assert_eq!(kept(&keyed), [json!("key"), json!(0), json!(0), json!(false)]);
+    served.json("PUT", "/v1/queues/classes", &json!({ "priority_max": 9 }));
+    let both = served.json("PUT", "/v1/queues/both", &json!({ "order": "key", "priority_max": 9 }));
+    assert_eq!(both.status, 400);
+    for (field, value) in
+        [("order", json!("random")), ("priority_max", json!(256)), ("dedup_window_ms", json!(86_400_001))]
+    {
+        let refused = served.json("PUT", "/v1/queues/wrong", &json!({ field: value }));
+        assert_eq!(refused.status, 400);
+        assert!(refused.refusal().contains(field), "{refused:?}");
+    }
+    for (payload, key, priority) in [("low", "a", 1), ("high", "a", 9), ("other", "b", 1)] {
+        for queue in ["keyed", "classes"] {
+            let message = json!({ "payload": payload, "key": key, "priority": priority });
+            assert_eq!(served.post(&format!("/v1/queues/{queue}/messages"), &message).status, 201);
+        }
+    }
+    let taken = |queue| -> Vec<_> {
+        served.receive(queue, 10).iter().map(|taken| taken["payload"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(taken("keyed"), ["low", "other"]);
+    assert_eq!(taken("classes"), ["high", "low", "other"]);
+}
+
+#[test]
+fn a_paused_queue_hands_nothing_out_until_it_is_resumed() {
+    let served = Served::start();
+    served.queue("q");
+    served.publish("q", &["x"]);
+    assert_eq!(served.ask("POST", "/v1/queues/q/pause", &[], b"").status, 204);
+    assert_eq!(served.get("/v1/queues/q").json()["paused"], true);
+    assert!(served.receive("q", 1).is_empty());
+    assert_eq!(served.ask("POST", "/v1/queues/q/resume", &[], b"").status, 204);
+    assert_eq!(served.receive("q", 1).len(), 1);
+    assert_eq!(served.ask("POST", "/v1/queues/none/pause", &[], b"").status, 404);
+    assert_eq!(served.ask("POST", "/v1/queues/none/resume", &[], b"").status, 404);
+}

@@ -1,0 +1,149 @@
+//! Order by key: one message of a key at a time.
+
+use std::time::Duration;
+
+use forebay_core::delivery::{Outcome, Reason};
+use forebay_core::message::Message;
+use forebay_core::queue::{Order, QueueName};
+
+use super::super::Rig;
+use super::super::scene::{
+    WHILE, drain, end, ids, message, queue_with, receive, receive_one, run_out, try_publish, waiting,
+};
+
+fn can(rig: &dyn Rig) -> bool {
+    rig.broker().capabilities().order_by_key
+}
+
+fn ordered(rig: &dyn Rig) -> QueueName {
+    queue_with(rig, "q", |settings| settings.order = Order::Key)
+}
+
+/// Publishes messages whose key is the first letter of their id; an id that begins with a dash has none.
+fn publish(rig: &dyn Rig, queue: &QueueName, ids: &[&str]) {
+    let messages = ids.iter().map(|id| Message {
+        key: id.chars().next().filter(|first| *first != '-').map(String::from),
+        ..message(id)
+    });
+    try_publish(rig, queue, messages.collect()).unwrap();
+}
+
+pub fn of_one_key_only_one_is_held_at_a_time(rig: &mut dyn Rig) {
+    if !can(rig) {
+        return;
+    }
+    let q = ordered(rig);
+    publish(rig, &q, &["a1", "a2", "b1", "a3", "b2"]);
+    let held = receive(rig, &q, 10);
+    assert_eq!(ids(&held), ["a1", "b1"], "other keys pass");
+    end(rig, &held[1], Outcome::Done);
+    assert_eq!(drain(rig, &q), ["b2"]);
+    end(rig, &held[0], Outcome::Done);
+    publish(rig, &q, &["a4"]);
+    for expected in ["a2", "a3", "a4"] {
+        let delivery = receive_one(rig, &q);
+        assert_eq!(delivery.message.id.as_str(), expected);
+        assert!(receive(rig, &q, 10).is_empty());
+        end(rig, &delivery, Outcome::Done);
+    }
+}
+
+pub fn messages_without_a_key_are_never_held_back(rig: &mut dyn Rig) {
+    if !can(rig) {
+        return;
+    }
+    let q = ordered(rig);
+    publish(rig, &q, &["-1", "a1", "-2", "a2", "-3"]);
+    assert_eq!(drain(rig, &q), ["-1", "a1", "-2", "-3"]);
+}
+
+pub fn a_retry_keeps_its_place_before_the_others_of_its_key(rig: &mut dyn Rig) {
+    let capabilities = rig.broker().capabilities();
+    if !can(rig) || !capabilities.delay {
+        return;
+    }
+    let q = ordered(rig);
+    publish(rig, &q, &["a1", "a2", "b1"]);
+    let first = receive_one(rig, &q);
+    end(rig, &first, Outcome::RetryAt(rig.now() + WHILE));
+    assert_eq!(drain(rig, &q), ["b1"], "while it waits for its next attempt, others of its key wait too");
+    rig.pass(WHILE + Duration::from_millis(1));
+    let again = receive_one(rig, &q);
+    assert_eq!((again.message.id.as_str(), again.attempt), ("a1", 2));
+    end(rig, &again, Outcome::Return);
+    let again = receive_one(rig, &q);
+    assert_eq!(again.message.id.as_str(), "a1", "and so when it is returned");
+    end(rig, &again, Outcome::Done);
+    assert_eq!(drain(rig, &q), ["a2"]);
+}
+
+pub fn a_hold_that_runs_out_lets_no_other_of_its_key_pass(rig: &mut dyn Rig) {
+    if !can(rig) || !rig.broker().capabilities().expired {
+        return;
+    }
+    let q = queue_with(rig, "q", |settings| {
+        settings.order = Order::Key;
+        settings.hold = WHILE;
+    });
+    publish(rig, &q, &["a1", "a2"]);
+    receive_one(rig, &q);
+    rig.pass(WHILE + Duration::from_millis(1));
+    assert!(receive(rig, &q, 10).is_empty());
+    let offered = run_out(rig);
+    assert_eq!(ids(&offered), ["a1"]);
+    end(rig, &offered[0], Outcome::RetryAt(rig.now()));
+    assert_eq!(drain(rig, &q), ["a1"]);
+}
+
+pub fn a_dead_letter_makes_way_for_the_next_of_its_key(rig: &mut dyn Rig) {
+    if !can(rig) || !rig.broker().capabilities().dead_letter {
+        return;
+    }
+    let q = ordered(rig);
+    publish(rig, &q, &["a1", "a2"]);
+    end(rig, &receive_one(rig, &q), Outcome::DeadLetter(Reason::Rejected));
+    assert_eq!(drain(rig, &q), ["a2"]);
+}
+
+pub fn what_its_publisher_delays_lets_others_of_its_key_pass(rig: &mut dyn Rig) {
+    if !can(rig) || !rig.broker().capabilities().delay {
+        return;
+    }
+    let q = ordered(rig);
+    let late = Message { key: Some("a".into()), not_before: Some(rig.now() + WHILE), ..message("late") };
+    try_publish(rig, &q, vec![late]).unwrap();
+    publish(rig, &q, &["a1"]);
+    end(rig, &receive_one(rig, &q), Outcome::Done);
+    rig.pass(WHILE + Duration::from_millis(1));
+    assert_eq!(drain(rig, &q), ["late"]);
+}
+
+pub fn an_end_wakes_who_waits_for_the_next_of_its_key(rig: &mut dyn Rig) {
+    if !can(rig) {
+        return;
+    }
+    let q = ordered(rig);
+    publish(rig, &q, &["a1", "a2"]);
+    let first = receive_one(rig, &q);
+    let mut next = waiting(rig, &q, 1, WHILE);
+    assert!(next.poll(rig).is_none());
+    end(rig, &first, Outcome::Done);
+    assert_eq!(ids(&next.poll(rig).unwrap().unwrap()), ["a2"]);
+}
+
+pub fn the_order_of_a_key_survives_a_restart(rig: &mut dyn Rig) {
+    if !can(rig) || !rig.broker().capabilities().delay {
+        return;
+    }
+    let q = ordered(rig);
+    publish(rig, &q, &["a1", "a2", "b1", "b2", "c1"]);
+    let held = receive(rig, &q, 3);
+    assert_eq!(ids(&held), ["a1", "b1", "c1"]);
+    end(rig, &held[1], Outcome::RetryAt(rig.now() + WHILE));
+    rig.crash();
+    assert!(receive(rig, &q, 10).is_empty(), "one is held still, and one waits for its next attempt");
+    end(rig, &held[0], Outcome::Done);
+    assert_eq!(drain(rig, &q), ["a2"]);
+    rig.pass(WHILE + Duration::from_millis(1));
+    assert_eq!(drain(rig, &q), ["b1"]);
+}
