@@ -2,5 +2,6 @@
 
 pub mod load;
 pub mod policies;
+pub mod queue;
 pub mod server;
 pub mod trace;

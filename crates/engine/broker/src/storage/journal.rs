@@ -297,6 +297,12 @@ impl Journal {
         self.log.read(location.into()).map(Payload::from)
     }
 
+    /// The bodies of several records.
+    pub(crate) fn read_many(&self, locations: &[Location]) -> Vec<Result<Payload>> {
+        let positions: Vec<_> = locations.iter().map(|location| Position::from(*location)).collect();
+        self.log.read_many(&positions).into_iter().map(|read| read.map(Payload::from)).collect()
+    }
+
     /// The last sequence that was appended.
     pub(crate) fn last(&self) -> u64 {
         self.last.load(Acquire)
