@@ -79,6 +79,10 @@ pub struct QueueStats {
     pub dead_lettered: u64,
     /// Messages dropped by `drop_head`, or expired without a dead-letter queue.
     pub dropped: u64,
+    /// Finished messages that are retained to be read again.
+    pub retained: u64,
+    /// Finished messages that were forgotten before their time, because new ones needed their space.
+    pub retained_dropped: u64,
 }
 
 /// Connections of one front.

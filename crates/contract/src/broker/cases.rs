@@ -96,6 +96,16 @@ macro_rules! broker {
                 messages_purged_and_queues_deleted_do_not_come_back
                 a_redriven_message_is_in_one_place_only
             }
+            retain {
+                what_is_finished_can_be_read_again_with_all_the_rest_in_order
+                a_replay_goes_on_from_a_position
+                a_replay_begins_at_a_time
+                retained_messages_are_forgotten_when_their_time_is_over
+                retained_messages_leave_the_queues_length_alone
+                only_what_was_done_is_retained
+                retained_messages_survive_and_are_not_delivered_again
+                a_queue_that_retains_nothing_cannot_be_replayed
+            }
             admin {
                 a_look_takes_nothing
                 a_purge_leaves_what_is_held

@@ -1,5 +1,6 @@
 //! Where messages live: the port of the rules, and the operator's port beside it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::BoxFuture;
@@ -140,6 +141,26 @@ pub struct Peeked {
     pub delivery: Delivery,
 }
 
+/// Where a replay begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayFrom {
+    /// Behind the message at this position; 0 is the oldest that is kept.
+    Position(u64),
+    /// At the first message that was published then or later.
+    Time(Instant),
+}
+
+/// A message that was read again.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// Its place in the queue, to go on from.
+    pub position: u64,
+    /// What was published.
+    pub message: Arc<Message>,
+    /// When the queue took it.
+    pub published_at: Instant,
+}
+
 /// Administration, apart so that [`Broker`] stays narrow.
 pub trait BrokerAdmin: Send + Sync {
     /// All queues by name.
@@ -157,6 +178,16 @@ pub trait BrokerAdmin: Send + Sync {
     /// Sends up to `count_max` dead letters of `queue` back to the queues they came from, durably, with fresh
     /// attempts, and returns how many. Those whose queue is gone stay.
     fn redrive<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<u64>>;
+
+    /// Reads up to `count_max` of the messages that the queue has and retains, in the order of their arrival, finished or
+    /// not, without taking them; fewer where they are large, and none only behind the last. What was acknowledged is
+    /// retained; what was dropped, purged, expired or dead-lettered is not. `Unsupported` where the queue retains nothing.
+    fn replay<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: ReplayFrom,
+        count_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<Replayed>>>;
 
     /// Removes the queue and its messages, durably.
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>>;

@@ -9,7 +9,7 @@ use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{
-    Broker, BrokerAdmin, BrokerCapabilities, Held, Peeked, QueueInfo, Receive,
+    Broker, BrokerAdmin, BrokerCapabilities, Held, Peeked, QueueInfo, Receive, ReplayFrom, Replayed,
 };
 use forebay_core::ports::clock::{Clock, Work};
 use forebay_core::ports::files::Files;
@@ -118,6 +118,7 @@ impl Broker for EmbeddedBroker {
             expired: true,
             length_max: true,
             expiry: true,
+            retain: true,
             ..BrokerCapabilities::NONE
         }
     }
@@ -217,6 +218,15 @@ impl BrokerAdmin for EmbeddedBroker {
             let (redriven, sequence) = self.engine.redrive(queue, count_max).await?;
             self.durable(sequence).await.map(|()| redriven)
         })
+    }
+
+    fn replay<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: ReplayFrom,
+        count_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<Replayed>>> {
+        Box::pin(async move { self.engine.replay(queue, from, count_max) })
     }
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {

@@ -35,8 +35,7 @@ impl Engine {
         }
         let at = match outcome {
             Outcome::Done | Outcome::DeadLetter(_) => {
-                let at = self.journal.append(&Record::Settle { queue, position })?;
-                state.take(position).into_iter().for_each(|entry| self.forget(entry));
+                let at = self.finish(queue, &mut state, position)?;
                 state.counts.acked += 1;
                 at
             }

@@ -12,5 +12,6 @@ pub mod expired;
 pub mod expiry;
 pub mod publish;
 pub mod restart;
+pub mod retain;
 pub mod settle;
 pub mod wait;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use forebay_core::queue::{Order, Overflow, QueueSettings, Retain};
 
 use super::bytes::Writer;
-use super::{ATTEMPTS, DELAYED, EXPIRES, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history};
+use super::{
+    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history,
+};
 
 impl Record<'_> {
     /// The kind under which the log keeps it.
@@ -21,6 +23,7 @@ impl Record<'_> {
             Self::Retry { .. } => 8,
             Self::Return { .. } => 9,
             Self::Move { .. } => 10,
+            Self::Retain { .. } => 12,
         }
     }
 
@@ -48,7 +51,9 @@ impl Record<'_> {
                 writer.u64(*position);
                 writer.time(*time);
             }
-            Self::Settle { queue, position } | Self::Return { queue, position } => {
+            Self::Settle { queue, position }
+            | Self::Return { queue, position }
+            | Self::Retain { queue, position } => {
                 writer.u64(*queue);
                 writer.u64(*position);
             }
@@ -67,7 +72,8 @@ impl Record<'_> {
                     | named(EXPIRES, expires_at.is_some())
                     | named(DELAYED, matches!(status, Status::Delayed { .. }))
                     | named(HELD, matches!(status, Status::Held { .. }))
-                    | named(HISTORY, !history.is_empty()));
+                    | named(HISTORY, !history.is_empty())
+                    | named(FINISHED, *status == Status::Finished));
                 if *attempts > 0 {
                     writer.u32(*attempts);
                 }
@@ -75,7 +81,7 @@ impl Record<'_> {
                     writer.time(*expires_at);
                 }
                 match status {
-                    Status::Ready => {}
+                    Status::Ready | Status::Finished => {}
                     Status::Delayed { until } => writer.time(*until),
                     Status::Held { token, until } => {
                         writer.u32(*token);

@@ -95,6 +95,7 @@ fn status() -> impl Strategy<Value = Status> {
         Just(Status::Ready),
         time().prop_map(|until| Status::Delayed { until }),
         (any::<u32>(), time()).prop_map(|(token, until)| Status::Held { token, until }),
+        Just(Status::Finished),
     ]
 }
 
@@ -118,6 +119,7 @@ fn any_record() -> impl Strategy<Value = Record<'static>> {
             held_until
         }),
         place().prop_map(|(queue, position)| Record::Settle { queue, position }),
+        place().prop_map(|(queue, position)| Record::Retain { queue, position }),
         (place(), time()).prop_map(|((queue, position), at)| Record::Retry { queue, position, at }),
         place().prop_map(|(queue, position)| Record::Return { queue, position }),
         (place(), any::<u64>(), time(), histories()).prop_map(move |((from, position), to, at, history)| {
@@ -155,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_gives_damaged_and_never_a_panic(kind in 0_u8..13, version in 0_u8..3, rest in vec(any::<u8>(), 0..200)) {
+    fn garbage_gives_damaged_and_never_a_panic(kind in 0_u8..15, version in 0_u8..3, rest in vec(any::<u8>(), 0..200)) {
         let mut body = vec![kind, version];
         body.extend(rest);
         if let Err(error) = Record::decode(&body) {
@@ -271,6 +273,7 @@ fn a_delivery_is_the_largest_of_the_small_records() {
     for smaller in [
         Record::Extend { queue, position, held_until: at },
         Record::Settle { queue, position },
+        Record::Retain { queue, position },
         Record::Retry { queue, position, at },
         Record::Return { queue, position },
     ] {

@@ -65,6 +65,8 @@ impl Engine {
         let durable = self.journal.log.durable_sequence() >= last;
         match chance {
             Chance::None => Ok(Step::Idle),
+            // Nobody was promised more than that they are kept while there is room.
+            Chance::GiveWay => Ok(if self.give_way() { Step::Worked } else { Step::Idle }),
             // The lives that ended did so by records that may not be durable yet. Were the bodies released first, a
             // crash could take both, and with them a message whose end was never confirmed.
             _ if !durable => Ok(Step::Wait(last)),
@@ -126,8 +128,8 @@ impl Engine {
                 state.declared = Some(self.journal.append_body(&Record::Declare { number, settings })?);
                 self.journal.died(declared);
             }
-            let entries = state.ready.after(0).chain(state.unsettled.iter());
-            let there: Vec<_> = entries
+            let there: Vec<_> = state
+                .entries()
                 .filter(|entry| lives_there(entry.stored()))
                 .map(|entry| (entry.position, entry.stored(), entry.body.clone()))
                 .collect();
@@ -166,7 +168,14 @@ impl Engine {
             if is_there {
                 tracing::error!(queue = %queue.name, position, "damaged message set aside");
                 self.journal.append(&Record::Settle { queue: queue.number, position })?;
-                state.take(position).into_iter().for_each(|entry| self.forget(entry));
+                match state.take(position) {
+                    Some(entry) => self.forget(entry),
+                    None => state
+                        .finished
+                        .remove(position)
+                        .into_iter()
+                        .for_each(|entry| self.forget_finished(entry)),
+                }
                 state.counts.dropped += 1;
                 self.changed(&queue, &mut state);
             }
