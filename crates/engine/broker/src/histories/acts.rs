@@ -9,7 +9,7 @@ use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{PARKED, QueueName};
 
 use super::model::{Change, Item, Place};
-use super::world::{Seen, World};
+use super::world::{RETAINED, Seen, World};
 use crate::bench::until_ready;
 use crate::records::Record;
 
@@ -28,7 +28,8 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "plain", "short", "head", "dead"]) else {
+        let Some((name, queue)) = self.some_queue(&["plain", "plain", "kept", "short", "head", "dead"])
+        else {
             return;
         };
         let now = self.now();
@@ -48,7 +49,15 @@ impl World {
                 ..Message::new(MessageId::given(&id).unwrap(), vec![b'x'; payload].into())
             });
             let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
-            items.push(Item { id, payload, attempts: 0, place, expires_at, history: Vec::new() });
+            items.push(Item {
+                id,
+                payload,
+                attempts: 0,
+                place,
+                expires_at,
+                published_at: now,
+                history: Vec::new(),
+            });
         }
         let (published, sequences) =
             self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
@@ -100,7 +109,7 @@ impl World {
     }
 
     pub(super) fn receive(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "short", "head", "dead", PARKED]) else {
+        let Some((name, queue)) = self.some_queue(&["plain", "kept", "short", "head", "dead", PARKED]) else {
             return;
         };
         let now = self.now();
@@ -173,7 +182,10 @@ impl World {
         };
         let (settled, sequences) = self.appended(|engine| engine.settle(name, id, outcome, Some("note")));
         let position = id.position;
+        let published_at = self.story.model.queues[&queue].items[&position].published_at;
+        let retained = name.as_str() == "kept" && published_at + RETAINED > now;
         let what = match outcome {
+            Outcome::Done if retained => "retained",
             Outcome::Done => "done",
             Outcome::Return => "returned",
             Outcome::RetryAt(_) => "retried",
@@ -182,6 +194,7 @@ impl World {
         let last = *sequences.end();
         for sequence in sequences {
             let change = match outcome {
+                Outcome::Done if retained => Change::Finish { queue, position },
                 Outcome::Done => Change::Gone { queue, position },
                 Outcome::Return => Change::Return { queue, position },
                 Outcome::RetryAt(at) => Change::Retry { queue, position, at },
@@ -224,7 +237,10 @@ impl World {
         }
         match self.story.model.number(&to) {
             Some(to) => {
-                self.story.tell(sequence, Change::Move { queue, position, to, reason: Some(reason) });
+                self.story.tell(
+                    sequence,
+                    Change::Move { queue, position, to, reason: Some(reason), at: self.now() },
+                );
                 true
             }
             None => {
@@ -286,7 +302,7 @@ impl World {
         for sequence in sequences {
             let position = ready.find(|position| self.returns_to(queue, *position).is_some()).unwrap();
             let to = self.returns_to(queue, position).unwrap();
-            self.story.tell(sequence, Change::Move { queue, position, to, reason: None });
+            self.story.tell(sequence, Change::Move { queue, position, to, reason: None, at: now });
             self.wait_for(sequence);
             seen.note("redriven", 1);
         }
@@ -318,7 +334,7 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["short", "head", "dead"]) else { return };
+        let Some((name, queue)) = self.some_queue(&["short", "head", "dead", "kept"]) else { return };
         let (deleted, sequences) = self.appended(|engine| until_ready(engine, engine.delete(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Delete { queue });

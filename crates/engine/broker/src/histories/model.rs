@@ -24,6 +24,7 @@ pub(super) struct Item {
     pub(super) attempts: u32,
     pub(super) place: Place,
     pub(super) expires_at: Option<Instant>,
+    pub(super) published_at: Instant,
     /// Queue, reason, how often, attempts of the last time.
     pub(super) history: Vec<(String, Reason, u64, u32)>,
 }
@@ -43,6 +44,8 @@ impl Item {
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) items: BTreeMap<u64, Item>,
+    /// What was finished and is retained, for longer than it has to be.
+    pub(super) finished: BTreeMap<u64, Item>,
 }
 
 impl Queue {
@@ -70,7 +73,7 @@ impl Model {
     fn apply(&mut self, sequence: u64, change: &Change) {
         match change {
             Change::Declare(name) => {
-                self.queues.insert(sequence, Queue { name: name.clone(), items: BTreeMap::new() });
+                self.queues.insert(sequence, Queue { name: name.clone(), ..Queue::default() });
             }
             Change::Delete { queue } => drop(self.queues.remove(queue)),
             Change::Purge { queue } => {
@@ -98,7 +101,11 @@ impl Model {
                 item.place = Place::Waiting(Instant::from_ms(0));
             }
             Change::Gone { queue, position } => drop(self.items(*queue).remove(position).unwrap()),
-            Change::Move { queue, position, to, reason } => {
+            Change::Finish { queue, position } => {
+                let item = self.items(*queue).remove(position).unwrap();
+                self.queues.get_mut(queue).unwrap().finished.insert(*position, item);
+            }
+            Change::Move { queue, position, to, reason, at } => {
                 let from = self.queues[queue].name.clone();
                 let mut item = self.items(*queue).remove(position).unwrap();
                 if let Some(reason) = reason {
@@ -108,6 +115,7 @@ impl Model {
                 }
                 item.attempts = 0;
                 item.expires_at = None;
+                item.published_at = *at;
                 item.place = Place::Waiting(Instant::from_ms(0));
                 self.items(*to).insert(sequence, item);
             }
@@ -127,7 +135,8 @@ pub(super) enum Change {
     Retry { queue: u64, position: u64, at: Instant },
     Return { queue: u64, position: u64 },
     Gone { queue: u64, position: u64 },
-    Move { queue: u64, position: u64, to: u64, reason: Option<Reason> },
+    Finish { queue: u64, position: u64 },
+    Move { queue: u64, position: u64, to: u64, reason: Option<Reason>, at: Instant },
 }
 
 /// All that has happened, and what came of it.
