@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::records::{MessageBytes, NEW_BYTES_MAX, Record, Status, message};
 use crate::state::State;
 use crate::state::entry::{Entry, NEVER};
+use crate::state::newest::Turn;
 use crate::topology::Queue;
 
 /// Messages on their way into a queue, encoded, and the room for them in the log.
@@ -67,22 +68,40 @@ impl Engine {
     pub(crate) fn take_in(&self, batch: &mut Batch) -> Result<Option<TakenIn>> {
         let Batch { queue, messages, heads, room } = batch;
         let mut state = queue.lock()?;
+        let turns = state.turns(messages);
+        let more =
+            turns.iter().filter(|turn| matches!(turn, Turn::Alone | Turn::Newest { replaces: 0 })).count();
         let settings = &state.settings;
         if settings.overflow == Overflow::Reject
-            && state.len().saturating_add(messages.len() as u64) > settings.length_max
+            && state.len().saturating_add(more as u64) > settings.length_max.max(state.len())
         {
             let context = format!("{}: at its length", queue.name);
             return Err(Error::new(Kind::Full, "publish to queue", context));
         }
         let now = self.clock.now();
-        let records = messages.iter().zip(&*heads).map(|(message, head)| put(queue, message, head, now));
-        let records: Vec<_> = records.collect();
+        let taken = messages.iter().zip(&*heads).zip(&turns).filter(|(_, turn)| **turn != Turn::Overtaken);
+        let records: Vec<_> =
+            taken.map(|((message, head), turn)| put(queue, message, head, *turn, now)).collect();
         let Some(stored) = self.journal.append_bodies(room, &records)? else { return Ok(None) };
         drop(records);
         let last = stored.last().map_or(0, |stored| stored.location.sequence);
         let mut ids = Vec::with_capacity(messages.len());
-        for (message, stored) in std::mem::take(messages).into_iter().zip(stored) {
+        let mut stored = stored.into_iter();
+        for (message, turn) in std::mem::take(messages).into_iter().zip(turns) {
             ids.push(message.id.clone());
+            state.counts.published += 1;
+            if turn == Turn::Overtaken {
+                state.counts.dropped += 1;
+                continue;
+            }
+            let Some(stored) = stored.next() else { break };
+            if let Turn::Newest { replaces } = turn {
+                state.note_key(stored.location.sequence, message.key.as_deref().unwrap_or_default());
+                if let Some(replaced) = state.take(replaces) {
+                    self.forget(replaced);
+                    state.counts.dropped += 1;
+                }
+            }
             let not_before = message.not_before.filter(|at| *at > now);
             let mut entry = Entry::new(stored.location.sequence, stored, now);
             entry.expires_at = message.expires_at.unwrap_or(NEVER);
@@ -90,7 +109,6 @@ impl Engine {
                 self.hot.keep(&mut entry, message);
             }
             state.arrive(entry, not_before, now);
-            state.counts.published += 1;
         }
         self.drop_overflow(queue, &mut state);
         self.changed(queue, &mut state);
@@ -112,7 +130,7 @@ impl Engine {
 }
 
 /// The record that brings the message.
-fn put<'a>(queue: &Queue, message: &'a Message, head: &'a [u8], now: Instant) -> Record<'a> {
+fn put<'a>(queue: &Queue, message: &'a Message, head: &'a [u8], turn: Turn, now: Instant) -> Record<'a> {
     let not_before = message.not_before.filter(|at| *at > now);
     Record::Put {
         queue: queue.number,
@@ -121,6 +139,10 @@ fn put<'a>(queue: &Queue, message: &'a Message, head: &'a [u8], now: Instant) ->
         attempts: 0,
         expires_at: message.expires_at,
         status: not_before.map_or(Status::Ready, |until| Status::Delayed { until }),
+        replaces: match turn {
+            Turn::Newest { replaces } => Some(replaces),
+            Turn::Alone | Turn::Overtaken => None,
+        },
         history: Vec::new(),
         message: MessageBytes { head, payload: &message.payload },
     }

@@ -10,6 +10,7 @@ pub mod deliver;
 pub mod ensure;
 pub mod expired;
 pub mod expiry;
+pub mod newest;
 pub mod publish;
 pub mod restart;
 pub mod retain;

@@ -7,7 +7,8 @@ use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, Re
 
 use super::bytes::Reader;
 use super::{
-    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history,
+    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MessageBytes, REPLACES, Record, Status, VERSION,
+    history,
 };
 
 impl<'a> Record<'a> {
@@ -103,7 +104,7 @@ fn read_put<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
     let (queue, position, published_at) = (reader.u64()?, reader.u64()?, reader.time()?);
     let flags = reader.u8()?;
     let named = |flag| flags & flag != 0;
-    if flags & !(ATTEMPTS | EXPIRES | DELAYED | HELD | HISTORY | FINISHED) != 0 {
+    if flags & !(ATTEMPTS | EXPIRES | DELAYED | HELD | HISTORY | FINISHED | REPLACES) != 0 {
         return None;
     }
     Some(Record::Put {
@@ -119,6 +120,7 @@ fn read_put<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
             (false, false, true) => Status::Finished,
             _ => return None,
         },
+        replaces: if named(REPLACES) { Some(reader.u64()?) } else { None },
         history: if named(HISTORY) { history::read(reader)? } else { Vec::new() },
         message: read_message(reader),
     })

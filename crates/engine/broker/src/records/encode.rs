@@ -6,7 +6,8 @@ use forebay_core::queue::{Order, Overflow, QueueSettings, Retain};
 
 use super::bytes::Writer;
 use super::{
-    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history,
+    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MessageBytes, REPLACES, Record, Status, VERSION,
+    history,
 };
 
 impl Record<'_> {
@@ -64,7 +65,17 @@ impl Record<'_> {
                 writer.time(*at);
                 history::write(&mut writer, history);
             }
-            Self::Put { queue, position, published_at, attempts, expires_at, status, history, .. } => {
+            Self::Put {
+                queue,
+                position,
+                published_at,
+                attempts,
+                expires_at,
+                status,
+                replaces,
+                history,
+                ..
+            } => {
                 writer.u64(*queue);
                 writer.u64(*position);
                 writer.time(*published_at);
@@ -73,7 +84,8 @@ impl Record<'_> {
                     | named(DELAYED, matches!(status, Status::Delayed { .. }))
                     | named(HELD, matches!(status, Status::Held { .. }))
                     | named(HISTORY, !history.is_empty())
-                    | named(FINISHED, *status == Status::Finished));
+                    | named(FINISHED, *status == Status::Finished)
+                    | named(REPLACES, replaces.is_some()));
                 if *attempts > 0 {
                     writer.u32(*attempts);
                 }
@@ -87,6 +99,9 @@ impl Record<'_> {
                         writer.u32(*token);
                         writer.time(*until);
                     }
+                }
+                if let Some(replaces) = replaces {
+                    writer.u64(*replaces);
                 }
                 if !history.is_empty() {
                     history::write(&mut writer, history);

@@ -125,11 +125,22 @@ fn any_record() -> impl Strategy<Value = Record<'static>> {
         (place(), any::<u64>(), time(), histories()).prop_map(move |((from, position), to, at, history)| {
             Record::Move { from, position, to, at, history, message }
         }),
-        (place(), time(), any::<u32>(), option::of(time()), status(), histories()).prop_map(
-            move |((queue, position), published_at, attempts, expires_at, status, history)| {
-                Record::Put { queue, position, published_at, attempts, expires_at, status, history, message }
-            }
-        ),
+        (place(), time(), any::<u32>(), option::of(time()), status(), option::of(any::<u64>()), histories())
+            .prop_map(
+                move |((queue, position), published_at, attempts, expires_at, status, replaces, history)| {
+                    Record::Put {
+                        queue,
+                        position,
+                        published_at,
+                        attempts,
+                        expires_at,
+                        status,
+                        replaces,
+                        history,
+                        message,
+                    }
+                }
+            ),
     ]
 }
 
@@ -258,6 +269,7 @@ fn a_new_message_needs_no_more_beside_itself_than_room_is_asked_for() {
         attempts: 0,
         expires_at: Some(Instant::from_ms(u64::MAX)),
         status: Status::Delayed { until: Instant::from_ms(u64::MAX) },
+        replaces: Some(u64::MAX),
         history: Vec::new(),
         message: MessageBytes { head: &[], payload: &[] },
     };

@@ -5,6 +5,7 @@
 
 pub(crate) mod entry;
 pub(crate) mod finished;
+pub(crate) mod newest;
 pub(crate) mod ready;
 pub(crate) mod unsettled;
 
@@ -16,6 +17,7 @@ use crate::records::Status;
 use crate::storage::journal::Stored;
 use entry::Entry;
 use finished::Finished;
+use newest::Newest;
 use ready::Ready;
 use unsettled::{Hold, Unsettled};
 
@@ -30,6 +32,7 @@ pub(crate) struct State {
     pub(crate) ready: Ready,
     pub(crate) unsettled: Unsettled,
     pub(crate) finished: Finished,
+    pub(crate) newest: Newest,
     /// When the timers will look at this queue.
     pub(crate) alarm: Option<Instant>,
     /// What was counted since the start; the depths in it are not kept up.
@@ -45,6 +48,7 @@ impl State {
             ready: Ready::default(),
             unsettled: Unsettled::default(),
             finished: Finished::default(),
+            newest: Newest::default(),
             alarm: None,
             counts: QueueStats::default(),
         }
@@ -74,6 +78,7 @@ impl State {
     /// It is tried again from `at`.
     pub(crate) fn retry(&mut self, position: u64, at: Instant, now: Instant) -> bool {
         let Some(entry) = self.take(position) else { return false };
+        self.came_back(position);
         self.arrive(entry, Some(at), now);
         true
     }
@@ -81,6 +86,7 @@ impl State {
     /// It is ready in its old place, and the attempt does not count.
     pub(crate) fn give_back(&mut self, position: u64) -> bool {
         let Some(mut entry) = self.take(position) else { return false };
+        self.came_back(position);
         entry.attempts = entry.attempts.saturating_sub(1);
         self.ready.insert(entry);
         true

@@ -10,7 +10,7 @@ use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Damaged, LogOptions, Record as Logged};
 
-use crate::records::{Record, Status};
+use crate::records::{Record, Status, message};
 use crate::state::State;
 use crate::state::entry::{Entry, NEVER};
 use crate::storage::journal::{Journal, Stored, bytes_in_log};
@@ -89,9 +89,25 @@ impl Replay {
                 self.queues.remove(&queue);
             }
             Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
-            Record::Put { queue, position, published_at, attempts, expires_at, status, .. } => {
+            Record::Put {
+                queue,
+                position,
+                published_at,
+                attempts,
+                expires_at,
+                status,
+                replaces,
+                message,
+                ..
+            } => {
                 let position = if position == 0 { sequence } else { position };
                 let state = self.queue(queue)?;
+                if let Some(replaces) = replaces {
+                    drop(state.take(replaces));
+                    if let Some(key) = message::key(message.head).filter(|_| status != Status::Finished) {
+                        state.note_key(position, key);
+                    }
+                }
                 if let Some((entry, _)) = state.find(position) {
                     // It was carried forward, and the old place is still there.
                     entry.carried(stored);

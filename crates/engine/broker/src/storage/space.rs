@@ -198,17 +198,23 @@ impl Engine {
         if !lies_at(old, at) {
             return Ok(());
         }
+        let (published_at, attempts) = (entry.published_at, entry.attempts);
+        let expires_at = Some(entry.expires_at).filter(|expires_at| *expires_at != NEVER);
+        let replaces = state.newest.knows(position).then_some(0);
         let stored = self.journal.append_body(&Record::Put {
             queue: number,
             position,
-            published_at: entry.published_at,
-            attempts: entry.attempts,
-            expires_at: Some(entry.expires_at).filter(|expires_at| *expires_at != NEVER),
+            published_at,
+            attempts,
+            expires_at,
             status,
+            replaces,
             history,
             message,
         })?;
-        self.hot.carried(entry, stored);
+        if let Some((entry, _)) = state.find(position) {
+            self.hot.carried(entry, stored);
+        }
         self.journal.died(old);
         Ok(())
     }
