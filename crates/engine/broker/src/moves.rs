@@ -120,7 +120,7 @@ impl Engine {
         let Ok(to) = self.topology.find(&newest.queue) else { return Ok(None) };
         let has_room = to.lock().is_ok_and(|mut state| {
             // Where only the newest of a key is kept, it is not the newest if one is there.
-            state.len() < state.settings.length_max && !key.is_some_and(|key| state.has_key(key))
+            state.len() < state.settings.length_max && key.is_none_or(|key| state.newest_with(key).is_none())
         });
         if to.number == from.number || !has_room {
             return Ok(None);

@@ -28,7 +28,8 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "plain", "kept", "short", "head", "dead"])
+        let Some((name, queue)) =
+            self.some_queue(&["plain", "plain", "kept", "newest", "short", "head", "dead"])
         else {
             return;
         };
@@ -43,9 +44,12 @@ impl World {
             let not_before = self.random.one_in(5).then(|| now + Duration::from_secs(self.random.below(30)));
             let expires_at =
                 self.random.one_in(5).then(|| now + Duration::from_secs(1 + self.random.below(30)));
+            let keyed = name.as_str() == "newest" && !self.random.one_in(8);
+            let key = keyed.then(|| ["a", "b"][self.random.below(2) as usize].to_owned());
             messages.push(Message {
                 not_before,
                 expires_at,
+                key: key.clone(),
                 ..Message::new(MessageId::given(&id).unwrap(), vec![b'x'; payload].into())
             });
             let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
@@ -56,6 +60,8 @@ impl World {
                 place,
                 expires_at,
                 published_at: now,
+                counts: key.is_some(),
+                key,
                 history: Vec::new(),
             });
         }
@@ -63,11 +69,26 @@ impl World {
             self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
         let last = *sequences.end();
         let mut dropped = Vec::new();
+        // Of those with one key only the last is written.
+        let keys: Vec<_> = items.iter().map(|item| item.key.clone()).collect();
+        let overtaken = |index: usize| keys[index].is_some() && keys[index + 1..].contains(&keys[index]);
+        let items: Vec<_> = items
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| !overtaken(*index))
+            .map(|(_, item)| item)
+            .collect();
+        let count = items.len() as u64;
         let mut items = items.into_iter();
         for sequence in sequences {
             match items.next() {
                 Some(item) => {
-                    self.story.tell(sequence, Change::Put { queue, item });
+                    let newest =
+                        item.key.as_deref().and_then(|key| self.story.model.queues[&queue].newest(key));
+                    let replaces = newest.filter(|(_, newest)| matches!(newest.place, Place::Waiting(_)));
+                    let replaces = replaces.map(|(position, _)| position);
+                    seen.note("replaced", u64::from(replaces.is_some()));
+                    self.story.tell(sequence, Change::Put { queue, item, replaces });
                     seen.note("published", 1);
                 }
                 // The rest are the heads that were dropped.
@@ -109,7 +130,9 @@ impl World {
     }
 
     pub(super) fn receive(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "kept", "short", "head", "dead", PARKED]) else {
+        let Some((name, queue)) =
+            self.some_queue(&["plain", "kept", "newest", "newest", "short", "head", "dead", PARKED])
+        else {
             return;
         };
         let now = self.now();
@@ -182,11 +205,16 @@ impl World {
         };
         let (settled, sequences) = self.appended(|engine| engine.settle(name, id, outcome, Some("note")));
         let position = id.position;
-        let published_at = self.story.model.queues[&queue].items[&position].published_at;
+        let item = &self.story.model.queues[&queue].items[&position];
+        let published_at = item.published_at;
+        let key = item.key.as_deref().filter(|_| item.counts);
+        let newest = key.and_then(|key| self.story.model.queues[&queue].newest(key));
+        let overtaken = newest.is_some_and(|(newest, _)| newest > position);
         let retained = name.as_str() == "kept" && published_at + RETAINED > now;
         let what = match outcome {
             Outcome::Done if retained => "retained",
             Outcome::Done => "done",
+            Outcome::Return | Outcome::RetryAt(_) if overtaken => "overtaken",
             Outcome::Return => "returned",
             Outcome::RetryAt(_) => "retried",
             Outcome::DeadLetter(_) => "dead-lettered",
@@ -196,6 +224,7 @@ impl World {
             let change = match outcome {
                 Outcome::Done if retained => Change::Finish { queue, position },
                 Outcome::Done => Change::Gone { queue, position },
+                Outcome::Return | Outcome::RetryAt(_) if overtaken => Change::Gone { queue, position },
                 Outcome::Return => Change::Return { queue, position },
                 Outcome::RetryAt(at) => Change::Retry { queue, position, at },
                 Outcome::DeadLetter(reason) => {
@@ -317,11 +346,13 @@ impl World {
         let name = &model.queues[&queue].items[&position].history.last()?.0;
         let to = model.number(name).filter(|to| *to != queue)?;
         let has_room = (model.queues[&to].items.len() as u64) < Self::settings(name).length_max;
-        has_room.then_some(to)
+        let key = model.queues[&queue].items[&position].key.as_deref();
+        let is_newest = key.is_none_or(|key| model.queues[&to].newest(key).is_none());
+        (has_room && is_newest).then_some(to)
     }
 
     pub(super) fn purge(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "short", "dead"]) else { return };
+        let Some((name, queue)) = self.some_queue(&["plain", "newest", "short", "dead"]) else { return };
         let (purged, sequences) = self.appended(|engine| until_ready(engine, engine.purge(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Purge { queue });
@@ -334,7 +365,9 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["short", "head", "dead", "kept"]) else { return };
+        let Some((name, queue)) = self.some_queue(&["short", "head", "dead", "kept", "newest"]) else {
+            return;
+        };
         let (deleted, sequences) = self.appended(|engine| until_ready(engine, engine.delete(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Delete { queue });

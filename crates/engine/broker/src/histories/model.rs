@@ -25,6 +25,9 @@ pub(super) struct Item {
     pub(super) place: Place,
     pub(super) expires_at: Option<Instant>,
     pub(super) published_at: Instant,
+    /// Its key, and whether its queue goes by it.
+    pub(super) key: Option<String>,
+    pub(super) counts: bool,
     /// Queue, reason, how often, attempts of the last time.
     pub(super) history: Vec<(String, Reason, u64, u32)>,
 }
@@ -49,6 +52,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// The newest message that its queue knows to have this key.
+    pub(super) fn newest(&self, key: &str) -> Option<(u64, &Item)> {
+        let with_key = |item: &&Item| item.counts && item.key.as_deref() == Some(key);
+        let mut found = self.items.iter().rev().filter(|(_, item)| with_key(item));
+        found.next().map(|(position, item)| (*position, item))
+    }
+
     /// Positions of what is ready, in order.
     pub(super) fn ready(&self, now: Instant) -> Vec<u64> {
         self.items.iter().filter(|(_, item)| item.is_ready(now)).map(|(position, _)| *position).collect()
@@ -79,7 +89,10 @@ impl Model {
             Change::Purge { queue } => {
                 self.items(*queue).retain(|_, item| matches!(item.place, Place::Held { .. }));
             }
-            Change::Put { queue, item } => drop(self.items(*queue).insert(sequence, item.clone())),
+            Change::Put { queue, item, replaces } => {
+                replaces.iter().for_each(|replaces| drop(self.items(*queue).remove(replaces).unwrap()));
+                self.items(*queue).insert(sequence, item.clone());
+            }
             Change::Hold { queue, position, token, until } => {
                 let item = self.items(*queue).get_mut(position).unwrap();
                 item.attempts += 1;
@@ -116,6 +129,7 @@ impl Model {
                 item.attempts = 0;
                 item.expires_at = None;
                 item.published_at = *at;
+                item.counts = false;
                 item.place = Place::Waiting(Instant::from_ms(0));
                 self.items(*to).insert(sequence, item);
             }
@@ -129,7 +143,7 @@ pub(super) enum Change {
     Declare(String),
     Delete { queue: u64 },
     Purge { queue: u64 },
-    Put { queue: u64, item: Item },
+    Put { queue: u64, item: Item, replaces: Option<u64> },
     Hold { queue: u64, position: u64, token: u32, until: Instant },
     Extend { queue: u64, position: u64, until: Instant },
     Retry { queue: u64, position: u64, at: Instant },

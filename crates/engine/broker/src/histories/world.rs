@@ -46,6 +46,8 @@ impl Seen {
             "done",
             "retained",
             "replayed",
+            "replaced",
+            "overtaken",
             "forgotten in time",
             "gave way",
             "returned",
@@ -194,6 +196,7 @@ impl World {
         match name {
             "plain" => settings.dead_letter = Some(QueueName::new("dead").unwrap()),
             "kept" => settings.retain = Retain::For(RETAINED),
+            "newest" => settings.newest_by_key = true,
             "short" => {
                 settings.length_max = 6;
                 settings.hold = Duration::from_secs(20);

@@ -78,7 +78,6 @@ impl State {
     /// It is tried again from `at`.
     pub(crate) fn retry(&mut self, position: u64, at: Instant, now: Instant) -> bool {
         let Some(entry) = self.take(position) else { return false };
-        self.came_back(position);
         self.arrive(entry, Some(at), now);
         true
     }
@@ -86,7 +85,6 @@ impl State {
     /// It is ready in its old place, and the attempt does not count.
     pub(crate) fn give_back(&mut self, position: u64) -> bool {
         let Some(mut entry) = self.take(position) else { return false };
-        self.came_back(position);
         entry.attempts = entry.attempts.saturating_sub(1);
         self.ready.insert(entry);
         true

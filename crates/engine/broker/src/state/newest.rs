@@ -12,11 +12,12 @@ use crate::records::Status;
 const LEFT_MAX: usize = 1_024;
 
 /// Which messages have which key; empty in queues that did not ask for it. A message that leaves stays noted for a
-/// while: there are never more than two keys for each message, and a thousand. Beside the key itself that is some 100
-/// bytes a message.
+/// while: there are never more than two for each message that is there, and a thousand. Beside the key itself that is
+/// some 150 bytes a message.
 #[derive(Debug, Default)]
 pub(crate) struct Newest {
-    by_key: HashMap<Arc<str>, u64>,
+    /// Positions in order.
+    by_key: HashMap<Arc<str>, Vec<u64>>,
     keys: HashMap<u64, Arc<str>>,
 }
 
@@ -32,12 +33,13 @@ pub(crate) enum Turn {
 }
 
 impl Newest {
-    /// Notes the message, and that it is the newest of its key if no newer one was noted: one that was carried forward
-    /// comes behind newer ones in the log.
+    /// Notes the message in its place: one that was carried forward comes behind newer ones in the log.
     fn note(&mut self, position: u64, key: &str) {
         let key: Arc<str> = key.into();
-        let newest = self.by_key.entry(key.clone()).or_insert(position);
-        *newest = position.max(*newest);
+        let positions = self.by_key.entry(key.clone()).or_default();
+        if let Err(place) = positions.binary_search(&position) {
+            positions.insert(place, position);
+        }
         self.keys.insert(position, key);
     }
 
@@ -46,10 +48,15 @@ impl Newest {
         self.keys.contains_key(&position)
     }
 
+    fn last_with(&self, key: &str) -> Option<u64> {
+        self.by_key.get(key)?.last().copied()
+    }
+
     fn forget(&mut self, position: u64) {
-        if let Some(key) = self.keys.remove(&position)
-            && self.by_key.get(&key) == Some(&position)
-        {
+        let Some(key) = self.keys.remove(&position) else { return };
+        let Some(positions) = self.by_key.get_mut(&key) else { return };
+        positions.retain(|noted| *noted != position);
+        if positions.is_empty() {
             self.by_key.remove(&key);
         }
     }
@@ -72,22 +79,27 @@ impl State {
         turns
     }
 
+    /// The newest message with this key that waits or is held. If that is held, no other waits.
+    pub(crate) fn newest_with(&mut self, key: &str) -> Option<u64> {
+        while let Some(last) = self.newest.last_with(key) {
+            if self.is_unfinished(last) {
+                return Some(last);
+            }
+            self.newest.forget(last);
+        }
+        None
+    }
+
     fn waiting_with(&mut self, key: &str) -> Option<u64> {
-        let position = *self.newest.by_key.get(key)?;
+        let position = self.newest_with(key)?;
         let waits = matches!(self.find(position), Some((_, Status::Ready | Status::Delayed { .. })));
         waits.then_some(position)
     }
 
-    /// True if a message with this key waits or is held.
-    pub(crate) fn has_key(&mut self, key: &str) -> bool {
-        let position = self.newest.by_key.get(key).copied();
-        position.is_some_and(|position| self.is_unfinished(position))
-    }
-
     /// True if there is a newer message with the key of this one.
     pub(crate) fn is_overtaken(&mut self, position: u64) -> bool {
-        let newest = self.newest.keys.get(&position).and_then(|key| self.newest.by_key.get(key)).copied();
-        newest.is_some_and(|newest| newest > position && self.is_unfinished(newest))
+        let Some(key) = self.newest.keys.get(&position).cloned() else { return false };
+        self.newest_with(&key).is_some_and(|newest| newest > position)
     }
 
     /// Notes the key of a message that has come in.
@@ -100,14 +112,91 @@ impl State {
         }
     }
 
-    /// A message that was held waits again, and no newer one is there: it is the newest of its key once more.
-    pub(super) fn came_back(&mut self, position: u64) {
-        if let Some(key) = self.newest.keys.get(&position).cloned() {
-            self.newest.by_key.insert(key, position);
-        }
-    }
-
     fn is_unfinished(&mut self, position: u64) -> bool {
         self.find(position).is_some_and(|(_, status)| status != Status::Finished)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::delivery::Outcome;
+    use forebay_core::message::MessageId;
+    use forebay_core::queue::{QueueName, QueueSettings};
+
+    use super::*;
+    use crate::bench::Bench;
+
+    fn newest(bench: &Bench) -> QueueName {
+        let mut settings = QueueSettings::new(QueueName::new("newest").unwrap());
+        settings.newest_by_key = true;
+        bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+        settings.name
+    }
+
+    fn publish(bench: &Bench, queue: &QueueName, key: &str) {
+        let message = Message::new(MessageId::given(key).unwrap(), vec![b'x'; 300].into());
+        bench.publish_all(queue, vec![Message { key: Some(key.to_owned()), ..message }]).unwrap();
+        bench.write();
+    }
+
+    fn noted(bench: &Bench, queue: &QueueName) -> usize {
+        let found = bench.engine().topology.find(queue).unwrap();
+        let state = found.lock().unwrap();
+        assert!(state.newest.by_key.len() <= state.newest.keys.len());
+        state.newest.keys.len()
+    }
+
+    #[test]
+    fn keys_of_messages_that_have_left_are_forgotten_in_time() {
+        let bench = Bench::new(1_000);
+        let q = newest(&bench);
+        for number in 0..5 * LEFT_MAX {
+            publish(&bench, &q, &format!("key {}", number % (3 * LEFT_MAX)));
+            bench.settle(&bench.receive(&q).unwrap(), Outcome::Done);
+            assert!(noted(&bench, &q) <= LEFT_MAX + 3);
+            if number % 100 == 0 {
+                bench.free();
+            }
+        }
+        let plain = bench.queue("plain");
+        publish(&bench, &plain, "key");
+        assert_eq!(noted(&bench, &plain), 0, "only queues that ask pay for it");
+    }
+
+    #[test]
+    fn a_message_that_was_carried_behind_newer_ones_is_not_taken_for_the_newest() {
+        let bench = Bench::new(1_000);
+        let (q, busy) = (newest(&bench), bench.queue("busy"));
+        publish(&bench, &q, "a");
+        let old = bench.receive(&q).unwrap();
+        publish(&bench, &q, "a");
+        let oldest = *bench.engine().journal.log.segments().start();
+        while *bench.engine().journal.log.segments().start() < oldest + 3 {
+            bench.publish(&busy, 300);
+            bench.settle(&bench.receive(&busy).unwrap(), Outcome::Done);
+            bench.free();
+        }
+        let bench = bench.crash();
+        bench.settle(&old, Outcome::Return);
+        assert_eq!(bench.depth(&q), 1, "it gave way to the newer one");
+        publish(&bench, &q, "a");
+        assert_eq!(bench.depth(&q), 1);
+    }
+
+    #[test]
+    fn of_two_that_are_held_the_older_gives_way_though_the_newest_of_all_has_left() {
+        let bench = Bench::new(1_000);
+        let q = newest(&bench);
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            publish(&bench, &q, "a");
+            held.extend(bench.receive(&q));
+        }
+        bench.settle(&held.pop().unwrap(), Outcome::Done);
+        bench.settle(&held[0], Outcome::Return);
+        assert_eq!(bench.depth(&q), 1, "only the other one, which is held");
+        bench.settle(&held[1], Outcome::Return);
+        publish(&bench, &q, "a");
+        assert_eq!(bench.depth(&q), 1);
     }
 }
