@@ -10,9 +10,10 @@ pub mod deliver;
 pub mod ensure;
 pub mod expired;
 pub mod expiry;
-pub mod newest;
 pub mod publish;
 pub mod restart;
-pub mod retain;
+pub mod settings;
 pub mod settle;
 pub mod wait;
+
+pub use settings::{newest, retain};

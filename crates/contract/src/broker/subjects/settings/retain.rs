@@ -8,8 +8,8 @@ use forebay_core::message::Message;
 use forebay_core::ports::broker::ReplayFrom;
 use forebay_core::queue::{QueueName, Retain};
 
-use super::super::Rig;
-use super::super::scene::{
+use crate::broker::Rig;
+use crate::broker::scene::{
     WHILE, drain, end, kind, message, publish, queue, queue_with, receive_one, run, try_publish, with_admin,
 };
 

@@ -5,8 +5,8 @@ use forebay_core::error::Kind;
 use forebay_core::message::Message;
 use forebay_core::queue::QueueName;
 
-use super::super::Rig;
-use super::super::scene::{
+use crate::broker::Rig;
+use crate::broker::scene::{
     WHILE, drain, end, kind, message, queue_with, receive_one, run, try_publish, with_admin,
 };
 
