@@ -20,6 +20,9 @@ const RUN_BYTES_MAX: u32 = 256 * 1024;
 /// Records further apart than this are not read together.
 const RUN_GAP_BYTES_MAX: u32 = 16 * 1024;
 
+/// How far behind such a stretch the disk is told to read ahead.
+const READ_AHEAD_BYTES: u32 = 2 * 1024 * 1024;
+
 /// A stretch of a segment with several records that were asked for.
 #[derive(Default)]
 struct Run {
@@ -105,6 +108,8 @@ impl Shared {
         let to = last.saturating_add(FIRST_READ_BYTES as u32).min(live.end);
         let mut bytes = vec![0; to.checked_sub(first.offset)? as usize];
         file.read_at(&mut bytes, first.offset.into()).ok()?;
+        // Whoever reads so goes on, and the disk can be ahead of it.
+        file.will_read(to.into(), READ_AHEAD_BYTES.min(live.end.saturating_sub(to)).into());
         Some(Run { segment: first.segment, epoch: live.epoch, from: first.offset, last, bytes })
     }
 

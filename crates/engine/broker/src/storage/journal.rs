@@ -332,9 +332,14 @@ impl Journal {
         }
         let garbage = self.garbage(&live, stats.segments);
         let has_retained = self.retained.load(Acquire) > 0;
-        live.carrying = if !has_retained && (stats.full || stats.segments + 1 >= self.segments_max.publish) {
+        let gives_way = has_retained && (stats.full || self.retains_too_much(&live, stats.segments));
+        let least = GARBAGE_SEGMENTS_MIN * self.segment_bytes;
+        live.carrying = if gives_way {
+            // What is worth its price goes before history does.
+            garbage >= least.max(live.all.bytes)
+        } else if stats.full || stats.segments + 1 >= self.segments_max.publish {
             // Publishers are held up, or about to be: every segment counts, and the price does not.
-            garbage >= GARBAGE_SEGMENTS_MIN * self.segment_bytes
+            garbage >= least
         } else {
             // Each byte carried frees at least one, so that carrying never costs more than publishing has. It begins
             // only when the oldest segment stands still while the log goes on: one that is being emptied by its
@@ -345,7 +350,7 @@ impl Journal {
         let is_stuck = self.stuck.load(Acquire) == oldest;
         let chance = if live.carrying && !is_stuck && stats.segments >= limits::CARRY_SEGMENTS_MIN {
             Chance::Carry { segment: oldest }
-        } else if has_retained && (stats.full || self.retains_too_much(&live, stats.segments)) {
+        } else if gives_way {
             Chance::GiveWay
         } else {
             Chance::None

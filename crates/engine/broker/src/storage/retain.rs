@@ -191,7 +191,7 @@ mod tests {
     use forebay_core::queue::QueueSettings;
 
     use super::*;
-    use crate::bench::Bench;
+    use crate::bench::{Bench, SEGMENT};
 
     fn retaining(bench: &Bench, name: &str) -> QueueName {
         let mut settings = QueueSettings::new(QueueName::new(name).unwrap());
@@ -309,5 +309,26 @@ mod tests {
             bench.free();
             assert!(bench.segments() < 5, "{}", bench.segments());
         }
+    }
+
+    /// A disk that is full of garbage, with a little history in front.
+    #[test]
+    fn no_history_goes_while_there_is_garbage_worth_carrying_it_out_of() {
+        let bench = Bench::new(1_000);
+        let (kept, busy) = (retaining(&bench, "kept"), bench.queue("busy"));
+        (0..20).for_each(|_| work_off(&bench, &kept, 300));
+        bench.write();
+        bench.files.limit_bytes(Some(24 * u64::from(SEGMENT)));
+        while bench.try_publish(&busy, 300).is_ok() {
+            bench.write();
+            bench.receive(&busy).into_iter().for_each(|delivery| bench.settle(&delivery, Outcome::Done));
+        }
+        // Just opened, it cannot say that its oldest segment has stood still while the log went on.
+        let bench = bench.crash();
+        while bench.try_publish(&busy, 300).is_ok() {}
+        assert!(bench.engine().journal.log.stats().full);
+        bench.free();
+        assert_eq!((account(&bench), positions(&bench, &kept).len()), (20, 20));
+        assert_eq!(bench.try_publish(&busy, 300), Ok(()));
     }
 }
