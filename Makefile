@@ -21,6 +21,8 @@ bench: ## side by side with peers, into benches/report/
 	mkdir -p benches/report && cd benches && cargo build --locked --release --bins
 	cd benches && target/release/memcached_front | tee report/memcached-front.md
 	cd benches && target/release/durable_append report | tee report/durable-append.md
+	cd benches && target/release/depth report | tee report/depth.md
+	cd benches && target/release/recovery report | tee report/recovery.md
 	cd benches && target/release/item_bytes | tee report/item-bytes.md
 	cd benches && target/release/library | tee report/library.md
 	cd benches && target/release/hit_ratio ../crates/lab/traces/web07.trace.xz | tee report/hit-ratio.md

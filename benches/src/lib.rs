@@ -3,5 +3,6 @@
 pub mod load;
 pub mod plot;
 pub mod policies;
+pub mod queue;
 pub mod server;
 pub mod trace;

@@ -113,6 +113,10 @@ pub const DEDUP_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
 pub const DEDUP_IDS_MAX: usize = 1_000_000;
 /// The longest that finished messages are kept to be read again.
 pub const RETAIN_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Finished messages that one queue retains; beyond it the oldest are forgotten before their time, and counted.
+pub const RETAINED_MESSAGES_MAX: usize = 10_000_000;
+/// The share of the log's disk, one in so many, from which on finished messages give way: publishes find it free.
+pub const RETAINED_LEAVES_SHARE: u64 = 8;
 /// Messages that one replay reads at most.
 pub const REPLAY_MESSAGES_MAX: usize = 1_000;
 /// Attempts before a message is dead-lettered, unless the queue's settings say otherwise.

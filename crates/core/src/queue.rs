@@ -133,7 +133,8 @@ pub struct QueueSettings {
     pub dedup_window: Duration,
     /// What is kept of finished messages.
     pub retain: Retain,
-    /// Of ready and delayed messages with one key only the newest is kept: a newer one replaces it.
+    /// Of ready and delayed messages with one key only the newest is kept: a newer one replaces it. One that comes back
+    /// from a consumer is dropped if a newer one with its key is there. Dead letters that come in are left alone.
     pub newest_by_key: bool,
 }
 

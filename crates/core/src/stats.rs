@@ -136,6 +136,10 @@ pub struct QueueStats {
     pub repeated: u64,
     /// Dedup ids forgotten before the end of the window, because there were too many.
     pub dedup_forgotten: u64,
+    /// Finished messages that are retained to be read again.
+    pub retained: u64,
+    /// Finished messages that were forgotten before their time, because new ones needed their space.
+    pub retained_dropped: u64,
 }
 
 /// Connections of one front.

@@ -37,16 +37,10 @@ pub use forebay_core::entry::Version;
 pub use forebay_core::error::{Error, Kind, Result, Retry};
 pub use forebay_core::message::{Headers, Message, MessageId, Value};
 pub use forebay_core::payload::Payload;
-<<<<<<< HEAD
-pub use forebay_core::ports::loader::{BatchLoader, KeySource, Loader};
-pub use forebay_core::queue::{Backoff, Overflow, QueueName, QueueSettings, RetryPolicy};
-pub use forebay_core::stats::{CacheStats, LogStats, QueueStats, ReadStats, StoreStats};
-=======
 pub use forebay_core::ports::broker::{Found, Place};
-pub use forebay_core::ports::loader::Loader;
+pub use forebay_core::ports::loader::{BatchLoader, KeySource, Loader};
 pub use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, RetryPolicy};
-pub use forebay_core::stats::{LogStats, QueueStats, StoreStats};
->>>>>>> room/keep
+pub use forebay_core::stats::{CacheStats, LogStats, QueueStats, ReadStats, StoreStats};
 pub use forebay_core::time::Instant;
 pub use forebay_queue::publish::Draft;
 pub use forebay_queue::worker::{Failure, Worker, WorkerOptions};

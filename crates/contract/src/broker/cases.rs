@@ -140,6 +140,27 @@ macro_rules! broker {
                 messages_purged_and_queues_deleted_do_not_come_back
                 a_redriven_message_is_in_one_place_only
             }
+            newest {
+                a_newer_message_replaces_the_one_that_waits_with_its_key
+                a_delayed_message_is_replaced_and_replaces
+                messages_without_a_key_are_left_alone
+                a_held_message_is_left_alone_and_gives_way_when_it_comes_back
+                a_held_message_that_comes_back_to_no_newer_one_stays_and_is_replaced_later
+                of_a_batch_the_last_message_with_a_key_stays
+                a_queue_at_its_length_takes_what_replaces
+                what_was_replaced_does_not_come_back_after_a_restart
+                a_dead_letter_stays_where_a_newer_message_is
+            }
+            retain {
+                what_is_finished_can_be_read_again_with_all_the_rest_in_order
+                a_replay_goes_on_from_a_position
+                a_replay_begins_at_a_time
+                retained_messages_are_forgotten_when_their_time_is_over
+                retained_messages_leave_the_queues_length_alone
+                only_what_was_done_is_retained
+                retained_messages_survive_and_are_not_delivered_again
+                a_queue_that_retains_nothing_cannot_be_replayed
+            }
             admin {
                 a_look_takes_nothing
                 a_purge_leaves_what_is_held

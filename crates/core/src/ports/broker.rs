@@ -1,5 +1,6 @@
 //! Where messages live: the port of the rules, and the operator's port beside it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::BoxFuture;
@@ -162,6 +163,26 @@ pub enum Place {
     Delayed(Instant),
 }
 
+/// Where a replay begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayFrom {
+    /// Behind the message at this position; 0 is the oldest that is kept.
+    Position(u64),
+    /// At the first message that was published then or later.
+    Time(Instant),
+}
+
+/// A message that was read again.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// Its place in the queue, to go on from.
+    pub position: u64,
+    /// What was published.
+    pub message: Arc<Message>,
+    /// When the queue took it.
+    pub published_at: Instant,
+}
+
 /// Administration, apart so that [`Broker`] stays narrow.
 pub trait BrokerAdmin: Send + Sync {
     /// All queues by name.
@@ -187,6 +208,16 @@ pub trait BrokerAdmin: Send + Sync {
     /// Stops or resumes handing out messages of the queue, durably; publishing goes on, and what is held may be settled.
     /// Receivers wait as if it were empty. May repeat.
     fn pause<'a>(&'a self, queue: &'a QueueName, paused: bool) -> BoxFuture<'a, Result<()>>;
+
+    /// Reads up to `count_max` of the messages that the queue has and retains, in the order of their arrival, finished or
+    /// not, without taking them; fewer where they are large, and none only behind the last. What was acknowledged is
+    /// retained; what was dropped, purged, expired or dead-lettered is not. `Unsupported` where the queue retains nothing.
+    fn replay<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: ReplayFrom,
+        count_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<Replayed>>>;
 
     /// Removes the queue and its messages, durably.
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>>;

@@ -40,6 +40,9 @@ pub trait File: Send + Sync {
     /// Fills `bytes` from `offset`. Reading past the end is an `Io` error.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<()>;
 
+    /// Says that these bytes will be read soon. A disk may fetch them meanwhile; nothing is promised, and nothing waits.
+    fn will_read(&self, _offset: u64, _bytes: u64) {}
+
     /// Makes everything written to this file durable. After an `Err` nothing can be said of what was written since the
     /// last `Ok`, and calling again proves nothing.
     fn sync(&self) -> Result<()>;

@@ -1,6 +1,8 @@
 //! What an operator asks and does. What may take long is done in slices, so that others have their turn in between, at
 //! the queue's lock and on the runtime's thread.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use forebay_core::delivery::DeliveryId;
 use forebay_core::error::{Kind, Result};
 use forebay_core::limits;
@@ -131,7 +133,8 @@ impl Engine {
             let records = state.declared.take().into_iter().chain(state.marks.records());
             records.for_each(|record| self.journal.died(record));
             state.alarm.take().into_iter().for_each(|at| self.timers.unset(queue.number, at));
-            state.ready.clear().chain(state.unsettled.clear())
+            self.journal.retained.fetch_sub(state.finished.len() as u64, Relaxed);
+            state.ready.clear().chain(state.unsettled.clear()).chain(state.finished.clear())
         };
         queue.arrivals.notify_waiters();
         Leaving { engine: self, entries }.forget().await;

@@ -9,7 +9,7 @@ use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{
-    Broker, BrokerAdmin, BrokerCapabilities, Found, Held, Peeked, QueueInfo, Receive,
+    Broker, BrokerAdmin, BrokerCapabilities, Found, Held, Peeked, QueueInfo, Receive, ReplayFrom, Replayed,
 };
 use forebay_core::ports::clock::{Clock, Work};
 use forebay_core::ports::files::Files;
@@ -121,6 +121,7 @@ impl Broker for EmbeddedBroker {
             order_by_key: true,
             priorities: true,
             dedup: true,
+            retain: true,
             ..BrokerCapabilities::NONE
         }
     }
@@ -229,6 +230,15 @@ impl BrokerAdmin for EmbeddedBroker {
 
     fn pause<'a>(&'a self, queue: &'a QueueName, paused: bool) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { self.durable(self.engine.pause(queue, paused)?).await })
+    }
+
+    fn replay<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: ReplayFrom,
+        count_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<Replayed>>> {
+        Box::pin(async move { self.engine.replay(queue, from, count_max) })
     }
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {

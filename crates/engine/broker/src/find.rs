@@ -69,6 +69,7 @@ impl Engine {
                 Status::Held { token, until } => {
                     (Handed::new(id(token), entry, None, until, retry), Place::Held(until))
                 }
+                Status::Finished => return Ok(None),
             }
         };
         match self.load(queue, handed) {

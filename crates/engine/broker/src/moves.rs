@@ -114,9 +114,14 @@ impl Engine {
     /// length.
     pub(crate) fn redrive_one(&self, from: &Queue, position: u64) -> Result<Option<u64>> {
         let Some(body) = self.body(from, Pick::Ready(position))? else { return Ok(None) };
-        let Some(newest) = Record::decode(&body)?.into_history().pop() else { return Ok(None) };
+        let record = Record::decode(&body)?;
+        let key = message::key(record.message().head);
+        let Some(newest) = record.clone().into_history().pop() else { return Ok(None) };
         let Ok(to) = self.topology.find(&newest.queue) else { return Ok(None) };
-        let has_room = to.lock().is_ok_and(|state| state.len() < state.settings.length_max);
+        let has_room = to.lock().is_ok_and(|mut state| {
+            // Where only the newest of a key is kept, it is not the newest if one is there.
+            state.len() < state.settings.length_max && key.is_none_or(|key| state.newest_with(key).is_none())
+        });
         if to.number == from.number || !has_room {
             return Ok(None);
         }

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::records::{MessageBytes, NEW_BYTES_MAX, Record, Status, message};
 use crate::state::State;
 use crate::state::entry::{Entry, NEVER, Rank};
+use crate::state::newest::Turn;
 use crate::topology::Queue;
 
 /// Messages on their way into a queue, encoded, and the room for them in the log.
@@ -84,28 +85,48 @@ impl Engine {
         let mut state = queue.lock()?;
         let now = self.clock.now();
         let repeated = self.repeated(&mut state, messages, now);
+        let turns = state.turns(messages);
+        // What is taken again is not new; a message before it with its key is overtaken all the same.
         let is_new = |index: usize| repeated.are.get(index).is_none_or(|is_repeated| !is_repeated);
-        let new_count = (0..messages.len()).filter(|index| is_new(*index)).count() as u64;
+        let adds = |turn: &Turn| matches!(turn, Turn::Alone | Turn::Newest { replaces: 0 });
+        let more = turns.iter().enumerate().filter(|(index, turn)| is_new(*index) && adds(turn)).count();
         let settings = &state.settings;
         if settings.overflow == Overflow::Reject
-            && state.len().saturating_add(new_count) > settings.length_max
+            && state.len().saturating_add(more as u64) > settings.length_max.max(state.len())
         {
             let context = format!("{}: at its length", queue.name);
             return Err(Error::new(Kind::Full, "publish to queue", context));
         }
-        let all = messages.iter().zip(&*heads).enumerate();
-        let records = all.filter(|(index, _)| is_new(*index));
-        let records: Vec<_> = records.map(|(_, (message, head))| put(queue, message, head, now)).collect();
+        let all = messages.iter().zip(&*heads).zip(&turns).enumerate();
+        let written = all.filter(|(index, (_, turn))| is_new(*index) && **turn != Turn::Overtaken);
+        let records: Vec<_> =
+            written.map(|(_, ((message, head), turn))| put(queue, message, head, *turn, now)).collect();
         let Some(stored) = self.journal.append_bodies(room, &records)? else { return Ok(None) };
         drop(records);
         // Who publishes again is answered when the first message with that dedup id is durable.
         let last = stored.last().map_or(0, |stored| stored.location.sequence).max(repeated.durable_with);
-        let ids = messages.iter().map(|message| message.id.clone()).collect();
-        let messages = std::mem::take(messages).into_iter().enumerate();
-        let messages = messages.filter(|(index, _)| is_new(*index)).map(|(_, message)| message);
-        for (message, stored) in messages.zip(stored) {
+        let mut ids = Vec::with_capacity(messages.len());
+        let mut stored = stored.into_iter();
+        for (index, (message, turn)) in std::mem::take(messages).into_iter().zip(turns).enumerate() {
+            ids.push(message.id.clone());
+            if !is_new(index) {
+                continue;
+            }
+            state.counts.published += 1;
+            if turn == Turn::Overtaken {
+                state.counts.dropped += 1;
+                continue;
+            }
+            let Some(stored) = stored.next() else { break };
             if let Some(id) = message.dedup_id.as_ref().filter(|_| !state.settings.dedup_window.is_zero()) {
                 state.marks.add(id, now, stored);
+            }
+            if let Turn::Newest { replaces } = turn {
+                state.note_key(stored.location.sequence, message.key.as_deref().unwrap_or_default());
+                if let Some(replaced) = state.take(replaces) {
+                    self.forget(replaced);
+                    state.counts.dropped += 1;
+                }
             }
             let not_before = message.not_before.filter(|at| *at > now);
             let rank = Rank::of(message.priority, message.key.as_deref());
@@ -115,7 +136,6 @@ impl Engine {
                 self.hot.keep(&mut entry, message);
             }
             state.arrive(entry, not_before, now);
-            state.counts.published += 1;
         }
         state.counts.repeated += repeated.count();
         self.drop_overflow(queue, &mut state);
@@ -162,7 +182,7 @@ impl Engine {
 }
 
 /// The record that brings the message.
-fn put<'a>(queue: &Queue, message: &'a Message, head: &'a [u8], now: Instant) -> Record<'a> {
+fn put<'a>(queue: &Queue, message: &'a Message, head: &'a [u8], turn: Turn, now: Instant) -> Record<'a> {
     let not_before = message.not_before.filter(|at| *at > now);
     Record::Put {
         queue: queue.number,
@@ -171,6 +191,10 @@ fn put<'a>(queue: &Queue, message: &'a Message, head: &'a [u8], now: Instant) ->
         attempts: 0,
         expires_at: message.expires_at,
         status: not_before.map_or(Status::Ready, |until| Status::Delayed { until }),
+        replaces: match turn {
+            Turn::Newest { replaces } => Some(replaces),
+            Turn::Alone | Turn::Overtaken => None,
+        },
         history: Vec::new(),
         message: MessageBytes { head, payload: &message.payload },
     }

@@ -122,9 +122,9 @@ impl Engine {
                 break;
             }
             let mut deliveries = Vec::with_capacity(handed.len());
-            for handed in handed {
+            for (handed, body) in self.read_together(handed) {
                 let id = handed.id;
-                match self.load(queue, handed) {
+                match self.load_read(queue, handed, body) {
                     Ok(delivery) => deliveries.push(delivery),
                     Err(error) => {
                         self.put_off(queue, Pick::Held(id), &error);
@@ -192,13 +192,33 @@ impl Engine {
         Ok(Some(handed))
     }
 
+    /// Reads all bodies that are not in memory, neighbours in the log together. What cannot be read so is left out.
+    fn read_together(&self, handed: Vec<Handed>) -> Vec<(Handed, Option<Payload>)> {
+        let cold = handed.iter().filter(|handed| handed.body.is_none());
+        let locations: Vec<_> = cold.map(|handed| handed.stored.location).collect();
+        let mut bodies = self.journal.read_many(&locations).into_iter();
+        let with_body = |handed: Handed| {
+            let body = if handed.body.is_none() { bodies.next() } else { None };
+            (handed, body.and_then(Result::ok))
+        };
+        handed.into_iter().map(with_body).collect()
+    }
+
     /// Completes a delivery with its body.
     pub(crate) fn load(&self, queue: &Queue, handed: Handed) -> Result<Delivery> {
+        self.load_read(queue, handed, None)
+    }
+
+    /// As [`load`](Self::load), if need be with a body that was read before.
+    fn load_read(&self, queue: &Queue, handed: Handed, read: Option<Payload>) -> Result<Delivery> {
         let (message, history) = match handed.body {
             // Only what was published here is kept in memory, and that has no history.
             Some(message) => (message, Vec::new()),
             None => {
-                let body = self.read(queue, handed.id.position, handed.stored)?;
+                let body = match read {
+                    Some(body) => body,
+                    None => self.read(queue, handed.id.position, handed.stored)?,
+                };
                 let record = Record::decode(&body)?;
                 let start = body.len() - record.message().head.len();
                 (Arc::new(message::decode(&body, start)?), record.into_history())

@@ -34,9 +34,14 @@ impl Engine {
             return Ok(None);
         }
         let at = match outcome {
-            Outcome::Done | Outcome::DeadLetter(_) => {
+            Outcome::Return | Outcome::RetryAt(_) if state.is_overtaken(position) => {
                 let at = self.journal.append(&Record::Settle { queue, position })?;
                 state.take(position).into_iter().for_each(|entry| self.forget(entry));
+                state.counts.dropped += 1;
+                at
+            }
+            Outcome::Done | Outcome::DeadLetter(_) => {
+                let at = self.finish(queue, &mut state, position)?;
                 state.counts.acked += 1;
                 at
             }

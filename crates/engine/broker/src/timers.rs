@@ -141,9 +141,10 @@ impl Engine {
                         state.unsettled.look_again(position, now + limits::QUEUE_PAUSE);
                     }
                 }
-                None => return,
+                None => break,
             }
         }
+        self.forget_unretained(state, now);
     }
 
     /// Takes a bounded number of messages past their time to live from the front of the queue: to its dead-letter queue

@@ -2,6 +2,8 @@
 
 use std::fs::{self, DirBuilder, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -140,6 +142,15 @@ impl File for DiskFile {
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
         self.file.read_exact_at(bytes, offset).map_err(|error| refusal("read file", &self.name, error))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn will_read(&self, offset: u64, bytes: u64) {
+        // Without a length it would be the whole rest of the file.
+        if let Some(bytes) = NonZeroU64::new(bytes) {
+            // Only a hint: a system that does not take it reads when it is asked to.
+            let _ = rustix::fs::fadvise(&self.file, offset, Some(bytes), rustix::fs::Advice::WillNeed);
+        }
     }
 
     fn sync(&self) -> Result<()> {

@@ -14,6 +14,41 @@ use crate::state::Live;
 /// Read at once in the hope that the whole record is in it, or that the disk gives it where it does not give all.
 const FIRST_READ_BYTES: usize = 4096;
 
+/// The longest stretch that is read at once for the sake of several records.
+const RUN_BYTES_MAX: u32 = 256 * 1024;
+
+/// Records further apart than this are not read together.
+const RUN_GAP_BYTES_MAX: u32 = 16 * 1024;
+
+/// How far behind such a stretch the disk is told to read ahead.
+const READ_AHEAD_BYTES: u32 = 2 * 1024 * 1024;
+
+/// A stretch of a segment with several records that were asked for.
+#[derive(Default)]
+struct Run {
+    segment: u64,
+    epoch: u64,
+    from: u32,
+    /// Where the last record begins that it was read for.
+    last: u32,
+    bytes: Vec<u8>,
+}
+
+impl Run {
+    fn reaches(&self, position: Position) -> bool {
+        self.segment == position.segment && (self.from..=self.last).contains(&position.offset)
+    }
+
+    /// The verified body of this record, if the whole of it is here.
+    fn body(&self, position: Position) -> Option<&[u8]> {
+        if !self.reaches(position) {
+            return None;
+        }
+        let from = position.offset.checked_sub(self.from)?;
+        body_of(self.bytes.get(from as usize..)?, self.epoch, position).ok()
+    }
+}
+
 impl Shared {
     pub(crate) fn read(&self, position: Position) -> Result<Vec<u8>> {
         let (live, file) = {
@@ -32,6 +67,50 @@ impl Shared {
             None => self.handles.get(position.segment).and_then(|file| read_record(&*file, live, position)),
         };
         read.map_err(|error| self.unless_released(position.segment, error))
+    }
+
+    pub(crate) fn read_many(&self, positions: &[Position]) -> Vec<Result<Vec<u8>>> {
+        let mut run = Run::default();
+        let one = |(index, position): (usize, &Position)| {
+            if !run.reaches(*position) {
+                run = positions.get(index..).and_then(|rest| self.read_run(rest)).unwrap_or_default();
+            }
+            match run.body(*position) {
+                Some(body) => Ok(body.to_vec()),
+                // Alone in its place, longer than what was read, not yet written, or damaged.
+                None => self.read(*position),
+            }
+        };
+        positions.iter().enumerate().map(one).collect()
+    }
+
+    /// Reads the first of these records together with those behind it that lie near; `None` if none does.
+    fn read_run(&self, positions: &[Position]) -> Option<Run> {
+        let first = positions.first()?;
+        let mut last = first.offset;
+        for position in positions.iter().skip(1) {
+            let near = position.offset.checked_sub(last).is_some_and(|gap| gap <= RUN_GAP_BYTES_MAX);
+            if position.segment != first.segment || !near || position.offset - first.offset > RUN_BYTES_MAX {
+                break;
+            }
+            last = position.offset;
+        }
+        if last == first.offset {
+            return None;
+        }
+        let (live, file) = {
+            let state = self.state.lock();
+            let live = *state.live.get(&first.segment)?;
+            let tail = state.tail.number == first.segment;
+            (live, tail.then(|| state.tail.file.clone()))
+        };
+        let file = file.map_or_else(|| self.handles.get(first.segment), Ok).ok()?;
+        let to = last.saturating_add(FIRST_READ_BYTES as u32).min(live.end);
+        let mut bytes = vec![0; to.checked_sub(first.offset)? as usize];
+        file.read_at(&mut bytes, first.offset.into()).ok()?;
+        // Whoever reads so goes on, and the disk can be ahead of it.
+        file.will_read(to.into(), READ_AHEAD_BYTES.min(live.end.saturating_sub(to)).into());
+        Some(Run { segment: first.segment, epoch: live.epoch, from: first.offset, last, bytes })
     }
 
     pub(crate) fn scan(

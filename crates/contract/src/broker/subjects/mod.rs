@@ -17,5 +17,8 @@ pub mod pause;
 pub mod priority;
 pub mod publish;
 pub mod restart;
+pub mod settings;
 pub mod settle;
 pub mod wait;
+
+pub use settings::{newest, retain};

@@ -9,7 +9,7 @@ use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{PARKED, QueueName};
 
 use super::model::{Change, DEDUP_IDS, Item, Place};
-use super::world::{Seen, World};
+use super::world::{RETAINED, Seen, World};
 use crate::bench::until_ready;
 use crate::records::Record;
 
@@ -29,7 +29,7 @@ impl World {
 
     pub(super) fn publish(&mut self, seen: &mut Seen) {
         let Some((name, queue)) =
-            self.some_queue(&["plain", "short", "head", "dead", "classes", "keyed", "keyed"])
+            self.some_queue(&["plain", "kept", "newest", "short", "head", "dead", "classes", "keyed", "keyed"])
         else {
             return;
         };
@@ -38,6 +38,8 @@ impl World {
         let mut items = Vec::new();
         let mut repeated = 0;
         let mut messages = Vec::new();
+        // Of all messages, those that are repeated included, by which their queue goes.
+        let mut keys = Vec::new();
         for _ in 0..count {
             self.next_id += 1;
             let id = format!("m{}", self.next_id);
@@ -45,10 +47,11 @@ impl World {
             let not_before = self.random.one_in(5).then(|| now + Duration::from_secs(self.random.below(30)));
             let expires_at =
                 self.random.one_in(5).then(|| now + Duration::from_secs(1 + self.random.below(30)));
-            let key = [None, Some("a"), Some("b")][self.random.below(3) as usize];
+            let key = [None, Some("a"), Some("b"), Some("a")][self.random.below(4) as usize];
+            let counts = key.is_some() && name.as_str() == "newest";
             let priority = self.random.below(4) as u8;
             let dedup_id = self.random.one_in(4).then(|| DEDUP_IDS[self.random.below(3) as usize]);
-            let is_among = |items: &[(Item, Option<&str>)]| items.iter().any(|(_, taken)| *taken == dedup_id);
+            let is_among = |items: &[(Item, Option<&str>, usize)]| items.iter().any(|(_, taken, _)| *taken == dedup_id);
             let has_taken = |id| self.story.model.queues[&queue].has_taken(id, now) || is_among(&items);
             let is_repeated = dedup_id.is_some_and(has_taken);
             messages.push(Message {
@@ -59,27 +62,48 @@ impl World {
                 priority,
                 ..Message::new(MessageId::given(&id).unwrap(), vec![b'x'; payload].into())
             });
+            keys.push(key.filter(|_| counts));
             if is_repeated {
                 repeated += 1;
                 continue;
             }
             let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
             items.push((
-                Item { id, payload, key, priority, attempts: 0, place, expires_at, history: Vec::new() },
+                Item {
+                    id,
+                    payload,
+                    key,
+                    counts,
+                    priority,
+                    attempts: 0,
+                    place,
+                    expires_at,
+                    published_at: now,
+                    history: Vec::new(),
+                },
                 dedup_id,
+                messages.len(),
             ));
         }
         let (published, sequences) =
             self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
         let last = *sequences.end();
         let mut dropped = Vec::new();
+        // Of those with one key only the last is written.
+        let overtaken = |item: &Item, behind: usize| item.counts && keys[behind..].contains(&item.key);
+        let items: Vec<_> = items.into_iter().filter(|(item, _, behind)| !overtaken(item, *behind)).collect();
         let count = items.len();
         let mut items = items.into_iter();
         for sequence in sequences {
             match items.next() {
-                Some((item, dedup_id)) => {
+                Some((item, dedup_id, _)) => {
+                    let newest = item.key.filter(|_| item.counts);
+                    let newest = newest.and_then(|key| self.story.model.queues[&queue].newest(key));
+                    let replaces = newest.filter(|(_, newest)| matches!(newest.place, Place::Waiting(_)));
+                    let replaces = replaces.map(|(position, _)| position);
+                    seen.note("replaced", u64::from(replaces.is_some()));
                     let taken = dedup_id.map(|id| (id, now));
-                    self.story.tell(sequence, Change::Put { queue, item, taken });
+                    self.story.tell(sequence, Change::Put { queue, item, taken, replaces });
                     seen.note("published", 1);
                 }
                 // The rest are the heads that were dropped.
@@ -123,7 +147,9 @@ impl World {
 
     pub(super) fn receive(&mut self, seen: &mut Seen) {
         let Some((name, queue)) =
-            self.some_queue(&["plain", "short", "head", "dead", "classes", "keyed", "keyed", PARKED])
+            self.some_queue(&[
+                "plain", "kept", "newest", "newest", "short", "head", "dead", "classes", "keyed", "keyed", PARKED,
+            ])
         else {
             return;
         };
@@ -200,8 +226,16 @@ impl World {
         };
         let (settled, sequences) = self.appended(|engine| engine.settle(name, id, outcome, Some("note")));
         let position = id.position;
+        let item = &self.story.model.queues[&queue].items[&position];
+        let published_at = item.published_at;
+        let key = item.key.as_deref().filter(|_| item.counts);
+        let newest = key.and_then(|key| self.story.model.queues[&queue].newest(key));
+        let overtaken = newest.is_some_and(|(newest, _)| newest > position);
+        let retained = name.as_str() == "kept" && published_at + RETAINED > now;
         let what = match outcome {
+            Outcome::Done if retained => "retained",
             Outcome::Done => "done",
+            Outcome::Return | Outcome::RetryAt(_) if overtaken => "overtaken",
             Outcome::Return => "returned",
             Outcome::RetryAt(_) => "retried",
             Outcome::DeadLetter(_) => "dead-lettered",
@@ -209,7 +243,9 @@ impl World {
         let last = *sequences.end();
         for sequence in sequences {
             let change = match outcome {
+                Outcome::Done if retained => Change::Finish { queue, position },
                 Outcome::Done => Change::Gone { queue, position },
+                Outcome::Return | Outcome::RetryAt(_) if overtaken => Change::Gone { queue, position },
                 Outcome::Return => Change::Return { queue, position },
                 Outcome::RetryAt(at) => Change::Retry { queue, position, at },
                 Outcome::DeadLetter(reason) => {
@@ -251,7 +287,10 @@ impl World {
         }
         match self.story.model.number(&to) {
             Some(to) => {
-                self.story.tell(sequence, Change::Move { queue, position, to, reason: Some(reason) });
+                self.story.tell(
+                    sequence,
+                    Change::Move { queue, position, to, reason: Some(reason), at: self.now() },
+                );
                 true
             }
             None => {
@@ -313,7 +352,7 @@ impl World {
         for sequence in sequences {
             let position = ready.find(|position| self.returns_to(queue, *position).is_some()).unwrap();
             let to = self.returns_to(queue, position).unwrap();
-            self.story.tell(sequence, Change::Move { queue, position, to, reason: None });
+            self.story.tell(sequence, Change::Move { queue, position, to, reason: None, at: now });
             self.wait_for(sequence);
             seen.note("redriven", 1);
         }
@@ -328,11 +367,13 @@ impl World {
         let name = &model.queues[&queue].items[&position].history.last()?.0;
         let to = model.number(name).filter(|to| *to != queue)?;
         let has_room = (model.queues[&to].items.len() as u64) < Self::settings(name).length_max;
-        has_room.then_some(to)
+        let key = model.queues[&queue].items[&position].key.as_deref();
+        let is_newest = key.is_none_or(|key| model.queues[&to].newest(key).is_none());
+        (has_room && is_newest).then_some(to)
     }
 
     pub(super) fn purge(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "short", "dead", "keyed"]) else { return };
+        let Some((name, queue)) = self.some_queue(&["plain", "newest", "short", "dead", "keyed"]) else { return };
         let (purged, sequences) = self.appended(|engine| until_ready(engine, engine.purge(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Purge { queue });
@@ -360,7 +401,9 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["short", "head", "dead"]) else { return };
+        let Some((name, queue)) = self.some_queue(&["short", "head", "dead", "kept", "newest"]) else {
+            return;
+        };
         let (deleted, sequences) = self.appended(|engine| until_ready(engine, engine.delete(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Delete { queue });

@@ -2,15 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use forebay_core::delivery::Outcome;
 use forebay_core::error::Kind;
-use forebay_core::ports::broker::Receive;
+use forebay_core::ports::broker::{Receive, ReplayFrom};
 use forebay_core::queue::{Order, QueueName};
 
 use super::model::{DEDUP_IDS, Place};
-use super::world::{Seen, World};
+use super::world::{RETAINED, Seen, World};
 use crate::records::{Record, Status, message};
 use crate::state::entry::NEVER;
 
@@ -72,7 +73,9 @@ impl World {
         let mut tallies = BTreeMap::<u64, (u64, u64)>::new();
         let queues = engine.topology.all();
         let states: Vec<_> = queues.iter().map(|queue| queue.lock().unwrap()).collect();
-        let entries = || states.iter().flat_map(|state| state.ready.iter().chain(state.unsettled.iter()));
+        let entries = || states.iter().flat_map(|state| state.entries());
+        let retained: usize = states.iter().map(|state| state.finished.len()).sum();
+        assert_eq!(engine.journal.retained.load(Relaxed), retained as u64);
         let declared = states.iter().map(|state| state.declared.unwrap());
         let marks = states.iter().flat_map(|state| state.marks.records());
         for stored in declared.chain(marks).chain(entries().map(|entry| entry.stored())) {
@@ -87,6 +90,46 @@ impl World {
             assert_eq!(noted, should);
             assert!(state.ready.audit().1);
         }
+    }
+
+    /// What is retained was finished, is there for its time unless space was wanted, and is read again in its order.
+    pub(super) fn look_at_retained(&mut self, seen: &mut Seen) {
+        let (engine, now) = (self.engine(), self.now());
+        let Some(number) = self.story.model.number("kept") else { return };
+        let expected = &self.story.model.queues[&number];
+        let name = QueueName::new("kept").unwrap();
+        let found = engine.topology.find(&name).unwrap();
+        let mut all = expected.items.clone();
+        {
+            let state = found.lock().unwrap();
+            if state.counts.retained_dropped > 0 && !self.gave_way {
+                self.gave_way = true;
+                seen.note("gave way", 1);
+            }
+            for entry in state.finished.after(0) {
+                all.insert(entry.position, expected.finished[&entry.position].clone());
+            }
+        }
+        for (position, item) in &expected.finished {
+            let is_due = item.published_at + RETAINED > now;
+            assert!(!is_due || self.gave_way || all.contains_key(position), "{} is forgotten", item.id);
+            seen.note("forgotten in time", u64::from(!all.contains_key(position)));
+        }
+        let (mut from, mut replayed) = (ReplayFrom::Position(0), Vec::new());
+        loop {
+            let next = match engine.replay(&name, from, 3) {
+                Ok(next) => next,
+                // The disk is off.
+                Err(error) => return self.expect_trouble(error.kind()),
+            };
+            let Some(last) = next.last() else { break };
+            from = ReplayFrom::Position(last.position);
+            replayed.extend(next);
+        }
+        let told = replayed.iter().map(|one| (one.position, one.message.id.as_str(), one.published_at));
+        let should = all.iter().map(|(position, item)| (*position, &*item.id, item.published_at));
+        assert!(told.eq(should), "{replayed:?} instead of {all:?}");
+        seen.note("replayed", replayed.len() as u64);
     }
 
     /// Receives and settles everything as any consumer would.

@@ -30,6 +30,9 @@ pub(super) struct Item {
     pub(super) attempts: u32,
     pub(super) place: Place,
     pub(super) expires_at: Option<Instant>,
+    pub(super) published_at: Instant,
+    /// Whether its queue keeps only the newest with its key.
+    pub(super) counts: bool,
     /// Queue, reason, how often, attempts of the last time.
     pub(super) history: Vec<(String, Reason, u64, u32)>,
 }
@@ -52,6 +55,8 @@ pub(super) struct Queue {
     pub(super) paused: bool,
     /// When messages with these dedup ids were taken last.
     taken: BTreeMap<&'static str, Instant>,
+    /// What was finished and is retained, for longer than it has to be.
+    pub(super) finished: BTreeMap<u64, Item>,
 }
 
 /// What publishers use as dedup ids.
@@ -90,6 +95,13 @@ impl Queue {
         self.ready(now).into_iter().min_by_key(class).unwrap()
     }
 
+    /// The newest message that its queue knows to have this key.
+    pub(super) fn newest(&self, key: &str) -> Option<(u64, &Item)> {
+        let with_key = |item: &&Item| item.counts && item.key == Some(key);
+        let mut found = self.items.iter().rev().filter(|(_, item)| with_key(item));
+        found.next().map(|(position, item)| (*position, item))
+    }
+
     /// Positions of what is ready, as it came.
     pub(super) fn ready(&self, now: Instant) -> Vec<u64> {
         self.items.iter().filter(|(_, item)| item.is_ready(now)).map(|(position, _)| *position).collect()
@@ -121,7 +133,8 @@ impl Model {
             Change::Purge { queue } => {
                 self.items(*queue).retain(|_, item| matches!(item.place, Place::Held { .. }));
             }
-            Change::Put { queue, item, taken } => {
+            Change::Put { queue, item, taken, replaces } => {
+                replaces.iter().for_each(|replaces| drop(self.items(*queue).remove(replaces).unwrap()));
                 self.items(*queue).insert(sequence, item.clone());
                 self.queues.get_mut(queue).unwrap().taken.extend(*taken);
             }
@@ -146,7 +159,11 @@ impl Model {
                 item.place = Place::Waiting(Instant::from_ms(0));
             }
             Change::Gone { queue, position } => drop(self.items(*queue).remove(position).unwrap()),
-            Change::Move { queue, position, to, reason } => {
+            Change::Finish { queue, position } => {
+                let item = self.items(*queue).remove(position).unwrap();
+                self.queues.get_mut(queue).unwrap().finished.insert(*position, item);
+            }
+            Change::Move { queue, position, to, reason, at } => {
                 let from = self.queues[queue].name.clone();
                 let mut item = self.items(*queue).remove(position).unwrap();
                 if let Some(reason) = reason {
@@ -156,6 +173,8 @@ impl Model {
                 }
                 item.attempts = 0;
                 item.expires_at = None;
+                item.published_at = *at;
+                item.counts = false;
                 item.place = Place::Waiting(Instant::from_ms(0));
                 self.items(*to).insert(sequence, item);
             }
@@ -170,13 +189,14 @@ pub(super) enum Change {
     Delete { queue: u64 },
     Purge { queue: u64 },
     Pause { queue: u64, paused: bool },
-    Put { queue: u64, item: Item, taken: Option<(&'static str, Instant)> },
+    Put { queue: u64, item: Item, taken: Option<(&'static str, Instant)>, replaces: Option<u64> },
     Hold { queue: u64, position: u64, token: u32, until: Instant },
     Extend { queue: u64, position: u64, until: Instant },
     Retry { queue: u64, position: u64, at: Instant },
     Return { queue: u64, position: u64 },
     Gone { queue: u64, position: u64 },
-    Move { queue: u64, position: u64, to: u64, reason: Option<Reason> },
+    Finish { queue: u64, position: u64 },
+    Move { queue: u64, position: u64, to: u64, reason: Option<Reason>, at: Instant },
 }
 
 /// All that has happened, and what came of it.

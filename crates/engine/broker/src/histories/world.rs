@@ -12,7 +12,7 @@ use forebay_contract::random::Random;
 use forebay_core::delivery::{DeliveryId, Reason};
 use forebay_core::error::Kind;
 use forebay_core::ports::clock::Clock;
-use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings};
+use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings, Retain};
 use forebay_core::time::Instant;
 use forebay_log::{Durable, LogOptions};
 
@@ -22,6 +22,9 @@ use crate::engine::Engine;
 use crate::storage::space::Step;
 
 const STEPS: u64 = 120;
+
+/// How long the queue "kept" retains.
+pub(super) const RETAINED: Duration = Duration::from_secs(60);
 
 /// What all histories together have come to, so that the test cannot pass by doing nothing.
 #[derive(Debug, Default)]
@@ -41,6 +44,12 @@ impl Seen {
             "refused as full",
             "delivered",
             "done",
+            "retained",
+            "replayed",
+            "replaced",
+            "overtaken",
+            "forgotten in time",
+            "gave way",
             "returned",
             "retried",
             "dead-lettered",
@@ -84,6 +93,8 @@ pub(super) struct World {
     /// Deliveries that have ended.
     pub(super) stale: Vec<(QueueName, DeliveryId)>,
     pub(super) next_id: u64,
+    /// Some retained message was forgotten before its time, for want of space.
+    pub(super) gave_way: bool,
 }
 
 impl World {
@@ -110,6 +121,7 @@ impl World {
             confirmed: 0,
             stale: Vec::new(),
             next_id: 0,
+            gave_way: false,
         }
     }
 
@@ -120,9 +132,11 @@ impl World {
             self.sweep(seen);
             self.confirm();
             self.audit();
+            self.look_at_retained(seen);
         }
         self.end(seen);
         self.audit();
+        self.look_at_retained(seen);
         self.check_from_outside(seen);
         self.audit();
     }
@@ -185,6 +199,8 @@ impl World {
         let mut settings = QueueSettings::new(QueueName::new(name).unwrap());
         match name {
             "plain" => settings.dead_letter = Some(QueueName::new("dead").unwrap()),
+            "kept" => settings.retain = Retain::For(RETAINED),
+            "newest" => settings.newest_by_key = true,
             "short" => {
                 settings.dedup_window = Duration::from_secs(45);
                 settings.length_max = 6;

@@ -7,7 +7,10 @@ use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, Re
 use forebay_core::time::Instant;
 
 use super::bytes::Reader;
-use super::{ATTEMPTS, DELAYED, EXPIRES, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history};
+use super::{
+    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MessageBytes, REPLACES, Record, Status, VERSION,
+    history,
+};
 
 impl<'a> Record<'a> {
     /// The record with this body. A message inside is not looked at: that is [`message`](super::message)'s.
@@ -51,6 +54,7 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
             message: read_message(&mut reader),
         },
         11 => Record::Marks { queue: reader.u64()?, marks: read_marks(&mut reader)? },
+        12 => Record::Retain { queue: reader.u64()?, position: reader.u64()? },
         _ => return None,
     };
     reader.0.is_empty().then_some(record)
@@ -115,7 +119,7 @@ fn read_put<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
     let (queue, position, published_at) = (reader.u64()?, reader.u64()?, reader.time()?);
     let flags = reader.u8()?;
     let named = |flag| flags & flag != 0;
-    if flags & !(ATTEMPTS | EXPIRES | DELAYED | HELD | HISTORY) != 0 {
+    if flags & !(ATTEMPTS | EXPIRES | DELAYED | HELD | HISTORY | FINISHED | REPLACES) != 0 {
         return None;
     }
     Some(Record::Put {
@@ -124,12 +128,14 @@ fn read_put<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
         published_at,
         attempts: if named(ATTEMPTS) { reader.u32()? } else { 0 },
         expires_at: if named(EXPIRES) { Some(reader.time()?) } else { None },
-        status: match (named(DELAYED), named(HELD)) {
-            (false, false) => Status::Ready,
-            (true, false) => Status::Delayed { until: reader.time()? },
-            (false, true) => Status::Held { token: reader.u32()?, until: reader.time()? },
-            (true, true) => return None,
+        status: match (named(DELAYED), named(HELD), named(FINISHED)) {
+            (false, false, false) => Status::Ready,
+            (true, false, false) => Status::Delayed { until: reader.time()? },
+            (false, true, false) => Status::Held { token: reader.u32()?, until: reader.time()? },
+            (false, false, true) => Status::Finished,
+            _ => return None,
         },
+        replaces: if named(REPLACES) { Some(reader.u64()?) } else { None },
         history: if named(HISTORY) { history::read(reader)? } else { Vec::new() },
         message: read_message(reader),
     })

@@ -5,7 +5,10 @@ use std::time::Duration;
 use forebay_core::queue::{Order, Overflow, QueueSettings, Retain};
 
 use super::bytes::Writer;
-use super::{ATTEMPTS, DELAYED, EXPIRES, HELD, HISTORY, MessageBytes, Record, Status, VERSION, history};
+use super::{
+    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MessageBytes, REPLACES, Record, Status, VERSION,
+    history,
+};
 
 impl Record<'_> {
     /// The kind under which the log keeps it.
@@ -22,6 +25,7 @@ impl Record<'_> {
             Self::Return { .. } => 9,
             Self::Move { .. } => 10,
             Self::Marks { .. } => 11,
+            Self::Retain { .. } => 12,
         }
     }
 
@@ -50,7 +54,9 @@ impl Record<'_> {
                 writer.u64(*position);
                 writer.time(*time);
             }
-            Self::Settle { queue, position } | Self::Return { queue, position } => {
+            Self::Settle { queue, position }
+            | Self::Return { queue, position }
+            | Self::Retain { queue, position } => {
                 writer.u64(*queue);
                 writer.u64(*position);
             }
@@ -69,7 +75,17 @@ impl Record<'_> {
                     writer.text8(id);
                 }
             }
-            Self::Put { queue, position, published_at, attempts, expires_at, status, history, .. } => {
+            Self::Put {
+                queue,
+                position,
+                published_at,
+                attempts,
+                expires_at,
+                status,
+                replaces,
+                history,
+                ..
+            } => {
                 writer.u64(*queue);
                 writer.u64(*position);
                 writer.time(*published_at);
@@ -77,7 +93,9 @@ impl Record<'_> {
                     | named(EXPIRES, expires_at.is_some())
                     | named(DELAYED, matches!(status, Status::Delayed { .. }))
                     | named(HELD, matches!(status, Status::Held { .. }))
-                    | named(HISTORY, !history.is_empty()));
+                    | named(HISTORY, !history.is_empty())
+                    | named(FINISHED, *status == Status::Finished)
+                    | named(REPLACES, replaces.is_some()));
                 if *attempts > 0 {
                     writer.u32(*attempts);
                 }
@@ -85,12 +103,15 @@ impl Record<'_> {
                     writer.time(*expires_at);
                 }
                 match status {
-                    Status::Ready => {}
+                    Status::Ready | Status::Finished => {}
                     Status::Delayed { until } => writer.time(*until),
                     Status::Held { token, until } => {
                         writer.u32(*token);
                         writer.time(*until);
                     }
+                }
+                if let Some(replaces) = replaces {
+                    writer.u64(*replaces);
                 }
                 if !history.is_empty() {
                     history::write(&mut writer, history);

@@ -19,13 +19,15 @@
 //! | 9 | Return | queue, position | it is ready in its old place, and the attempt does not count |
 //! | 10 | Move | from queue, position, to queue, moved `time`, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence |
 //! | 11 | Marks | queue, count `u32`, of each: taken `time`, dedup id `text8` | messages with these dedup ids were taken then; their own records are about to go |
+//! | 12 | Retain | queue, position | it is finished, and kept to be read again |
 //!
 //! *settings*: name `text8`, `attempt_max u32`, backoff first and longest `u64` nanoseconds, jitter `f64`, hold `u64`
 //! nanoseconds, dead-letter queue `text8` (empty for none), `length_max u64`, overflow `u8` (0 reject, 1 drop head),
 //! order `u8` (0 arrival, 1 key), `priority_max u8`, `dedup_window` and retain (0 for nothing) `u64` nanoseconds,
 //! `newest_by_key u8`.
 //! *flags* name, in this order: 1 attempts `u32`; 2 expires `time`; 4 delayed until `time`; 8 held: token `u32`, until
-//! `time`; 16 history. With neither 4 nor 8 the message is ready. A message that waits takes the same space whether it
+//! `time`; 64 finished and retained; 128 replaces position or 0: the queue keeps the newest of a key, and the message at
+//! that position has left in the same step; 16 history. With none of 4, 8 and 64 the message is ready. A message that waits takes the same space whether it
 //! was published or carried: giving back segments never costs more than it brings.
 //!
 //! The body of a message lies in the Put or Move record that brought it to its present place, and every later record
@@ -52,9 +54,11 @@ const EXPIRES: u8 = 2;
 const DELAYED: u8 = 4;
 const HELD: u8 = 8;
 const HISTORY: u8 = 16;
+const FINISHED: u8 = 64;
+const REPLACES: u8 = 128;
 
 /// What a Put record of a new message has before the message, at most.
-pub(crate) const NEW_BYTES_MAX: usize = 43;
+pub(crate) const NEW_BYTES_MAX: usize = 51;
 
 /// The largest record about a message that does not bring one.
 pub(crate) const SMALL_BYTES_MAX: usize = 34;
@@ -80,6 +84,8 @@ pub(crate) enum Record<'a> {
         attempts: u32,
         expires_at: Option<Instant>,
         status: Status,
+        /// Present where the queue keeps the newest of a key and the message has one; 0 where it replaces none.
+        replaces: Option<u64>,
         history: Vec<History>,
         message: MessageBytes<'a>,
     },
@@ -96,6 +102,10 @@ pub(crate) enum Record<'a> {
         held_until: Instant,
     },
     Settle {
+        queue: u64,
+        position: u64,
+    },
+    Retain {
         queue: u64,
         position: u64,
     },
@@ -145,6 +155,7 @@ pub(crate) enum Status {
     Ready,
     Delayed { until: Instant },
     Held { token: u32, until: Instant },
+    Finished,
 }
 
 #[cfg(test)]

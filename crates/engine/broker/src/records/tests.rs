@@ -95,6 +95,7 @@ fn status() -> impl Strategy<Value = Status> {
         Just(Status::Ready),
         time().prop_map(|until| Status::Delayed { until }),
         (any::<u32>(), time()).prop_map(|(token, until)| Status::Held { token, until }),
+        Just(Status::Finished),
     ]
 }
 
@@ -119,16 +120,28 @@ fn any_record() -> impl Strategy<Value = Record<'static>> {
             held_until
         }),
         place().prop_map(|(queue, position)| Record::Settle { queue, position }),
+        place().prop_map(|(queue, position)| Record::Retain { queue, position }),
         (place(), time()).prop_map(|((queue, position), at)| Record::Retry { queue, position, at }),
         place().prop_map(|(queue, position)| Record::Return { queue, position }),
         (place(), any::<u64>(), time(), histories()).prop_map(move |((from, position), to, at, history)| {
             Record::Move { from, position, to, at, history, message }
         }),
-        (place(), time(), any::<u32>(), option::of(time()), status(), histories()).prop_map(
-            move |((queue, position), published_at, attempts, expires_at, status, history)| {
-                Record::Put { queue, position, published_at, attempts, expires_at, status, history, message }
-            }
-        ),
+        (place(), time(), any::<u32>(), option::of(time()), status(), option::of(any::<u64>()), histories())
+            .prop_map(
+                move |((queue, position), published_at, attempts, expires_at, status, replaces, history)| {
+                    Record::Put {
+                        queue,
+                        position,
+                        published_at,
+                        attempts,
+                        expires_at,
+                        status,
+                        replaces,
+                        history,
+                        message,
+                    }
+                }
+            ),
     ]
 }
 
@@ -156,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_gives_damaged_and_never_a_panic(kind in 0_u8..13, version in 0_u8..3, rest in vec(any::<u8>(), 0..200)) {
+    fn garbage_gives_damaged_and_never_a_panic(kind in 0_u8..15, version in 0_u8..3, rest in vec(any::<u8>(), 0..200)) {
         let mut body = vec![kind, version];
         body.extend(rest);
         if let Err(error) = Record::decode(&body) {
@@ -257,6 +270,7 @@ fn a_new_message_needs_no_more_beside_itself_than_room_is_asked_for() {
         attempts: 0,
         expires_at: Some(Instant::from_ms(u64::MAX)),
         status: Status::Delayed { until: Instant::from_ms(u64::MAX) },
+        replaces: Some(u64::MAX),
         history: Vec::new(),
         message: MessageBytes { head: &[], payload: &[] },
     };
@@ -272,6 +286,7 @@ fn a_delivery_is_the_largest_of_the_small_records() {
     for smaller in [
         Record::Extend { queue, position, held_until: at },
         Record::Settle { queue, position },
+        Record::Retain { queue, position },
         Record::Retry { queue, position, at },
         Record::Return { queue, position },
     ] {

@@ -122,6 +122,11 @@ impl Entry {
     }
 
     /// [`NEVER`] for most. Set aside from the message's own, because a dead letter expires no more.
+    /// It was published no later than then.
+    pub(crate) fn publish_by(&mut self, latest: Instant) {
+        self.published_at = self.published_at().min(latest).into();
+    }
+
     pub(crate) fn expires_at(&self) -> Instant {
         self.expires_at.into()
     }

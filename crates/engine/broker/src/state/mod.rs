@@ -4,20 +4,24 @@
 //! queue's lock; recovery takes the same steps from the records.
 
 pub(crate) mod entry;
+pub(crate) mod finished;
 mod lines;
 mod list;
 pub(crate) mod marks;
+pub(crate) mod newest;
 pub(crate) mod ready;
 pub(crate) mod unsettled;
 
-use forebay_core::queue::{Order, QueueSettings};
+use forebay_core::queue::{Order, QueueSettings, Retain};
 use forebay_core::stats::QueueStats;
 use forebay_core::time::Instant;
 
 use crate::records::Status;
 use crate::storage::journal::Stored;
 use entry::Entry;
+use finished::Finished;
 use marks::Marks;
+use newest::Newest;
 use ready::Ready;
 use unsettled::{Hold, Unsettled};
 
@@ -35,6 +39,8 @@ pub(crate) struct State {
     pub(crate) unsettled: Unsettled,
     /// Dedup ids of messages that came lately, also of those that have left.
     pub(crate) marks: Marks,
+    pub(crate) finished: Finished,
+    pub(crate) newest: Newest,
     /// When the timers will look at this queue.
     pub(crate) alarm: Option<Instant>,
     /// What was counted since the start; the depths in it are not kept up.
@@ -51,6 +57,8 @@ impl State {
             paused: false,
             unsettled: Unsettled::default(),
             marks: Marks::default(),
+            finished: Finished::default(),
+            newest: Newest::default(),
             alarm: None,
             counts: QueueStats::default(),
         };
@@ -79,7 +87,7 @@ impl State {
         }
     }
 
-    /// All messages, ready, held and delayed.
+    /// All messages, ready, held and delayed; finished ones do not count.
     pub(crate) fn len(&self) -> u64 {
         (self.ready.len() + self.unsettled.held_len() + self.unsettled.delayed_len()) as u64
     }
@@ -158,8 +166,33 @@ impl State {
     /// The message and where it is.
     pub(crate) fn find(&mut self, position: u64) -> Option<(&mut Entry, Status)> {
         let ready = &mut self.ready;
+        let finished = &mut self.finished;
         let waiting = self.unsettled.find(position);
-        waiting.or_else(|| ready.get_mut(position).map(|entry| (entry, Status::Ready)))
+        waiting
+            .or_else(|| ready.get_mut(position).map(|entry| (entry, Status::Ready)))
+            .or_else(|| finished.get_mut(position).map(|entry| (entry, Status::Finished)))
+    }
+
+    /// Every entry that has a body in the log, in no particular order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.ready.iter().chain(self.unsettled.iter()).chain(self.finished.after(0))
+    }
+
+    /// Until when a message that was published then is kept once it is finished.
+    pub(crate) fn retained_until(&self, published_at: Instant) -> Option<Instant> {
+        match self.settings.retain {
+            Retain::Nothing => None,
+            Retain::For(time) => Some(published_at + time),
+        }
+    }
+
+    /// Takes the oldest finished message whose time is over.
+    pub(crate) fn pop_unretained(&mut self, now: Instant) -> Option<Entry> {
+        let oldest = self.finished.oldest()?.published_at();
+        if self.retained_until(oldest).is_some_and(|until| until > now) {
+            return None;
+        }
+        self.finished.pop_oldest()
     }
 
     /// True while the consumer's own hold has not been offered to others.
@@ -180,7 +213,10 @@ impl State {
     /// When something in this queue comes to its time next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let expiry = self.ready.head().map(|head| head.expires_at()).filter(|at| *at != entry::NEVER);
-        [self.unsettled.next_due(), expiry].into_iter().flatten().min()
+        let oldest = self.finished.oldest().and_then(|entry| self.retained_until(entry.published_at()));
+        // Once a second is often enough for what is only forgotten.
+        let retained = oldest.map(|at| Instant::from_ms(at.as_ms().next_multiple_of(1_000)));
+        [self.unsettled.next_due(), expiry, retained].into_iter().flatten().min()
     }
 
     pub(crate) fn stats(&self, now: Instant) -> QueueStats {
@@ -189,6 +225,7 @@ impl State {
             ready: self.ready.len() as u64,
             held: self.unsettled.held_len() as u64,
             delayed: self.unsettled.delayed_len() as u64,
+            retained: self.finished.len() as u64,
             oldest_ms: u64::try_from(now.since(oldest).as_millis()).unwrap_or(u64::MAX),
             ..self.counts
         }

@@ -193,6 +193,11 @@ impl Ready {
         self.lists().filter_map(|list| list.after(position).next()).min_by_key(|entry| entry.position)
     }
 
+    /// All behind `position`, in the order of their arrival; 0 is before the first.
+    pub(crate) fn after(&self, position: u64) -> impl Iterator<Item = &Entry> {
+        std::iter::successors(self.next_after(position), |entry| self.next_after(entry.position))
+    }
+
     /// All, as they would be delivered if each were settled before the next.
     pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = &Entry> + '_> {
         if self.lines.is_none() {

@@ -42,6 +42,8 @@ pub(crate) struct Journal {
     live: Mutex<Live>,
     /// What to do with a body that is damaged.
     pub(crate) damaged: Damaged,
+    /// How many of the bodies that live are of finished messages, which give way to new ones.
+    pub(crate) retained: AtomicU64,
     /// A segment that cannot be carried because of damage; 0 for none.
     pub(crate) stuck: AtomicU64,
     /// Rung when there may be segments to free.
@@ -84,6 +86,8 @@ pub(crate) struct Stored {
 /// publish to take the last of it, or a million deliveries that nobody settles, nothing could ever be freed.
 #[derive(Clone, Copy, Debug)]
 struct SegmentsMax {
+    /// For finished messages.
+    retain: u64,
     /// For what brings something new.
     publish: u64,
     /// For the steps on a message's way, while carrying makes room for them.
@@ -101,19 +105,23 @@ pub(crate) enum Chance {
     Release { before: u64 },
     /// Carrying forward what lives in this one, the oldest, is worth its price.
     Carry { segment: u64 },
+    /// Finished messages have too much of the log.
+    GiveWay,
 }
 
 impl Journal {
     pub(crate) fn new(log: Log, options: &LogOptions) -> Self {
         let segments_max = options.disk_bytes_max / u64::from(options.segment_bytes).max(1);
         let reserve = (segments_max / limits::LOG_RESERVE_SHARE).max(limits::LOG_RESERVE_SEGMENTS_MIN);
+        let publish = segments_max.saturating_sub(reserve).max(1);
         // The bell has been rung to begin with: the life before may have left something to do.
         let live = Live { oldest_since: log.segments().into_inner(), rung: true, ..Live::default() };
         Self {
             segment_bytes: options.segment_bytes.into(),
             body_bytes_max: options.body_bytes_max(),
             segments_max: SegmentsMax {
-                publish: segments_max.saturating_sub(reserve).max(1),
+                retain: publish - (publish / limits::RETAINED_LEAVES_SHARE).max(1),
+                publish,
                 steps: segments_max.saturating_sub(reserve / 2).max(1),
                 moves: segments_max.saturating_sub(reserve / 4).max(1),
             },
@@ -123,6 +131,7 @@ impl Journal {
             log,
             live: Mutex::new(live),
             damaged: options.damaged,
+            retained: AtomicU64::new(0),
             stuck: AtomicU64::new(0),
             bell: Condvar::new(),
             closed: AtomicBool::new(false),
@@ -153,9 +162,8 @@ impl Journal {
     /// `Full` while publishes must leave the rest of the disk to what empties queues. That counts what the messages
     /// grow by when they are carried forward from consumers' hands.
     fn check_space(&self, live: &mut Live, segments: u64) -> Result<()> {
-        let grown = live.all.bytes + live.all.bodies * CARRY_GROWTH_BYTES;
         let max = self.segments_max.publish;
-        if self.segments.load(Acquire) + segments > max + 1 || grown > max * self.segment_bytes {
+        if self.segments.load(Acquire) + segments > max + 1 || live.grown() > max * self.segment_bytes {
             if segments > live.wanted.max(1) {
                 live.wanted = segments;
                 self.ring(live);
@@ -321,6 +329,12 @@ impl Journal {
         self.log.read(location.into()).map(Payload::from)
     }
 
+    /// The bodies of several records.
+    pub(crate) fn read_many(&self, locations: &[Location]) -> Vec<Result<Payload>> {
+        let positions: Vec<_> = locations.iter().map(|location| Position::from(*location)).collect();
+        self.log.read_many(&positions).into_iter().map(|read| read.map(Payload::from)).collect()
+    }
+
     /// The last sequence that was appended.
     pub(crate) fn last(&self) -> u64 {
         self.last.load(Acquire)
@@ -342,9 +356,15 @@ impl Journal {
             live.oldest_since = (oldest, newest);
         }
         let garbage = self.garbage(&live, stats.segments);
-        live.carrying = if stats.full || stats.segments + live.wanted.max(1) >= self.segments_max.publish {
+        let has_retained = self.retained.load(Acquire) > 0;
+        let gives_way = has_retained && (stats.full || self.retains_too_much(&live, stats.segments));
+        let least = GARBAGE_SEGMENTS_MIN * self.segment_bytes;
+        live.carrying = if gives_way {
+            // What is worth its price goes before history does.
+            garbage >= least.max(live.all.bytes)
+        } else if stats.full || stats.segments + live.wanted.max(1) >= self.segments_max.publish {
             // Publishers are held up, or about to be: every segment counts, and the price does not.
-            garbage >= GARBAGE_SEGMENTS_MIN * self.segment_bytes
+            garbage >= least
         } else {
             // Each byte carried frees at least one, so that carrying never costs more than publishing has. It begins
             // only when the oldest segment stands still while the log goes on: one that is being emptied by its
@@ -358,10 +378,18 @@ impl Journal {
         let is_stuck = self.stuck.load(Acquire) == oldest;
         let chance = if live.carrying && !is_stuck && stats.segments >= limits::CARRY_SEGMENTS_MIN {
             Chance::Carry { segment: oldest }
+        } else if gives_way {
+            Chance::GiveWay
         } else {
             Chance::None
         };
         (chance, last)
+    }
+
+    /// True from some way before publishes would be refused.
+    fn retains_too_much(&self, live: &Live, segments: u64) -> bool {
+        let max = self.segments_max.retain;
+        segments >= max || live.grown() > max * self.segment_bytes
     }
 
     fn ring(&self, live: &mut Live) {
@@ -409,6 +437,7 @@ impl Journal {
 fn class(record: &Record<'_>) -> Class {
     match record {
         Record::Settle { .. }
+        | Record::Retain { .. }
         | Record::Purge { .. }
         | Record::Delete { .. }
         | Record::Move { .. }
@@ -429,6 +458,11 @@ struct Written {
 }
 
 impl Live {
+    /// What the bodies take once all were carried forward from consumers' hands.
+    fn grown(&self) -> u64 {
+        self.all.bytes + self.all.bodies * CARRY_GROWTH_BYTES
+    }
+
     fn add(&mut self, stored: Stored) {
         for tally in [self.segments.entry(stored.location.segment.into()).or_default(), &mut self.all] {
             tally.bodies += 1;

@@ -2,6 +2,7 @@
 
 pub(crate) mod journal;
 pub(crate) mod recover;
+pub(crate) mod retain;
 pub(crate) mod space;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::sync::atomic::Ordering::Relaxed;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
@@ -97,13 +98,29 @@ impl Replay {
                 self.marks.remove(&queue);
             }
             Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
-            Record::Put { queue, position, published_at, attempts, expires_at, status, message, .. } => {
+            Record::Put {
+                queue,
+                position,
+                published_at,
+                attempts,
+                expires_at,
+                status,
+                replaces,
+                message,
+                ..
+            } => {
                 let glance = message::glance(message.head)?;
                 if let Some(id) = glance.dedup_id.filter(|_| position == 0) {
                     self.marks.entry(queue).or_default().put(id, published_at, stored);
                 }
                 let position = if position == 0 { sequence } else { position };
                 let state = self.queue(queue)?;
+                if let Some(replaces) = replaces {
+                    drop(state.take(replaces));
+                    if let Some(key) = message::key(message.head).filter(|_| status != Status::Finished) {
+                        state.note_key(position, key);
+                    }
+                }
                 if let Some((entry, _)) = state.find(position) {
                     // It was carried forward, and the old place is still there.
                     entry.carried(stored);
@@ -116,6 +133,7 @@ impl Replay {
                     Status::Ready => state.arrive(entry, None, now),
                     Status::Delayed { until } => state.arrive(entry, Some(delayed(until)), now),
                     Status::Held { token, until } => state.hold(entry, token, held(until)),
+                    Status::Finished => state.finished.keep(entry),
                 }
             }
             Record::Deliver { queue, position, attempt, token, held_until } => {
@@ -124,7 +142,15 @@ impl Replay {
             Record::Extend { queue, position, held_until } => {
                 self.queue(queue)?.unsettled.extend(position, held(held_until));
             }
-            Record::Settle { queue, position } => drop(self.queue(queue)?.take(position)),
+            Record::Settle { queue, position } => {
+                let state = self.queue(queue)?;
+                // A retained message has ended long ago; if it is settled once more, it could not be read.
+                drop(state.take(position).or_else(|| state.finished.remove(position)));
+            }
+            Record::Retain { queue, position } => {
+                let state = self.queue(queue)?;
+                state.take(position).into_iter().for_each(|entry| state.finished.keep(entry));
+            }
             Record::Retry { queue, position, at } => {
                 self.queue(queue)?.retry(position, delayed(at), now);
             }
@@ -188,9 +214,10 @@ impl Replay {
             recovered.ready += stats.ready;
             recovered.held += stats.held;
             recovered.delayed += stats.delayed;
-            for entry in state.ready.iter().chain(state.unsettled.iter()) {
-                journal.found(entry.stored());
-            }
+            state.finished.none_younger_than(self.now);
+            while state.pop_unretained(self.now).is_some() {}
+            journal.retained.fetch_add(state.finished.len() as u64, Relaxed);
+            state.entries().for_each(|entry| journal.found(entry.stored()));
         }
         let queues = self.queues.into_iter().map(|(number, state)| Queue::new(number, state));
         Ok((Topology::new(queues), recovered))

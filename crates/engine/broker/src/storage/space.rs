@@ -66,6 +66,8 @@ impl Engine {
         let durable = self.journal.log.durable_sequence() >= last;
         match chance {
             Chance::None => Ok(Step::Idle),
+            // Nobody was promised more than that they are kept while there is room.
+            Chance::GiveWay => Ok(if self.give_way() { Step::Worked } else { Step::Idle }),
             // The lives that ended did so by records that may not be durable yet. Were the bodies released first, a
             // crash could take both, and with them a message whose end was never confirmed.
             _ if !durable => Ok(Step::Wait(last)),
@@ -175,8 +177,8 @@ impl Engine {
                 state.declared = Some(self.journal.append_body(&record)?);
                 self.journal.died(declared);
             }
-            let entries = state.ready.iter().chain(state.unsettled.iter());
-            let there: Vec<_> = entries
+            let there: Vec<_> = state
+                .entries()
                 .filter(|entry| lives_there(entry.stored()))
                 .map(|entry| (entry.position, entry.stored(), entry.body.clone()))
                 .collect();
@@ -215,7 +217,14 @@ impl Engine {
             if is_there {
                 tracing::error!(queue = %queue.name, position, "damaged message set aside");
                 self.journal.append(&Record::Settle { queue: queue.number, position })?;
-                state.take(position).into_iter().for_each(|entry| self.forget(entry));
+                match state.take(position) {
+                    Some(entry) => self.forget(entry),
+                    None => state
+                        .finished
+                        .remove(position)
+                        .into_iter()
+                        .for_each(|entry| self.forget_finished(entry)),
+                }
                 state.counts.dropped += 1;
                 self.changed(&queue, &mut state);
             }
@@ -241,17 +250,23 @@ impl Engine {
         // After a restart what could not be read is tried at once, before others of its key.
         let is_put_off = entry.holds_key && entry.attempts == 0;
         let status = if is_put_off { Status::Ready } else { status };
+        let (published_at, attempts) = (entry.published_at(), entry.attempts.into());
+        let expires_at = Some(entry.expires_at()).filter(|expires_at| *expires_at != NEVER);
+        let replaces = state.newest.knows(position).then_some(0);
         let stored = self.journal.append_body(&Record::Put {
             queue: number,
             position,
-            published_at: entry.published_at(),
-            attempts: entry.attempts.into(),
-            expires_at: Some(entry.expires_at()).filter(|expires_at| *expires_at != NEVER),
+            published_at,
+            attempts,
+            expires_at,
             status,
+            replaces,
             history,
             message,
         })?;
-        self.hot.carried(entry, stored);
+        if let Some((entry, _)) = state.find(position) {
+            self.hot.carried(entry, stored);
+        }
         self.journal.died(old);
         Ok(())
     }

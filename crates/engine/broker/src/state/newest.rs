@@ -1,0 +1,202 @@
+//! Queues that keep only the newest message of a key.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use forebay_core::message::Message;
+
+use super::State;
+use crate::records::Status;
+
+/// How many keys may be noted beyond two for each message before those of messages that have left are looked for.
+const LEFT_MAX: usize = 1_024;
+
+/// Which messages have which key; empty in queues that did not ask for it. A message that leaves stays noted for a
+/// while: there are never more than two for each message that is there, and a thousand. Beside the key itself that is
+/// some 150 bytes a message.
+#[derive(Debug, Default)]
+pub(crate) struct Newest {
+    /// Positions in order.
+    by_key: HashMap<Arc<str>, Vec<u64>>,
+    keys: HashMap<u64, Arc<str>>,
+}
+
+/// What becomes of a message that comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It has nothing to do with others.
+    Alone,
+    /// It is the newest of its key, and takes the place of the one at that position; 0 for none.
+    Newest { replaces: u64 },
+    /// A later one of the same batch has its key: it comes in and leaves in the same step.
+    Overtaken,
+}
+
+impl Newest {
+    /// Notes the message in its place: one that was carried forward comes behind newer ones in the log.
+    fn note(&mut self, position: u64, key: &str) {
+        let key: Arc<str> = key.into();
+        let positions = self.by_key.entry(key.clone()).or_default();
+        if let Err(place) = positions.binary_search(&position) {
+            positions.insert(place, position);
+        }
+        self.keys.insert(position, key);
+    }
+
+    /// True if it was noted.
+    pub(crate) fn knows(&self, position: u64) -> bool {
+        self.keys.contains_key(&position)
+    }
+
+    fn last_with(&self, key: &str) -> Option<u64> {
+        self.by_key.get(key)?.last().copied()
+    }
+
+    fn forget(&mut self, position: u64) {
+        let Some(key) = self.keys.remove(&position) else { return };
+        let Some(positions) = self.by_key.get_mut(&key) else { return };
+        positions.retain(|noted| *noted != position);
+        if positions.is_empty() {
+            self.by_key.remove(&key);
+        }
+    }
+}
+
+impl State {
+    /// What becomes of each of these messages when they come in together.
+    pub(crate) fn turns(&mut self, messages: &[Message]) -> Vec<Turn> {
+        if !self.settings.newest_by_key {
+            return vec![Turn::Alone; messages.len()];
+        }
+        let mut later = HashSet::new();
+        let mut turn = |message: &Message| match &message.key {
+            None => Turn::Alone,
+            Some(key) if !later.insert(key.clone()) => Turn::Overtaken,
+            Some(key) => Turn::Newest { replaces: self.waiting_with(key).unwrap_or(0) },
+        };
+        let mut turns: Vec<_> = messages.iter().rev().map(&mut turn).collect();
+        turns.reverse();
+        turns
+    }
+
+    /// The newest message with this key that waits or is held. If that is held, no other waits.
+    pub(crate) fn newest_with(&mut self, key: &str) -> Option<u64> {
+        while let Some(last) = self.newest.last_with(key) {
+            if self.is_unfinished(last) {
+                return Some(last);
+            }
+            self.newest.forget(last);
+        }
+        None
+    }
+
+    fn waiting_with(&mut self, key: &str) -> Option<u64> {
+        let position = self.newest_with(key)?;
+        let waits = matches!(self.find(position), Some((_, Status::Ready | Status::Delayed { .. })));
+        waits.then_some(position)
+    }
+
+    /// True if there is a newer message with the key of this one.
+    pub(crate) fn is_overtaken(&mut self, position: u64) -> bool {
+        let Some(key) = self.newest.keys.get(&position).cloned() else { return false };
+        self.newest_with(&key).is_some_and(|newest| newest > position)
+    }
+
+    /// Notes the key of a message that has come in.
+    pub(crate) fn note_key(&mut self, position: u64, key: &str) {
+        self.newest.note(position, key);
+        if self.newest.keys.len() > 2 * self.len() as usize + LEFT_MAX {
+            let mut left: Vec<_> = self.newest.keys.keys().copied().collect();
+            left.retain(|position| !self.is_unfinished(*position));
+            left.into_iter().for_each(|position| self.newest.forget(position));
+        }
+    }
+
+    fn is_unfinished(&mut self, position: u64) -> bool {
+        self.find(position).is_some_and(|(_, status)| status != Status::Finished)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::delivery::Outcome;
+    use forebay_core::message::MessageId;
+    use forebay_core::queue::{QueueName, QueueSettings};
+
+    use super::*;
+    use crate::bench::Bench;
+
+    fn newest(bench: &Bench) -> QueueName {
+        let mut settings = QueueSettings::new(QueueName::new("newest").unwrap());
+        settings.newest_by_key = true;
+        bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+        settings.name
+    }
+
+    fn publish(bench: &Bench, queue: &QueueName, key: &str) {
+        let message = Message::new(MessageId::given(key).unwrap(), vec![b'x'; 300].into());
+        bench.publish_all(queue, vec![Message { key: Some(key.to_owned()), ..message }]).unwrap();
+        bench.write();
+    }
+
+    fn noted(bench: &Bench, queue: &QueueName) -> usize {
+        let found = bench.engine().topology.find(queue).unwrap();
+        let state = found.lock().unwrap();
+        assert!(state.newest.by_key.len() <= state.newest.keys.len());
+        state.newest.keys.len()
+    }
+
+    #[test]
+    fn keys_of_messages_that_have_left_are_forgotten_in_time() {
+        let bench = Bench::new(1_000);
+        let q = newest(&bench);
+        for number in 0..5 * LEFT_MAX {
+            publish(&bench, &q, &format!("key {}", number % (3 * LEFT_MAX)));
+            bench.settle(&bench.receive(&q).unwrap(), Outcome::Done);
+            assert!(noted(&bench, &q) <= LEFT_MAX + 3);
+            if number % 100 == 0 {
+                bench.free();
+            }
+        }
+        let plain = bench.queue("plain");
+        publish(&bench, &plain, "key");
+        assert_eq!(noted(&bench, &plain), 0, "only queues that ask pay for it");
+    }
+
+    #[test]
+    fn a_message_that_was_carried_behind_newer_ones_is_not_taken_for_the_newest() {
+        let bench = Bench::new(1_000);
+        let (q, busy) = (newest(&bench), bench.queue("busy"));
+        publish(&bench, &q, "a");
+        let old = bench.receive(&q).unwrap();
+        publish(&bench, &q, "a");
+        let oldest = *bench.engine().journal.log.segments().start();
+        while *bench.engine().journal.log.segments().start() < oldest + 3 {
+            bench.publish(&busy, 300);
+            bench.settle(&bench.receive(&busy).unwrap(), Outcome::Done);
+            bench.free();
+        }
+        let bench = bench.crash();
+        bench.settle(&old, Outcome::Return);
+        assert_eq!(bench.depth(&q), 1, "it gave way to the newer one");
+        publish(&bench, &q, "a");
+        assert_eq!(bench.depth(&q), 1);
+    }
+
+    #[test]
+    fn of_two_that_are_held_the_older_gives_way_though_the_newest_of_all_has_left() {
+        let bench = Bench::new(1_000);
+        let q = newest(&bench);
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            publish(&bench, &q, "a");
+            held.extend(bench.receive(&q));
+        }
+        bench.settle(&held.pop().unwrap(), Outcome::Done);
+        bench.settle(&held[0], Outcome::Return);
+        assert_eq!(bench.depth(&q), 1, "only the other one, which is held");
+        bench.settle(&held[1], Outcome::Return);
+        publish(&bench, &q, "a");
+        assert_eq!(bench.depth(&q), 1);
+    }
+}
