@@ -110,6 +110,8 @@ pub const DELAY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 pub const RECEIVE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Handlers that one worker runs at a time.
 pub const WORKER_CONCURRENCY_MAX: usize = 1_000;
+/// Handlers that a worker's rate lets begin at a time: it remembers when each began.
+pub const WORKER_RATE_COUNT_MAX: usize = 10_000;
 /// How often a worker tries to settle a finished delivery before it leaves it to run out.
 pub const SETTLE_TRIES_MAX: u32 = 8;
 /// The pause before a worker or expirer asks a broker again that has just refused.
