@@ -21,12 +21,17 @@
 
 mod builder;
 mod cache;
+mod codec;
+mod draft;
 mod forebay;
 mod held;
 mod queue;
+mod stream;
 
 pub use builder::Builder;
 pub use cache::Cache;
+pub use codec::{Codec, Json, Postcard, Raw};
+pub use draft::Draft;
 pub use forebay::Forebay;
 pub use forebay_core::delivery::{Delivery, History, Outcome, Reason, Settled};
 pub use forebay_core::entry::Version;
@@ -37,10 +42,11 @@ pub use forebay_core::ports::loader::Loader;
 pub use forebay_core::queue::{Backoff, Overflow, QueueName, QueueSettings, RetryPolicy};
 pub use forebay_core::stats::{LogStats, QueueStats, StoreStats};
 pub use forebay_core::time::Instant;
-pub use forebay_queue::publish::Draft;
-pub use forebay_queue::worker::{Failure, Worker, WorkerOptions};
-pub use held::Held;
+pub use forebay_queue::consumer::ConsumerOptions;
+pub use forebay_queue::worker::{Failure, Rate, Worker, WorkerOptions};
+pub use held::{Held, Received};
 pub use queue::Queue;
+pub use stream::{Batches, Deliveries};
 
 /// The README's example, compiled.
 #[cfg(doctest)]
