@@ -145,7 +145,7 @@ async fn a_batch_is_refused_whole_when_one_body_cannot_be_written_down() {
     impl Codec<u32> for Even {
         fn encode(&self, value: &u32) -> forebay::Result<forebay::Payload> {
             let odd = || forebay::Error::new(Kind::Invalid, "encode", "an odd number");
-            if value % 2 == 0 { Ok("even".into()) } else { Err(odd()) }
+            if value.is_multiple_of(2) { Ok("even".into()) } else { Err(odd()) }
         }
 
         fn decode(&self, _: &forebay::Payload) -> forebay::Result<u32> {

@@ -14,4 +14,6 @@ pub mod settle;
 pub mod worker;
 
 #[cfg(test)]
+mod races;
+#[cfg(test)]
 mod scripted;
