@@ -41,6 +41,18 @@ pub const MEMORY_SHRINK_STEP_BYTES: usize = 64 * 1024;
 pub const CACHE_FLIGHTS_MAX: usize = 10_000;
 /// Callers that wait for the load of one key; beyond it a miss is refused as full.
 pub const CACHE_WAITERS_MAX: usize = 100_000;
+/// Places in which tags and namespaces note when they were made invalid; names that share one are made so together.
+pub const CACHE_TAG_STRIPES: usize = 16 * 1024;
+/// Tags of one cached entry.
+pub const CACHE_ENTRY_TAGS_MAX: usize = 16;
+/// Longest name of a namespace; the rest of a key is left to the keys in it.
+pub const CACHE_NAMESPACE_BYTES_MAX: usize = 100;
+/// Longest lease of a lock.
+pub const CACHE_LOCK_LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Largest number that a rate limit can allow in its window.
+pub const CACHE_RATE_LIMIT_MAX: u64 = 1 << 40;
+/// Longest window of a rate limit.
+pub const CACHE_RATE_WINDOW_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Longest queue name, as AMQP's short string has it.
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;
