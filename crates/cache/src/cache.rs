@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_core::entry::{Delete, Expiry, Write, Written};
+use forebay_core::entry::{Condition, Delete, Written};
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::KEY_BYTES_MAX;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::local_store::LocalStore;
-use forebay_core::stats::StoreStats;
+use forebay_core::stats::CacheStats;
 
-use crate::fill::end_of_life;
+use crate::counters::Counters;
+use crate::fill::Terms;
 use crate::flight::Flights;
 
 /// What a cache is made with.
@@ -31,7 +32,8 @@ impl Default for CacheOptions {
 pub struct Cache {
     pub(crate) store: Arc<dyn LocalStore>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) flights: Flights,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) counters: Counters,
     jitter: f64,
 }
 
@@ -41,15 +43,20 @@ impl Cache {
         if !(0.0..=1.0).contains(&options.jitter) {
             return Err(Error::new(Kind::Invalid, "open cache", "jitter must be 0.0 to 1.0"));
         }
-        Ok(Self { store, clock, flights: Flights::default(), jitter: options.jitter })
+        let (flights, counters) = (Arc::default(), Counters::default());
+        Ok(Self { store, clock, flights, counters, jitter: options.jitter })
     }
 
     /// Stores a value, whatever was there. Loads that began before can no longer store theirs, and nobody joins them.
     /// `TooLarge`, `Full`: it was not stored, and the older value is gone.
     pub fn set(&self, key: &[u8], value: &[u8], ttl: Option<Duration>) -> Result<()> {
         check(key)?;
-        let write = Write { expires_at: self.end_of_life(ttl), ..Write::at(self.clock.now()) };
-        let written = self.store.write(key, value, write);
+        self.set_on(key, value, &self.terms(ttl))
+    }
+
+    /// Stores a value on these terms, whatever was there.
+    pub(crate) fn set_on(&self, key: &[u8], value: &[u8], terms: &Terms) -> Result<()> {
+        let written = self.put(key, value, terms, Condition::None);
         self.flights.detach(key);
         match written {
             Written::TooLarge => Err(Error::new(Kind::TooLarge, "store value of key", printable(key))),
@@ -67,13 +74,13 @@ impl Cache {
         Ok(())
     }
 
-    /// The state of the store.
-    pub fn stats(&self) -> StoreStats {
-        self.store.stats()
+    /// The state of the store, and what reads came to.
+    pub fn stats(&self) -> CacheStats {
+        CacheStats { store: self.store.stats(), reads: self.counters.stats() }
     }
 
-    pub(crate) fn end_of_life(&self, ttl: Option<Duration>) -> Expiry {
-        ttl.map(|ttl| end_of_life(self.clock.now(), ttl, self.jitter, self.clock.random()))
+    pub(crate) fn terms(&self, ttl: Option<Duration>) -> Terms {
+        Terms::plain(ttl, self.jitter)
     }
 }
 

@@ -43,59 +43,70 @@ enum Stage {
 }
 
 /// A caller's part in a flight.
-pub(crate) enum Part<'a> {
-    Lead(Lead<'a>),
-    Wait(Wait<'a>),
+pub(crate) enum Part {
+    Lead(Lead),
+    Wait(Wait),
 }
 
 /// What a wait ends with.
-pub(crate) enum Waited<'a> {
+pub(crate) enum Waited {
     Landed(Landing),
-    Lead(Lead<'a>),
+    Lead(Lead),
 }
 
 /// The duty to load. Dropped without landing, it passes to one of those who wait.
-pub(crate) struct Lead<'a> {
-    flights: &'a Flights,
+pub(crate) struct Lead {
+    flights: Arc<Flights>,
     flight: Arc<Flight>,
     landed: bool,
 }
 
 /// Waits for the landing, or for the lead.
-pub(crate) struct Wait<'a> {
-    flights: &'a Flights,
+pub(crate) struct Wait {
+    flights: Arc<Flights>,
     flight: Arc<Flight>,
     ticket: Option<u64>,
 }
 
 impl Flights {
     /// Joins the flight for the key, or begins one. `Full`: too many keys are being loaded, or too many callers wait.
-    pub(crate) fn join(&self, key: &[u8]) -> Result<Part<'_>> {
+    pub(crate) fn join(self: &Arc<Self>, key: &[u8]) -> Result<Part> {
         let mut by_key = self.by_key.lock();
-        if let Some(flight) = by_key.get(key) {
-            let flight = flight.clone();
-            let mut state = flight.state.lock();
-            if matches!(state.stage, Stage::Vacant) {
-                state.stage = Stage::Led;
-                drop(state);
-                return Ok(Part::Lead(Lead { flights: self, flight, landed: false }));
-            }
-            if state.waiters.len() >= CACHE_WAITERS_MAX {
-                return Err(Error::new(Kind::Full, "wait for the load of key", printable(key)));
-            }
-            let ticket = state.tickets;
-            state.tickets += 1;
-            state.waiters.insert(ticket, None);
-            drop(state);
-            return Ok(Part::Wait(Wait { flights: self, flight, ticket: Some(ticket) }));
+        let Some(flight) = by_key.get(key) else {
+            return Ok(Part::Lead(self.begin(&mut by_key, key)?));
+        };
+        let mut state = flight.state.lock();
+        if state.take_vacant() {
+            return Ok(Part::Lead(self.lead_of(flight)));
         }
+        if state.waiters.len() >= CACHE_WAITERS_MAX {
+            return Err(Error::new(Kind::Full, "wait for the load of key", printable(key)));
+        }
+        let ticket = state.ticket();
+        Ok(Part::Wait(Wait { flights: self.clone(), flight: flight.clone(), ticket: Some(ticket) }))
+    }
+
+    /// Begins a flight for the key, unless there is one that somebody leads, or there are too many.
+    pub(crate) fn lead(self: &Arc<Self>, key: &[u8]) -> Option<Lead> {
+        let mut by_key = self.by_key.lock();
+        match by_key.get(key) {
+            Some(flight) => flight.state.lock().take_vacant().then(|| self.lead_of(flight)),
+            None => self.begin(&mut by_key, key).ok(),
+        }
+    }
+
+    fn begin(self: &Arc<Self>, by_key: &mut HashMap<Box<[u8]>, Arc<Flight>>, key: &[u8]) -> Result<Lead> {
         if by_key.len() >= CACHE_FLIGHTS_MAX {
             return Err(Error::new(Kind::Full, "begin the load of key", printable(key)));
         }
         let state = State { stage: Stage::Led, waiters: HashMap::new(), tickets: 0 };
         let flight = Arc::new(Flight { key: key.into(), state: Mutex::new(state) });
         by_key.insert(key.into(), flight.clone());
-        Ok(Part::Lead(Lead { flights: self, flight, landed: false }))
+        Ok(self.lead_of(&flight))
+    }
+
+    fn lead_of(self: &Arc<Self>, flight: &Arc<Flight>) -> Lead {
+        Lead { flights: self.clone(), flight: flight.clone(), landed: false }
     }
 
     /// Nobody joins the present flight for the key from now on; those in it still get what it brings.
@@ -117,12 +128,39 @@ impl Flights {
 }
 
 impl State {
+    /// Takes over a lead that nobody has.
+    fn take_vacant(&mut self) -> bool {
+        let vacant = matches!(self.stage, Stage::Vacant);
+        if vacant {
+            self.stage = Stage::Led;
+        }
+        vacant
+    }
+
+    fn ticket(&mut self) -> u64 {
+        let ticket = self.tickets;
+        self.tickets += 1;
+        self.waiters.insert(ticket, None);
+        ticket
+    }
+
     fn wakers(&mut self) -> Vec<Waker> {
         self.waiters.values_mut().filter_map(Option::take).collect()
     }
 }
 
-impl Lead<'_> {
+impl Lead {
+    /// What is to be loaded.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.flight.key
+    }
+
+    /// A place among those who wait for this flight, for whoever has the load done elsewhere.
+    pub(crate) fn wait(&self) -> Wait {
+        let ticket = self.flight.state.lock().ticket();
+        Wait { flights: self.flights.clone(), flight: self.flight.clone(), ticket: Some(ticket) }
+    }
+
     /// Ends the flight: everybody in it gets this.
     pub(crate) fn land(mut self, landing: Landing) {
         self.landed = true;
@@ -133,7 +171,7 @@ impl Lead<'_> {
     }
 }
 
-impl Drop for Lead<'_> {
+impl Drop for Lead {
     fn drop(&mut self) {
         if self.landed {
             return;
@@ -145,17 +183,17 @@ impl Drop for Lead<'_> {
     }
 }
 
-impl<'a> Future for Wait<'a> {
-    type Output = Waited<'a>;
+impl Future for Wait {
+    type Output = Waited;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Waited<'a>> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Waited> {
         let flight = self.flight.clone();
         let mut state = flight.state.lock();
         let waited = match &state.stage {
             Stage::Landed(landing) => Waited::Landed(landing.clone()),
             Stage::Vacant => {
                 state.stage = Stage::Led;
-                Waited::Lead(Lead { flights: self.flights, flight: flight.clone(), landed: false })
+                Waited::Lead(self.flights.lead_of(&flight))
             }
             Stage::Led => {
                 if let Some(waker) = self.ticket.and_then(|ticket| state.waiters.get_mut(&ticket)) {
@@ -171,7 +209,7 @@ impl<'a> Future for Wait<'a> {
     }
 }
 
-impl Drop for Wait<'_> {
+impl Drop for Wait {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         // If it was the last who could have taken a vacant lead, the flight is over.
@@ -186,21 +224,21 @@ impl Drop for Wait<'_> {
 mod tests {
     use super::*;
 
-    fn lead(flights: &Flights) -> Lead<'_> {
+    fn lead(flights: &Arc<Flights>) -> Lead {
         match flights.join(b"key") {
             Ok(Part::Lead(lead)) => lead,
             _ => panic!("the first to join leads"),
         }
     }
 
-    fn wait(flights: &Flights) -> Wait<'_> {
+    fn wait(flights: &Arc<Flights>) -> Wait {
         match flights.join(b"key") {
             Ok(Part::Wait(wait)) => wait,
             _ => panic!("who joins later waits"),
         }
     }
 
-    fn poll<'a>(wait: &mut Wait<'a>) -> Poll<Waited<'a>> {
+    fn poll(wait: &mut Wait) -> Poll<Waited> {
         Pin::new(wait).poll(&mut Context::from_waker(Waker::noop()))
     }
 
@@ -210,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_flight_without_anybody_is_forgotten() {
-        let flights = Flights::default();
+        let flights = Arc::new(Flights::default());
         drop(lead(&flights));
         assert_eq!(count(&flights), 0, "a lead dropped alone");
         lead(&flights).land(Ok(None));
@@ -225,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_vacant_lead_goes_to_one_of_those_who_wait_or_come() {
-        let flights = Flights::default();
+        let flights = Arc::new(Flights::default());
         let leader = lead(&flights);
         let (mut first, mut second) = (wait(&flights), wait(&flights));
         assert!(poll(&mut first).is_pending());
@@ -241,7 +279,7 @@ mod tests {
 
     #[test]
     fn who_is_in_a_detached_flight_still_lands() {
-        let flights = Flights::default();
+        let flights = Arc::new(Flights::default());
         let leader = lead(&flights);
         let mut waiter = wait(&flights);
         flights.detach(b"key");
@@ -254,8 +292,22 @@ mod tests {
     }
 
     #[test]
+    fn a_refresh_leads_only_where_nobody_does() {
+        let flights = Arc::new(Flights::default());
+        let leader = flights.lead(b"key").unwrap();
+        assert!(flights.lead(b"key").is_none());
+        let mut waiter = leader.wait();
+        drop(leader);
+        let taken = flights.lead(b"key").unwrap();
+        assert!(poll(&mut waiter).is_pending(), "the lead is taken");
+        taken.land(Ok(None));
+        assert!(matches!(poll(&mut waiter), Poll::Ready(Waited::Landed(Ok(None)))));
+        assert_eq!(count(&flights), 0);
+    }
+
+    #[test]
     fn flights_and_waiters_have_their_limits() {
-        let flights = Flights::default();
+        let flights = Arc::new(Flights::default());
         let keys: Vec<_> = (0..CACHE_FLIGHTS_MAX).map(|number| number.to_be_bytes()).collect();
         let leads: Vec<_> = keys.iter().map(|key| flights.join(key)).collect();
         assert!(matches!(flights.join(b"one more"), Err(error) if error.kind() == Kind::Full));

@@ -41,6 +41,23 @@ pub const MEMORY_SHRINK_STEP_BYTES: usize = 64 * 1024;
 pub const CACHE_FLIGHTS_MAX: usize = 10_000;
 /// Callers that wait for the load of one key; beyond it a miss is refused as full.
 pub const CACHE_WAITERS_MAX: usize = 100_000;
+/// Keys that one batch get may ask for; beyond it the call is refused as too large.
+pub const CACHE_BATCH_KEYS_MAX: usize = 10_000;
+/// Loads that one source is asked for at one time, unless configured otherwise.
+pub const LOADS_CONCURRENT_DEFAULT: usize = 64;
+/// Loads that wait for their turn at one source, unless configured otherwise; beyond it a load is refused as full.
+pub const LOADS_WAITING_DEFAULT: usize = 1_000;
+/// Most of either that can be configured.
+pub const LOADS_CEILING: usize = 100_000;
+/// How long one load may take, unless configured otherwise.
+pub const LOAD_HARD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// How often a caller begins the load of a key again that was cut off before it ended.
+pub const LOAD_STARTS_MAX: u32 = 3;
+/// How many absent keys one source's cache remembers within one negative time to live, unless configured otherwise; further
+/// ones are not remembered, so that made-up keys cannot push out values.
+pub const NEGATIVES_MAX_DEFAULT: u64 = 100_000;
+/// Keys that a guard can be made for: at one in a hundred wrongly let through, 1.2 GB.
+pub const GUARD_KEYS_MAX: usize = 1_000_000_000;
 /// Places in which tags and namespaces note when they were made invalid; names that share one are made so together.
 pub const CACHE_TAG_STRIPES: usize = 16 * 1024;
 /// Tags of one cached entry.

@@ -29,6 +29,59 @@ pub struct StoreStats {
     pub fills_refused: u64,
 }
 
+/// What the reads of one cache came to. Counts are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadStats {
+    /// Reads that found a fresh value.
+    pub hits: u64,
+    /// Reads that found neither a value that could be served nor a remembered absence.
+    pub misses: u64,
+    /// Reads that found it remembered that the source has no value.
+    pub negative_hits: u64,
+    /// Reads that were served a value past its fresh time.
+    pub stale_served: u64,
+    /// Times the source was asked; a batch counts once.
+    pub loads: u64,
+    /// Of those, how many failed, time-outs included.
+    pub load_failures: u64,
+    /// Of those, how many took longer than the hard time-out.
+    pub load_timeouts: u64,
+    /// Milliseconds that all finished loads took together.
+    pub load_ms: u64,
+    /// Loads begun in the background because a value was stale or about to be.
+    pub refreshes: u64,
+    /// Reads of keys that the guard knows the source not to have.
+    pub refused_by_guard: u64,
+    /// Loads that a circuit breaker refused.
+    pub refused_by_breaker: u64,
+    /// Loads refused because too many waited for their turn.
+    pub refused_by_budget: u64,
+    /// Absent keys not remembered because too many were.
+    pub negatives_dropped: u64,
+    /// Callers that wait for a load at this moment.
+    pub waiting: u64,
+}
+
+impl ReadStats {
+    /// The share of reads that needed no load, 0.0 to 1.0; 0.0 before the first read.
+    pub fn hit_ratio(&self) -> f64 {
+        let without_load = self.hits + self.negative_hits + self.stale_served;
+        match without_load + self.misses {
+            0 => 0.0,
+            all => without_load as f64 / all as f64,
+        }
+    }
+}
+
+/// The state of a cache: its store, which others may share, and its own reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// The store.
+    pub store: StoreStats,
+    /// The reads.
+    pub reads: ReadStats,
+}
+
 /// The state of the commit log. Counts are since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogStats {

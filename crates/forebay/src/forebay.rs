@@ -58,7 +58,7 @@ impl Forebay {
 
     /// The cache.
     pub fn cache(&self) -> Cache {
-        Cache::new(Arc::clone(&self.parts.cache))
+        Cache::new(Arc::clone(&self.parts.cache), Arc::new(self.parts.background.clone()))
     }
 
     /// The queue of this name, declared with the default settings if it is not there. One that is there keeps the

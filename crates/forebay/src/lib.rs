@@ -33,14 +33,18 @@ pub use cache::Cache;
 pub use codec::{Codec, Json, Postcard, Raw};
 pub use draft::Draft;
 pub use forebay::Forebay;
+pub use forebay_cache::{
+    BreakerOptions, BreakerState, Guard, GuardOptions, GuardStats, Policy, ReadThrough, ReadThroughOptions,
+    Served, SourceStats,
+};
 pub use forebay_core::delivery::{Delivery, History, Outcome, Reason, Settled};
 pub use forebay_core::entry::Version;
 pub use forebay_core::error::{Error, Kind, Result, Retry};
 pub use forebay_core::message::{Headers, Message, MessageId, Value};
 pub use forebay_core::payload::Payload;
-pub use forebay_core::ports::loader::Loader;
+pub use forebay_core::ports::loader::{BatchLoader, KeySource, Loader};
 pub use forebay_core::queue::{Backoff, Overflow, QueueName, QueueSettings, RetryPolicy};
-pub use forebay_core::stats::{LogStats, QueueStats, StoreStats};
+pub use forebay_core::stats::{CacheStats, LogStats, QueueStats, ReadStats, StoreStats};
 pub use forebay_core::time::Instant;
 pub use forebay_queue::consumer::ConsumerOptions;
 pub use forebay_queue::worker::{Failure, Rate, Worker, WorkerOptions};

@@ -1,14 +1,18 @@
 //! A clock, a source and a small executor for the tests of this crate.
 #![allow(dead_code, reason = "every test file uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+pub(crate) mod tasks;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use forebay_cache::{Cache, CacheOptions};
+use forebay_contract::clock::SimClock;
 use forebay_core::entry::Version;
 use forebay_core::error::Result;
 use forebay_core::limits::VALUE_BYTES_MAX_DEFAULT;
@@ -34,27 +38,27 @@ pub(crate) fn cache() -> Cache {
 
 /// Stands still until told otherwise.
 pub(crate) struct TestClock {
-    now_ms: AtomicU64,
+    time: SimClock,
     random: AtomicU64,
 }
 
 impl TestClock {
     pub(crate) fn shared() -> Arc<Self> {
-        Arc::new(Self { now_ms: AtomicU64::new(1_700_000_000_000), random: AtomicU64::new(0) })
+        Arc::new(Self { time: SimClock::new(0), random: AtomicU64::new(0) })
     }
 
     pub(crate) fn advance(&self, ms: u64) {
-        self.now_ms.fetch_add(ms, SeqCst);
+        self.time.advance(Duration::from_millis(ms));
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Instant {
-        Instant::from_ms(self.now_ms.load(SeqCst))
+        self.time.now()
     }
 
-    fn sleep_until(&self, _at: Instant) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::pending())
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        self.time.sleep_until(at)
     }
 
     /// Steps of the golden ratio: evenly spread.
@@ -74,6 +78,10 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn put(&self, value: &str) {
         *self.value.lock() = Some(Payload::from(value));
+    }
+
+    pub(crate) fn clear(&self) {
+        *self.value.lock() = None;
     }
 
     pub(crate) fn value(&self) -> Option<Payload> {
@@ -130,8 +138,8 @@ impl Loader for Gate {
 }
 
 /// A call in progress, polled by hand.
-pub(crate) struct Call<'a> {
-    future: BoxFuture<'a, Loaded>,
+pub(crate) struct Call<'a, T = Loaded> {
+    future: BoxFuture<'a, T>,
     wakes: Arc<Wakes>,
 }
 
@@ -147,13 +155,19 @@ impl Wake for Wakes {
 impl<'a> Call<'a> {
     /// A call that has run until it had to wait.
     pub(crate) fn parked(cache: &'a Cache, loader: &'a dyn Loader) -> Self {
-        let future = Box::pin(cache.get_or_load(b"key", None, loader));
-        let mut call = Self { future, wakes: Arc::default() };
+        let mut call = Self::new(cache.get_or_load(b"key", None, loader));
         assert!(call.poll().is_none(), "the call had to wait");
         call
     }
+}
 
-    pub(crate) fn poll(&mut self) -> Option<Loaded> {
+impl<'a, T> Call<'a, T> {
+    /// A call that has not begun.
+    pub(crate) fn new(future: impl Future<Output = T> + Send + 'a) -> Self {
+        Self { future: Box::pin(future), wakes: Arc::default() }
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<T> {
         let waker = Waker::from(self.wakes.clone());
         match Pin::new(&mut self.future).poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(result) => Some(result),
@@ -167,7 +181,7 @@ impl<'a> Call<'a> {
     }
 
     /// The result, for which it must have been woken.
-    pub(crate) fn finish(mut self) -> Loaded {
+    pub(crate) fn finish(mut self) -> T {
         assert!(self.woken(), "nobody would have polled this call again");
         self.poll().expect("the call is over")
     }
