@@ -7,7 +7,7 @@ mod scene;
 use std::thread;
 use std::time::Duration;
 
-use forebay_cache::atomic::{Counter, Locks, RateLimit, RateLimiter, Verdict};
+use forebay_cache::atomic::{Counter, Locks, RateLimit, RateLimiter, Sessions, Verdict};
 use forebay_contract::clock::SimClock;
 use forebay_core::error::Kind;
 use forebay_core::limits;
@@ -230,4 +230,58 @@ fn rates_have_their_limits() {
     assert!(widest.take("n".repeat(200)).unwrap().allowed);
     assert_eq!(widest.take("n".repeat(250)).unwrap_err().kind(), Kind::TooLarge);
     assert_eq!(widest.take("").unwrap_err().kind(), Kind::Invalid);
+}
+
+#[test]
+fn a_session_ends_when_nobody_has_looked_at_it_for_its_idle_time() {
+    let scene = Scene::new();
+    let sessions = Sessions::new(scene.cache.clone(), SECOND).unwrap();
+    sessions.put(b"id", b"value").unwrap();
+    for _ in 0..3 {
+        scene.clock.advance(SECOND - BIT);
+        assert_eq!(sessions.get(b"id").as_deref(), Some(&b"value"[..]));
+    }
+    scene.clock.advance(SECOND - BIT);
+    assert!(sessions.change(b"id", |_| Ok("changed".into())).unwrap(), "a change is a look");
+    scene.clock.advance(SECOND - BIT);
+    assert_eq!(sessions.get(b"id").as_deref(), Some(&b"changed"[..]));
+    scene.clock.advance(SECOND);
+    assert!(sessions.get(b"id").is_none());
+    assert!(!sessions.change(b"id", |_| Ok("again".into())).unwrap());
+    assert!(sessions.get(b"id").is_none(), "a change begins none");
+    sessions.put(b"id", b"value").unwrap();
+    sessions.end(b"id").unwrap();
+    assert!(sessions.get(b"id").is_none());
+}
+
+#[test]
+fn no_change_of_a_session_is_lost_and_endless_haste_is_refused() {
+    let scene = Scene::new();
+    let sessions = Sessions::new(scene.cache.clone(), SECOND).unwrap();
+    sessions.put(b"id", b"").unwrap();
+    let longer = |value: forebay_core::payload::Payload| Ok([&*value, b"x"].concat().into());
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..200).for_each(|_| assert!(sessions.change(b"id", longer).unwrap())));
+        }
+    });
+    assert_eq!(sessions.get(b"id").map(|value| value.len()), Some(800));
+    let mut tries = 0;
+    let refused = sessions.change(b"id", |value| {
+        tries += 1;
+        sessions.put(b"id", b"faster").unwrap();
+        Ok(value)
+    });
+    assert_eq!((refused.unwrap_err().kind(), tries), (Kind::Full, limits::CACHE_CHANGE_TRIES_MAX));
+}
+
+#[test]
+fn ids_and_idle_times_of_sessions_have_their_limits() {
+    let scene = Scene::new();
+    assert!(Sessions::new(scene.cache.clone(), Duration::ZERO).is_err());
+    let sessions = Sessions::new(scene.cache.clone(), BIT).unwrap();
+    assert!(sessions.put(&[b'i'; 241], b"value").is_ok());
+    assert_eq!(sessions.put(&[b'i'; 242], b"value").unwrap_err().kind(), Kind::TooLarge);
+    assert_eq!(sessions.put(b"", b"value").unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(sessions.put(b"id", &vec![0; 2 << 20]).unwrap_err().kind(), Kind::TooLarge);
 }

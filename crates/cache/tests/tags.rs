@@ -4,21 +4,19 @@
 
 mod scene;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_cache::tags::{Marks, Namespace, Tagged};
+use forebay_cache::tags::{Namespace, Tagged};
 use forebay_core::error::Kind;
 use forebay_core::limits;
-use forebay_core::ports::clock::Clock;
 use scene::{Scene, Source};
 
 fn tagged(scene: &Scene) -> Tagged {
-    Tagged::new(scene.cache.clone(), Arc::new(Marks::new(scene.clock.now())))
+    Tagged::new(scene.cache.clone())
 }
 
-fn namespace(scene: &Scene, marks: &Arc<Marks>, name: &str) -> Namespace {
-    Namespace::new(scene.cache.clone(), marks.clone(), name.as_bytes()).unwrap()
+fn namespace(scene: &Scene, name: &str) -> Namespace {
+    Namespace::new(scene.cache.clone(), name.as_bytes()).unwrap()
 }
 
 #[test]
@@ -124,10 +122,8 @@ fn an_entry_has_as_many_tags_as_the_limit_and_its_life() {
 #[test]
 fn a_namespace_is_made_invalid_whole_and_alone() {
     let scene = Scene::new();
-    let marks = Arc::new(Marks::new(scene.clock.now()));
-    let (users, again) = (namespace(&scene, &marks, "user"), namespace(&scene, &marks, "user"));
-    let (orders, tagged) =
-        (namespace(&scene, &marks, "order"), Tagged::new(scene.cache.clone(), marks.clone()));
+    let (users, again) = (namespace(&scene, "user"), namespace(&scene, "user"));
+    let (orders, tagged) = (namespace(&scene, "order"), tagged(&scene));
     users.set("7", "Ada", None).unwrap();
     users.set("8", "Bob", None).unwrap();
     orders.set("7", "teapot", None).unwrap();
@@ -146,8 +142,7 @@ fn a_namespace_is_made_invalid_whole_and_alone() {
 #[test]
 fn a_load_that_began_before_its_namespace_was_made_invalid_fills_nothing() {
     let scene = Scene::new();
-    let marks = Arc::new(Marks::new(scene.clock.now()));
-    let (users, source) = (namespace(&scene, &marks, "user"), Source::with("old"));
+    let (users, source) = (namespace(&scene, "user"), Source::with("old"));
     let gate = source.close();
     let mut slow = Box::pin(users.get_or_load("7", None, &source));
     assert!(scene.poll(&mut slow).is_none());
@@ -165,8 +160,7 @@ fn a_load_that_began_before_its_namespace_was_made_invalid_fills_nothing() {
 #[test]
 fn names_and_keys_of_namespaces_have_their_limits() {
     let scene = Scene::new();
-    let marks = Arc::new(Marks::new(scene.clock.now()));
-    let new = |name: &[u8]| Namespace::new(scene.cache.clone(), marks.clone(), name);
+    let new = |name: &[u8]| Namespace::new(scene.cache.clone(), name);
     let longest = new(&[b'n'; limits::CACHE_NAMESPACE_BYTES_MAX]).unwrap_or_else(|error| panic!("{error}"));
     for wrong in [&b""[..], b"a\0b", &[b'n'; limits::CACHE_NAMESPACE_BYTES_MAX + 1]] {
         assert!(new(wrong).is_err_and(|error| error.kind() == Kind::Invalid));

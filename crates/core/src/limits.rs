@@ -64,6 +64,8 @@ pub const CACHE_TAG_STRIPES: usize = 16 * 1024;
 pub const CACHE_ENTRY_TAGS_MAX: usize = 16;
 /// Longest name of a namespace; the rest of a key is left to the keys in it.
 pub const CACHE_NAMESPACE_BYTES_MAX: usize = 100;
+/// How often a change of a session is made anew because somebody else was faster.
+pub const CACHE_CHANGE_TRIES_MAX: usize = 1_000;
 /// Longest lease of a lock.
 pub const CACHE_LOCK_LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Largest number that a rate limit can allow in its window.

@@ -21,6 +21,7 @@
 
 mod builder;
 mod cache;
+mod cached;
 mod codec;
 mod draft;
 mod forebay;
@@ -30,9 +31,12 @@ mod stream;
 
 pub use builder::Builder;
 pub use cache::Cache;
+pub use cached::{Compressed, Sessions, TypedCache};
 pub use codec::{Codec, Json, Postcard, Raw};
 pub use draft::Draft;
 pub use forebay::Forebay;
+pub use forebay_cache::atomic::{Counter, Lock, Locks, RateLimit, RateLimiter, Verdict};
+pub use forebay_cache::tags::{Namespace, Tagged};
 pub use forebay_cache::{
     BreakerOptions, BreakerState, Guard, GuardOptions, GuardStats, Policy, ReadThrough, ReadThroughOptions,
     Served, SourceStats,

@@ -10,7 +10,7 @@ use forebay_core::time::Instant;
 /// When which tag or namespace was last made invalid, on a count of all invalidations: a fixed number of places that names
 /// share by their hash. Names that share a place are made invalid together, which costs loads and never truth; so it takes the
 /// same memory for any number of names.
-pub struct Marks {
+pub(crate) struct Marks {
     present: AtomicU64,
     places: Box<[AtomicU64]>,
     hasher: RandomState,
@@ -19,7 +19,7 @@ pub struct Marks {
 impl Marks {
     /// Nothing is invalid that is made from now on. The count starts from the clock: what an earlier run of the program has made
     /// is invalid, because its marks are gone.
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         let first = Version::first(now).0;
         let places = (0..CACHE_TAG_STRIPES).map(|_| AtomicU64::new(first)).collect();
         Self { present: AtomicU64::new(first), places, hasher: RandomState::new() }

@@ -4,6 +4,6 @@ mod marks;
 mod namespace;
 mod tagged;
 
-pub use marks::Marks;
+pub(crate) use marks::Marks;
 pub use namespace::Namespace;
 pub use tagged::Tagged;

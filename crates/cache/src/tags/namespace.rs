@@ -9,7 +9,6 @@ use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::loader::Loader;
 
-use super::marks::Marks;
 use crate::cache::{Cache, check};
 
 /// A part of the cache with keys of its own. [`invalidate_all`](Self::invalidate_all) makes all its entries invalid in one step,
@@ -20,19 +19,18 @@ use crate::cache::{Cache, check};
 #[derive(Clone)]
 pub struct Namespace {
     cache: Arc<Cache>,
-    marks: Arc<Marks>,
     name: Box<[u8]>,
 }
 
 impl Namespace {
-    /// The namespace of this name, 1 to [`CACHE_NAMESPACE_BYTES_MAX`] bytes without a zero byte. All that have the same cache
-    /// and marks share it.
-    pub fn new(cache: Arc<Cache>, marks: Arc<Marks>, name: &[u8]) -> Result<Self> {
+    /// The namespace of this name, 1 to [`CACHE_NAMESPACE_BYTES_MAX`] bytes without a zero byte. All of one
+    /// cache and name are one.
+    pub fn new(cache: Arc<Cache>, name: &[u8]) -> Result<Self> {
         if name.is_empty() || name.len() > CACHE_NAMESPACE_BYTES_MAX || name.contains(&0) {
             let what = "a name has 1 to 100 bytes, none of them zero";
             return Err(Error::new(Kind::Invalid, "name namespace", what));
         }
-        Ok(Self { cache, marks, name: name.into() })
+        Ok(Self { cache, name: name.into() })
     }
 
     /// The value, copied out.
@@ -66,12 +64,12 @@ impl Namespace {
     /// Makes everything in this namespace invalid, and what is being loaded for it. Once it has returned, no read that starts
     /// later is shown anything older.
     pub fn invalidate_all(&self) {
-        self.marks.invalidate(&self.place_name());
+        self.cache.marks.invalidate(&self.place_name());
     }
 
     fn key(&self, key: &[u8]) -> Result<Vec<u8>> {
         check(key)?;
-        let generation = self.marks.last(self.marks.place(&self.place_name()));
+        let generation = self.cache.marks.last(self.cache.marks.place(&self.place_name()));
         let key = [b"\0ns:", &*self.name, format!("\0{generation:x}\0").as_bytes(), key].concat();
         check(&key)?;
         Ok(key)

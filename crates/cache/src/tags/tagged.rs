@@ -9,7 +9,6 @@ use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::loader::Loader;
 
-use super::marks::Marks;
 use crate::cache::{Cache, check};
 
 /// A part of the cache whose entries carry tags. [`invalidate_tag`](Self::invalidate_tag) makes all that carry a tag invalid in
@@ -19,7 +18,6 @@ use crate::cache::{Cache, check};
 #[derive(Clone)]
 pub struct Tagged {
     cache: Arc<Cache>,
-    marks: Arc<Marks>,
 }
 
 /// How often a caller asks again who was given what is invalid, before it has everything thrown away that was begun before.
@@ -29,9 +27,9 @@ const STALE_ROUNDS: usize = 2;
 const HEAD_BYTES: usize = 9;
 
 impl Tagged {
-    /// The tagged entries of this cache. All that have the same cache and marks share them.
-    pub fn new(cache: Arc<Cache>, marks: Arc<Marks>) -> Self {
-        Self { cache, marks }
+    /// The tagged entries of this cache.
+    pub fn new(cache: Arc<Cache>) -> Self {
+        Self { cache }
     }
 
     /// The value, if none of its tags was made invalid since it was made.
@@ -91,7 +89,7 @@ impl Tagged {
     /// Makes every entry that carries the tag invalid, and what is being loaded with it. Once it has returned, no read that
     /// starts later is shown anything older.
     pub fn invalidate_tag(&self, tag: &str) {
-        self.marks.invalidate(tag.as_bytes());
+        self.cache.marks.invalidate(tag.as_bytes());
     }
 
     /// The value of an entry, if no tag of it was made invalid since it was begun.
@@ -100,7 +98,7 @@ impl Tagged {
         let (count, rest) = entry.get(8..)?.split_first()?;
         let places = rest.get(..usize::from(*count) * 2)?;
         let good = places.chunks_exact(2).all(|place| match *place {
-            [low, high] => self.marks.last(u16::from_le_bytes([low, high])) <= begun,
+            [low, high] => self.cache.marks.last(u16::from_le_bytes([low, high])) <= begun,
             _ => false,
         });
         if good { value(entry) } else { None }
@@ -110,13 +108,13 @@ impl Tagged {
         if tags.len() > CACHE_ENTRY_TAGS_MAX {
             return Err(Error::new(Kind::Invalid, "tag entry", "an entry has at most 16 tags"));
         }
-        Ok(tags.iter().map(|tag| self.marks.place(tag.as_bytes())).collect())
+        Ok(tags.iter().map(|tag| self.cache.marks.place(tag.as_bytes())).collect())
     }
 
     /// What stands before a value that is begun now.
     fn head(&self, places: &[u16]) -> Vec<u8> {
         let mut head = Vec::with_capacity(HEAD_BYTES + 2 * places.len());
-        head.extend(self.marks.present().to_le_bytes());
+        head.extend(self.cache.marks.present().to_le_bytes());
         head.push(places.len() as u8);
         head.extend(places.iter().flat_map(|place| place.to_le_bytes()));
         head
