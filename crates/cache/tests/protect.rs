@@ -156,21 +156,24 @@ fn a_request_that_is_wrong_in_itself_does_not_open_the_breaker() {
 }
 
 #[test]
-fn a_load_that_is_cut_off_leaves_its_place_as_a_probe() {
+fn a_probe_that_is_cut_off_leaves_its_place_to_another() {
     let scene = Scene::new(Policy::default());
-    let source = switched();
-    let through = scene.through(source.clone(), ReadThroughOptions { breaker: Some(BREAKER), ..options() });
-    source.off.store(true, SeqCst);
+    let gate = Arc::new(Gate::default());
+    let through = scene.through(gate.clone(), ReadThroughOptions { breaker: Some(BREAKER), ..options() });
     for key in 0..4_u8 {
+        gate.open(Err(Error::new(Kind::Unavailable, "query", "products")));
         scene.finish(through.get([key])).unwrap_err();
     }
-    source.off.store(false, SeqCst);
     scene.clock.advance(5_000);
     let mut call = Call::new(through.get(b"key"));
     assert!(call.poll().is_none());
+    scene.tasks.run();
+    assert_eq!(gate.loads.load(SeqCst), 5, "the probe has begun");
     scene.tasks.cut_off();
     drop(call);
-    assert!(scene.finish(through.get(b"other")).is_ok());
+    gate.open(Ok(Some("value".into())));
+    assert_eq!(text(scene.finish(through.get(b"other"))).as_deref(), Some("value"));
+    assert_eq!(through.stats().breaker, Some(BreakerState::Closed));
 }
 
 fn guard(keys: usize) -> Guard {

@@ -44,7 +44,7 @@ pub struct ReadStats {
     pub loads: u64,
     /// Of those, how many failed, time-outs included.
     pub load_failures: u64,
-    /// Of those, how many took longer than the hard time-out.
+    /// Loads given up at the hard time-out, those whose turn had not come included.
     pub load_timeouts: u64,
     /// Milliseconds that all finished loads took together.
     pub load_ms: u64,

@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use forebay::{Draft, Failure, Forebay, Kind, QueueName, QueueSettings, Settled, WorkerOptions};
-use tokio::sync::mpsc;
+use forebay::{Draft, Failure, Forebay, Kind, Policy, QueueName, QueueSettings, Settled, WorkerOptions};
+use tokio::sync::{Semaphore, mpsc};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -114,6 +114,32 @@ async fn the_cache_reads_what_was_written_and_refuses_what_is_no_key() {
         assert!(cache.get(&key).is_none());
     }
     assert_eq!(cache.set("k", vec![0; 2 << 20]).unwrap_err().kind(), Kind::TooLarge);
+    assert!(forebay.close().await);
+}
+
+#[tokio::test]
+async fn a_load_outlives_the_reader_that_began_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let forebay = open(folder.path()).await;
+    let (begun, may_end) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (begins, ends) = (begun.clone(), may_end.clone());
+    let load = move |_key| {
+        let (begins, ends) = (begins.clone(), ends.clone());
+        async move {
+            begins.add_permits(1);
+            ends.acquire().await.unwrap().forget();
+            Ok(Some("loaded".into()))
+        }
+    };
+    let through = forebay.cache().read_through(load, Policy::default()).unwrap();
+    tokio::select! {
+        _ = through.get("k") => panic!("the load has not ended"),
+        permit = begun.acquire() => permit.unwrap().forget(),
+    }
+    may_end.add_permits(1);
+    assert_eq!(through.get("k").await.unwrap().as_deref(), Some(&b"loaded"[..]));
+    let reads = forebay.cache().stats().reads;
+    assert_eq!((reads.loads, reads.load_failures, reads.waiting), (1, 0, 0));
     assert!(forebay.close().await);
 }
 
