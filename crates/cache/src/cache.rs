@@ -13,6 +13,7 @@ use forebay_core::stats::CacheStats;
 use crate::counters::Counters;
 use crate::fill::Terms;
 use crate::flight::Flights;
+use crate::tags::Marks;
 
 /// What a cache is made with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +35,7 @@ pub struct Cache {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) counters: Counters,
+    pub(crate) marks: Marks,
     jitter: f64,
 }
 
@@ -43,8 +45,8 @@ impl Cache {
         if !(0.0..=1.0).contains(&options.jitter) {
             return Err(Error::new(Kind::Invalid, "open cache", "jitter must be 0.0 to 1.0"));
         }
-        let (flights, counters) = (Arc::default(), Counters::default());
-        Ok(Self { store, clock, flights, counters, jitter: options.jitter })
+        let (flights, counters, marks) = (Arc::default(), Counters::default(), Marks::new(clock.now()));
+        Ok(Self { store, clock, flights, counters, marks, jitter: options.jitter })
     }
 
     /// Stores a value, whatever was there. Loads that began before can no longer store theirs, and nobody joins them.

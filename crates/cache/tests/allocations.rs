@@ -1,17 +1,18 @@
 //! A hit allocates nothing but the copy of the value, and awaits nothing.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod support;
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use allocation_counter::measure;
 use forebay_cache::Policy;
 use support::tasks::{SECOND, Scene};
 use support::{Source, cache};
-
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 /// The output of a future that is ready when first polled.
 fn at_once<F: Future>(future: F) -> F::Output {

@@ -1,5 +1,7 @@
 //! Batches: one load for all that miss, and nobody loads what another is loading.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! A source behind a policy: absence, stale values, refreshing, time-outs.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::Arc;

@@ -58,6 +58,20 @@ pub const LOAD_STARTS_MAX: u32 = 3;
 pub const NEGATIVES_MAX_DEFAULT: u64 = 100_000;
 /// Keys that a guard can be made for: at one in a hundred wrongly let through, 1.2 GB.
 pub const GUARD_KEYS_MAX: usize = 1_000_000_000;
+/// Places in which tags and namespaces note when they were made invalid; names that share one are made so together.
+pub const CACHE_TAG_STRIPES: usize = 16 * 1024;
+/// Tags of one cached entry.
+pub const CACHE_ENTRY_TAGS_MAX: usize = 16;
+/// Longest name of a namespace; the rest of a key is left to the keys in it.
+pub const CACHE_NAMESPACE_BYTES_MAX: usize = 100;
+/// How often a change of a session is made anew because somebody else was faster.
+pub const CACHE_CHANGE_TRIES_MAX: usize = 1_000;
+/// Longest lease of a lock.
+pub const CACHE_LOCK_LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Largest number that a rate limit can allow in its window.
+pub const CACHE_RATE_LIMIT_MAX: u64 = 1 << 40;
+/// Longest window of a rate limit.
+pub const CACHE_RATE_WINDOW_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Longest queue name, as AMQP's short string has it.
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;
@@ -133,6 +147,8 @@ pub const DELAY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 pub const RECEIVE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Handlers that one worker runs at a time.
 pub const WORKER_CONCURRENCY_MAX: usize = 1_000;
+/// Handlers that a worker's rate lets begin at a time: it remembers when each began.
+pub const WORKER_RATE_COUNT_MAX: usize = 10_000;
 /// How often a worker tries to settle a finished delivery before it leaves it to run out.
 pub const SETTLE_TRIES_MAX: u32 = 8;
 /// The pause before a worker or expirer asks a broker again that has just refused.

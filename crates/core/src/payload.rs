@@ -52,6 +52,12 @@ impl From<&str> for Payload {
     }
 }
 
+impl From<String> for Payload {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
 /// The length only: payloads may carry secrets.
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

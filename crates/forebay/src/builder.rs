@@ -107,7 +107,7 @@ impl Builder {
         engines.spawn_all(opened.work);
         engines.spawn_all(vec![queues.expirer()]);
         background.spawn_all(vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))]);
-        let cache = Arc::new(forebay_cache::Cache::new(memory, clock, CacheOptions::default())?);
-        Ok(Forebay::new(Parts { cache, queues, broker: opened.broker, engines, background, health }))
+        let cache = Arc::new(forebay_cache::Cache::new(memory, Arc::clone(&clock), CacheOptions::default())?);
+        Ok(Forebay::new(Parts { cache, clock, queues, broker: opened.broker, engines, background, health }))
     }
 }

@@ -16,7 +16,7 @@ use forebay_core::stats::CacheStats;
 /// Keys are 1 to 250 bytes: a read of any other key finds nothing, everything else refuses it as `Invalid` or `TooLarge`.
 #[derive(Clone)]
 pub struct Cache {
-    rules: Arc<forebay_cache::Cache>,
+    pub(crate) rules: Arc<forebay_cache::Cache>,
     spawn: Arc<dyn Spawn>,
 }
 

@@ -7,6 +7,7 @@ use forebay_broker::EmbeddedBroker;
 use forebay_core::error::Result;
 use forebay_core::health::Health;
 use forebay_core::ports::broker::BrokerAdmin;
+use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::stats::LogStats;
 use forebay_queue::queues::Queues;
@@ -21,8 +22,8 @@ const CLOSE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// An open cache and its queues. Cloning is cheap and shares them.
 ///
-/// When the last clone and the last [`Queue`] are gone, the queues are closed in the background; [`close`](Self::close)
-/// also waits for that.
+/// When the last clone, [`Queue`], stream and [`Worker`](crate::Worker) are gone, the queues are closed in the background;
+/// [`close`](Self::close) also waits for that.
 #[derive(Clone)]
 pub struct Forebay {
     parts: Arc<Parts>,
@@ -30,6 +31,7 @@ pub struct Forebay {
 
 pub(crate) struct Parts {
     pub(crate) cache: Arc<forebay_cache::Cache>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) queues: Queues,
     pub(crate) broker: Arc<EmbeddedBroker>,
     pub(crate) engines: Tasks,

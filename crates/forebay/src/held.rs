@@ -6,52 +6,44 @@ use std::time::Duration;
 
 use forebay_core::delivery::{Delivery, End, Outcome, Settled};
 use forebay_core::error::Result;
+use forebay_core::payload::Payload;
 use forebay_core::time::Instant;
 use forebay_queue::queues::Queues;
 
-/// A message held for this program, until it is settled or its hold runs out. Dropping it settles nothing.
-pub struct Held {
+use crate::codec::Codec;
+
+/// A message that was received and read: its body as a value, and with `.` everything that its
+/// [`Delivery`] knows.
+#[derive(Clone)]
+pub struct Received<T = Payload> {
+    value: T,
     delivery: Delivery,
-    queues: Queues,
 }
 
-impl Held {
-    pub(crate) fn new(delivery: Delivery, queues: Queues) -> Self {
-        Self { delivery, queues }
+impl<T> Received<T> {
+    /// Reads the body; an `Err` says why it cannot be read.
+    pub(crate) fn read(delivery: Delivery, codec: &dyn Codec<T>) -> std::result::Result<Self, String> {
+        let value = codec.decode(&delivery.message.payload).map_err(|error| error.to_string())?;
+        Ok(Self { value, delivery })
     }
 
-    /// The body.
+    /// The body, read.
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// The body, read, for keeps.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+
+    /// The body as it was sent.
     pub fn payload(&self) -> &[u8] {
         &self.delivery.message.payload
     }
-
-    /// The work is done, durably. `NotHeld`: the hold had run out before, and somebody else may have the message.
-    pub async fn ack(self) -> Result<Settled> {
-        self.queues.settle(&self.delivery.queue, self.delivery.id, End::Acked, None).await
-    }
-
-    /// The work failed; says what becomes of the message, `None` if it was no longer held.
-    pub async fn fail(self, note: &str) -> Result<Option<Outcome>> {
-        self.queues.end(&self.delivery.queue, self.delivery.id, End::Failed, Some(note)).await
-    }
-
-    /// The work can never be done: the message is a dead letter at once.
-    pub async fn reject(self, note: &str) -> Result<Settled> {
-        self.queues.settle(&self.delivery.queue, self.delivery.id, End::Rejected, Some(note)).await
-    }
-
-    /// Gives the message back untouched; no attempt is used.
-    pub async fn give_back(self) -> Result<Settled> {
-        self.queues.settle(&self.delivery.queue, self.delivery.id, End::Returned, None).await
-    }
-
-    /// Holds it from now for so long; the new end, `None` if it is no longer held.
-    pub async fn extend(&self, hold: Duration) -> Result<Option<Instant>> {
-        self.queues.extend(&self.delivery.queue, self.delivery.id, hold).await
-    }
 }
 
-impl Deref for Held {
+impl<T> Deref for Received<T> {
     type Target = Delivery;
 
     fn deref(&self) -> &Delivery {
@@ -59,8 +51,73 @@ impl Deref for Held {
     }
 }
 
-impl fmt::Debug for Held {
+impl<T> fmt::Debug for Received<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.delivery.fmt(f)
+    }
+}
+
+/// A message held for this program, until it is settled or its hold runs out. Dropping it settles nothing.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+/// let orders = forebay.queue("orders").await?;
+/// orders.publish("one teapot").await?;
+/// let held = orders.receive().await?.expect("an order");
+/// assert_eq!((held.payload(), held.attempt), (&b"one teapot"[..], 1));
+/// held.ack().await?;
+/// # forebay.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+pub struct Held<T = Payload> {
+    received: Received<T>,
+    queues: Queues,
+}
+
+impl<T> Held<T> {
+    pub(crate) fn new(received: Received<T>, queues: Queues) -> Self {
+        Self { received, queues }
+    }
+
+    /// The work is done, durably. `NotHeld`: the hold had run out before, and somebody else may have the message.
+    pub async fn ack(self) -> Result<Settled> {
+        self.queues.settle(&self.queue, self.id, End::Acked, None).await
+    }
+
+    /// The work failed; says what becomes of the message, `None` if it was no longer held.
+    pub async fn fail(self, note: &str) -> Result<Option<Outcome>> {
+        self.queues.end(&self.queue, self.id, End::Failed, Some(note)).await
+    }
+
+    /// The work can never be done: the message is a dead letter at once.
+    pub async fn reject(self, note: &str) -> Result<Settled> {
+        self.queues.settle(&self.queue, self.id, End::Rejected, Some(note)).await
+    }
+
+    /// Gives the message back untouched; no attempt is used.
+    pub async fn give_back(self) -> Result<Settled> {
+        self.queues.settle(&self.queue, self.id, End::Returned, None).await
+    }
+
+    /// Holds it from now for so long; the new end, `None` if it is no longer held.
+    pub async fn extend(&self, hold: Duration) -> Result<Option<Instant>> {
+        self.queues.extend(&self.queue, self.id, hold).await
+    }
+}
+
+impl<T> Deref for Held<T> {
+    type Target = Received<T>;
+
+    fn deref(&self) -> &Received<T> {
+        &self.received
+    }
+}
+
+impl<T> fmt::Debug for Held<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.received.fmt(f)
     }
 }

@@ -21,13 +21,22 @@
 
 mod builder;
 mod cache;
+mod cached;
+mod codec;
+mod draft;
 mod forebay;
 mod held;
 mod queue;
+mod stream;
 
 pub use builder::Builder;
 pub use cache::Cache;
+pub use cached::{Compressed, Sessions, TypedCache};
+pub use codec::{Codec, Json, Postcard, Raw};
+pub use draft::Draft;
 pub use forebay::Forebay;
+pub use forebay_cache::atomic::{Counter, Lock, Locks, RateLimit, RateLimiter, Verdict};
+pub use forebay_cache::tags::{Namespace, Tagged};
 pub use forebay_cache::{
     BreakerOptions, BreakerState, Guard, GuardOptions, GuardStats, Policy, ReadThrough, ReadThroughOptions,
     Served, SourceStats,
@@ -42,10 +51,11 @@ pub use forebay_core::ports::loader::{BatchLoader, KeySource, Loader};
 pub use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, RetryPolicy};
 pub use forebay_core::stats::{CacheStats, LogStats, QueueStats, ReadStats, StoreStats};
 pub use forebay_core::time::Instant;
-pub use forebay_queue::publish::Draft;
-pub use forebay_queue::worker::{Failure, Worker, WorkerOptions};
-pub use held::Held;
+pub use forebay_queue::consumer::ConsumerOptions;
+pub use forebay_queue::worker::{Failure, Rate, Worker, WorkerOptions};
+pub use held::{Held, Received};
 pub use queue::Queue;
+pub use stream::{Batches, Deliveries};
 
 /// The README's example, compiled.
 #[cfg(doctest)]

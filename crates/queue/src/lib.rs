@@ -3,9 +3,9 @@
 //! They stand between whoever has messages (a front, the library) and a [`Broker`](forebay_core::ports::broker::Broker),
 //! and are the same for every broker. They know no runtime: time comes from `Clock`, running from `Spawn`.
 
+pub mod consumer;
 pub mod deliver;
 pub mod expire;
-mod job;
 pub mod outcome;
 pub mod publish;
 pub mod queues;
@@ -13,5 +13,7 @@ mod race;
 pub mod settle;
 pub mod worker;
 
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod scripted;

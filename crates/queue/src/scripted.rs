@@ -18,6 +18,7 @@ use forebay_core::time::Instant;
 use parking_lot::Mutex;
 
 use crate::queues::Queues;
+use crate::race::race;
 
 pub(crate) struct Scripted {
     pub(crate) clock: SimClock,
@@ -34,6 +35,7 @@ pub(crate) struct State {
     pub(crate) settled: Vec<(String, Outcome, Option<String>)>,
     pub(crate) extended: Vec<Instant>,
     pub(crate) refuse: VecDeque<Kind>,
+    pub(crate) refuse_receive: Option<Kind>,
     pub(crate) closed: bool,
     waiters: Vec<Waker>,
 }
@@ -115,7 +117,11 @@ impl Broker for Scripted {
 
     fn receive<'a>(&'a self, queue: &'a QueueName, receive: Receive) -> BoxFuture<'a, Result<Vec<Delivery>>> {
         Box::pin(async move {
-            self.until(|state| (!state.ready.is_empty()).then_some(())).await;
+            if let Some(kind) = self.state.lock().refuse_receive.take() {
+                return Err(Error::new(kind, "ask", "script"));
+            }
+            let some = self.until(|state| (!state.ready.is_empty()).then_some(()));
+            race(some, self.clock.sleep_until(receive.wait_until)).await;
             let mut state = self.state.lock();
             let count = receive.count_max.min(state.ready.len());
             let now = self.clock.now();

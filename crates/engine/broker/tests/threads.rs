@@ -99,7 +99,7 @@ fn what_many_publish_is_done_by_many_once_each() {
                     }
                 }
             };
-            let options = WorkerOptions { concurrency: 4, hold: None };
+            let options = WorkerOptions { concurrency: 4, ..WorkerOptions::default() };
             let (worker, work) =
                 Worker::new(queues.clone(), name(queue), options, threads.clone(), handler).unwrap();
             threads.spawn(work);

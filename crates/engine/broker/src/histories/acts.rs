@@ -28,9 +28,10 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) =
-            self.some_queue(&["plain", "kept", "newest", "short", "head", "dead", "classes", "keyed", "keyed"])
-        else {
+        let Some((name, queue)) = self.some_queue(&[
+            "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes", "keyed",
+            "keyed",
+        ]) else {
             return;
         };
         let now = self.now();
@@ -51,7 +52,8 @@ impl World {
             let counts = key.is_some() && name.as_str() == "newest";
             let priority = self.random.below(4) as u8;
             let dedup_id = self.random.one_in(4).then(|| DEDUP_IDS[self.random.below(3) as usize]);
-            let is_among = |items: &[(Item, Option<&str>, usize)]| items.iter().any(|(_, taken, _)| *taken == dedup_id);
+            let is_among =
+                |items: &[(Item, Option<&str>, usize)]| items.iter().any(|(_, taken, _)| *taken == dedup_id);
             let has_taken = |id| self.story.model.queues[&queue].has_taken(id, now) || is_among(&items);
             let is_repeated = dedup_id.is_some_and(has_taken);
             messages.push(Message {
@@ -146,11 +148,10 @@ impl World {
     }
 
     pub(super) fn receive(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) =
-            self.some_queue(&[
-                "plain", "kept", "newest", "newest", "short", "head", "dead", "classes", "keyed", "keyed", PARKED,
-            ])
-        else {
+        let Some((name, queue)) = self.some_queue(&[
+            "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes", "keyed",
+            "keyed", PARKED,
+        ]) else {
             return;
         };
         let now = self.now();
@@ -373,7 +374,9 @@ impl World {
     }
 
     pub(super) fn purge(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["plain", "newest", "short", "dead", "keyed"]) else { return };
+        let Some((name, queue)) = self.some_queue(&["plain", "newest", "short", "dead", "keyed"]) else {
+            return;
+        };
         let (purged, sequences) = self.appended(|engine| until_ready(engine, engine.purge(&name)));
         for sequence in sequences {
             self.story.tell(sequence, Change::Purge { queue });

@@ -21,7 +21,7 @@ use crate::broker::{BrokerOptions, EmbeddedBroker, open};
 use crate::engine::Engine;
 use crate::storage::space::Step;
 
-const STEPS: u64 = 120;
+const STEPS: u64 = 150;
 
 /// How long the queue "kept" retains.
 pub(super) const RETAINED: Duration = Duration::from_secs(60);

@@ -11,34 +11,47 @@ use forebay_core::error::Retry;
 use forebay_core::limits;
 use forebay_core::queue::QueueName;
 
+use super::options::Failure;
 use crate::queues::Queues;
 use crate::race::{First, race};
-use crate::worker::Failure;
 
 /// One message in its handler's hands.
-pub(crate) struct Job {
-    pub(crate) queues: Queues,
-    pub(crate) queue: QueueName,
-    pub(crate) id: DeliveryId,
-    pub(crate) hold: Duration,
+pub(super) struct Job {
+    pub(super) queues: Queues,
+    pub(super) queue: QueueName,
+    pub(super) id: DeliveryId,
+    pub(super) hold: Duration,
+    pub(super) time_limit: Option<Duration>,
 }
 
 impl Job {
     /// Runs the handler to its end, keeps the hold meanwhile, and settles.
-    pub(crate) async fn run<F>(&self, handler: F)
+    pub(super) async fn run<F>(&self, handler: F)
     where
         F: Future<Output = std::result::Result<(), Failure>> + Send,
     {
         let mut work = pin!(async {
-            match unwound(handler).await {
-                Some(Ok(())) => self.settle(End::Acked, None).await,
-                Some(Err(failure)) => self.settle(failure.end, Some(&failure.note)).await,
+            // Inside the guard against panics, because a handler that is cut off may panic as it is dropped.
+            match unwound(self.in_time(handler)).await {
+                Some(Some(Ok(()))) => self.settle(End::Acked, None).await,
+                Some(Some(Err(failure))) => self.settle(failure.end, Some(&failure.note)).await,
+                Some(None) => self.settle(End::Failed, Some("the handler ran out of time")).await,
                 None => self.settle(End::Failed, Some("the handler panicked")).await,
             }
         });
         if let First::Right(()) = race(work.as_mut(), self.heartbeat()).await {
             // The hold is lost, but a handler is never cut off half-way: settling will say that it came too late.
             work.await;
+        }
+    }
+
+    /// The future's output, or `None` if it was cut off at the time limit.
+    async fn in_time<F: Future>(&self, future: F) -> Option<F::Output> {
+        let Some(time_limit) = self.time_limit else { return Some(future.await) };
+        let clock = &self.queues.clock;
+        match race(future, clock.sleep_until(clock.now() + time_limit)).await {
+            First::Left(output) => Some(output),
+            First::Right(()) => None,
         }
     }
 
