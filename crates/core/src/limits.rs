@@ -37,6 +37,21 @@ pub const MEMORY_MOVED_BYTES_MAX: usize = 256 * 1024;
 pub const MEMORY_HOLDS_MAX: usize = 256;
 /// What a shard's budget shrinks by before others have the shard for a moment.
 pub const MEMORY_SHRINK_STEP_BYTES: usize = 64 * 1024;
+/// Memory for the entries of queues that is added to what cache and payloads were given, unless a total was set: room for
+/// about ten million messages.
+pub const QUEUE_ENTRIES_BYTES_DEFAULT: u64 = 704 * 1024 * 1024;
+/// The share of its budget, one in so many, that pressure leaves to the cache.
+pub const CACHE_FLOOR_SHARE: u64 = 4;
+/// The share of the total, one in so many, that must be free again before the governor takes a measure back.
+pub const GOVERNOR_SLACK_SHARE: u64 = 32;
+/// The steps in which the governor moves the cache's budget.
+pub const GOVERNOR_CACHE_STEPS: u64 = 32;
+/// How many of these steps the cache shrinks by at a time.
+pub const GOVERNOR_SHRINK_STEPS_MAX: u64 = 4;
+/// The pause between two looks of the governor.
+pub const GOVERNOR_PAUSE: Duration = Duration::from_millis(100);
+/// The governor rests at least so many times as long as it has looked.
+pub const GOVERNOR_REST_FACTOR: u32 = 20;
 /// Keys that one cache loads at one time; beyond it a miss is refused as full.
 pub const CACHE_FLIGHTS_MAX: usize = 10_000;
 /// Callers that wait for the load of one key; beyond it a miss is refused as full.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_bond::Governor;
 use forebay_broker::{BrokerOptions, EmbeddedBroker};
 use forebay_core::entry::Version;
 use forebay_core::error::Result;
 use forebay_core::health::Health;
 use forebay_core::limits;
 use forebay_core::ports::clock::{Clock, Work};
+use forebay_core::pressure::Pressure;
 use forebay_http::{Front, Parts};
 use forebay_log::{Disk, LogOptions};
 use forebay_memcached::Addresses;
@@ -63,7 +65,12 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
         // Milliseconds with room for a thousand versions in each, so that none repeats after a restart.
         first_version: Version::first(clock.now()),
     }));
-    let background = vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))];
+    let pressure = Arc::new(Pressure::default());
+    let governor = Governor::new(&memory, &opened.broker, settings.budget()?, Arc::clone(&pressure));
+    let background = vec![
+        forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock)),
+        governor.work(Arc::clone(&clock)),
+    ];
     let (broker, log) = (opened.broker.clone(), opened.broker.log().clone());
     let mut composed = Composed {
         addresses: Vec::new(),
@@ -80,6 +87,7 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
         store: memory.clone(),
         log,
         clock,
+        pressure,
         health,
         fronts: Vec::new(),
         version: env!("CARGO_PKG_VERSION"),

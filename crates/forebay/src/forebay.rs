@@ -7,6 +7,7 @@ use forebay_broker::EmbeddedBroker;
 use forebay_core::error::Result;
 use forebay_core::health::Health;
 use forebay_core::ports::broker::BrokerAdmin;
+use forebay_core::pressure::{Pressure, PressureStats};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::stats::LogStats;
 use forebay_queue::queues::Queues;
@@ -34,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) broker: Arc<EmbeddedBroker>,
     pub(crate) engines: Tasks,
     pub(crate) background: Tasks,
+    pub(crate) pressure: Arc<Pressure>,
     pub(crate) health: Arc<Health>,
 }
 
@@ -78,6 +80,11 @@ impl Forebay {
     /// The state of the commit log.
     pub fn log_stats(&self) -> LogStats {
         self.parts.broker.log().stats()
+    }
+
+    /// Who has which memory, and how far the queues have pushed the cache back.
+    pub fn pressure(&self) -> PressureStats {
+        self.parts.pressure.stats()
     }
 
     /// What has failed that only a restart repairs; empty while all is well.

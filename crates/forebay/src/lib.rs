@@ -34,6 +34,7 @@ pub use forebay_core::error::{Error, Kind, Result, Retry};
 pub use forebay_core::message::{Headers, Message, MessageId, Value};
 pub use forebay_core::payload::Payload;
 pub use forebay_core::ports::loader::Loader;
+pub use forebay_core::pressure::{PressureStats, QueueMemory, Rung};
 pub use forebay_core::queue::{Backoff, Overflow, QueueName, QueueSettings, RetryPolicy};
 pub use forebay_core::stats::{LogStats, QueueStats, StoreStats};
 pub use forebay_core::time::Instant;

@@ -21,6 +21,23 @@ pub(crate) trait Value: Sized {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
+/// A number of bytes, or what follows from other settings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Derived {
+    Auto,
+    Set(Size),
+}
+
+impl Derived {
+    /// What was set.
+    pub(crate) fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Auto => None,
+            Self::Set(Size(bytes)) => Some(bytes),
+        }
+    }
+}
+
 /// A stretch of time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -84,6 +101,19 @@ impl Value for Size {
 
     fn show(&self) -> String {
         show(self.0, &SIZES)
+    }
+}
+
+impl Value for Derived {
+    fn read(text: &str) -> Result<Self, &'static str> {
+        if text == "auto" { Ok(Self::Auto) } else { Size::read(text).map(Self::Set) }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::Set(size) => size.show(),
+        }
     }
 }
 
@@ -171,6 +201,12 @@ impl Value for LevelFilter {
 }
 
 impl fmt::Debug for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.show())
+    }
+}
+
+impl fmt::Debug for Derived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.show())
     }

@@ -7,7 +7,8 @@
 //!   recovery, which takes the same steps from the log
 //! - `topology`: which queues there are
 //! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
-//!   `admin`: what can be done with them; `hot`: which bodies stay in memory
+//!   `admin`: what can be done with them
+//! - `memory`: which bodies stay in it, what queues take of it, and taking less
 //! - [`broker`]: the handle, the ports
 
 mod admin;
@@ -17,7 +18,7 @@ pub mod broker;
 mod engine;
 #[cfg(test)]
 mod histories;
-mod hot;
+mod memory;
 mod moves;
 mod publish;
 mod receive;

@@ -7,6 +7,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use forebay_core::limits;
 use forebay_core::ports::broker::QueueInfo;
+use forebay_core::pressure::{PressureStats, Rung};
 use forebay_core::stats::{LogStats, QueueStats, StoreStats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
@@ -39,6 +40,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse>
     fronts.extend(app.parts.fronts.iter().map(|front| (front.name, &front.connections)));
     let snapshot = Snapshot {
         store: app.parts.store.stats(),
+        pressure: app.parts.pressure.stats(),
         log: app.parts.log.stats(),
         queues: labelled(queues),
         fronts: fronts
@@ -100,6 +102,7 @@ struct Connections {
 #[derive(Debug)]
 struct Snapshot {
     store: StoreStats,
+    pressure: PressureStats,
     log: LogStats,
     queues: Vec<(String, QueueStats)>,
     fronts: Vec<Connections>,
@@ -113,6 +116,7 @@ impl Collector for Snapshot {
         let mut page = Page(encoder);
         self.process(&mut page)?;
         self.cache(&mut page)?;
+        self.memory(&mut page)?;
         self.log(&mut page)?;
         self.queues(&mut page)
     }
@@ -168,6 +172,26 @@ impl Snapshot {
             page.counter(name, help, value)?;
         }
         Ok(())
+    }
+
+    fn memory(&self, page: &mut Page<'_>) -> fmt::Result {
+        let pressure = &self.pressure;
+        for (name, help, value) in [
+            (
+                "memory_budget_bytes",
+                "The budget for cache and queues together, 0 without one",
+                pressure.total_max,
+            ),
+            ("memory_queue_entries_bytes", "Memory that messages and queues take", pressure.queues.entries),
+            ("memory_queue_bodies_bytes", "Payloads of queues in memory", pressure.queues.bodies),
+            ("memory_queue_bodies_budget_bytes", "The budget for them at present", pressure.bodies_max),
+        ] {
+            page.gauge(name, help, value)?;
+        }
+        let help = "1 for the rung that memory pressure has come to";
+        page.family("memory_rung", help, MetricType::Gauge, "rung", || {
+            Rung::ALL.into_iter().map(|rung| (rung.name(), ConstGauge::new(u64::from(rung == pressure.rung))))
+        })
     }
 
     fn log(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -79,10 +79,24 @@ impl Ready {
 
     fn took(&mut self, entry: &Entry) {
         self.cold -= usize::from(entry.body.is_none());
-        // What a drained backlog took is given back.
-        if self.fresh.capacity() > GROW_FREELY && self.fresh.len() < self.fresh.capacity() / 4 {
-            self.fresh.shrink_to(self.fresh.len() * 2);
+        // What a backlog took is given back as it drains: somebody may wait for that memory.
+        if self.fresh.capacity() > GROW_FREELY && self.fresh.len() < self.fresh.capacity() / 2 {
+            self.fresh.shrink_to(self.fresh.len() + self.fresh.len() / 8);
         }
+    }
+
+    /// The last entry whose body is kept, which the caller must take: from here on it counts as one without.
+    pub(crate) fn cool_last(&mut self) -> Option<&mut Entry> {
+        let last_hot = (self.fresh.len() - self.cold).checked_sub(1)?;
+        let entry = self.fresh.get_mut(last_hot).filter(|entry| entry.body.is_some())?;
+        self.cold += 1;
+        Some(entry)
+    }
+
+    /// What the list and the map take, bodies apart.
+    pub(crate) fn bytes(&self) -> usize {
+        // The nodes of a map are filled to two thirds or more.
+        self.fresh.capacity() * size_of::<Entry>() + self.returned.len() * size_of::<(u64, Entry)>() * 3 / 2
     }
 
     /// The entry at `position`, whose body must stay as it is.
