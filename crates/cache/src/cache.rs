@@ -8,7 +8,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::KEY_BYTES_MAX;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::local_store::LocalStore;
-use forebay_core::stats::StoreStats;
+use forebay_core::stats::{StoreDetail, StoreStats};
 
 use crate::fill::end_of_life;
 use crate::flight::Flights;
@@ -70,6 +70,11 @@ impl Cache {
     /// The state of the store.
     pub fn stats(&self) -> StoreStats {
         self.store.stats()
+    }
+
+    /// What the store is full of, and what is read most.
+    pub fn detail(&self) -> StoreDetail {
+        self.store.detail()
     }
 
     pub(crate) fn end_of_life(&self, ttl: Option<Duration>) -> Expiry {

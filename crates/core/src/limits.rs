@@ -17,6 +17,20 @@ pub const MEMORY_BYTES_MIN: usize = 1024 * 1024;
 /// Entries that one background sweep may look at before it rests; and those of one segment more, which it does not leave half
 /// looked at.
 pub const SWEEP_ENTRIES_MAX: usize = 3_000;
+/// Entries that one background sweep drops before it rests, and those of one more hold of a shard.
+pub const SWEEP_DROPPED_MAX: usize = 1_000;
+/// Entries that a sweep drops before it lets others have the shard for a moment.
+pub const SWEEP_HOLD_DROPPED_MAX: usize = 256;
+/// Candidates for the keys that are read most.
+pub const MEMORY_TOP_KEYS: usize = 128;
+/// Of these, how many are shown.
+pub const MEMORY_TOP_SHOWN_MAX: usize = 32;
+/// Every so many reads of a shard one is looked at for that, once there were many.
+pub const MEMORY_SAMPLE_READS: u64 = 512;
+/// After such a time a read counts half as much for that.
+pub const MEMORY_TOP_FADE: Duration = Duration::from_secs(60);
+/// Bytes of a snapshot of the store that are put together before they are written; the last entry of them may be longer.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
 /// Shards of the memory store.
 pub const MEMORY_SHARDS_MAX: usize = 1024;
 /// Smallest shard, unless the whole budget is smaller; a shard also has room for several of the largest values.

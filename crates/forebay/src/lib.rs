@@ -36,7 +36,7 @@ pub use forebay_core::payload::Payload;
 pub use forebay_core::ports::loader::Loader;
 pub use forebay_core::pressure::{PressureStats, QueueMemory, Rung};
 pub use forebay_core::queue::{Backoff, Overflow, QueueName, QueueSettings, RetryPolicy};
-pub use forebay_core::stats::{LogStats, QueueStats, StoreStats};
+pub use forebay_core::stats::{LogStats, QueueStats, SizeClass, StoreDetail, StoreStats, TopKey};
 pub use forebay_core::time::Instant;
 pub use forebay_queue::publish::Draft;
 pub use forebay_queue::worker::{Failure, Worker, WorkerOptions};

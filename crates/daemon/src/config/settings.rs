@@ -89,6 +89,8 @@ settings! {
         "ADDR|off", "Where to speak HTTP; port 0 takes a free one";
     memory: Size = Size(limits::MEMORY_BYTES_DEFAULT as u64),
         "SIZE", "Memory for cached entries, keys and overhead included";
+    warm_restart: bool = false,
+        "true|false", "Whether a stop in good order leaves the cache to the next start, in the data directory";
     value_bytes_max: Size = Size(limits::VALUE_BYTES_MAX_DEFAULT as u64),
         "SIZE", "Largest cached value";
     queue_disk: Size = Size(limits::LOG_DISK_BYTES_DEFAULT),

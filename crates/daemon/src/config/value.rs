@@ -128,6 +128,16 @@ impl Value for Span {
     }
 }
 
+impl Value for bool {
+    fn read(text: &str) -> Result<Self, &'static str> {
+        text.parse().map_err(|_| "expected true or false")
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Value for usize {
     fn read(text: &str) -> Result<Self, &'static str> {
         text.parse().map_err(|_| "expected a whole number")

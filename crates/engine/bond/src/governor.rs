@@ -103,6 +103,17 @@ impl Governor {
         self.rung = rung;
     }
 
+    /// A pause, that a closing broker does not wait for much longer than for the shortest one.
+    fn rest(&self, rest: Duration) {
+        let pauses = rest.min(REST_MAX).as_millis() / GOVERNOR_PAUSE.as_millis();
+        for _ in 0..=pauses {
+            thread::sleep(GOVERNOR_PAUSE);
+            if self.broker.upgrade().is_none_or(|broker| broker.is_closed()) {
+                return;
+            }
+        }
+    }
+
     /// The thread that looks again and again. It ends when the broker is closed, or one of the two is dropped.
     pub fn work(mut self, clock: Arc<dyn Clock>) -> Work {
         let run = move || {
@@ -113,7 +124,7 @@ impl Governor {
                 match step {
                     Step::Ended => return,
                     Step::Shrinking => thread::yield_now(),
-                    Step::Rest => thread::sleep(rest.max(GOVERNOR_PAUSE).min(REST_MAX)),
+                    Step::Rest => self.rest(rest),
                 }
             }
         };
