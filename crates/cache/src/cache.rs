@@ -8,7 +8,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::KEY_BYTES_MAX;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::local_store::LocalStore;
-use forebay_core::stats::CacheStats;
+use forebay_core::stats::{CacheStats, StoreDetail};
 
 use crate::counters::Counters;
 use crate::fill::Terms;
@@ -79,6 +79,11 @@ impl Cache {
     /// The state of the store, and what reads came to.
     pub fn stats(&self) -> CacheStats {
         CacheStats { store: self.store.stats(), reads: self.counters.stats() }
+    }
+
+    /// What the store is full of, and what is read most.
+    pub fn detail(&self) -> StoreDetail {
+        self.store.detail()
     }
 
     pub(crate) fn terms(&self, ttl: Option<Duration>) -> Terms {

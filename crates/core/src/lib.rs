@@ -10,6 +10,7 @@ pub mod limits;
 pub mod message;
 pub mod payload;
 pub mod ports;
+pub mod pressure;
 pub mod queue;
 pub mod stats;
 pub mod time;

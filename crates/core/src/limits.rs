@@ -17,6 +17,20 @@ pub const MEMORY_BYTES_MIN: usize = 1024 * 1024;
 /// Entries that one background sweep may look at before it rests; and those of one segment more, which it does not leave half
 /// looked at.
 pub const SWEEP_ENTRIES_MAX: usize = 3_000;
+/// Entries that one background sweep drops before it rests, and those of one more hold of a shard.
+pub const SWEEP_DROPPED_MAX: usize = 1_000;
+/// Entries that a sweep drops before it lets others have the shard for a moment.
+pub const SWEEP_HOLD_DROPPED_MAX: usize = 256;
+/// Candidates for the keys that are read most.
+pub const MEMORY_TOP_KEYS: usize = 128;
+/// Of these, how many are shown.
+pub const MEMORY_TOP_SHOWN_MAX: usize = 32;
+/// Every so many reads of a shard one is looked at for that, once there were many.
+pub const MEMORY_SAMPLE_READS: u64 = 512;
+/// After such a time a read counts half as much for that.
+pub const MEMORY_TOP_FADE: Duration = Duration::from_secs(60);
+/// Bytes of a snapshot of the store that are put together before they are written; the last entry of them may be longer.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
 /// Shards of the memory store.
 pub const MEMORY_SHARDS_MAX: usize = 1024;
 /// Smallest shard, unless the whole budget is smaller; a shard also has room for several of the largest values.
@@ -37,6 +51,21 @@ pub const MEMORY_MOVED_BYTES_MAX: usize = 256 * 1024;
 pub const MEMORY_HOLDS_MAX: usize = 256;
 /// What a shard's budget shrinks by before others have the shard for a moment.
 pub const MEMORY_SHRINK_STEP_BYTES: usize = 64 * 1024;
+/// Memory for the entries of queues that is added to what cache and payloads were given, unless a total was set: room for
+/// about ten million messages.
+pub const QUEUE_ENTRIES_BYTES_DEFAULT: u64 = 704 * 1024 * 1024;
+/// The share of its budget, one in so many, that pressure leaves to the cache.
+pub const CACHE_FLOOR_SHARE: u64 = 4;
+/// The share of the total, one in so many, that must be free again before the governor takes a measure back.
+pub const GOVERNOR_SLACK_SHARE: u64 = 32;
+/// The steps in which the governor moves the cache's budget.
+pub const GOVERNOR_CACHE_STEPS: u64 = 32;
+/// How many of these steps the cache shrinks by at a time.
+pub const GOVERNOR_SHRINK_STEPS_MAX: u64 = 4;
+/// The pause between two looks of the governor.
+pub const GOVERNOR_PAUSE: Duration = Duration::from_millis(100);
+/// The governor rests at least so many times as long as it has looked.
+pub const GOVERNOR_REST_FACTOR: u32 = 20;
 /// Keys that one cache loads at one time; beyond it a miss is refused as full.
 pub const CACHE_FLIGHTS_MAX: usize = 10_000;
 /// Callers that wait for the load of one key; beyond it a miss is refused as full.

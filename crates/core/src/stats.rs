@@ -19,12 +19,20 @@ pub struct StoreStats {
     pub writes: u64,
     /// Entries ever created.
     pub items_created: u64,
-    /// Entries pushed out to make room.
+    /// Entries pushed out to make room, or because the budget became smaller.
     pub evicted: u64,
+    /// Of those, for a smaller budget.
+    pub evicted_by_resize: u64,
     /// Of those, never read.
     pub evicted_unread: u64,
     /// Entries dropped because their time was over.
     pub expired: u64,
+    /// Entries dropped because everything was.
+    pub flushed: u64,
+    /// Entries taken out because somebody asked for it, or wrote what cannot be kept.
+    pub removed: u64,
+    /// Values that gave way to another one under the same key.
+    pub replaced: u64,
     /// Fills refused because the lease was no longer good.
     pub fills_refused: u64,
 }
@@ -80,6 +88,37 @@ pub struct CacheStats {
     pub store: StoreStats,
     /// The reads.
     pub reads: ReadStats,
+}
+
+/// What a store is full of, and what is read most.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreDetail {
+    /// Entries by size, the smallest first; classes without any are left out.
+    pub classes: Vec<SizeClass>,
+    /// The keys that were read most of late, from a sample; the first one most.
+    pub top: Vec<TopKey>,
+}
+
+/// Entries whose key and value together are of about one size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SizeClass {
+    /// The largest; the next smaller class has half of it.
+    pub bytes_max: u64,
+    /// How many there are.
+    pub items: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+}
+
+/// A key that is read often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopKey {
+    /// The key.
+    pub key: Vec<u8>,
+    /// Reads that found it, as a sample has it. Older ones count less.
+    pub reads: u64,
+    /// So many of them may have been reads of other keys.
+    pub reads_error: u64,
 }
 
 /// The state of the commit log. Counts are since the start.

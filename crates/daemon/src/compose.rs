@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_bond::{Governor, warm};
 use forebay_broker::{BrokerOptions, EmbeddedBroker};
 use forebay_core::entry::Version;
 use forebay_core::error::Result;
 use forebay_core::health::Health;
 use forebay_core::limits;
 use forebay_core::ports::clock::{Clock, Work};
+use forebay_core::pressure::Pressure;
 use forebay_http::{Front, Parts};
 use forebay_log::{Disk, LogOptions};
 use forebay_memcached::Addresses;
@@ -19,7 +21,7 @@ use forebay_runtime::tasks::{Drained, Tasks};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::settings::Settings;
 
@@ -31,8 +33,16 @@ pub(crate) struct Composed {
     engines: Vec<Work>,
     background: Vec<Work>,
     broker: Arc<EmbeddedBroker>,
+    warm: Option<Warm>,
     health: Arc<Health>,
     stop: watch::Sender<bool>,
+}
+
+/// What is needed to leave the cache to the next start.
+struct Warm {
+    disk: Arc<Disk>,
+    memory: Arc<Memory>,
+    clock: Arc<dyn Clock>,
 }
 
 /// Everything, running.
@@ -40,6 +50,7 @@ pub(crate) struct Running {
     fronts: Tasks,
     engines: Tasks,
     broker: Arc<EmbeddedBroker>,
+    warm: Option<Warm>,
     stop: watch::Sender<bool>,
 }
 
@@ -49,9 +60,9 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
     let health = Arc::new(Health::default());
     let (stop, stopped) = watch::channel(false);
 
-    let disk = Disk::open(&settings.data)?;
+    let disk = Arc::new(Disk::open(&settings.data)?);
     let begun = Instant::now();
-    let opened = forebay_broker::open(Arc::new(disk), broker_options(settings), Arc::clone(&clock))?;
+    let opened = forebay_broker::open(disk.clone(), broker_options(settings), Arc::clone(&clock))?;
     info!(recovered = ?opened.recovered, took = ?begun.elapsed(), "queues are open");
     let queues = Queues::new(opened.broker.clone(), Arc::clone(&clock));
     let mut engines = opened.work;
@@ -63,6 +74,14 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
         // Milliseconds with room for a thousand versions in each, so that none repeats after a restart.
         first_version: Version::first(clock.now()),
     }));
+    let begun = Instant::now();
+    let entries = warm::begin(&*disk, &memory, settings.warm_restart, clock.now())?;
+    if entries > 0 {
+        info!(entries, took = ?begun.elapsed(), "the cache is warm");
+    }
+    let pressure = Arc::new(Pressure::default());
+    let governor = Governor::new(&memory, &opened.broker, settings.budget()?, Arc::clone(&pressure));
+    engines.push(governor.work(Arc::clone(&clock)));
     let background = vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))];
     let (broker, log) = (opened.broker.clone(), opened.broker.log().clone());
     let mut composed = Composed {
@@ -71,6 +90,7 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
         engines,
         background,
         broker: opened.broker,
+        warm: settings.warm_restart.then(|| Warm { disk, memory: memory.clone(), clock: clock.clone() }),
         health: Arc::clone(&health),
         stop,
     };
@@ -80,6 +100,7 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
         store: memory.clone(),
         log,
         clock,
+        pressure,
         health,
         fronts: Vec::new(),
         version: env!("CARGO_PKG_VERSION"),
@@ -88,6 +109,7 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
         Ok(()) => Ok(composed),
         Err(error) => {
             composed.fronts.clear();
+            composed.warm = None;
             // What a log that does not close costs is that the next start has more to recover: the error is worth more.
             let _unclosed = runtime.block_on(composed.start(runtime.handle()).stop(Duration::ZERO));
             Err(error)
@@ -163,7 +185,7 @@ impl Composed {
         // Ends by itself when the memory is gone, and holds up nobody.
         background.spawn_all(self.background);
         fronts.spawn_all(self.fronts);
-        Running { fronts, engines, broker: self.broker, stop: self.stop }
+        Running { fronts, engines, broker: self.broker, warm: self.warm, stop: self.stop }
     }
 }
 
@@ -182,7 +204,22 @@ impl Running {
         let fronts = self.fronts.drain(timeout).await;
         self.broker.close();
         let engines = self.engines.drain(CLOSE_MAX).await;
+        // A request that was cut off may still change the cache, and be answered.
+        if let Some(warm) = self.warm.filter(|_| fronts.unfinished.is_empty()) {
+            // A thread that panics leaves no snapshot, which is what the next start takes it for.
+            drop(tokio::task::spawn_blocking(move || warm.leave()).await);
+        }
         Stopped { fronts, engines }
+    }
+}
+
+impl Warm {
+    fn leave(&self) {
+        let begun = Instant::now();
+        match warm::end(&*self.disk, &self.memory, self.clock.now()) {
+            Ok(entries) => info!(entries, took = ?begun.elapsed(), "the cache is left to the next start"),
+            Err(error) => warn!(%error, "the next start begins with an empty cache"),
+        }
     }
 }
 

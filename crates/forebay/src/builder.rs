@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use forebay_bond::{Budget, Governor, warm};
 use forebay_broker::BrokerOptions;
 use forebay_cache::CacheOptions;
 use forebay_core::entry::Version;
@@ -10,6 +11,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::Health;
 use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
+use forebay_core::pressure::Pressure;
 use forebay_log::Disk;
 use forebay_memory::{Memory, MemoryOptions};
 use forebay_queue::queues::Queues;
@@ -17,12 +19,14 @@ use forebay_runtime::clock::TokioClock;
 use forebay_runtime::tasks::Tasks;
 use tokio::runtime::Handle;
 
-use crate::forebay::{Forebay, Parts};
+use crate::forebay::{Forebay, Parts, Warm};
 
 /// How a [`Forebay`] is opened.
 #[derive(Clone, Debug)]
 pub struct Builder {
     memory_bytes: usize,
+    memory_total_bytes: Option<u64>,
+    warm: bool,
     value_bytes_max: usize,
     data: PathBuf,
     queue: BrokerOptions,
@@ -32,6 +36,8 @@ impl Builder {
     pub(crate) fn new() -> Self {
         Self {
             memory_bytes: limits::MEMORY_BYTES_DEFAULT,
+            memory_total_bytes: None,
+            warm: false,
             value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT,
             data: "forebay-data".into(),
             queue: BrokerOptions::default(),
@@ -42,6 +48,51 @@ impl Builder {
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory_bytes = bytes;
+        self
+    }
+
+    /// Memory for cache and queues together in bytes. As queues grow the cache gives way, down to a quarter of its own;
+    /// then payloads that wait are read from disk; then publishes are refused as full. No message is ever lost for want of
+    /// memory, and the cache has its own again when the queues have drained. Unless said otherwise it is the memory of the
+    /// cache and of payloads and room for some ten million messages.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let builder = forebay::Forebay::builder().data(data).memory(64 << 20).queue_memory(16 << 20);
+    /// let forebay = builder.memory_total(256 << 20).open().await?;
+    /// assert_eq!(forebay.pressure().rung, forebay::Rung::Calm);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn memory_total(mut self, bytes: u64) -> Self {
+        self.memory_total_bytes = Some(bytes);
+        self
+    }
+
+    /// Whether [`close`](Forebay::close) leaves the cache to the next opening, in the data directory; false unless said
+    /// otherwise. Only the very next opening believes it: after a crash, or an opening without it, the cache begins empty.
+    /// Entries keep their versions; those whose time is over do not come back.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let forebay = forebay::Forebay::builder().data(data).warm(true).open().await?;
+    /// forebay.cache().set("product:7", "teapot")?;
+    /// forebay.close().await;
+    /// let forebay = forebay::Forebay::builder().data(data).warm(true).open().await?;
+    /// assert_eq!(forebay.cache().get("product:7").as_deref(), Some(&b"teapot"[..]));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn warm(mut self, warm: bool) -> Self {
+        self.warm = warm;
         self
     }
 
@@ -86,28 +137,39 @@ impl Builder {
         if self.value_bytes_max == 0 || self.value_bytes_max > limits::VALUE_BYTES_MAX_CEILING {
             return Err(refuse("value_bytes_max must be 1 byte to 128 MiB"));
         }
+        let (cache, bodies) = (self.memory_bytes as u64, self.queue.hot_bytes_max as u64);
+        let budget = Budget::new(self.memory_total_bytes, cache, bodies)?;
         let handle = Handle::try_current().map_err(|_| refuse("there is no tokio runtime"))?;
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
         let (disk_clock, data, options) = (Arc::clone(&clock), self.data, self.queue);
         // Recovery reads the disk, which may take a while.
-        let opened = handle.spawn_blocking(move || {
-            let disk = Disk::open(data)?;
-            forebay_broker::open(Arc::new(disk), options, disk_clock)
-        });
-        let opened = opened.await.map_err(|reason| refuse("recovery was cut off").because(reason))??;
         let memory = Arc::new(Memory::new(MemoryOptions {
             bytes_max: self.memory_bytes,
             value_bytes_max: self.value_bytes_max,
             first_version: Version::first(clock.now()),
         }));
+        let (filled, is_warm) = (Arc::clone(&memory), self.warm);
+        let opened = handle.spawn_blocking(move || {
+            let disk = Arc::new(Disk::open(data)?);
+            warm::begin(&*disk, &filled, is_warm, disk_clock.now())?;
+            let opened = forebay_broker::open(disk.clone(), options, disk_clock)?;
+            Ok((disk, opened))
+        });
+        let (disk, opened) =
+            opened.await.map_err(|reason| refuse("recovery was cut off").because(reason))??;
         let health = Arc::new(Health::default());
         let engines = Tasks::new(handle.clone(), Arc::clone(&health));
         let background = Tasks::new(handle, Arc::clone(&health));
         let queues = Queues::new(opened.broker.clone(), Arc::clone(&clock));
         engines.spawn_all(opened.work);
         engines.spawn_all(vec![queues.expirer()]);
+        let pressure = Arc::new(Pressure::default());
+        let governor = Governor::new(&memory, &opened.broker, budget, Arc::clone(&pressure));
+        engines.spawn_all(vec![governor.work(Arc::clone(&clock))]);
         background.spawn_all(vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))]);
+        let warm = self.warm.then(|| Warm { disk, memory: Arc::clone(&memory), clock: Arc::clone(&clock) });
         let cache = Arc::new(forebay_cache::Cache::new(memory, Arc::clone(&clock), CacheOptions::default())?);
-        Ok(Forebay::new(Parts { cache, clock, queues, broker: opened.broker, engines, background, health }))
+        let broker = opened.broker;
+        Ok(Forebay::new(Parts { cache, clock, queues, broker, engines, background, pressure, health, warm }))
     }
 }

@@ -8,7 +8,7 @@ use forebay_core::error::Result;
 use forebay_core::payload::Payload;
 use forebay_core::ports::clock::Spawn;
 use forebay_core::ports::loader::{BatchLoader, Loader};
-use forebay_core::stats::CacheStats;
+use forebay_core::stats::{CacheStats, StoreDetail};
 
 /// The cache. Any entry may be forgotten at any time to stay within the memory it was given; a value that was
 /// overwritten or invalidated is never served again. Cloning is cheap and shares it.
@@ -234,5 +234,23 @@ impl Cache {
     /// ```
     pub fn stats(&self) -> CacheStats {
         self.rules.stats()
+    }
+
+    /// What the cache is full of, by size, and the keys that were read most of late.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let cache = forebay.cache();
+    /// cache.set("product:7", "teapot")?;
+    /// (0..100).for_each(|_| drop(cache.get("product:7")));
+    /// assert_eq!(cache.detail().top[0].key, b"product:7");
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn detail(&self) -> StoreDetail {
+        self.rules.detail()
     }
 }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_bond::warm;
 use forebay_broker::EmbeddedBroker;
 use forebay_core::error::Result;
 use forebay_core::health::Health;
 use forebay_core::ports::broker::BrokerAdmin;
 use forebay_core::ports::clock::Clock;
+use forebay_core::pressure::{Pressure, PressureStats};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::stats::LogStats;
+use forebay_log::Disk;
+use forebay_memory::Memory;
 use forebay_queue::queues::Queues;
 use forebay_runtime::tasks::Tasks;
 
@@ -36,7 +40,16 @@ pub(crate) struct Parts {
     pub(crate) broker: Arc<EmbeddedBroker>,
     pub(crate) engines: Tasks,
     pub(crate) background: Tasks,
+    pub(crate) pressure: Arc<Pressure>,
     pub(crate) health: Arc<Health>,
+    pub(crate) warm: Option<Warm>,
+}
+
+/// What is needed to leave the cache to the next opening.
+pub(crate) struct Warm {
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Drop for Parts {
@@ -82,6 +95,11 @@ impl Forebay {
         self.parts.broker.log().stats()
     }
 
+    /// Who has which memory, and how far the queues have pushed the cache back.
+    pub fn pressure(&self) -> PressureStats {
+        self.parts.pressure.stats()
+    }
+
     /// What has failed that only a restart repairs; empty while all is well.
     pub fn failures(&self) -> Vec<String> {
         self.parts.health.failures()
@@ -90,9 +108,23 @@ impl Forebay {
     /// Closes it for all clones: takes nothing more, and returns once the log is closed. True if it closed in
     /// good order; otherwise the next opening has more to recover, and what was confirmed is safe all the same.
     ///
-    /// Stop your workers first: what they hold comes back only when its hold has run out.
+    /// Stop your workers first: what they hold comes back only when its hold has run out. Where
+    /// [`warm`](Builder::warm) was asked for, what the cache holds now is left to the next opening; other clones must not
+    /// change it any more, for what they change or invalidate after this the next opening does not know.
     pub async fn close(self) -> bool {
         self.parts.broker.close();
-        self.parts.engines.drain(CLOSE_WAIT_MAX).await.unfinished.is_empty()
+        let closed = self.parts.engines.drain(CLOSE_WAIT_MAX).await.unfinished.is_empty();
+        let parts = Arc::clone(&self.parts);
+        let left = tokio::task::spawn_blocking(move || parts.warm.as_ref().is_none_or(Warm::leave));
+        // A thread that panics leaves nothing, which is what the next opening takes it for.
+        drop(left.await);
+        closed
+    }
+}
+
+impl Warm {
+    /// Whether the next opening will find it. Without, it begins empty, which a cache may at any time.
+    fn leave(&self) -> bool {
+        warm::end(&*self.disk, &self.memory, self.clock.now()).is_ok()
     }
 }

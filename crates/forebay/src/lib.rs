@@ -48,8 +48,11 @@ pub use forebay_core::message::{Headers, Message, MessageId, Value};
 pub use forebay_core::payload::Payload;
 pub use forebay_core::ports::broker::{Found, Place};
 pub use forebay_core::ports::loader::{BatchLoader, KeySource, Loader};
+pub use forebay_core::pressure::{PressureStats, QueueMemory, Rung};
 pub use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, RetryPolicy};
-pub use forebay_core::stats::{CacheStats, LogStats, QueueStats, ReadStats, StoreStats};
+pub use forebay_core::stats::{
+    CacheStats, LogStats, QueueStats, ReadStats, SizeClass, StoreDetail, StoreStats, TopKey,
+};
 pub use forebay_core::time::Instant;
 pub use forebay_queue::consumer::ConsumerOptions;
 pub use forebay_queue::worker::{Failure, Rate, Worker, WorkerOptions};

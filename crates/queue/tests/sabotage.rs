@@ -73,7 +73,7 @@ impl World {
                 }
             }
         };
-        let options = WorkerOptions { concurrency: 3, hold: Some(HOLD) };
+        let options = WorkerOptions { concurrency: 3, hold: Some(HOLD), ..WorkerOptions::default() };
         let (queues, queue) = (self.queues.clone(), self.queue.clone());
         let (worker, work) = Worker::new(queues, queue, options, self.runner.clone(), handler).unwrap();
         self.runner.spawn(work);

@@ -13,6 +13,13 @@ const BUDGET: usize = 8 * 1024 * 1024;
 fn within(store: &dyn LocalStore) {
     let stats = store.stats();
     assert!(stats.bytes <= stats.bytes_max, "{} of {}", stats.bytes, stats.bytes_max);
+    let classes = store.detail().classes;
+    let items: u64 = classes.iter().map(|class| class.items).sum();
+    assert!(classes.is_empty() || items == stats.items, "{items} of {} have a size", stats.items);
+    let sized = classes.iter().all(|class| {
+        (class.bytes_max / 2 * class.items..=class.bytes_max * class.items).contains(&class.bytes)
+    });
+    assert!(sized, "{classes:?}");
 }
 
 /// A small generator, so that the cases need no other crate and repeat exactly.

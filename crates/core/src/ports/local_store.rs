@@ -1,7 +1,7 @@
 //! The cache memory of this process.
 
 use crate::entry::{Arithmetic, Counted, Delete, Deleted, Lease, Read, View, Write, Written};
-use crate::stats::StoreStats;
+use crate::stats::{StoreDetail, StoreStats};
 use crate::time::Instant;
 
 /// Memory of this process: synchronous, never waits on anything but a short lock, and cannot fail.
@@ -51,4 +51,9 @@ pub trait LocalStore: Send + Sync {
 
     /// The state at this moment.
     fn stats(&self) -> StoreStats;
+
+    /// What it is full of and what is read most; empty where the store does not know.
+    fn detail(&self) -> StoreDetail {
+        StoreDetail::default()
+    }
 }

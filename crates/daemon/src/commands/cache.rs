@@ -34,6 +34,7 @@ pub(crate) fn command() -> Command {
         )
         .subcommand(Command::new("delete").about("Deletes a value").arg(key()))
         .subcommand(Command::new("stats").about("Shows the state of the cache"))
+        .subcommand(Command::new("top").about("Shows the keys that were read most of late, from a sample"))
 }
 
 /// Runs one of the subcommands.
@@ -46,6 +47,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
             "get" => show::bytes(&client.ask(Method::GET, path(matches)).await?.body),
             "set" => set(&client, matches).await,
             "delete" => client.ask(Method::DELETE, path(matches)).await.map(|_| ()),
+            "top" => top(&client, json).await,
             _ => stats(&client, json).await,
         }
     })?;
@@ -81,10 +83,36 @@ async fn stats(client: &Client, json: bool) -> Result<(), Failure> {
     let (hits, misses) = (stats["hits"].as_f64().unwrap_or(0.0), stats["misses"].as_f64().unwrap_or(0.0));
     let ratio =
         if hits + misses > 0.0 { format!("{:.1} %", 100.0 * hits / (hits + misses)) } else { "-".into() };
-    let names =
-        ["items", "bytes", "bytes_max", "hits", "misses", "writes", "evicted", "evicted_unread", "expired"];
+    let names = [
+        "items",
+        "bytes",
+        "bytes_max",
+        "hits",
+        "misses",
+        "writes",
+        "replaced",
+        "removed",
+        "evicted",
+        "evicted_unread",
+        "evicted_by_resize",
+        "expired",
+        "flushed",
+    ];
     let mut pairs: Vec<(&str, String)> =
         names.iter().map(|name| (*name, show::text(&stats[*name]))).collect();
     pairs.push(("hit ratio", ratio));
     show::fields(&pairs)
+}
+
+async fn top(client: &Client, json: bool) -> Result<(), Failure> {
+    let answer = client.ask(Method::GET, "/v1/cache".into()).await?;
+    let state = answer.json()?;
+    if json {
+        return show::line(&state["top"].to_string());
+    }
+    let empty = Vec::new();
+    let rows = state["top"].as_array().unwrap_or(&empty).iter();
+    let rows: Vec<_> =
+        rows.map(|top| ["key", "reads", "reads_error"].map(|name| show::text(&top[name])).to_vec()).collect();
+    show::table(&["key", "reads", "of which may be others'"], &rows)
 }

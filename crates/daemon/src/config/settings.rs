@@ -4,11 +4,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use forebay_bond::Budget;
+use forebay_core::error::Result;
 use forebay_core::limits;
 use forebay_log::Damaged;
 use tracing::level_filters::LevelFilter;
 
-use super::value::{Size, Span, Switch, Value};
+use super::value::{Derived, Size, Span, Switch, Value};
 
 /// One setting, as help and loading need it.
 pub(crate) struct Setting {
@@ -60,7 +62,7 @@ macro_rules! settings {
 
         impl Settings {
             /// Sets one from its text. `None`: there is no such setting.
-            pub(crate) fn set(&mut self, name: &str, text: &str) -> Option<Result<(), &'static str>> {
+            pub(crate) fn set(&mut self, name: &str, text: &str) -> Option<std::result::Result<(), &'static str>> {
                 match name {
                     $(stringify!($name) => Some(Value::read(text).map(|value| self.$name = value)),)+
                     _ => None,
@@ -87,12 +89,16 @@ settings! {
         "ADDR|off", "Where to speak HTTP; port 0 takes a free one";
     memory: Size = Size(limits::MEMORY_BYTES_DEFAULT as u64),
         "SIZE", "Memory for cached entries, keys and overhead included";
+    warm_restart: bool = false,
+        "true|false", "Whether a stop in good order leaves the cache to the next start, in the data directory";
     value_bytes_max: Size = Size(limits::VALUE_BYTES_MAX_DEFAULT as u64),
         "SIZE", "Largest cached value";
     queue_disk: Size = Size(limits::LOG_DISK_BYTES_DEFAULT),
         "SIZE", "Disk for all queues; beyond it publishes are refused";
     queue_memory: Size = Size(limits::QUEUE_HOT_BYTES_DEFAULT as u64),
         "SIZE", "Memory for payloads that wait in queues; the rest is read from disk";
+    memory_total: Derived = Derived::Auto,
+        "SIZE|auto", "Memory for cache and queues together: as queues grow the cache shrinks, down to a quarter, then publishes are refused; auto adds room for some ten million messages to memory and queue-memory";
     segment_bytes: Size = Size(limits::SEGMENT_BYTES_DEFAULT as u64),
         "SIZE", "Size of one file of the commit log; a message must fit into one";
     damaged: Damaged = Damaged::Refuse,
@@ -108,8 +114,13 @@ const fn local(port: u16) -> SocketAddr {
 }
 
 impl Settings {
+    /// How memory is shared out. `Invalid`: the total is less than its parts.
+    pub(crate) fn budget(&self) -> Result<Budget> {
+        Budget::new(self.memory_total.bytes(), self.memory.0, self.queue_memory.0)
+    }
+
     /// Says which setting is outside its range, by its name.
-    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
+    pub(crate) fn check(&self) -> std::result::Result<(), (&'static str, String)> {
         let (memory_min, value_max) =
             (limits::MEMORY_BYTES_MIN as u64, limits::VALUE_BYTES_MAX_CEILING as u64);
         let within = |name, size: Size, min: u64, max: u64| {
@@ -123,6 +134,13 @@ impl Settings {
         within("memcached_buffers", self.memcached_buffers, 0, usize::MAX as u64 / 2)?;
         within("value_bytes_max", self.value_bytes_max, 1, value_max)?;
         within("queue_memory", self.queue_memory, 0, usize::MAX as u64 / 2)?;
+        if self.budget().is_err() {
+            let both = Size(self.memory.0 + self.queue_memory.0).show();
+            return Err((
+                "memory_total",
+                format!("expected at least {both}, which is memory and queue_memory"),
+            ));
+        }
         // A segment larger than the batch that is written at once could not be filled by it.
         let segment_max = limits::LOG_PENDING_BYTES_MAX as u64;
         within("segment_bytes", self.segment_bytes, 1 << 20, segment_max)?;
@@ -171,6 +189,7 @@ mod tests {
             ("segment_bytes", "1KiB"),
             ("segment_bytes", "16777217"),
             ("queue_disk", "191MiB"),
+            ("memory_total", "319MiB"),
             ("memcached_threads", "1000000"),
             ("memcached_connections_max", "0"),
             ("memcached_buffers", "16777215TiB"),

@@ -21,6 +21,23 @@ pub(crate) trait Value: Sized {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
+/// A number of bytes, or what follows from other settings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Derived {
+    Auto,
+    Set(Size),
+}
+
+impl Derived {
+    /// What was set.
+    pub(crate) fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Auto => None,
+            Self::Set(Size(bytes)) => Some(bytes),
+        }
+    }
+}
+
 /// A stretch of time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -87,6 +104,19 @@ impl Value for Size {
     }
 }
 
+impl Value for Derived {
+    fn read(text: &str) -> Result<Self, &'static str> {
+        if text == "auto" { Ok(Self::Auto) } else { Size::read(text).map(Self::Set) }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::Set(size) => size.show(),
+        }
+    }
+}
+
 impl Value for Span {
     fn read(text: &str) -> Result<Self, &'static str> {
         let ms = measure(text, &SPANS, None).ok_or("expected a time such as 10s, 500ms, 5m or 1h")?;
@@ -95,6 +125,16 @@ impl Value for Span {
 
     fn show(&self) -> String {
         show(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &SPANS)
+    }
+}
+
+impl Value for bool {
+    fn read(text: &str) -> Result<Self, &'static str> {
+        text.parse().map_err(|_| "expected true or false")
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -171,6 +211,12 @@ impl Value for LevelFilter {
 }
 
 impl fmt::Debug for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.show())
+    }
+}
+
+impl fmt::Debug for Derived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.show())
     }

@@ -100,6 +100,9 @@ fn values_are_set_and_got_by_hand() {
     assert_eq!(daemon.command(&["cache", "get", "raw"]).stdout, [0, 255, 10]);
     assert!(daemon.does(&["cache", "stats"]).contains("hit ratio"));
     assert!(daemon.does(&["cache", "stats", "--json"]).starts_with('{'));
+    let top = daemon.does(&["cache", "top"]);
+    assert!(top.starts_with("key ") && top.lines().count() > 1, "{top}");
+    assert!(daemon.does(&["cache", "top", "--json"]).starts_with("[{"));
     daemon.does(&["cache", "delete", "user/7"]);
     let absent = daemon.command(&["cache", "get", "user/7"]);
     assert_eq!((absent.status.code(), absent.stdout.len()), (Some(1), 0));

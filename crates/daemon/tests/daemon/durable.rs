@@ -1,6 +1,6 @@
 //! What was confirmed is there again, however the daemon ended.
 
-use crate::process::Daemon;
+use crate::process::{Daemon, serve};
 
 /// Publishes, takes one and acknowledges it, takes another and keeps it.
 fn fill(daemon: &Daemon) {
@@ -49,4 +49,23 @@ fn kill_9_keeps_every_message_that_was_confirmed() {
     check(&daemon);
     daemon.kill();
     check(&Daemon::start(data.path()));
+}
+
+#[test]
+fn a_warm_restart_brings_the_cache_back_once() {
+    let data = tempfile::tempdir().unwrap();
+    let warm = || Daemon::run(serve(data.path()).args(["--warm-restart", "true"]));
+    let value = |daemon: &Daemon| daemon.ask("GET", "/v1/cache/k", "").0;
+    let daemon = warm();
+    assert_eq!(daemon.ask("PUT", "/v1/cache/k", "v").0, 204);
+    daemon.stop();
+    let daemon = warm();
+    assert_eq!(daemon.ask("GET", "/v1/cache/k", ""), (200, "v".into()));
+    daemon.kill();
+    let daemon = warm();
+    assert_eq!(value(&daemon), 404, "what happened before the kill is not known");
+    assert_eq!(daemon.ask("PUT", "/v1/cache/k", "v").0, 204);
+    daemon.stop();
+    Daemon::start(data.path()).stop();
+    assert_eq!(value(&warm()), 404, "a run without it lies between");
 }

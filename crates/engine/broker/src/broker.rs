@@ -18,7 +18,7 @@ use forebay_core::time::Instant;
 use forebay_log::{Class, Log, LogOptions};
 
 use crate::engine::Engine;
-use crate::hot::Hot;
+use crate::memory::hot::Hot;
 use crate::records::{Record, SMALL_BYTES_MAX};
 use crate::storage::journal::Journal;
 use crate::storage::recover::{Recovered, Replay};

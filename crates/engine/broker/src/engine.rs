@@ -10,7 +10,7 @@ use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
 use forebay_log::Class;
 
-use crate::hot::Hot;
+use crate::memory::hot::Hot;
 use crate::state::State;
 use crate::state::entry::Entry;
 use crate::storage::journal::Journal;
@@ -27,12 +27,22 @@ pub(crate) struct Engine {
     pub(crate) timers: Timers,
     pub(crate) hot: Hot,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Set while there is no memory for more messages.
+    pub(crate) refuses: AtomicBool,
     closed: AtomicBool,
 }
 
 impl Engine {
     pub(crate) fn new(journal: Journal, topology: Topology, hot: Hot, clock: Arc<dyn Clock>) -> Self {
-        Self { journal, topology, timers: Timers::default(), hot, clock, closed: AtomicBool::new(false) }
+        Self {
+            journal,
+            topology,
+            timers: Timers::default(),
+            hot,
+            clock,
+            refuses: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// Lets everything that waits or works come to its end. May repeat.

@@ -7,7 +7,8 @@
 //!   recovery, which takes the same steps from the log
 //! - `topology`: which queues there are
 //! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
-//!   `admin`, `find`: what can be done with them; `hot`: which bodies stay in memory
+//!   `admin`, `find`: what can be done with them
+//! - `memory`: which bodies stay in it, what queues take of it, and taking less
 //! - [`broker`]: the handle, the ports
 //! - [`bus`]: notices to everybody in the process, beside the queues
 
@@ -20,7 +21,7 @@ mod engine;
 mod find;
 #[cfg(test)]
 mod histories;
-mod hot;
+mod memory;
 mod moves;
 mod publish;
 mod receive;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::message::{Message, MessageId};
@@ -45,6 +46,10 @@ impl Engine {
     /// Appends all messages to the queue and returns the sequence that makes them durable. They may be delivered
     /// before: whatever a consumer does with them lies behind them in the log. Every error says that none was taken.
     pub(crate) async fn publish(&self, name: &QueueName, messages: Vec<Message>) -> Result<TakenIn> {
+        if self.refuses.load(Relaxed) {
+            let context = format!("{name}: queues have used up their memory, settle messages");
+            return Err(Error::new(Kind::Full, "publish to queue", context));
+        }
         let mut batch = self.batch(name, messages)?;
         loop {
             if let Some(taken_in) = self.take_in(&mut batch)? {

@@ -47,7 +47,7 @@ impl Shard {
                 self.copy_to_head(position, queue, &header);
                 own_spared += 1;
             } else if !self.spare_one(&mut spared, queue, position) {
-                self.let_go(queue, position);
+                self.let_go(queue, position, Cause::Evicted);
                 let_go += 1;
             }
         }
@@ -77,7 +77,7 @@ impl Shard {
                 break;
             };
             if !self.spare_one(&mut spared, queue, position) {
-                self.let_go(queue, position);
+                self.let_go(queue, position, Cause::Resized);
             }
         }
         self.bytes_max == bytes_max
@@ -140,13 +140,13 @@ impl Shard {
         true
     }
 
-    fn let_go(&mut self, queue: QueueName, position: Position) {
+    fn let_go(&mut self, queue: QueueName, position: Position, cause: Cause) {
         let hash = self.hash(self.heap.key(position));
         let over = self.heap.header(position).expired(self.now);
         if !over && queue == QueueName::Small {
             self.ghost.insert(hash, self.table.len());
         }
-        self.remove(hash, position, if over { Cause::Over } else { Cause::Evicted });
+        self.remove(hash, position, if over { Cause::Over } else { cause });
     }
 
     /// Copies what is alive in the emptiest segment to the head of its queue, so that the segment is free.
@@ -203,6 +203,8 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use foldhash::fast::RandomState;
     use forebay_core::entry::Version;
     use forebay_core::time::Instant;
@@ -215,7 +217,7 @@ mod tests {
     const VALUE: [u8; 500] = [7; 500];
 
     fn shard() -> Shard {
-        Shard::new(512 * 1024, Version(0), 1, RandomState::default())
+        Shard::new(512 * 1024, Version(0), 1, RandomState::default(), Arc::default())
     }
 
     fn find(shard: &mut Shard, number: u32) -> Option<Found> {
@@ -273,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_write_spares_a_bounded_number_of_entries() {
-        let mut shard = Shard::new(2 * 1024 * 1024, Version(0), 1, RandomState::default());
+        let mut shard = Shard::new(2 * 1024 * 1024, Version(0), 1, RandomState::default(), Arc::default());
         let mut number = 0;
         while shard.counts.evicted == 0 {
             let found = insert(&mut shard, number);

@@ -1,6 +1,7 @@
 //! The store: keys to shards, and the port over them.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use foldhash::fast::RandomState;
@@ -9,12 +10,14 @@ use forebay_core::entry::{
 };
 use forebay_core::limits::{KEY_BYTES_MAX, MEMORY_SHARD_BYTES_MIN, MEMORY_SHARDS_MAX};
 use forebay_core::ports::local_store::LocalStore;
-use forebay_core::stats::StoreStats;
+use forebay_core::stats::{StoreDetail, StoreStats};
 use forebay_core::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::classes::Classes;
 use crate::evict::holds_max;
 use crate::shard::Shard;
+use crate::top::Top;
 
 /// What a store is made with.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,7 @@ pub struct Memory {
     value_bytes_max: usize,
     /// The shard where the next sweep begins to look.
     pub(crate) sweep_from: AtomicUsize,
+    top: Arc<Top>,
 }
 
 impl Memory {
@@ -46,11 +50,11 @@ impl Memory {
         let hasher = RandomState::default();
         let count = shard_count(options.bytes_max, options.value_bytes_max);
         let shard_bytes_max = options.bytes_max / count;
-        let step = count as u64;
+        let (step, top) = (count as u64, Arc::<Top>::default());
         let shards: Vec<Shard> = (0..step)
             .map(|index| {
                 let first = Version(options.first_version.0 + index);
-                Shard::new(shard_bytes_max, first, step, hasher.clone())
+                Shard::new(shard_bytes_max, first, step, hasher.clone(), Arc::clone(&top))
             })
             .collect();
         Self {
@@ -59,6 +63,7 @@ impl Memory {
             resizing: Mutex::default(),
             value_bytes_max: options.value_bytes_max,
             sweep_from: AtomicUsize::new(0),
+            top,
             hasher,
         }
     }
@@ -91,7 +96,7 @@ impl Memory {
         shard.refuse(hash, key, write, Written::NoRoom)
     }
 
-    fn shard(&self, key: &[u8]) -> (u64, &Mutex<Shard>) {
+    pub(crate) fn shard(&self, key: &[u8]) -> (u64, &Mutex<Shard>) {
         let hash = self.hasher.hash_one(key);
         // The count is a power of two, and the table uses the lowest and the highest bits.
         let index = (hash >> 32) as usize & (self.shards.len() - 1);
@@ -175,10 +180,20 @@ impl LocalStore for Memory {
             total.items_created += counts.items_created;
             total.evicted += counts.evicted;
             total.evicted_unread += counts.evicted_unread;
+            total.evicted_by_resize += counts.evicted_by_resize;
             total.expired += counts.expired;
+            total.flushed += counts.flushed;
+            total.removed += counts.removed;
+            total.replaced += counts.replaced;
             total.fills_refused += counts.fills_refused;
         }
         total
+    }
+
+    fn detail(&self) -> StoreDetail {
+        let mut classes = Classes::default();
+        self.shards.iter().for_each(|shard| classes.merge(&shard.lock().classes));
+        StoreDetail { classes: classes.filled(), top: self.top.keys() }
     }
 }
 

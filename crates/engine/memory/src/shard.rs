@@ -1,18 +1,21 @@
 //! One shard: a table over records, within a share of the budget.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use forebay_core::entry::{Expiry, Version};
 use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
 
+use crate::classes::Classes;
 use crate::floor::Floors;
 use crate::ghost::Ghost;
 use crate::records::heap::{HEAP_BYTES_MAX, Heap, Position};
 use crate::records::queue::QueueName;
 use crate::records::record::{Header, Marks, seconds};
 use crate::table::Table;
+use crate::top::{Sampler, Top};
 
 /// Everything under one lock.
 pub(crate) struct Shard {
@@ -31,6 +34,9 @@ pub(crate) struct Shard {
     /// The segment where the next sweep begins to look.
     pub(crate) sweep_from: u32,
     pub(crate) counts: StoreStats,
+    pub(crate) classes: Classes,
+    pub(crate) sampler: Sampler,
+    top: Arc<Top>,
 }
 
 /// An entry that is there.
@@ -54,6 +60,8 @@ pub(crate) struct Fields {
 pub(crate) enum Cause {
     /// To make room.
     Evicted,
+    /// For a smaller budget.
+    Resized,
     /// Its life was over.
     Over,
     /// Somebody asked for it.
@@ -66,6 +74,7 @@ impl Shard {
         first_version: Version,
         version_step: u64,
         hasher: RandomState,
+        top: Arc<Top>,
     ) -> Self {
         let bytes_max = bytes_max.min(HEAP_BYTES_MAX);
         Self {
@@ -80,6 +89,9 @@ impl Shard {
             bytes_max,
             sweep_from: 0,
             counts: StoreStats::default(),
+            classes: Classes::default(),
+            sampler: Sampler::new(first_version.0 as u32),
+            top,
         }
     }
 
@@ -106,13 +118,21 @@ impl Shard {
         self.version
     }
 
+    /// From here on versions are above this one.
+    pub(crate) fn begin_above(&mut self, version: Version) {
+        let behind = version.0.saturating_sub(self.version);
+        // Shards stay on their own versions.
+        self.version += behind.div_ceil(self.version_step) * self.version_step;
+    }
+
     /// Moves the shard's time on, and carries out a flush that has come due.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
         if self.floors.is_due(now) {
             let version = self.next_version();
             self.floors.flush(version);
-            self.counts.expired += self.table.len() as u64;
+            self.counts.flushed += self.table.len() as u64;
+            self.classes.clear();
             self.table.clear();
             self.heap.clear();
         }
@@ -148,6 +168,13 @@ impl Shard {
         }
     }
 
+    /// Looks at the latest hit for the keys that are read most. Few hits come here.
+    #[cold]
+    pub(crate) fn sampled(&mut self, hash: u64, key: &[u8], now: Instant) {
+        let weight = self.sampler.take(self.counts.hits);
+        self.top.note(hash, key, weight, now);
+    }
+
     /// Puts a new entry under a key that has none, pushing others out where needed.
     pub(crate) fn insert(&mut self, hash: u64, key: &[u8], value: &[u8], fields: Fields) -> Found {
         self.make_all_room(hash, key, value.len());
@@ -168,7 +195,10 @@ impl Shard {
     ) -> u64 {
         let mut header = self.header(fields);
         header.marks.set_uses(found.header.marks.uses() + 1);
+        self.counts.replaced += 1;
         if self.heap.overwrite(found.position, header, key, value) {
+            self.classes.take(found.header.entry_bytes());
+            self.classes.add(key.len() + value.len());
             return header.version;
         }
         let queue = self.heap.queue_of(found.position);
@@ -183,12 +213,13 @@ impl Shard {
         let header = self.heap.header(position);
         self.floors.raise(hash, header.version);
         match cause {
-            Cause::Evicted => {
+            Cause::Evicted | Cause::Resized => {
                 self.counts.evicted += 1;
+                self.counts.evicted_by_resize += u64::from(cause == Cause::Resized);
                 self.counts.evicted_unread += u64::from(!header.marks.has(Marks::READ));
             }
             Cause::Over => self.counts.expired += 1,
-            Cause::Removed => {}
+            Cause::Removed => self.counts.removed += 1,
         }
         self.unlink(hash, position);
     }
@@ -211,14 +242,23 @@ impl Shard {
         header
     }
 
-    fn append(&mut self, hash: u64, key: &[u8], value: &[u8], header: Header, queue: QueueName) -> Found {
+    pub(crate) fn append(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: &[u8],
+        header: Header,
+        queue: QueueName,
+    ) -> Found {
         let position = self.heap.append(queue, header, key, value);
+        self.classes.add(key.len() + value.len());
         let (heap, hasher) = (&self.heap, &self.hasher);
         self.table.insert(hash, position, |&position| hasher.hash_one(heap.key(position)));
         Found { position, header: self.heap.header(position) }
     }
 
     fn unlink(&mut self, hash: u64, position: Position) {
+        self.classes.take(self.heap.header(position).entry_bytes());
         let (heap, hasher) = (&self.heap, &self.hasher);
         self.table.remove(hash, position, |&position| hasher.hash_one(heap.key(position)));
         self.heap.remove(position);

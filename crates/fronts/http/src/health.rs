@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use forebay_core::pressure::Rung;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,12 +17,16 @@ pub(crate) struct HealthBody {
     /// Always `ok`; everything else is a 503.
     #[schema(example = "ok")]
     status: &'static str,
+    /// How far memory pressure has come: `calm`; `cache-shrunk` in favour of queues; `bodies-given-up`, which are read
+    /// from disk then. The next rung refuses publishes, and is a 503.
+    #[schema(example = "calm")]
+    memory: &'static str,
 }
 
 /// Tells whether the process can keep its promises
 ///
-/// 503 names what is broken: a log that stopped after a failed write, a full disk budget, damaged records, a part that
-/// died.
+/// 503 names what is broken: a log that stopped after a failed write, a full disk budget, queues that fill the memory,
+/// damaged records, a part that died.
 #[utoipa::path(
     get, path = "/health", tag = "process", operation_id = "health",
     responses(
@@ -38,13 +43,20 @@ pub(crate) async fn health(State(app): State<App>) -> Answer<Json<HealthBody>> {
     if log.full {
         reasons.push("the commit log is full, publishes are refused until messages are settled".into());
     }
+    let rung = app.parts.pressure.stats().rung;
+    let refuses = rung == Rung::PublishesRefused;
+    if refuses {
+        reasons.push(
+            "queues have used up their memory, publishes are refused until messages are settled".into(),
+        );
+    }
     if log.damaged > 0 {
         reasons.push("the commit log has damaged records, its messages say where".into());
     }
     if reasons.is_empty() {
-        return Ok(Json(HealthBody { status: "ok" }));
+        return Ok(Json(HealthBody { status: "ok", memory: rung.name() }));
     }
-    let passes = log.full && reasons.len() == 1;
+    let passes = reasons.len() == usize::from(log.full) + usize::from(refuses);
     let refused = if passes { Refused::for_now } else { Refused::new };
     Err(refused(StatusCode::SERVICE_UNAVAILABLE, reasons.join("; ")))
 }

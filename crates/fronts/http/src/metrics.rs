@@ -7,7 +7,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use forebay_core::limits;
 use forebay_core::ports::broker::QueueInfo;
-use forebay_core::stats::{LogStats, QueueStats, StoreStats};
+use forebay_core::pressure::{PressureStats, Rung};
+use forebay_core::stats::{LogStats, QueueStats, SizeClass, StoreStats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -37,8 +38,11 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse>
     let queues = app.parts.admin.queues().await?;
     let mut fronts = vec![("http", &app.connections)];
     fronts.extend(app.parts.fronts.iter().map(|front| (front.name, &front.connections)));
+    let classes = app.parts.store.detail().classes.into_iter();
     let snapshot = Snapshot {
         store: app.parts.store.stats(),
+        classes: classes.map(|class| (class.bytes_max.to_string(), class)).collect(),
+        pressure: app.parts.pressure.stats(),
         log: app.parts.log.stats(),
         queues: labelled(queues),
         fronts: fronts
@@ -102,6 +106,9 @@ struct Connections {
 #[derive(Debug)]
 struct Snapshot {
     store: StoreStats,
+    /// With their labels; keys are no labels, for there is no end of them.
+    classes: Vec<(String, SizeClass)>,
+    pressure: PressureStats,
     log: LogStats,
     queues: Vec<(String, QueueStats)>,
     fronts: Vec<Connections>,
@@ -115,6 +122,7 @@ impl Collector for Snapshot {
         let mut page = Page(encoder);
         self.process(&mut page)?;
         self.cache(&mut page)?;
+        self.memory(&mut page)?;
         self.log(&mut page)?;
         self.queues(&mut page)
     }
@@ -160,6 +168,10 @@ impl Snapshot {
             ("cache_items_created", "Entries ever created", store.items_created),
             ("cache_evicted", "Entries pushed out to make room", store.evicted),
             ("cache_evicted_unread", "Of those, never read", store.evicted_unread),
+            ("cache_evicted_by_resize", "Of those, for a smaller budget", store.evicted_by_resize),
+            ("cache_flushed", "Entries dropped because everything was", store.flushed),
+            ("cache_removed", "Entries taken out because somebody asked for it", store.removed),
+            ("cache_replaced", "Values that gave way to another one under the same key", store.replaced),
             ("cache_expired", "Entries dropped because their time was over", store.expired),
             (
                 "cache_fills_refused",
@@ -169,7 +181,37 @@ impl Snapshot {
         ] {
             page.counter(name, help, value)?;
         }
+        type Read = fn(&SizeClass) -> u64;
+        let classes: [(&str, &str, Read); 2] = [
+            ("cache_class_items", "Entries whose key and value are at most so large", |class| class.items),
+            ("cache_class_bytes", "Bytes of their keys and values", |class| class.bytes),
+        ];
+        for (name, help, read) in classes {
+            page.family(name, help, MetricType::Gauge, "bytes_max", || {
+                self.classes.iter().map(move |(label, class)| (label.as_str(), ConstGauge::new(read(class))))
+            })?;
+        }
         Ok(())
+    }
+
+    fn memory(&self, page: &mut Page<'_>) -> fmt::Result {
+        let pressure = &self.pressure;
+        for (name, help, value) in [
+            (
+                "memory_budget_bytes",
+                "The budget for cache and queues together, 0 without one",
+                pressure.total_max,
+            ),
+            ("memory_queue_entries_bytes", "Memory that messages and queues take", pressure.queues.entries),
+            ("memory_queue_bodies_bytes", "Payloads of queues in memory", pressure.queues.bodies),
+            ("memory_queue_bodies_budget_bytes", "The budget for them at present", pressure.bodies_max),
+        ] {
+            page.gauge(name, help, value)?;
+        }
+        let help = "1 for the rung that memory pressure has come to";
+        page.family("memory_rung", help, MetricType::Gauge, "rung", || {
+            Rung::ALL.into_iter().map(|rung| (rung.name(), ConstGauge::new(u64::from(rung == pressure.rung))))
+        })
     }
 
     fn log(&self, page: &mut Page<'_>) -> fmt::Result {

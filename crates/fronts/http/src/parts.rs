@@ -8,6 +8,7 @@ use forebay_core::limits;
 use forebay_core::ports::broker::BrokerAdmin;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::local_store::LocalStore;
+use forebay_core::pressure::Pressure;
 use forebay_core::stats::ConnectionStats;
 use forebay_core::time::Instant;
 use forebay_log::Log;
@@ -63,6 +64,8 @@ pub struct Parts {
     pub log: Log,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// How far memory pressure has come.
+    pub pressure: Arc<Pressure>,
     /// What is broken in this process.
     pub health: Arc<Health>,
     /// The other fronts.

@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cache, dead_letters, deliveries, found, messages, queues};
+use crate::api::{cache, cache_state, dead_letters, deliveries, found, messages, queues};
 use crate::errors::Refused;
 use crate::openapi::Document;
 use crate::parts::Shared;
@@ -36,7 +36,7 @@ fn routes() -> (Router<App>, OpenApi) {
         .routes(routes!(deliveries::extend))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::redrive))
-        .routes(routes!(cache::stats))
+        .routes(routes!(cache_state::stats))
         .routes(routes!(cache::get, cache::put, cache::delete))
         .split_for_parts()
 }

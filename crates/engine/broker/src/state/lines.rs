@@ -77,6 +77,10 @@ impl Lines {
         self.lines.values().map(|line| &line.waiting)
     }
 
+    pub(super) fn lists_mut(&mut self) -> impl Iterator<Item = &mut List> {
+        self.lines.values_mut().map(|line| &mut line.waiting)
+    }
+
     pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> + use<> {
         self.lines.into_values().flat_map(|line| line.waiting.into_entries())
     }

@@ -68,11 +68,23 @@ impl List {
         Some(entry)
     }
 
-    /// Gives back what a drained backlog took.
+    /// What a backlog took is given back as it drains: somebody may wait for that memory.
     fn shrink(&mut self) {
-        if self.fresh.capacity() > GROW_FREELY && self.fresh.len() < self.fresh.capacity() / 4 {
-            self.fresh.shrink_to(self.fresh.len() * 2);
+        if self.fresh.capacity() > GROW_FREELY && self.fresh.len() < self.fresh.capacity() / 2 {
+            self.fresh.shrink_to(self.fresh.len() + self.fresh.len() / 8);
         }
+    }
+
+    /// The last entry whose body is kept. Behind one without a body none is kept, but for those that came back.
+    pub(super) fn last_kept(&mut self) -> Option<&mut Entry> {
+        let kept = self.fresh.partition_point(|entry| entry.body.is_some());
+        self.fresh.get_mut(kept.checked_sub(1)?)
+    }
+
+    /// What it takes, bodies apart.
+    pub(super) fn bytes(&self) -> usize {
+        // The nodes of a map are filled to two thirds or more.
+        self.fresh.capacity() * size_of::<Entry>() + self.returned.len() * size_of::<(u64, Entry)>() * 3 / 2
     }
 
     /// The entry at `position`, whose body must stay as it is.

@@ -168,6 +168,20 @@ impl Ready {
         self.classes.iter().rev().map(|class| &class.list).chain(lines)
     }
 
+    /// The entry whose body is kept and will be needed last, as far as that is easily told. The caller must take it:
+    /// from here on the entry counts as one without.
+    pub(crate) fn cool_last(&mut self) -> Option<&mut Entry> {
+        let lines = self.lines.iter_mut().flat_map(Lines::lists_mut);
+        let entry = self.classes.iter_mut().map(|class| &mut class.list).chain(lines).find_map(List::last_kept)?;
+        self.cold += 1;
+        Some(entry)
+    }
+
+    /// What the lists take, bodies apart.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lists().map(List::bytes).sum()
+    }
+
     /// The entry at `position`, whose body must stay as it is.
     pub(crate) fn get_mut(&mut self, position: u64) -> Option<&mut Entry> {
         let lines = self.lines.as_mut();

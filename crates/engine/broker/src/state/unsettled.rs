@@ -68,6 +68,14 @@ impl Unsettled {
         self.delayed.len()
     }
 
+    /// What the maps take.
+    pub(crate) fn bytes(&self) -> usize {
+        // A byte beside each place of a hash map; the nodes of a tree are filled to two thirds or more.
+        self.held.capacity() * (size_of::<(u64, Held)>() + 1)
+            + self.delayed.capacity() * (size_of::<(u64, Delayed)>() + 1)
+            + self.due.len() * size_of::<(Instant, u64)>() * 3 / 2
+    }
+
     pub(crate) fn hold(&mut self, entry: Entry, token: u32, until: Instant) {
         self.due.insert((until, entry.position));
         self.held.insert(entry.position, Held { entry, token, until, hold: Hold::Running, due: until });

@@ -172,6 +172,11 @@ impl Heap {
         self.segment(self.number(position)).queue.unwrap_or(QueueName::Small)
     }
 
+    /// The segments of a queue, the oldest first.
+    pub(crate) fn segments_of(&self, name: QueueName) -> Vec<u32> {
+        self.queue(name).all().collect()
+    }
+
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, position: Position) {
         let header = self.header(position);

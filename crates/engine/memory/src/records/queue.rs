@@ -65,6 +65,11 @@ impl Queue {
         }
     }
 
+    /// All of them, the oldest first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = u32> {
+        self.segments.iter().copied()
+    }
+
     /// All but the one that is written.
     pub(crate) fn sealed(&self) -> impl Iterator<Item = u32> {
         self.segments.iter().copied().take(self.count().saturating_sub(1))

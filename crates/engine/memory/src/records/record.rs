@@ -134,6 +134,11 @@ impl Header {
         start..start + self.value_len as usize
     }
 
+    /// Bytes of key and value.
+    pub(crate) fn entry_bytes(&self) -> usize {
+        usize::from(self.key_len) + self.value_len as usize
+    }
+
     /// Bytes from this record to the next one.
     pub(crate) fn span(&self) -> usize {
         let body = if self.marks.has(Marks::LARGE) { HANDLE_BYTES } else { self.value_len as usize };

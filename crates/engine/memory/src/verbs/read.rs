@@ -32,6 +32,9 @@ impl Shard {
                 self.counts.misses += 1;
             } else {
                 self.counts.hits += 1;
+                if self.sampler.is_due(self.counts.hits) {
+                    self.sampled(hash, key, read.now);
+                }
             }
         }
         // Most reads of a hot entry change nothing: its memory is not written, and stays in other cores' caches.

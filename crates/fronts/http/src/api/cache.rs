@@ -1,6 +1,5 @@
 //! Values at hand: raw bytes under a key, with their version as entity tag.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -9,8 +8,7 @@ use axum::response::{IntoResponse, Response};
 use forebay_core::entry;
 use forebay_core::entry::{Condition, Delete, Deleted, Mode, Read, Version, View, Write, Written};
 use forebay_core::limits;
-use forebay_core::stats::StoreStats;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
@@ -21,49 +19,6 @@ use crate::number::{self, Whole};
 use crate::router::App;
 
 type TtlMs = Whole<1, { limits::TTL_MAX.as_secs() * 1_000 }>;
-
-/// The state of the cache. Counts are since the start of the process.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CacheBody {
-    /// Entries that are there.
-    items: u64,
-    /// Bytes they take, keys and overhead included.
-    bytes: u64,
-    /// The budget for them.
-    bytes_max: u64,
-    /// Reads that found a value.
-    hits: u64,
-    /// Reads that did not.
-    misses: u64,
-    /// Writes that stored.
-    writes: u64,
-    /// Entries pushed out to make room.
-    evicted: u64,
-    /// Of those, never read.
-    evicted_unread: u64,
-    /// Entries dropped because their time was over.
-    expired: u64,
-    /// Fills refused because the lease was no longer good.
-    fills_refused: u64,
-}
-
-impl From<StoreStats> for CacheBody {
-    fn from(stats: StoreStats) -> Self {
-        Self {
-            items: stats.items,
-            bytes: stats.bytes,
-            bytes_max: stats.bytes_max,
-            hits: stats.hits,
-            misses: stats.misses,
-            writes: stats.writes,
-            evicted: stats.evicted,
-            evicted_unread: stats.evicted_unread,
-            expired: stats.expired,
-            fills_refused: stats.fills_refused,
-        }
-    }
-}
 
 /// Any bytes.
 #[derive(ToSchema)]
@@ -96,15 +51,6 @@ pub(crate) struct IfNone {
     /// Only `*`: there must be no value.
     #[param(rename = "if-none-match", nullable = false, pattern = r"^\*$")]
     star: Option<String>,
-}
-
-/// Shows the state of the cache
-#[utoipa::path(
-    get, path = "/v1/cache", tag = "cache", operation_id = "cache_stats",
-    responses((status = 200, description = "Its state.", body = CacheBody))
-)]
-pub(crate) async fn stats(State(app): State<App>) -> Json<CacheBody> {
-    Json(app.parts.store.stats().into())
 }
 
 /// Reads a value

@@ -147,3 +147,23 @@ fn what_is_counted_is_shown() {
     }
     assert!(stats["bytes"].as_u64() <= stats["bytes_max"].as_u64());
 }
+
+#[test]
+fn the_state_shows_sizes_and_what_is_read_most() {
+    let served = Served::start();
+    served.ask("PUT", "/v1/cache/hot", &[], &[7; 100]);
+    served.ask("PUT", "/v1/cache/cold", &[], &[7; 1_000]);
+    served.ask("PUT", "/v1/cache/cold", &[], &[7; 2_000]);
+    for _ in 0..50 {
+        served.get("/v1/cache/hot");
+    }
+    served.get("/v1/cache/cold");
+    served.ask("DELETE", "/v1/cache/cold", &[], &[]);
+    let state = served.get("/v1/cache").json();
+    assert_eq!(state["classes"], serde_json::json!([{ "bytes_max": 128, "items": 1, "bytes": 103 }]));
+    assert_eq!((state["top"][0]["key"].as_str(), state["replaced"].as_u64()), (Some("hot"), Some(1)));
+    assert_eq!((state["removed"].as_u64(), state["evicted_by_resize"].as_u64()), (Some(1), Some(0)));
+    let metrics = String::from_utf8(served.get("/metrics").body).unwrap();
+    assert!(metrics.contains("forebay_cache_class_items{bytes_max=\"128\"} 1"), "{metrics}");
+    assert!(!metrics.contains("hot"), "keys are no labels");
+}

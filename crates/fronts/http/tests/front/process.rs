@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use forebay_core::pressure::{PressureStats, Rung};
 use serde_json::{Value, json};
 
 use crate::served::Served;
@@ -10,11 +11,29 @@ use crate::served::Served;
 fn health_is_ok_until_a_part_dies_and_then_names_it() {
     let served = Served::start();
     let well = served.get("/health");
-    assert_eq!((well.status, well.json()), (200, json!({ "status": "ok" })));
+    assert_eq!((well.status, well.json()), (200, json!({ "status": "ok", "memory": "calm" })));
     served.health.fail("commit log has panicked");
     let ill = served.get("/health");
     assert_eq!(ill.status, 503);
     assert_eq!(ill.refusal(), "commit log has panicked");
+}
+
+#[test]
+fn memory_pressure_is_shown_and_refused_publishes_are_an_alarm_for_now() {
+    let served = Served::start();
+    let tell = |rung| served.pressure.tell(PressureStats { rung, total_max: 7, ..PressureStats::default() });
+    tell(Rung::CacheShrunk);
+    let well = served.get("/health");
+    assert_eq!((well.status, well.json()["memory"].clone()), (200, json!("cache-shrunk")));
+    let samples = samples(&String::from_utf8(served.get("/metrics").body).unwrap());
+    assert_eq!(samples["forebay_memory_rung{rung=\"cache-shrunk\"}"], 1.0);
+    assert_eq!(samples["forebay_memory_rung{rung=\"calm\"}"], 0.0);
+    assert_eq!(samples["forebay_memory_budget_bytes"], 7.0);
+    tell(Rung::PublishesRefused);
+    let ill = served.get("/health");
+    assert_eq!(ill.status, 503);
+    assert!(ill.refusal().contains("queues have used up their memory"), "{}", ill.refusal());
+    assert!(ill.header("retry-after").is_some(), "it passes");
 }
 
 /// The samples of a metrics page, after checking that every line is one, that its family is declared before it, and

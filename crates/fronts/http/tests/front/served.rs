@@ -11,6 +11,7 @@ use forebay_core::health::Health;
 use forebay_core::limits;
 use forebay_core::ports::broker::Broker;
 use forebay_core::ports::clock::Clock;
+use forebay_core::pressure::Pressure;
 use forebay_http::{Options, Parts};
 use forebay_log::{Disk, LogOptions};
 use forebay_memory::{Memory, MemoryOptions};
@@ -31,6 +32,7 @@ pub(crate) const VALUE_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) health: Arc<Health>,
+    pub(crate) pressure: Arc<Pressure>,
     stop: watch::Sender<bool>,
     front: Tasks,
     engines: Tasks,
@@ -100,6 +102,7 @@ impl Served {
         let data = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
         let health = Arc::new(Health::default());
+        let pressure = Arc::new(Pressure::default());
         let log = LogOptions { segment_bytes: 16 << 20, ..LogOptions::default() };
         let options = BrokerOptions { log, hot_bytes_max: 1 << 20 };
         let disk = Disk::open(data.path()).unwrap();
@@ -121,6 +124,7 @@ impl Served {
             store: Arc::new(Memory::new(memory)),
             log: opened.broker.log().clone(),
             clock,
+            pressure: pressure.clone(),
             health: health.clone(),
             fronts: Vec::new(),
             version: "0.0.0",
@@ -131,7 +135,7 @@ impl Served {
         let bound = forebay_http::bind(options, parts, stopped).unwrap();
         let address = bound.address();
         front.spawn_all(bound.work());
-        Self { address, health, stop, front, engines, broker: opened.broker, runtime, _data: data }
+        Self { address, health, pressure, stop, front, engines, broker: opened.broker, runtime, _data: data }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {

@@ -15,21 +15,37 @@ const OVERHEAD_BYTES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Hot {
     bytes: AtomicUsize,
-    bytes_max: usize,
+    bytes_max: AtomicUsize,
 }
 
 impl Hot {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes: AtomicUsize::new(0), bytes_max }
+        Self { bytes: AtomicUsize::new(0), bytes_max: AtomicUsize::new(bytes_max) }
     }
 
     /// Keeps the message with its entry if there is room. What is not kept is read from the log when it is delivered;
     /// the log serves also what is not durable yet.
     pub(crate) fn keep(&self, entry: &mut Entry, message: Message) {
-        let add = |sum: usize| sum.checked_add(weight(entry.stored())).filter(|sum| *sum <= self.bytes_max);
+        let bytes_max = self.bytes_max.load(Relaxed);
+        let add = |sum: usize| sum.checked_add(weight(entry.stored())).filter(|sum| *sum <= bytes_max);
         if self.bytes.fetch_update(Relaxed, Relaxed, add).is_ok() {
             entry.body = Some(Arc::new(message));
         }
+    }
+
+    /// How many bytes are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    /// How many bytes may be kept from now on. What is kept beyond it is for the caller to take.
+    pub(crate) fn limit(&self, bytes_max: usize) {
+        self.bytes_max.store(bytes_max, Relaxed);
+    }
+
+    /// Whether more is kept than may be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.bytes() > self.bytes_max.load(Relaxed)
     }
 
     /// Takes the message from its entry, if it was kept.

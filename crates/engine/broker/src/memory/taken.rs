@@ -1,0 +1,148 @@
+//! What queues take in memory, and taking less of it when somebody else decides so.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use forebay_core::limits;
+use forebay_core::pressure::QueueMemory;
+
+use crate::broker::EmbeddedBroker;
+use crate::engine::Engine;
+use crate::topology::Queue;
+
+impl EmbeddedBroker {
+    /// What all queues take together. It looks at each of them, so it is not for every request.
+    pub fn memory(&self) -> QueueMemory {
+        let queues = self.engine.topology.all();
+        let entries: usize = queues.iter().map(|queue| bytes(queue)).sum();
+        QueueMemory { entries: entries as u64, bodies: self.engine.hot.bytes() as u64 }
+    }
+
+    /// How many bytes of payloads are kept in memory from now on; what is kept beyond it is given up, and will be read
+    /// from the log. Queues are free for others between the steps.
+    pub fn limit_bodies(&self, bytes_max: usize) {
+        self.engine.hot.limit(bytes_max);
+        for queue in self.engine.topology.all() {
+            while self.engine.hot.is_over() && self.engine.cool(&queue) {}
+        }
+    }
+
+    /// Whether publishes are taken. While they are not they are `Full`; everything that settles, retries or
+    /// dead-letters a message goes on.
+    pub fn admit(&self, admits: bool) {
+        self.engine.refuses.store(!admits, Relaxed);
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.engine.is_closed()
+    }
+}
+
+impl Engine {
+    /// Gives up the bodies that will be needed last, a slice of them. False when the queue has none left.
+    fn cool(&self, queue: &Queue) -> bool {
+        let mut state = queue.state.lock();
+        for _ in 0..limits::SLICE_MESSAGES_MAX {
+            if !self.hot.is_over() {
+                return true;
+            }
+            let Some(entry) = state.ready.cool_last() else { return false };
+            self.hot.take(entry);
+        }
+        true
+    }
+}
+
+fn bytes(queue: &Queue) -> usize {
+    // It is named in two maps beside itself.
+    let own = size_of::<Queue>() + 3 * queue.name.as_str().len() + 2 * size_of::<(usize, usize, usize)>();
+    let state = queue.state.lock();
+    own + state.ready.bytes() + state.unsettled.bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::delivery::Outcome;
+    use forebay_core::error::Kind;
+
+    use crate::bench::Bench;
+
+    #[test]
+    fn bodies_given_up_are_those_needed_last_and_all_are_delivered_from_the_log() {
+        let bench = Bench::new(1_000);
+        let (one, other) = (bench.queue("one"), bench.queue("other"));
+        for bytes in 0..20 {
+            bench.publish(&one, bytes);
+            bench.publish(&other, bytes);
+        }
+        let before = bench.broker.memory();
+        bench.broker.limit_bodies(before.bodies as usize / 4);
+        let after = bench.broker.memory();
+        assert!(after.bodies <= before.bodies / 4 && after.bodies > 0, "{before:?} {after:?}");
+        assert_eq!(after.entries, before.entries, "no message has left");
+        for name in [&one, &other] {
+            let queue = bench.engine().topology.find(name).unwrap();
+            let state = queue.lock().unwrap();
+            let kept: Vec<_> = state.ready.after(0).map(|entry| entry.body.is_some()).collect();
+            assert!(kept.is_sorted_by(|first, second| first >= second), "{kept:?}");
+            assert_eq!(state.ready.is_hot(), kept.iter().all(|kept| *kept));
+        }
+        for name in [&one, &other] {
+            for bytes in 0..20 {
+                assert_eq!(bench.receive(name).unwrap().message.payload.len(), bytes);
+            }
+        }
+        assert_eq!(bench.broker.memory().bodies, 0);
+    }
+
+    #[test]
+    fn with_no_memory_for_bodies_none_is_kept_and_with_some_again_they_are() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        (0..2_500).for_each(|_| bench.publish(&q, 1));
+        bench.broker.limit_bodies(0);
+        assert_eq!(bench.broker.memory().bodies, 0);
+        bench.publish(&q, 7);
+        assert_eq!(bench.broker.memory().bodies, 0);
+        while bench.receive(&q).is_some() {
+            bench.write();
+        }
+        bench.broker.limit_bodies(10_000);
+        bench.publish(&q, 7);
+        assert!(bench.broker.memory().bodies > 0);
+    }
+
+    #[test]
+    fn a_deep_queue_is_counted_and_a_drained_one_is_not() {
+        let bench = Bench::new(100_000);
+        let q = bench.queue("q");
+        let entries = || bench.broker.memory().entries;
+        let empty = entries();
+        (0..10_000).for_each(|_| bench.publish(&q, 1));
+        let deep = entries() - empty;
+        assert!((560_000..700_000).contains(&deep), "{deep} bytes for 10,000 messages");
+        while let Some(delivery) = bench.receive(&q) {
+            bench.settle(&delivery, Outcome::Done);
+            bench.write();
+        }
+        assert!(entries() - empty < deep / 2, "{} of {deep}", entries() - empty);
+    }
+
+    #[test]
+    fn while_publishes_are_refused_everything_else_goes_on() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        bench.publish(&q, 1);
+        bench.broker.admit(false);
+        assert_eq!(bench.try_publish(&q, 1), Err(Kind::Full));
+        let refused = bench.until_ready(bench.engine().publish(&q, Vec::new())).unwrap_err();
+        assert!(refused.to_string().contains("queues have used up their memory"), "{refused}");
+        let delivery = bench.receive(&q).unwrap();
+        bench.settle(&delivery, Outcome::Return);
+        let delivery = bench.receive(&q).unwrap();
+        bench.settle(&delivery, Outcome::Done);
+        assert_eq!(bench.depth(&q), 0);
+        bench.broker.admit(true);
+        assert_eq!(bench.try_publish(&q, 1), Ok(()));
+    }
+}

@@ -1,0 +1,101 @@
+//! Writing: every shard's queues from their oldest entries on, a chunk at a time.
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits::SNAPSHOT_CHUNK_BYTES;
+use forebay_core::time::Instant;
+
+use super::format::{self, Kept, MAIN, READ, STALE};
+use crate::memory::Memory;
+use crate::records::queue::QueueName;
+use crate::records::record::{Header, Marks};
+use crate::shard::Shard;
+
+impl Memory {
+    /// Writes all entries that are there, and returns how many. Each piece goes to `write` in order, while nobody waits for a
+    /// lock. `Conflict`: the store was changed meanwhile, so what was written must not be believed.
+    pub fn save(&self, now: Instant, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+        // A resize would move entries about.
+        let _budget_stays = self.resizing.lock();
+        let versions = self.versions();
+        write(&format::header(versions.iter().copied().max().unwrap_or(0)))?;
+        let (mut number, mut entries, mut chunk) = (0, 0, Vec::new());
+        let mut finish = |chunk: &mut Vec<u8>| {
+            write(&format::chunk_header(number, chunk))?;
+            write(chunk)?;
+            number += 1;
+            chunk.clear();
+            Ok::<_, Error>(())
+        };
+        for shard in &self.shards {
+            for queue in [QueueName::Small, QueueName::Main] {
+                let segments = shard.lock().heap.segments_of(queue);
+                for segment in segments {
+                    let mut offset = Some(0);
+                    while let Some(from) = offset {
+                        offset = shard.lock().copy_out(segment, from, now, &mut chunk, &mut entries);
+                        if chunk.len() >= SNAPSHOT_CHUNK_BYTES {
+                            finish(&mut chunk)?;
+                        }
+                    }
+                }
+            }
+        }
+        if !chunk.is_empty() {
+            finish(&mut chunk)?;
+        }
+        finish(&mut chunk)?;
+        if self.versions() != versions {
+            return Err(Error::new(
+                Kind::Conflict,
+                "write cache snapshot",
+                "the cache was changed meanwhile",
+            ));
+        }
+        Ok(entries)
+    }
+
+    /// Every change of a shard takes a version.
+    fn versions(&self) -> Vec<u64> {
+        self.shards.iter().map(|shard| shard.lock().version).collect()
+    }
+}
+
+impl Shard {
+    /// Copies entries of a segment until the chunk is long enough; the offset where to go on, if there is more.
+    fn copy_out(
+        &self,
+        segment: u32,
+        mut offset: usize,
+        now: Instant,
+        chunk: &mut Vec<u8>,
+        entries: &mut u64,
+    ) -> Option<usize> {
+        while chunk.len() < SNAPSHOT_CHUNK_BYTES {
+            let (position, next, header) = self.heap.next_in(segment, offset)?;
+            offset = next;
+            // Whoever was to load a value for a placeholder is gone after the restart.
+            if !header.expired(now) && !header.marks.has(Marks::LEASED) {
+                let marks = marks(&header, self.heap.queue_of(position));
+                let kept = Kept {
+                    version: header.version,
+                    expires_ms: header.expiry().map(Instant::as_ms),
+                    accessed: header.accessed,
+                    flags: header.flags,
+                    marks,
+                    key: self.heap.key(position),
+                    value: self.heap.value(position, &header),
+                };
+                kept.with_uses(header.marks.uses()).write(chunk);
+                *entries += 1;
+            }
+        }
+        Some(offset)
+    }
+}
+
+fn marks(header: &Header, queue: QueueName) -> u8 {
+    let mark = |is: bool, mark: u8| if is { mark } else { 0 };
+    mark(header.marks.has(Marks::STALE), STALE)
+        | mark(header.marks.has(Marks::READ), READ)
+        | mark(queue == QueueName::Main, MAIN)
+}
