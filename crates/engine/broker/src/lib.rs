@@ -7,7 +7,7 @@
 //!   recovery, which takes the same steps from the log
 //! - `topology`: which queues there are
 //! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
-//!   `admin`, `find`: what can be done with them; `hot`: which bodies stay in memory
+//!   `admin`: what can be done with them; `hot`: which bodies stay in memory
 //! - [`broker`]: the handle, the ports
 
 mod admin;
@@ -15,7 +15,6 @@ mod admin;
 mod bench;
 pub mod broker;
 mod engine;
-mod find;
 #[cfg(test)]
 mod histories;
 mod hot;
