@@ -50,7 +50,8 @@ pub enum Overflow {
     /// The publisher is refused with `Full`.
     #[default]
     Reject,
-    /// The oldest ready message is dropped: only because the user asked for it.
+    /// The oldest ready message is dropped, of those with the least priority that the queue tells apart: only because
+    /// the user asked for it.
     DropHead,
 }
 

@@ -1,6 +1,8 @@
 //! What an operator asks and does. What may take long is done in slices, so that others have their turn in between, at
 //! the queue's lock and on the runtime's thread.
 
+mod find;
+
 use std::sync::atomic::Ordering::Relaxed;
 
 use forebay_core::delivery::DeliveryId;

@@ -7,7 +7,7 @@
 //!   recovery, which takes the same steps from the log
 //! - `topology`: which queues there are
 //! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
-//!   `admin`, `find`: what can be done with them
+//!   `admin`: what can be done with them
 //! - `memory`: which bodies stay in it, what queues take of it, and taking less
 //! - [`broker`]: the handle, the ports
 //! - [`bus`]: notices to everybody in the process, beside the queues
@@ -18,7 +18,6 @@ mod bench;
 pub mod broker;
 pub mod bus;
 mod engine;
-mod find;
 #[cfg(test)]
 mod histories;
 mod memory;

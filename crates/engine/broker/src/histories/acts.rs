@@ -29,8 +29,8 @@ impl World {
 
     pub(super) fn publish(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&[
-            "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes", "keyed",
-            "keyed",
+            "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes",
+            "keyed", "keyed",
         ]) else {
             return;
         };
@@ -149,8 +149,8 @@ impl World {
 
     pub(super) fn receive(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&[
-            "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes", "keyed",
-            "keyed", PARKED,
+            "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes",
+            "keyed", "keyed", PARKED,
         ]) else {
             return;
         };

@@ -172,7 +172,8 @@ impl Ready {
     /// from here on the entry counts as one without.
     pub(crate) fn cool_last(&mut self) -> Option<&mut Entry> {
         let lines = self.lines.iter_mut().flat_map(Lines::lists_mut);
-        let entry = self.classes.iter_mut().map(|class| &mut class.list).chain(lines).find_map(List::last_kept)?;
+        let entry =
+            self.classes.iter_mut().map(|class| &mut class.list).chain(lines).find_map(List::last_kept)?;
         self.cold += 1;
         Some(entry)
     }

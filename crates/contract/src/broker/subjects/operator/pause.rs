@@ -3,8 +3,8 @@
 use forebay_core::delivery::Outcome;
 use forebay_core::error::Kind;
 
-use super::super::Rig;
-use super::super::scene::{
+use super::super::super::Rig;
+use super::super::super::scene::{
     WHILE, drain, end, held, ids, kind, name, publish, queue, receive, receive_one, run, waiting, with_admin,
 };
 

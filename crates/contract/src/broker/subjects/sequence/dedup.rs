@@ -7,8 +7,8 @@ use forebay_core::error::Kind;
 use forebay_core::message::Message;
 use forebay_core::queue::QueueName;
 
-use super::super::Rig;
-use super::super::scene::{
+use super::super::super::Rig;
+use super::super::super::scene::{
     WHILE, drain, end, kind, message, publish, queue, queue_with, receive_one, run, try_publish, with_admin,
 };
 

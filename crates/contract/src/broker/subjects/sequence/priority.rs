@@ -4,8 +4,10 @@ use forebay_core::delivery::Outcome;
 use forebay_core::message::Message;
 use forebay_core::queue::QueueName;
 
-use super::super::Rig;
-use super::super::scene::{drain, end, ids, message, queue, queue_with, receive, receive_one, try_publish};
+use super::super::super::Rig;
+use super::super::super::scene::{
+    drain, end, ids, message, queue, queue_with, receive, receive_one, try_publish,
+};
 
 fn can(rig: &dyn Rig) -> bool {
     rig.broker().capabilities().priorities

@@ -5,8 +5,8 @@ use forebay_core::error::Kind;
 use forebay_core::message::Message;
 use forebay_core::queue::QueueSettings;
 
-use super::super::Rig;
-use super::super::scene::{
+use super::super::super::Rig;
+use super::super::super::scene::{
     WHILE, drain, end, kind, message, name, publish, queue, queue_with, receive, receive_one, run, settle,
     told, try_publish, try_receive, with_admin,
 };

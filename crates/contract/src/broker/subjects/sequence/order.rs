@@ -6,8 +6,8 @@ use forebay_core::delivery::{Outcome, Reason};
 use forebay_core::message::Message;
 use forebay_core::queue::{Order, QueueName};
 
-use super::super::Rig;
-use super::super::scene::{
+use super::super::super::Rig;
+use super::super::super::scene::{
     WHILE, drain, end, ids, message, queue_with, receive, receive_one, run_out, try_publish, waiting,
 };
 

@@ -6,8 +6,8 @@ use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::{BrokerAdmin, Found, Place};
 use forebay_core::queue::QueueName;
 
-use super::super::Rig;
-use super::super::scene::{
+use super::super::super::Rig;
+use super::super::super::scene::{
     WHILE, drain, end, kind, message, name, publish, queue, receive_one, run, try_publish, with_admin,
 };
 

@@ -1,0 +1,5 @@
+//! What an operator asks and does.
+
+pub mod admin;
+pub mod find;
+pub mod pause;
