@@ -122,7 +122,6 @@ impl Broker for EmbeddedBroker {
             priorities: true,
             dedup: true,
             retain: true,
-            ..BrokerCapabilities::NONE
         }
     }
 

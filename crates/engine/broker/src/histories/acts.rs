@@ -229,7 +229,7 @@ impl World {
         let position = id.position;
         let item = &self.story.model.queues[&queue].items[&position];
         let published_at = item.published_at;
-        let key = item.key.as_deref().filter(|_| item.counts);
+        let key = item.key.filter(|_| item.counts);
         let newest = key.and_then(|key| self.story.model.queues[&queue].newest(key));
         let overtaken = newest.is_some_and(|(newest, _)| newest > position);
         let retained = name.as_str() == "kept" && published_at + RETAINED > now;
@@ -368,7 +368,7 @@ impl World {
         let name = &model.queues[&queue].items[&position].history.last()?.0;
         let to = model.number(name).filter(|to| *to != queue)?;
         let has_room = (model.queues[&to].items.len() as u64) < Self::settings(name).length_max;
-        let key = model.queues[&queue].items[&position].key.as_deref();
+        let key = model.queues[&queue].items[&position].key;
         let is_newest = key.is_none_or(|key| model.queues[&to].newest(key).is_none());
         (has_room && is_newest).then_some(to)
     }
