@@ -46,10 +46,10 @@ pub use forebay_core::entry::Version;
 pub use forebay_core::error::{Error, Kind, Result, Retry};
 pub use forebay_core::message::{Headers, Message, MessageId, Value};
 pub use forebay_core::payload::Payload;
-pub use forebay_core::ports::broker::{Found, Place};
+pub use forebay_core::ports::broker::{Found, Place, ReplayFrom, Replayed};
 pub use forebay_core::ports::loader::{BatchLoader, KeySource, Loader};
 pub use forebay_core::pressure::{PressureStats, QueueMemory, Rung};
-pub use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, RetryPolicy};
+pub use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy};
 pub use forebay_core::stats::{
     CacheStats, LogStats, QueueStats, ReadStats, SizeClass, StoreDetail, StoreStats, TopKey,
 };

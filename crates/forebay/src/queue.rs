@@ -8,7 +8,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::message::MessageId;
 use forebay_core::payload::Payload;
-use forebay_core::ports::broker::{BrokerAdmin, Found};
+use forebay_core::ports::broker::{BrokerAdmin, Found, ReplayFrom, Replayed};
 use forebay_core::ports::clock::Spawn;
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
@@ -272,6 +272,31 @@ impl<T: Send + 'static> Queue<T> {
     /// ```
     pub async fn find(&self, id: &MessageId) -> Result<Option<Found>> {
         self.parts.broker.find(&self.name, id).await
+    }
+
+    /// Reads up to `count_max` of the messages that the queue has and retains, in the order of their arrival, finished
+    /// or not, without taking them; none only behind the last. Goes on behind the position of the last one it read.
+    /// `Unsupported` where the queue's settings retain nothing.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// use forebay::{QueueName, QueueSettings, ReplayFrom, Retain};
+    ///
+    /// let mut settings = QueueSettings::new(QueueName::new("orders")?);
+    /// settings.retain = Retain::For(std::time::Duration::from_secs(3_600));
+    /// let orders = forebay.queue_with(&settings).await?;
+    /// orders.publish("one teapot").await?;
+    /// orders.receive().await?.expect("an order").ack().await?;
+    /// let replayed = orders.replay(ReplayFrom::Position(0), 100).await?;
+    /// assert_eq!(&*replayed[0].message.payload, b"one teapot");
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn replay(&self, from: ReplayFrom, count_max: usize) -> Result<Vec<Replayed>> {
+        self.parts.broker.replay(&self.name, from, count_max).await
     }
 
     /// Hands out no more messages until [`resume`](Self::resume), also after a restart. Publishing goes on, and what is

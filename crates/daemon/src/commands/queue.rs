@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
@@ -35,6 +35,11 @@ pub(crate) fn command() -> Command {
             setting("priority-max", "0..255", "Greatest priority that is told apart")
                 .value_parser(clap::value_parser!(u8)),
             setting("dedup-window", "TIME", "How long a message with a dedup id is not taken again"),
+            setting("retain", "TIME", "How long acknowledged messages are kept to be replayed"),
+            Arg::new("newest-by-key")
+                .long("newest-by-key")
+                .action(ArgAction::SetTrue)
+                .help("Of waiting messages with one key only the newest is kept"),
         ]);
     Command::new("queue")
         .about("Looks after the queues of a running daemon")
@@ -130,6 +135,7 @@ async fn create(client: &Client, matches: &ArgMatches, json: bool) -> Result<(),
         ("backoff-longest", "backoff_longest_ms"),
         ("hold", "hold_ms"),
         ("dedup-window", "dedup_window_ms"),
+        ("retain", "retain_ms"),
     ] {
         if let Some(ms) = milliseconds(matches, flag)? {
             settings.insert(field.into(), json!(ms));
@@ -150,6 +156,9 @@ async fn create(client: &Client, matches: &ArgMatches, json: bool) -> Result<(),
     if let Some(priority) = matches.get_one::<u8>("priority-max") {
         settings.insert("priority_max".into(), json!(priority));
     }
+    if matches.get_flag("newest-by-key") {
+        settings.insert("newest_by_key".into(), json!(true));
+    }
     let answer = client.ask_with(Method::PUT, path(matches, ""), &Value::Object(settings)).await?;
     if json { show::raw(&answer) } else { show::line("the queue is there") }
 }
@@ -160,7 +169,8 @@ async fn details(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
         return show::raw(&answer);
     }
     let queue = answer.json()?;
-    let spans = ["backoff_first_ms", "backoff_longest_ms", "hold_ms", "oldest_ms", "dedup_window_ms"];
+    let spans =
+        ["backoff_first_ms", "backoff_longest_ms", "hold_ms", "oldest_ms", "dedup_window_ms", "retain_ms"];
     let names = [
         "name",
         "paused",
@@ -176,6 +186,8 @@ async fn details(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
         "dropped",
         "repeated",
         "dedup_forgotten",
+        "retained",
+        "retained_dropped",
         "attempt_max",
         "backoff_first_ms",
         "backoff_longest_ms",
@@ -187,6 +199,8 @@ async fn details(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
         "order",
         "priority_max",
         "dedup_window_ms",
+        "retain_ms",
+        "newest_by_key",
     ];
     let pairs: Vec<(&str, String)> = names
         .iter()

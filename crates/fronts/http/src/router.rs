@@ -29,6 +29,7 @@ fn routes() -> (Router<App>, OpenApi) {
         .routes(routes!(queues::resume))
         .routes(routes!(messages::publish, messages::peek))
         .routes(routes!(messages::purge))
+        .routes(routes!(messages::replay))
         .routes(routes!(found::find))
         .routes(routes!(deliveries::receive))
         .routes(routes!(deliveries::ack))

@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use forebay_core::delivery::{Delivery, History};
 use forebay_core::limits;
-use forebay_core::message::{Headers, MessageId};
+use forebay_core::message::{Headers, Message, MessageId};
 use forebay_core::payload::Payload;
+use forebay_core::time::Instant;
 use forebay_queue::publish::Draft;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -135,7 +136,7 @@ pub(crate) struct MessageBody {
     /// What its queue tells it from others by.
     #[serde(skip_serializing_if = "Option::is_none")]
     dedup_id: Option<String>,
-    /// Attempts so far, this one included: 1 for the first.
+    /// Attempts so far, this one included: 1 for the first; 0 where it is replayed.
     attempt: u32,
     /// When the queue took it, in milliseconds since 1970.
     published_at_ms: u64,
@@ -180,7 +181,17 @@ impl From<&History> for HistoryBody {
 
 impl From<&Delivery> for MessageBody {
     fn from(delivery: &Delivery) -> Self {
-        let message = &delivery.message;
+        Self {
+            attempt: delivery.attempt,
+            history: delivery.history.iter().map(HistoryBody::from).collect(),
+            ..Self::published(&delivery.message, delivery.published_at)
+        }
+    }
+}
+
+impl MessageBody {
+    /// As it was published, without attempts and history.
+    pub(crate) fn published(message: &Message, at: Instant) -> Self {
         let text = std::str::from_utf8(&message.payload).ok().map(str::to_owned);
         Self {
             id: message.id.as_str().to_owned(),
@@ -191,10 +202,10 @@ impl From<&Delivery> for MessageBody {
             key: message.key.clone(),
             priority: message.priority,
             dedup_id: message.dedup_id.clone(),
-            attempt: delivery.attempt,
-            published_at_ms: delivery.published_at.as_ms(),
+            attempt: 0,
+            published_at_ms: at.as_ms(),
             expires_at_ms: message.expires_at.map(|at| at.as_ms()),
-            history: delivery.history.iter().map(HistoryBody::from).collect(),
+            history: Vec::new(),
         }
     }
 }

@@ -5,7 +5,10 @@ use std::fmt;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use forebay_core::error::Kind;
 use forebay_core::limits;
+use forebay_core::ports::broker::{ReplayFrom, Replayed};
+use forebay_core::time::Instant;
 use forebay_queue::publish::Draft;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -15,13 +18,14 @@ use super::headers::HeaderValues;
 use super::message::{MessageBody, NewMessage};
 use super::path::{Asked, InQueue, QueuePath};
 use super::refusals::{BodyRefusals, FullRefusals, QueueRefusals};
-use crate::errors::Answer;
+use crate::errors::{Answer, ErrorBody, Refused};
 use crate::json::{JsonBytes, Object, parse};
-use crate::number::{self, Whole};
+use crate::number::{self, EXACT_MAX, Whole};
 use crate::router::App;
 
 /// Messages to look at unless asked otherwise.
 pub(crate) const PEEK_DEFAULT: usize = 10;
+type ReplayPlace = Whole<0, EXACT_MAX>;
 type PeekCount = Whole<1, { limits::HTTP_PEEK_MAX as u64 }>;
 
 /// One message, or several at once.
@@ -180,6 +184,80 @@ pub(crate) async fn peek(
 ) -> Answer<Json<PeekedBody>> {
     let peeked = app.parts.admin.peek(&queue, query.count_max()).await?;
     Ok(Json(PeekedBody { messages: peeked.iter().map(|one| (&one.delivery).into()).collect() }))
+}
+
+/// Where to begin, and how many to read.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReplayQuery {
+    /// Begins behind the message at this position; with neither this nor `since_ms` at the oldest.
+    #[serde(default, deserialize_with = "number::in_query")]
+    #[param(inline)]
+    after: Option<ReplayPlace>,
+    /// Begins at the first message that was published then or later, in milliseconds since 1970. Excludes `after`.
+    #[serde(default, deserialize_with = "number::in_query")]
+    #[param(inline)]
+    since_ms: Option<ReplayPlace>,
+    /// At most so many; 10 unless said otherwise.
+    #[serde(default, deserialize_with = "number::in_query")]
+    #[param(inline)]
+    count_max: Option<PeekCount>,
+}
+
+/// Messages that were read again.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReplayBody {
+    messages: Vec<ReplayedBody>,
+}
+
+/// A message that was read again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReplayedBody {
+    /// Its place in the queue, to go on after.
+    position: u64,
+    #[serde(flatten)]
+    message: MessageBody,
+}
+
+/// Reads messages again without taking them
+///
+/// Those that the queue has and those that it retains, in the order of their arrival, finished or not; none only behind
+/// the last. 409 where the queue retains nothing.
+#[utoipa::path(
+    get, path = "/v1/queues/{queue}/replay", tag = "messages", operation_id = "replay",
+    params(QueuePath, ReplayQuery),
+    responses(
+        (status = 200, description = "In the order of their arrival.", body = ReplayBody),
+        (status = 409, description = "The queue retains nothing.", body = ErrorBody),
+        QueueRefusals
+    )
+)]
+pub(crate) async fn replay(
+    State(app): State<App>,
+    InQueue(queue): InQueue,
+    Asked(query): Asked<ReplayQuery>,
+) -> Answer<Json<ReplayBody>> {
+    let from = match (query.after, query.since_ms) {
+        (Some(_), Some(_)) => {
+            return Err(Refused::bad_request("read query: after and since_ms exclude each other"));
+        }
+        (None, Some(Whole(ms))) => ReplayFrom::Time(Instant::from_ms(ms)),
+        (after, None) => ReplayFrom::Position(after.map_or(0, |Whole(position)| position)),
+    };
+    let count_max =
+        query.count_max.map_or(PEEK_DEFAULT, |Whole(count)| usize::try_from(count).unwrap_or(PEEK_DEFAULT));
+    let replayed =
+        app.parts.admin.replay(&queue, from, count_max).await.map_err(|error| match error.kind() {
+            Kind::Unsupported => Refused::new(StatusCode::CONFLICT, error.to_string()),
+            _ => error.into(),
+        })?;
+    let body = |one: &Replayed| ReplayedBody {
+        position: one.position,
+        message: MessageBody::published(&one.message, one.published_at),
+    };
+    Ok(Json(ReplayBody { messages: replayed.iter().map(body).collect() }))
 }
 
 /// How many messages are gone.

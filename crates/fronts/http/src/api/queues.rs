@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use forebay_core::error::Kind;
 use forebay_core::limits;
 use forebay_core::ports::broker::QueueInfo;
-use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings};
+use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings, Retain};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,6 +23,7 @@ type BackoffMs = Whole<0, { limits::DELAY_MAX.as_secs() * 1_000 }>;
 type AttemptCount = Whole<1, { limits::ATTEMPTS_MAX as u64 }>;
 type DedupMs = Whole<0, { limits::DEDUP_WINDOW_MAX.as_secs() * 1_000 }>;
 type PriorityMax = Whole<0, 255>;
+type RetainMs = Whole<1_000, { limits::RETAIN_MAX.as_secs() * 1_000 }>;
 type LengthCount = Whole<1, EXACT_MAX>;
 
 /// Settings to declare a queue with; what is left out has its default.
@@ -61,6 +62,11 @@ pub(crate) struct NewQueue {
     /// takes all.
     #[schema(inline)]
     dedup_window_ms: Option<DedupMs>,
+    /// Acknowledged messages are kept for so long after they were published, to be replayed; none unless said otherwise.
+    #[schema(inline)]
+    retain_ms: Option<RetainMs>,
+    /// Of ready and delayed messages with one key only the newest is kept; false unless said otherwise.
+    newest_by_key: Option<bool>,
 }
 
 /// What a queue keeps in order.
@@ -127,6 +133,10 @@ impl NewQueue {
         if let Some(Whole(window)) = self.dedup_window_ms {
             settings.dedup_window = ms(window);
         }
+        if let Some(Whole(time)) = self.retain_ms {
+            settings.retain = Retain::For(ms(time));
+        }
+        settings.newest_by_key = self.newest_by_key.unwrap_or(settings.newest_by_key);
         settings.check()?;
         Ok(settings)
     }
@@ -161,6 +171,11 @@ pub(crate) struct QueueBody {
     priority_max: u8,
     /// How long a `dedup_id` is remembered.
     dedup_window_ms: u64,
+    /// How long acknowledged messages are kept to be replayed; absent for not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retain_ms: Option<u64>,
+    /// Whether only the newest message of a key is kept.
+    newest_by_key: bool,
     /// True while it hands nothing out.
     paused: bool,
     /// Waiting to be delivered.
@@ -187,6 +202,10 @@ pub(crate) struct QueueBody {
     repeated: u64,
     /// Dedup ids forgotten before their time, because there were too many.
     dedup_forgotten: u64,
+    /// Acknowledged messages that are kept to be replayed.
+    retained: u64,
+    /// Of these, forgotten before their time, because new ones needed their space.
+    retained_dropped: u64,
 }
 
 fn whole_ms(duration: Duration) -> u64 {
@@ -214,6 +233,11 @@ impl From<&QueueInfo> for QueueBody {
             },
             priority_max: settings.priority_max,
             dedup_window_ms: whole_ms(settings.dedup_window),
+            retain_ms: match settings.retain {
+                Retain::Nothing => None,
+                Retain::For(time) => Some(whole_ms(time)),
+            },
+            newest_by_key: settings.newest_by_key,
             paused: *paused,
             ready: stats.ready,
             held: stats.held,
@@ -227,6 +251,8 @@ impl From<&QueueInfo> for QueueBody {
             dropped: stats.dropped,
             repeated: stats.repeated,
             dedup_forgotten: stats.dedup_forgotten,
+            retained: stats.retained,
+            retained_dropped: stats.retained_dropped,
         }
     }
 }

@@ -177,3 +177,34 @@ fn a_message_is_found_by_its_id_wherever_it_is() {
     assert!(missing.refusal().contains("none"), "{missing:?}");
     assert_eq!(served.get("/v1/queues/other/messages/ready").status, 404);
 }
+
+#[test]
+fn a_queue_that_retains_replays_what_is_finished_and_what_is_not() {
+    let served = Served::start();
+    served.queue("plain");
+    assert_eq!(served.get("/v1/queues/plain/replay").status, 409);
+    served.json("PUT", "/v1/queues/kept", &json!({ "retain_ms": 60_000 }));
+    for payload in ["a", "b", "c"] {
+        served.post("/v1/queues/kept/messages", &json!({ "payload": payload }));
+    }
+    let taken = served.receive("kept", 1);
+    let ack = format!("/v1/queues/kept/deliveries/{}/ack", taken[0]["delivery"].as_str().unwrap());
+    assert_eq!(served.post(&ack, &json!({})).status, 204);
+    let replay =
+        |query: &str| served.get(&format!("/v1/queues/kept/replay{query}")).json()["messages"].clone();
+    let payloads = |messages: &serde_json::Value| -> Vec<String> {
+        messages
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|message| message["payload"].as_str().unwrap().into())
+            .collect()
+    };
+    let all = replay("");
+    assert_eq!(payloads(&all), ["a", "b", "c"]);
+    assert_eq!(payloads(&replay("?count_max=2")), ["a", "b"]);
+    assert_eq!(payloads(&replay(&format!("?after={}", all[1]["position"]))), ["c"]);
+    assert_eq!(payloads(&replay("?since_ms=0")), ["a", "b", "c"]);
+    assert_eq!(served.get("/v1/queues/kept/replay?since_ms=0&after=1").status, 400);
+    assert_eq!(served.get("/v1/queues/kept").json()["retained"], 1);
+}
