@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use forebay_core::ports::clock::Run;
-use forebay_log::{Disk, Log, LogOptions, Opened};
+use forebay_log::{Class, Disk, Log, LogOptions, Opened};
 use rusqlite::Connection;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -62,7 +62,7 @@ impl Engine for Forebay {
         let began = Instant::now();
         while began.elapsed() < time {
             while waiting.len() < in_flight {
-                match self.log.append(1, &[&body]) {
+                match self.log.append(Class::New, 1, &[&body]) {
                     Ok(position) => waiting.push_back(position.sequence),
                     // Back-pressure: go on with what is in flight.
                     Err(_) if !waiting.is_empty() => break,

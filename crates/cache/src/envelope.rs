@@ -1,7 +1,7 @@
 //! What the cache must know of an entry beside its value: a small header before the value, where there is anything to know.
 //!
 //! A value without it is a plain one, the cache's own or another program's: fresh until it expires. See
-//! `docs/decisions/0007-envelope.md`.
+//! `docs/decisions/0008-envelope.md`.
 
 use forebay_core::entry::{State, View};
 use forebay_core::time::Instant;
