@@ -195,7 +195,7 @@ pub(crate) struct ReplayQuery {
     #[serde(default, deserialize_with = "number::in_query")]
     #[param(inline)]
     after: Option<ReplayPlace>,
-    /// Begins at the first message that was published then or later, in milliseconds since 1970. Excludes `after`.
+    /// Begins at the first message that was published then or later, in milliseconds since 1970; `after` goes before it.
     #[serde(default, deserialize_with = "number::in_query")]
     #[param(inline)]
     since_ms: Option<ReplayPlace>,
@@ -240,11 +240,8 @@ pub(crate) async fn replay(
     Asked(query): Asked<ReplayQuery>,
 ) -> Answer<Json<ReplayBody>> {
     let from = match (query.after, query.since_ms) {
-        (Some(_), Some(_)) => {
-            return Err(Refused::bad_request("read query: after and since_ms exclude each other"));
-        }
         (None, Some(Whole(ms))) => ReplayFrom::Time(Instant::from_ms(ms)),
-        (after, None) => ReplayFrom::Position(after.map_or(0, |Whole(position)| position)),
+        (after, _) => ReplayFrom::Position(after.map_or(0, |Whole(position)| position)),
     };
     let count_max =
         query.count_max.map_or(PEEK_DEFAULT, |Whole(count)| usize::try_from(count).unwrap_or(PEEK_DEFAULT));
