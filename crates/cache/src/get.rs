@@ -73,7 +73,7 @@ impl Cache {
 
     /// What is known of the key without asking the source: a fresh value, or that there is none; `None` is a miss. Counted.
     pub(crate) fn fresh<R>(&self, key: &[u8], visit: impl FnOnce(&[u8]) -> R) -> Option<Option<R>> {
-        let now = self.clock.now();
+        let now = self.clock.recent();
         let known = self.look(key, true, now, |opened| opened.is_fresh(now).then(|| opened.value.map(visit)));
         let known = known.flatten();
         match &known {

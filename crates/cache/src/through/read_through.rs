@@ -216,7 +216,7 @@ impl ReadThrough {
 impl Inner {
     /// Looks, decides, and counts. The only allocation is the copy of the value.
     pub(crate) fn plan(&self, key: &[u8], policy: &Policy) -> Plan {
-        let (now, counters) = (self.cache.clock.now(), &self.cache.counters);
+        let (now, counters) = (self.cache.clock.recent(), &self.cache.counters);
         let seen = self.cache.look(key, true, now, |entry| {
             let freshness = judge(&entry, now, policy);
             let value = entry.value.filter(|_| freshness != Freshness::Over).map(Payload::from);

@@ -8,6 +8,11 @@ pub trait Clock: Send + Sync {
     /// The present; never earlier than what it said before.
     fn now(&self) -> Instant;
 
+    /// A moment that was the present at most 10 ms ago, where that is cheaper to say: for the end of life of what a hit finds.
+    fn recent(&self) -> Instant {
+        self.now()
+    }
+
     /// Is ready once `now` has reached `at`.
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()>;
 
