@@ -91,7 +91,10 @@ mod tests {
         for _ in 0..100_000 {
             let (before, recent, after) = (clock.now(), clock.recent(), clock.now());
             assert!(recent <= after);
-            assert!(before.since(recent) <= Duration::from_millis(11), "a tick, and the millisecond that is cut off");
+            assert!(
+                before.since(recent) <= Duration::from_millis(11),
+                "a tick, and the millisecond that is cut off"
+            );
         }
     }
 

@@ -74,7 +74,7 @@ impl Memory {
     }
 
     /// Room for a large value is made in steps, between which others have the shard.
-    fn write_within(&self, key: &[u8], value: &[u8], write: Write, holds_max: usize) -> Written {
+    pub(crate) fn write_within(&self, key: &[u8], value: &[u8], write: Write, holds_max: usize) -> Written {
         let (hash, shard) = self.shard(key);
         let mut shard = shard.lock();
         let extends = matches!(write.mode, Mode::Append | Mode::Prepend);

@@ -32,6 +32,8 @@ pub(crate) struct Heap {
     pub(super) first_free: u32,
     /// How many are in use.
     pub(super) used: usize,
+    /// Grows whenever a segment's bytes come to mean something else.
+    pub(super) layout: u64,
     small: Queue,
     main: Queue,
     pub(super) segment_bytes: usize,
@@ -51,6 +53,7 @@ impl Heap {
             segments: Vec::with_capacity(capacity / segment_bytes + 1),
             first_free: 0,
             used: 0,
+            layout: 0,
             small: Queue::new(segments_max),
             main: Queue::new(segments_max),
             segment_bytes,
@@ -252,8 +255,14 @@ impl Heap {
         self.region.clear();
         self.segments.clear();
         (self.first_free, self.used) = (0, 0);
+        self.layout += 1;
         self.small.clear();
         self.main.clear();
+    }
+
+    /// While this stays, so do the offsets of records in their segments.
+    pub(crate) fn layout(&self) -> u64 {
+        self.layout
     }
 
     pub(crate) fn segment_bytes(&self) -> usize {
@@ -298,6 +307,7 @@ impl Heap {
             self.segments.push(Segment::FREE);
         }
         *self.segment_mut(number) = Segment::empty(name);
+        self.layout += 1;
         self.first_free = number + 1;
         self.used += 1;
         self.queue_mut(name).begin(number);
@@ -317,6 +327,7 @@ impl Heap {
             return;
         }
         *segment = Segment::empty(name);
+        self.layout += 1;
         if self.queue(name).oldest() == Some(number) {
             self.queue_mut(name).tail = 0;
         }

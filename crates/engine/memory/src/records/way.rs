@@ -96,6 +96,7 @@ impl Heap {
         let bytes = self.segment_bytes;
         let start = from as usize * bytes;
         self.region.memory_mut().copy_within(start..start + bytes, to as usize * bytes);
+        self.layout += 1;
         let segment = *self.segment(from);
         *self.segment_mut(to) = segment;
         *self.segment_mut(from) = Segment::FREE;

@@ -236,6 +236,37 @@ mod tests {
     }
 
     #[test]
+    fn whatever_becomes_of_the_store_in_the_middle_is_a_conflict() {
+        let change = |change: &mut dyn FnMut(&Memory)| {
+            let memory = memory(8, 1);
+            for number in 0..20_000u32 {
+                memory.write(&number.to_be_bytes(), &[7; 200], Write::at(NOW));
+            }
+            let mut pieces = 0;
+            let saved = memory.save(NOW, &mut |_| {
+                pieces += 1;
+                if pieces == 3 {
+                    change(&memory);
+                }
+                Ok(())
+            });
+            assert_eq!(saved.map_err(|error| error.kind()), Err(Kind::Conflict));
+        };
+        change(&mut |memory| memory.flush(NOW, NOW));
+        change(&mut |memory| {
+            for number in 0..100_000u32 {
+                memory.write(&number.to_be_bytes(), &[8; 333], Write::at(NOW));
+            }
+        });
+        // Refused, but only after others were pushed out for it.
+        change(&mut |memory| {
+            for number in 0..20u32 {
+                memory.write_within(&number.to_le_bytes(), &[9; 1 << 20], Write::at(NOW), 1);
+            }
+        });
+    }
+
+    #[test]
     fn it_takes_little_memory_beside_the_store() {
         let memory = memory(64, 1);
         for number in 0..100_000u32 {

@@ -3,6 +3,7 @@
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::SNAPSHOT_CHUNK_BYTES;
 use forebay_core::time::Instant;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::format::{self, Kept, MAIN, READ, STALE};
 use crate::memory::Memory;
@@ -16,8 +17,8 @@ impl Memory {
     pub fn save(&self, now: Instant, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<u64> {
         // A resize would move entries about.
         let _budget_stays = self.resizing.lock();
-        let versions = self.versions();
-        write(&format::header(versions.iter().copied().max().unwrap_or(0)))?;
+        let states: Vec<_> = self.shards.iter().map(|shard| shard.lock().state()).collect();
+        write(&format::header(states.iter().map(|state| state.version).max().unwrap_or(0)))?;
         let (mut number, mut entries, mut chunk) = (0, 0, Vec::new());
         let mut finish = |chunk: &mut Vec<u8>| {
             write(&format::chunk_header(number, chunk))?;
@@ -26,13 +27,15 @@ impl Memory {
             chunk.clear();
             Ok::<_, Error>(())
         };
-        for shard in &self.shards {
+        for (shard, state) in self.shards.iter().zip(&states) {
             for queue in [QueueName::Small, QueueName::Main] {
-                let segments = shard.lock().heap.segments_of(queue);
+                let segments = unchanged(shard, state)?.heap.segments_of(queue);
                 for segment in segments {
                     let mut offset = Some(0);
                     while let Some(from) = offset {
-                        offset = shard.lock().copy_out(segment, from, now, &mut chunk, &mut entries);
+                        let shard = unchanged(shard, state)?;
+                        offset = shard.copy_out(segment, from, now, &mut chunk, &mut entries);
+                        drop(shard);
                         if chunk.len() >= SNAPSHOT_CHUNK_BYTES {
                             finish(&mut chunk)?;
                         }
@@ -44,23 +47,36 @@ impl Memory {
             finish(&mut chunk)?;
         }
         finish(&mut chunk)?;
-        if self.versions() != versions {
-            return Err(Error::new(
-                Kind::Conflict,
-                "write cache snapshot",
-                "the cache was changed meanwhile",
-            ));
+        for (shard, state) in self.shards.iter().zip(&states) {
+            drop(unchanged(shard, state)?);
         }
         Ok(entries)
     }
+}
 
-    /// Every change of a shard takes a version.
-    fn versions(&self) -> Vec<u64> {
-        self.shards.iter().map(|shard| shard.lock().version).collect()
+/// What stays the same in a shard while nothing is written or removed in it.
+#[derive(PartialEq)]
+struct State {
+    /// Every write and every flush takes one.
+    version: u64,
+    /// Eviction takes no version, but moves what offsets point at.
+    layout: u64,
+}
+
+/// The shard, if it is as it was.
+fn unchanged<'a>(shard: &'a Mutex<Shard>, state: &State) -> Result<MutexGuard<'a, Shard>> {
+    let shard = shard.lock();
+    if shard.state() == *state {
+        return Ok(shard);
     }
+    Err(Error::new(Kind::Conflict, "write cache snapshot", "the cache was changed meanwhile"))
 }
 
 impl Shard {
+    fn state(&self) -> State {
+        State { version: self.version, layout: self.heap.layout() }
+    }
+
     /// Copies entries of a segment until the chunk is long enough; the offset where to go on, if there is more.
     fn copy_out(
         &self,
