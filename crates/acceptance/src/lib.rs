@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod differential;
 pub mod front;
 pub mod programs;
+pub mod queue;
 pub mod random;
 pub mod raw;
 pub mod replies;

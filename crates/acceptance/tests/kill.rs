@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::torture;
+use forebay_acceptance::queue::QueueClient;
 use serde_json::{Value, json};
 
 const PUBLISHERS: usize = 4;
@@ -26,50 +27,29 @@ struct Journal {
     deliveries: BTreeMap<String, u64>,
 }
 
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(10)))
-        .http_status_as_error(false)
-        .build()
-        .new_agent()
-}
+const WAIT: Duration = Duration::from_millis(200);
+const HOLD: Duration = Duration::from_secs(3);
 
-fn post(agent: &ureq::Agent, url: &str, body: &Value) -> Option<(u16, Value)> {
-    let mut response = agent.post(url).send_json(body).ok()?;
-    let status = response.status().as_u16();
-    let body = response.body_mut().read_to_string().ok()?;
-    Some((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
-}
-
-fn publish_until(stop: &AtomicBool, base: &str, numbers: &AtomicU64, journal: &Mutex<Journal>) {
-    let agent = agent();
+fn publish_until(stop: &AtomicBool, queue: &QueueClient, numbers: &AtomicU64, journal: &Mutex<Journal>) {
     while !stop.load(Ordering::Relaxed) {
         let names: Vec<String> =
             (0..5).map(|_| format!("m{}", numbers.fetch_add(1, Ordering::Relaxed))).collect();
         let messages: Vec<Value> = names.iter().map(|name| json!({ "payload": name, "id": name })).collect();
-        let answer = post(&agent, &format!("{base}/messages"), &json!({ "messages": messages }));
-        if let Some((201, _)) = answer {
+        if let Some(201) = queue.publish(&messages) {
             journal.lock().unwrap().confirmed.extend(names);
         }
     }
 }
 
-fn receive(agent: &ureq::Agent, base: &str, wait_ms: u64) -> Option<Vec<Value>> {
-    let ask = json!({ "count_max": 10, "wait_ms": wait_ms, "hold_ms": 3000 });
-    let (status, answer) = post(agent, &format!("{base}/receive"), &ask)?;
-    (status == 200).then(|| answer["deliveries"].as_array().cloned().unwrap_or_default())
-}
-
-fn work_until(stop: &AtomicBool, base: &str, journal: &Mutex<Journal>) {
-    let agent = agent();
+fn work_until(stop: &AtomicBool, queue: &QueueClient, journal: &Mutex<Journal>) {
     while !stop.load(Ordering::Relaxed) {
-        for delivery in receive(&agent, base, 200).unwrap_or_default() {
-            settle(&agent, base, &delivery, journal);
+        for delivery in queue.receive(10, WAIT, HOLD).unwrap_or_default() {
+            acknowledge(queue, &delivery, journal);
         }
     }
 }
 
-fn settle(agent: &ureq::Agent, base: &str, delivery: &Value, journal: &Mutex<Journal>) {
+fn acknowledge(queue: &QueueClient, delivery: &Value, journal: &Mutex<Journal>) {
     let name = delivery["payload"].as_str().unwrap().to_string();
     {
         let mut journal = journal.lock().unwrap();
@@ -78,8 +58,7 @@ fn settle(agent: &ureq::Agent, base: &str, delivery: &Value, journal: &Mutex<Jou
             journal.violations.push(format!("{name} was acknowledged and delivered again"));
         }
     }
-    let id = delivery["delivery"].as_str().unwrap();
-    let answer = post(agent, &format!("{base}/deliveries/{id}/ack"), &json!({}));
+    let answer = queue.settle(delivery, "ack", &json!({}));
     let mut journal = journal.lock().unwrap();
     match answer {
         Some((204, _)) => {
@@ -98,11 +77,8 @@ fn nothing_confirmed_is_lost_and_nothing_acknowledged_returns_over_rounds_of_kil
     let rounds: u64 = if torture() { 500 } else { 30 };
     let data = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(data.path());
-    let base = format!("http://{}/v1/queues/load", daemon.http);
-    let created = agent()
-        .put(&base)
-        .send_json(json!({ "attempt_max": 10_000, "backoff_first_ms": 1, "backoff_longest_ms": 1 }));
-    assert_eq!(created.unwrap().status().as_u16(), 201);
+    let queue = QueueClient::new(daemon.http, "load");
+    queue.declare(&json!({ "attempt_max": 10_000, "backoff_first_ms": 1, "backoff_longest_ms": 1 }));
 
     let journal = Arc::new(Mutex::new(Journal::default()));
     let numbers = Arc::new(AtomicU64::new(0));
@@ -110,13 +86,14 @@ fn nothing_confirmed_is_lost_and_nothing_acknowledged_returns_over_rounds_of_kil
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for _ in 0..PUBLISHERS {
-            let (stop, base, numbers, journal) =
-                (stop.clone(), base.clone(), numbers.clone(), journal.clone());
-            threads.push(thread::spawn(move || publish_until(&stop, &base, &numbers, &journal)));
+            let (stop, queue) = (stop.clone(), QueueClient::new(daemon.http, "load"));
+            let (numbers, journal) = (numbers.clone(), journal.clone());
+            threads.push(thread::spawn(move || publish_until(&stop, &queue, &numbers, &journal)));
         }
         for _ in 0..WORKERS {
-            let (stop, base, journal) = (stop.clone(), base.clone(), journal.clone());
-            threads.push(thread::spawn(move || work_until(&stop, &base, &journal)));
+            let (stop, journal) = (stop.clone(), journal.clone());
+            let queue = QueueClient::new(daemon.http, "load");
+            threads.push(thread::spawn(move || work_until(&stop, &queue, &journal)));
         }
         // The kill waits for progress, not for time: a different number of confirms every round.
         let before = journal.lock().unwrap().confirmed.len() as u64;
@@ -133,13 +110,12 @@ fn nothing_confirmed_is_lost_and_nothing_acknowledged_returns_over_rounds_of_kil
     }
 
     // Everything that is left must come out, whoever held it before.
-    let agent = agent();
     let mut quiet = 0;
     while quiet < 5 {
-        let deliveries = receive(&agent, &base, 1000).expect("the daemon answers");
+        let deliveries = queue.receive(10, Duration::from_secs(1), HOLD).expect("the daemon answers");
         quiet = if deliveries.is_empty() { quiet + 1 } else { 0 };
         for delivery in deliveries {
-            settle(&agent, &base, &delivery, &journal);
+            acknowledge(&queue, &delivery, &journal);
         }
     }
 
