@@ -12,12 +12,20 @@ pub struct Bar {
     pub range: Option<(f64, f64)>,
 }
 
+/// One line through its points.
+pub struct Line {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+}
+
 const WIDTH: u32 = 900;
+const HEIGHT: u32 = 420;
 const BAR_HEIGHT: u32 = 34;
 const FRAME_HEIGHT: u32 = 90;
 
 /// Draws the bars from top to bottom.
 pub fn bars(path: &Path, title: &str, unit: &str, bars: &[Bar]) -> Result<(), Box<dyn Error>> {
+    make_room_for(path)?;
     let height = FRAME_HEIGHT + BAR_HEIGHT * bars.len() as u32;
     let area = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
@@ -45,4 +53,38 @@ pub fn bars(path: &Path, title: &str, unit: &str, bars: &[Bar]) -> Result<(), Bo
     }
     area.present()?;
     Ok(())
+}
+
+/// Draws the lines over a logarithmic axis, with their names.
+pub fn lines(path: &Path, title: &str, x: &str, y: &str, lines: &[Line]) -> Result<(), Box<dyn Error>> {
+    make_room_for(path)?;
+    let area = SVGBackend::new(path, (WIDTH, HEIGHT)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let edge =
+        |of: fn(&(f64, f64)) -> f64, pick: fn(f64, f64) -> f64| points().map(of).reduce(pick).unwrap_or(1.0);
+    let (left, right) = (edge(|point| point.0, f64::min), edge(|point| point.0, f64::max));
+    let (low, high) = (edge(|point| point.1, f64::min), edge(|point| point.1, f64::max));
+    let mut chart = ChartBuilder::on(&area)
+        .caption(title, ("sans-serif", 18))
+        .margin(10)
+        .x_label_area_size(40)
+        .y_label_area_size(60)
+        .build_cartesian_2d((left..right).log_scale(), low * 0.98..high * 1.02)?;
+    chart.configure_mesh().x_desc(x).y_desc(y).draw()?;
+    for (index, line) in lines.iter().enumerate() {
+        let colour = Palette99::pick(index).to_rgba();
+        let style = colour.stroke_width(if line.name.to_lowercase().starts_with("forebay") { 3 } else { 1 });
+        chart
+            .draw_series(LineSeries::new(line.points.iter().copied(), style))?
+            .label(&line.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+    }
+    chart.configure_series_labels().border_style(BLACK).background_style(WHITE.mix(0.8)).draw()?;
+    area.present()?;
+    Ok(())
+}
+
+fn make_room_for(path: &Path) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)
 }

@@ -7,9 +7,10 @@
 //! else the machine does falls on both. The figures are medians of the rounds, with the least and the greatest beside
 //! them. The files are in the system's page cache as far as it reaches.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use forebay_benches::plot::{Bar, bars};
 use forebay_benches::queue::{Bench, Fallible, resident_bytes};
 use forebay_core::limits;
 
@@ -114,5 +115,21 @@ fn main() -> Fallible<()> {
     );
     println!("| recovery | {:.2} s |", opening.as_secs_f64());
     println!("| log that recovery reads | {:.1} GB in {} segments |", log.bytes as f64 / 1e9, log.segments);
+    let bar = |name: String, rates: &[f64]| {
+        let rates = sorted(rates.iter().map(|rate| rate / 1_000.0));
+        let range = rates.first().copied().zip(rates.last().copied());
+        Bar { name, value: median(&rates), range }
+    };
+    bars(
+        Path::new("report/depth.svg"),
+        "A deep queue beside a shallow one",
+        "thousand messages a second",
+        &[
+            bar(format!("publish, {SHALLOW} queued"), &of_shallow.publish),
+            bar(format!("publish, {messages} queued"), &of_deep.publish),
+            bar(format!("receive and settle, {SHALLOW} queued"), &of_shallow.consume),
+            bar(format!("receive and settle, {messages} queued"), &of_deep.consume),
+        ],
+    )?;
     bench.close()
 }

@@ -4,7 +4,7 @@
 //! for durability at once. The log is driven by one thread that keeps so many outstanding, and its own writer decides
 //! what shares a sync; the others get the best case, batches of exactly that size with one sync each. Engines take
 //! turns; every figure is the median of the rounds, with the least and the greatest beside it. CPU is user and system
-//! time of the whole process per record.
+//! time of the whole process per record. One plot for each number in flight goes into `report/`.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -16,6 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use forebay_benches::plot::{Bar, bars};
 use forebay_core::ports::clock::Run;
 use forebay_log::{Class, Disk, Log, LogOptions, Opened};
 use rusqlite::Connection;
@@ -254,15 +255,20 @@ fn main() -> Fallible<()> {
                 round(engine, directory.as_deref(), in_flight, figures)?;
             }
         }
+        let mut plotted = Vec::new();
         let bare = figures.last().map_or(f64::NAN, |figures| spread(&figures.per_second).0);
         for ((name, _), figures) in ENGINES.into_iter().zip(&figures) {
             let (middle, least, greatest) = spread(&figures.per_second);
             let (cpu_us, ..) = spread(&figures.cpu_us);
             let share = middle / bare;
+            plotted.push(Bar { name: name.into(), value: middle, range: Some((least, greatest)) });
             println!(
                 "| {in_flight} | {name} | {middle:.0} | {least:.0}..{greatest:.0} | {cpu_us:.2} | {share:.2} |"
             );
         }
+        let title = format!("Durable appends of {RECORD_BYTES} bytes, {in_flight} in flight");
+        let path = format!("report/durable-append-{in_flight}.svg");
+        bars(Path::new(&path), &title, "records a second", &plotted)?;
     }
     Ok(())
 }

@@ -2,14 +2,16 @@
 //!
 //! `cargo run --release --bin hit_ratio -- TRACE[.xz] [cost]`: a trace is one big-endian 32-bit key after the other; a miss is
 //! followed by a write of 100 bytes. Capacities are shares of the trace's distinct keys; our store's budget in bytes is set so that
-//! it holds as many entries as the others when full.
+//! it holds as many entries as the others when full. A plot goes into `report/hit-ratio-TRACE.svg`.
 
 use std::collections::HashSet;
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant as Wall;
 
+use forebay_benches::plot::{Line, lines};
 use forebay_benches::policies::{lru, optimum, sieve};
 use forebay_benches::trace::{load, zipf};
 use forebay_core::entry::{Read, Version, Write};
@@ -40,8 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("| | {} |", SHARES.map(|share| format!("{} %", share * 100.0)).join(" | "));
     println!("|---|{}", "---|".repeat(SHARES.len()));
     let capacities = SHARES.map(|share| (keys as f64 * share) as usize);
-    let row = |name: &str, ratio: &dyn Fn(usize) -> f64| {
-        println!("| {name} | {} |", capacities.map(|capacity| format!("{:.2}", ratio(capacity))).join(" | "));
+    let mut plotted = Vec::new();
+    let mut row = |name: &str, ratio: &dyn Fn(usize) -> f64| {
+        let ratios = capacities.map(ratio);
+        println!("| {name} | {} |", ratios.map(|ratio| format!("{ratio:.2}")).join(" | "));
+        let points = SHARES.iter().map(|share| share * 100.0).zip(ratios).collect();
+        plotted.push(Line { name: name.into(), points });
     };
     let of = |access: &Access| percent(trace.iter().filter(|key| access(**key)).count(), trace.len());
     row("Belady's optimum", &|capacity| percent(optimum(&trace, capacity), trace.len()));
@@ -50,6 +56,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     row("LRU", &|capacity| percent(lru(&trace, capacity), trace.len()));
     row("quick_cache, 1 shard", &|capacity| of(&quick(capacity, 1)));
     row("moka", &|capacity| of(&moka(capacity)));
+    let name = Path::new(&path).file_name().and_then(|name| name.to_str()).unwrap_or(&path);
+    let name = name.split('.').next().unwrap_or(name);
+    let plot = format!("report/hit-ratio-{name}.svg");
+    lines(Path::new(&plot), &format!("Hits of {name}"), "capacity, % of all keys", "hit ratio, %", &plotted)?;
 
     if std::env::args().nth(2).is_none_or(|argument| argument != "cost") {
         return Ok(());

@@ -1,18 +1,21 @@
 //! Resident memory per item of 16 bytes of key and 100 of value, beside quick_cache, moka, memcached and Redis.
 //!
 //! `cargo run --release --bin item_bytes`: every system gets a fresh process and a million items that it can hold; what
-//! counts is how much resident memory grows. Servers that are not installed are left out, and said to be.
+//! counts is how much resident memory grows. Servers that are not installed are left out, and said to be. A plot goes into
+//! `report/item-bytes.svg`.
 
 use std::env::{args, current_exe};
 use std::error::Error;
 use std::fs::read_to_string;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use forebay_benches::plot::{Bar, bars};
 use forebay_core::entry::{Version, Write};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_core::time::Instant;
@@ -30,10 +33,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     println!("| resident bytes per item | |\n|---|---|");
+    let mut plotted = Vec::new();
+    let mut row = |system: &str, grown: f64| {
+        println!("| {system} | {grown:.0} |");
+        plotted.push(Bar { name: system.into(), value: grown, range: None });
+    };
     for system in ["Forebay", "quick_cache", "moka"] {
         let output = Command::new(current_exe()?).arg(system).output()?;
         let grown: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
-        println!("| {system} | {grown:.0} |");
+        row(system, grown);
     }
     let budget = (BUDGET / 1024 / 1024).to_string();
     let memcached = |port: &str| -> Vec<String> {
@@ -52,10 +60,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("Redis", "redis-server", &redis, redis_set),
     ] {
         match server(program, arguments, request) {
-            Ok(grown) => println!("| {system} | {grown:.0} |"),
+            Ok(grown) => row(system, grown),
             Err(error) => println!("| {system} | not measured: {error} |"),
         }
     }
+    bars(
+        Path::new("report/item-bytes.svg"),
+        "Resident memory of an item: 16 bytes of key, 100 of value",
+        "bytes",
+        &plotted,
+    )?;
     Ok(())
 }
 

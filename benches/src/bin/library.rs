@@ -113,7 +113,6 @@ fn report(rows: &mut [Row]) -> Result<(), Box<dyn Error>> {
             range: Some((row.rates[0], row.rates[row.rates.len() - 1])),
         })
         .collect();
-    std::fs::create_dir_all("report")?;
     bars(
         Path::new("report/library.svg"),
         "A hit in process, 2 threads",

@@ -2,10 +2,11 @@
 //!
 //! `cargo run --release --bin recovery [DIRECTORY]` prints a Markdown table. Messages have 100 bytes. "Settled" were
 //! published, received and settled one batch after the other; "live" is what was ready at the end. The files are in the
-//! system's page cache when they are read.
+//! system's page cache when they are read. A plot goes into `report/recovery.svg`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use forebay_benches::plot::{Bar, bars};
 use forebay_benches::queue::{BATCH, Bench, Fallible};
 
 const PAYLOAD_BYTES: usize = 100;
@@ -20,6 +21,7 @@ fn main() -> Fallible<()> {
     let within = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     println!("| settled | live | segments | records read | log read | opening |");
     println!("|---|---|---|---|---|---|");
+    let mut plotted = Vec::new();
     for (settled, live) in HISTORIES {
         let directory = tempfile::tempdir_in(&within)?;
         let mut bench = Bench::open(directory.path(), DISK_BYTES_MAX, PAYLOAD_BYTES)?;
@@ -39,7 +41,10 @@ fn main() -> Fallible<()> {
             log.bytes as f64 / 1e6,
             bench.opening.as_secs_f64()
         );
+        let name = format!("{settled} settled, {live} live");
+        plotted.push(Bar { name, value: bench.opening.as_secs_f64(), range: None });
         bench.close()?;
     }
+    bars(Path::new("report/recovery.svg"), "Opening the queues again", "seconds", &plotted)?;
     Ok(())
 }
