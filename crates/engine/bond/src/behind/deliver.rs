@@ -9,9 +9,8 @@ use super::handle::Shared;
 use super::letter::SourceWrite;
 use super::table::Visit;
 
-/// Gives the write to the writer, unless there is nothing left to do for it. The order of a key is the queue's, which hands
-/// out one at a time; a write whose hold was lost may still be in the writer's hands when the next one comes, and has its
-/// turn to the end.
+/// Gives the write to the writer. The order of a key is the queue's, which hands out one at a time; a write whose hold was
+/// lost may still be in the writer's hands when the next one comes, and has its turn to the end.
 pub(super) async fn deliver<W, F>(
     shared: Arc<Shared>,
     delivery: Delivery,
@@ -27,9 +26,6 @@ where
     let visit = shared.table.visit(&write.key);
     let turns = visit.turns();
     let _turn = turns.write.lock().await;
-    if visit.is_over(write.sequence) {
-        return Ok(());
-    }
     let is_last = delivery.attempt >= delivery.retry.attempt_max;
     let mut attempt = Attempt { shared: &shared, visit: &visit, write: &write, is_last, is_written: false };
     match writer(write.clone()).await {

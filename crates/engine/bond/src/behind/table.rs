@@ -36,13 +36,12 @@ struct State {
 struct Entry {
     pending: Option<Pending>,
     turns: Arc<Turns>,
-    /// Who is at work on it.
+    /// How many are at work on it.
     visits: usize,
     /// The sequence that was given out for it last, accepted or not.
     newest: u64,
-    /// The greatest sequence that the source has taken, as long as the entry is there.
-    written: u64,
-    /// The greatest that was written or given up.
+    /// The greatest sequence that was written or given up while the entry is there: that may be before anybody was told
+    /// that the queue has it.
     ended: u64,
 }
 
@@ -254,16 +253,6 @@ impl Visit {
         state.set(&self.key, pending);
     }
 
-    /// Whether there is nothing left to do for a write with that sequence: the source has it, or a newer one is in the
-    /// queue behind it.
-    pub(super) fn is_over(&self, sequence: u64) -> bool {
-        let state = self.table.state.lock();
-        state.entries.get(&self.key).is_some_and(|entry| {
-            entry.written >= sequence
-                || entry.pending.as_ref().is_some_and(|pending| pending.sequence > sequence)
-        })
-    }
-
     /// Whether no newer write of the key was begun.
     pub(super) fn is_newest(&self, sequence: u64) -> bool {
         self.table.state.lock().entries.get(&self.key).is_some_and(|entry| entry.newest == sequence)
@@ -279,9 +268,6 @@ impl Visit {
     pub(super) fn written(&self, sequence: u64) {
         let mut state = self.table.state.lock();
         state.stats.written += 1;
-        if let Some(entry) = state.entries.get_mut(&self.key) {
-            entry.written = entry.written.max(sequence);
-        }
         self.table.end(&mut state, &self.key, sequence);
     }
 
@@ -306,4 +292,82 @@ const SEQUENCE_TIME_SHIFT: u32 = 20;
 
 fn bytes(key: &str, value: Option<&Payload>) -> usize {
     key.len() + value.map_or(0, |value| value.len()) + WRITE_BEHIND_ENTRY_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_ms(1_000);
+    const LATER: Instant = Instant::from_ms(2_000);
+
+    fn table() -> Arc<Table> {
+        Arc::new(Table::new(10, 10_000))
+    }
+
+    fn accept(table: &Arc<Table>, value: &str, now: Instant) -> u64 {
+        let value = Some(Payload::from(value));
+        let mut visit = table.admit("key", value.as_ref()).unwrap();
+        let sequence = visit.begin(now);
+        visit.accepted(sequence, value, now);
+        sequence
+    }
+
+    fn shown(table: &Table) -> Option<Payload> {
+        table.pending("key").flatten()
+    }
+
+    #[test]
+    fn a_write_that_ended_before_its_acceptance_was_told_is_not_pending() {
+        let table = table();
+        let mut visit = table.admit("key", None).unwrap();
+        let sequence = visit.begin(NOW);
+        table.visit("key").written(sequence);
+        visit.accepted(sequence, None, NOW);
+        drop(visit);
+        assert_eq!((table.pending("key"), table.stats().bytes), (None, 0));
+        assert!(table.state.lock().entries.is_empty());
+    }
+
+    #[test]
+    fn a_newer_write_stays_when_an_older_one_ends() {
+        let table = table();
+        let older = accept(&table, "older", NOW);
+        let newer = accept(&table, "newer", NOW);
+        table.visit("key").written(older);
+        assert_eq!(shown(&table).as_deref(), Some(&b"newer"[..]));
+        assert!(table.visit("key").is_newest(newer) && !table.visit("key").is_newest(older));
+        table.visit("key").given_up(newer);
+        assert_eq!((shown(&table), table.stats().bytes), (None, 0));
+    }
+
+    #[test]
+    fn of_writes_found_in_the_queue_the_newest_is_shown_and_the_numbers_go_on() {
+        let table = table();
+        for (sequence, value) in [(1 << 40, "older"), (1 << 60, "newest"), (1 << 50, "newer")] {
+            table.restore("key", sequence, Some(value.into()), NOW);
+        }
+        assert_eq!(shown(&table).as_deref(), Some(&b"newest"[..]));
+        assert_eq!(table.stats().keys, 1);
+        assert!(accept(&table, "next", NOW) > 1 << 60);
+    }
+
+    #[test]
+    fn a_write_is_not_forgotten_when_something_has_happened_to_its_key_since_it_was_quiet() {
+        let table = table();
+        accept(&table, "value", NOW);
+        let forget = || table.quiet(NOW).iter().any(|(key, quiet)| table.gone(key, quiet, || ()));
+        let quiet = table.quiet(NOW);
+        let visit = table.visit("key");
+        assert!(!forget(), "somebody is at work on it");
+        visit.heard(LATER);
+        drop(visit);
+        assert!(!quiet.iter().any(|(key, quiet)| table.gone(key, quiet, || ())), "it was heard of");
+        assert!(table.quiet(NOW).is_empty() && shown(&table).is_some());
+        let quiet = table.quiet(LATER);
+        accept(&table, "newer", LATER);
+        assert!(!quiet.iter().any(|(key, quiet)| table.gone(key, quiet, || ())), "there is a newer one");
+        assert!(table.quiet(LATER).iter().any(|(key, quiet)| table.gone(key, quiet, || ())));
+        assert_eq!((shown(&table), table.stats().gone), (None, 1));
+    }
 }

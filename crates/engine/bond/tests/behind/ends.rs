@@ -100,6 +100,24 @@ fn a_dead_letter_that_is_redriven_is_written() {
 }
 
 #[test]
+fn a_dead_letter_that_is_redriven_too_late_is_not_seen_where_the_source_passes_over_it() {
+    let scene = Scene::new();
+    scene.source.compare();
+    scene.source.next(&[Deed::Reject]);
+    scene.put("a", "old").unwrap();
+    scene.drain();
+    dead_letter(&scene);
+    scene.put("a", "new").unwrap();
+    scene.drain();
+    let dead = scene.behind().dead_letters().clone();
+    assert_eq!(scene.finish(scene.broker.redrive(&dead, 10)).unwrap(), 1);
+    while scene.behind().stats().written < 2 {
+        scene.runner.pass(&scene.clock, Duration::from_millis(1));
+    }
+    assert_eq!(scene.get("a").as_deref(), Some("new"));
+}
+
+#[test]
 fn writes_that_an_operator_purged_are_seen_until_that_is_found_out() {
     let scene = Scene::new();
     let queue = scene.behind().queue().clone();

@@ -152,6 +152,7 @@ impl World {
             assert!(history.allows(history.floor(), row.as_deref()), "seed {}: {key} is {row:?}", self.seed);
             assert_eq!(self.scene.get(key), row, "seed {}: {key}", self.seed);
         }
+        assert!(!self.scene.source.clashed(), "seed {}", self.seed);
         let stats = self.scene.behind().stats();
         assert_eq!((stats.keys, stats.bytes, stats.given_up), (0, 0, 0));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay_core::limits::{REPLAY_MESSAGES_MAX, WRITE_BEHIND_CHECK_PAUSE};
+use forebay_core::limits::{REPLAY_MESSAGES_MAX, WRITE_BEHIND_CHECK_PAUSE, WRITE_BEHIND_RETAIN};
 
 use crate::scene::Scene;
 
@@ -59,6 +59,27 @@ fn what_was_written_just_before_a_restart_is_pending_no_longer_after_a_while() {
     scene.runner.pass(&scene.clock, 3 * WRITE_BEHIND_CHECK_PAUSE);
     assert_eq!(scene.behind().stats().keys, 0);
     assert_eq!(scene.get("a").as_deref(), Some("new"));
+}
+
+#[test]
+fn numbers_go_on_over_a_restart_that_finds_an_empty_queue() {
+    let scene = Scene::new();
+    for number in 0..5 {
+        scene.put("a", &number.to_string()).unwrap();
+        scene.drain();
+    }
+    let queue = scene.behind().queue().clone();
+    while scene.depth(&queue) > 0 {
+        scene.runner.pass(&scene.clock, Duration::from_millis(1));
+    }
+    scene.runner.pass(&scene.clock, 10 * WRITE_BEHIND_RETAIN);
+    let mut scene = scene.crash(1);
+    scene.open();
+    assert_eq!(scene.behind().stats().keys, 0);
+    scene.put("a", "next").unwrap();
+    scene.drain();
+    let calls = scene.source.calls();
+    assert!(calls.is_sorted_by(|one, next| one.sequence < next.sequence));
 }
 
 #[test]

@@ -51,6 +51,10 @@ struct State {
     calls: Vec<SourceWrite>,
     /// The keys in the writer's hands.
     busy: BTreeSet<String>,
+    clashed: bool,
+    /// Whether it passes over writes with a number that is not greater than the last one's.
+    compares: bool,
+    sequences: BTreeMap<String, u64>,
     stalled: bool,
     deeds: Vec<Deed>,
     wakers: Vec<Waker>,
@@ -90,6 +94,16 @@ impl Source {
         self.change(|state| state.deeds = deeds.to_vec());
     }
 
+    /// Has it pass over writes that come too late.
+    pub(crate) fn compare(&self) {
+        self.change(|state| state.compares = true);
+    }
+
+    /// Whether two writes of one key were in the writer's hands at one time.
+    pub(crate) fn clashed(&self) -> bool {
+        self.state.lock().clashed
+    }
+
     pub(crate) fn row(&self, key: &str) -> Option<Payload> {
         self.state.lock().rows.get(key).cloned()
     }
@@ -110,7 +124,8 @@ impl Source {
     async fn write(&self, write: SourceWrite) -> std::result::Result<(), Failure> {
         let key = write.key.clone();
         self.change(|state| {
-            assert!(state.busy.insert(key.clone()), "two writes of one key are in the writer's hands");
+            // The worker would take a panic here for a failed attempt.
+            state.clashed |= !state.busy.insert(key.clone());
             state.calls.push(write.clone());
         });
         let _busy = Busy { source: self, key };
@@ -123,9 +138,16 @@ impl Source {
             Deed::Panic => std::panic::resume_unwind(Box::new("a writer that panics")),
             Deed::Write | Deed::FailAfter => {}
         }
-        self.change(|state| match write.value {
-            Some(value) => state.rows.insert(write.key, value),
-            None => state.rows.remove(&write.key),
+        self.change(|state| {
+            let last = state.sequences.entry(write.key.clone()).or_default();
+            if state.compares && *last >= write.sequence {
+                return;
+            }
+            *last = write.sequence;
+            match write.value {
+                Some(value) => state.rows.insert(write.key, value),
+                None => state.rows.remove(&write.key),
+            };
         });
         if deed == Deed::FailAfter { Err("not heard".into()) } else { Ok(()) }
     }
