@@ -160,9 +160,8 @@ impl WriteBehind {
         self.rules.queue()
     }
 
-    /// The queue where writes are that were given up: each with its value as the body, its key, and its `sequence` among
-    /// the headers. Redriving one writes it, also where a newer write of its key has reached the source meanwhile, unless
-    /// the writer compares the sequences.
+    /// The queue where writes are that were given up: each with its value as the body, its key, its `sequence` among the
+    /// headers, and `deleted` where it was a deletion. To try one again, put its value again, if that is still wanted.
     ///
     /// ```
     /// # use std::time::Duration;

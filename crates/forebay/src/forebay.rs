@@ -104,6 +104,7 @@ impl Forebay {
     /// option.
     ///
     /// ```
+    /// # use std::time::Duration;
     /// use forebay::{Failure, SourceWrite, WriteBehindOptions};
     ///
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -114,7 +115,12 @@ impl Forebay {
     ///     println!("{} is written, number {}", write.key, write.sequence);
     ///     Ok::<(), Failure>(())
     /// };
-    /// let users = forebay.write_behind("users", WriteBehindOptions::default(), to_database).await?;
+    /// let options = WriteBehindOptions {
+    ///     life: Some(Duration::from_secs(3600)), // in the cache, once the database has it
+    ///     concurrency: 16, // what the database bears
+    ///     ..WriteBehindOptions::default()
+    /// };
+    /// let users = forebay.write_behind("users", options, to_database).await?;
     /// users.put("user:7", "Ada").await?; // on disk here, soon in the database
     ///
     /// // In a program: select … where id = …

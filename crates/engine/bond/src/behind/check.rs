@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 
 use forebay_core::error::{Kind, Result};
-use forebay_core::limits::{REPLAY_MESSAGES_MAX, WRITE_BEHIND_CHECK_PAUSE};
+use forebay_core::limits::{REPLAY_MESSAGES_MAX, WRITE_BEHIND_CHECK_PAUSE, WRITE_BEHIND_RETAIN};
 use forebay_core::ports::broker::ReplayFrom;
 use forebay_core::ports::clock::{Clock, Run, Work};
 use forebay_core::time::Instant;
@@ -17,8 +17,8 @@ use super::letter::SourceWrite;
 impl Shared {
     /// Fills the table from the queue.
     pub(super) async fn restore(&self) -> Result<()> {
-        let now = self.clock.now();
-        self.look_through(now, |write| self.table.restore(&write.key, write.sequence, write.value, now)).await
+        let restore = |write: SourceWrite| self.table.restore(&write.key, write.sequence, write.value);
+        self.look_through(self.clock.now(), restore).await
     }
 
     /// Forgets the writes that are no longer in the queue, of those that nothing was heard of for a while.
@@ -63,8 +63,11 @@ impl Shared {
 /// The work that checks now and then. It ends when the write-behind is gone or the queues are closed.
 pub(super) fn checker(shared: Weak<Shared>, clock: Arc<dyn Clock>) -> Work {
     let run = async move {
+        // What was written just before it was opened is no longer retained by then, and is not pending in truth.
+        let mut pause = 2 * WRITE_BEHIND_RETAIN;
         loop {
-            clock.sleep_until(clock.now() + WRITE_BEHIND_CHECK_PAUSE).await;
+            clock.sleep_until(clock.now() + pause).await;
+            pause = WRITE_BEHIND_CHECK_PAUSE;
             let Some(shared) = shared.upgrade() else { return };
             match shared.check().await {
                 Err(error) if error.kind() == Kind::Unavailable => return,

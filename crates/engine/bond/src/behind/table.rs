@@ -119,11 +119,12 @@ impl Table {
         Visit { table: Arc::clone(self), turns: Arc::clone(&entry.turns), key, reserved }
     }
 
-    /// Takes in a write that was found in the queue, whatever the bounds: it was accepted before.
-    pub(super) fn restore(&self, key: &str, sequence: u64, value: Option<Payload>, now: Instant) {
+    /// Takes in a write that was found in the queue, whatever the bounds: it was accepted before. Nothing was heard of it yet.
+    pub(super) fn restore(&self, key: &str, sequence: u64, value: Option<Payload>) {
         let mut state = self.state.lock();
         state.sequence = state.sequence.max(sequence);
-        let pending = Pending { sequence, bytes: bytes(key, value.as_ref()), value, heard_at: now };
+        let heard_at = Instant::default();
+        let pending = Pending { sequence, bytes: bytes(key, value.as_ref()), value, heard_at };
         state.set(key, pending);
     }
 
@@ -345,7 +346,7 @@ mod tests {
     fn of_writes_found_in_the_queue_the_newest_is_shown_and_the_numbers_go_on() {
         let table = table();
         for (sequence, value) in [(1 << 40, "older"), (1 << 60, "newest"), (1 << 50, "newer")] {
-            table.restore("key", sequence, Some(value.into()), NOW);
+            table.restore("key", sequence, Some(value.into()));
         }
         assert_eq!(shown(&table).as_deref(), Some(&b"newest"[..]));
         assert_eq!(table.stats().keys, 1);
