@@ -1,5 +1,5 @@
-//! Any order of writes, deletions, reads, slow loads, evictions, failures of the writer and of the broker: no read sees
-//! anything older than what was accepted before it began, and the source ends with the last write of every key.
+//! Any order of writes, deletions, reads, slow loads, evictions, crashes, failures of the writer and of the broker: no read
+//! sees anything older than what was accepted before it began, and the source ends with the last write of every key.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -130,6 +130,15 @@ impl World {
         }
     }
 
+    /// The next process, after a loss of power.
+    fn crash(self) -> Self {
+        let Self { scene, mut random, histories, readings, seed } = self;
+        drop(readings);
+        let mut scene = scene.crash(random.draw());
+        scene.open();
+        Self { scene, random, histories, readings: Vec::new(), seed }
+    }
+
     /// Without harm everything comes to its end, unknown writes too.
     fn end(mut self) {
         self.end_reads();
@@ -166,6 +175,9 @@ fn explore(seed: u64, sabotage: bool) {
     let mut world = World { scene, random, histories: BTreeMap::new(), readings: Vec::new(), seed };
     for _ in 0..STEPS {
         world.step();
+        if !sabotage && world.random.one_in(20) {
+            world = world.crash();
+        }
     }
     world.end();
 }
