@@ -10,9 +10,7 @@ use crate::scene::{Deed, Scene};
 
 fn dead_letter(scene: &Scene) -> (String, Option<String>, Reason) {
     let dead = scene.behind().dead_letters().clone();
-    while scene.depth(&dead) == 0 {
-        scene.runner.pass(&scene.clock, Duration::from_millis(1));
-    }
+    scene.until(|| scene.depth(&dead) > 0);
     let letter = scene.runner.block_on(scene.broker.peek(&dead, 10)).unwrap().pop().unwrap().delivery;
     let value = String::from_utf8(letter.message.payload.to_vec()).unwrap();
     (value, letter.message.key.clone(), letter.history[0].reason)
@@ -93,9 +91,7 @@ fn a_dead_letter_that_is_redriven_is_written() {
     dead_letter(&scene);
     let dead = scene.behind().dead_letters().clone();
     assert_eq!(scene.finish(scene.broker.redrive(&dead, 10)).unwrap(), 1);
-    while scene.behind().stats().written == 0 {
-        scene.runner.pass(&scene.clock, Duration::from_millis(1));
-    }
+    scene.until(|| scene.behind().stats().written > 0);
     assert_eq!(scene.get("a").as_deref(), Some("new"));
 }
 
@@ -111,9 +107,7 @@ fn a_dead_letter_that_is_redriven_too_late_is_not_seen_where_the_source_passes_o
     scene.drain();
     let dead = scene.behind().dead_letters().clone();
     assert_eq!(scene.finish(scene.broker.redrive(&dead, 10)).unwrap(), 1);
-    while scene.behind().stats().written < 2 {
-        scene.runner.pass(&scene.clock, Duration::from_millis(1));
-    }
+    scene.until(|| scene.behind().stats().written == 2);
     assert_eq!(scene.get("a").as_deref(), Some("new"));
 }
 

@@ -1,8 +1,9 @@
 //! Writes that wait when a process ends, in whatever way.
 
-use std::time::Duration;
-
 use forebay_core::limits::{REPLAY_MESSAGES_MAX, WRITE_BEHIND_CHECK_PAUSE, WRITE_BEHIND_RETAIN};
+use forebay_core::ports::broker::{Broker, BrokerAdmin};
+use forebay_core::ports::clock::Clock;
+use forebay_core::queue::{QueueName, QueueSettings};
 
 use crate::scene::Scene;
 
@@ -11,7 +12,10 @@ const KEYS: usize = 20;
 #[test]
 fn every_accepted_write_is_seen_after_a_crash_and_reaches_the_source() {
     for seed in 0..10 {
-        let scene = Scene::new();
+        let mut scene = Scene::closed(seed, false);
+        // A hold that runs out costs an attempt.
+        scene.options.retry.attempt_max = 100;
+        scene.open();
         scene.source.stall(true);
         for number in 0..KEYS {
             let key = format!("key {number}");
@@ -55,15 +59,13 @@ fn what_was_written_just_before_a_restart_is_soon_pending_no_longer() {
     scene.put("a", "new").unwrap();
     scene.drain();
     let queue = scene.behind().queue().clone();
-    while scene.depth(&queue) > 0 {
-        scene.runner.pass(&scene.clock, Duration::from_millis(1));
-    }
+    scene.until(|| scene.depth(&queue) == 0);
     let mut scene = scene.crash(1);
     scene.open();
     assert_eq!(scene.get("a").as_deref(), Some("new"));
-    assert_eq!(scene.behind().stats().keys, 1, "the queue retains it for a moment");
-    scene.runner.pass(&scene.clock, 3 * WRITE_BEHIND_RETAIN);
-    assert_eq!(scene.behind().stats().keys, 0);
+    let opened_at = scene.clock.now();
+    scene.until(|| scene.behind().stats().keys == 0);
+    assert!(scene.clock.now().since(opened_at) < WRITE_BEHIND_CHECK_PAUSE);
     assert_eq!(scene.get("a").as_deref(), Some("new"));
 }
 
@@ -75,13 +77,16 @@ fn numbers_go_on_over_a_restart_that_finds_an_empty_queue() {
         scene.drain();
     }
     let queue = scene.behind().queue().clone();
-    while scene.depth(&queue) > 0 {
-        scene.runner.pass(&scene.clock, Duration::from_millis(1));
-    }
+    scene.until(|| scene.depth(&queue) == 0);
     scene.runner.pass(&scene.clock, 10 * WRITE_BEHIND_RETAIN);
+    // Once this is durable, everything before it is.
+    let other = QueueSettings::new(QueueName::new("other").unwrap());
+    scene.finish(scene.broker.ensure(&other)).unwrap();
     let mut scene = scene.crash(1);
+    let retained = || scene.runner.block_on(scene.broker.queue(&queue)).unwrap().stats.retained;
+    scene.until(|| retained() == 0);
     scene.open();
-    assert_eq!(scene.behind().stats().keys, 0);
+    assert_eq!(scene.behind().stats().keys, 0, "nothing is left to go on from but the time");
     scene.put("a", "next").unwrap();
     scene.drain();
     let calls = scene.source.calls();

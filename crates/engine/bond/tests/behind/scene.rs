@@ -258,9 +258,16 @@ impl Scene {
         Ok(behind)
     }
 
+    /// Tries for a while: each of the calls that opening takes may be sabotaged, and the name may still be in use.
     pub(crate) fn open(&mut self) {
-        // Each of the calls that opening takes may be sabotaged.
-        let opened = (0..100).find_map(|_| self.try_open().ok());
+        let mut opened = self.try_open();
+        for _ in 0..10_000 {
+            if opened.is_ok() {
+                break;
+            }
+            self.wait();
+            opened = self.try_open();
+        }
         self.behind = Some(Arc::new(opened.unwrap()));
     }
 
@@ -287,8 +294,21 @@ impl Scene {
             if let Poll::Ready(output) = self.runner.poll_once(&mut future) {
                 return output;
             }
-            self.runner.pass(&self.clock, Duration::from_millis(1));
+            self.wait();
         }
+    }
+
+    /// Lets time pass until it is so.
+    pub(crate) fn until(&self, look: impl Fn() -> bool) {
+        while !look() {
+            self.wait();
+        }
+    }
+
+    /// A moment, in which the threads of the log have their turn too: simulated time must not run away from them.
+    fn wait(&self) {
+        std::thread::yield_now();
+        self.runner.pass(&self.clock, Duration::from_millis(1));
     }
 
     pub(crate) fn put(&self, key: &str, value: &str) -> Result<()> {

@@ -1,7 +1,6 @@
 //! What a write promises to readers and to the source.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use forebay_core::error::Kind;
 use forebay_core::limits::KEY_BYTES_MAX;
@@ -134,9 +133,7 @@ fn writes_of_one_key_at_the_same_time_reach_the_source_as_readers_see_them() {
         for put in puts {
             scene.runner.spawn(Work { name: "writer", run: Run::Task(Box::pin(put)) });
         }
-        while Arc::strong_count(scene.behind()) > 1 {
-            scene.runner.pass(&scene.clock, Duration::from_millis(1));
-        }
+        scene.until(|| Arc::strong_count(scene.behind()) == 1);
         scene.saboteur.as_ref().unwrap().calm();
         scene.drain();
         // The one that readers saw last would otherwise be missed in the queue.
@@ -186,8 +183,6 @@ fn of_one_name_there_is_one_until_its_last_write_has_ended() {
     scene.runner.run_until_idle();
     assert_eq!(scene.try_open().err().unwrap().kind(), Kind::Conflict, "a write is in the source's hands");
     scene.source.stall(false);
-    let patience = Duration::from_secs(60);
-    scene.runner.pass(&scene.clock, patience);
     scene.open();
     assert_eq!(scene.get("a").as_deref(), Some("1"));
 }
@@ -199,9 +194,7 @@ fn a_message_of_somebody_else_is_a_dead_letter_and_harms_nobody() {
     let id = forebay_core::message::MessageId::given("stray").unwrap();
     let stray = forebay_core::message::Message::new(id, "x".into());
     scene.finish(scene.broker.publish(&queue, vec![stray])).unwrap();
-    while scene.depth(&queue) > 0 {
-        scene.runner.pass(&scene.clock, Duration::from_millis(1));
-    }
+    scene.until(|| scene.depth(&queue) == 0);
     assert_eq!(scene.depth(&dead), 1);
     assert!(scene.source.calls().is_empty());
 }
