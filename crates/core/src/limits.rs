@@ -102,6 +102,21 @@ pub const CACHE_RATE_LIMIT_MAX: u64 = 1 << 40;
 /// Longest window of a rate limit.
 pub const CACHE_RATE_WINDOW_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
+/// Keys with a write that the source of a write-behind has not yet, unless configured otherwise; beyond it writes of other
+/// keys are refused as full.
+pub const WRITE_BEHIND_KEYS_DEFAULT: usize = 100_000;
+/// Bytes of these writes, unless configured otherwise.
+pub const WRITE_BEHIND_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
+/// What one of them counts beside its key and value.
+pub const WRITE_BEHIND_ENTRY_BYTES: usize = 256;
+/// Keys of one write-behind that are written to the source at one time, unless configured otherwise.
+pub const WRITE_BEHIND_CONCURRENCY_DEFAULT: usize = 8;
+/// How long a write-behind hears nothing of a write before it looks whether that is still in the queue.
+pub const WRITE_BEHIND_CHECK_PAUSE: Duration = Duration::from_secs(60);
+/// How long the queue of a write-behind retains what was written: the least that lets its messages be read without taking
+/// them.
+pub const WRITE_BEHIND_RETAIN: Duration = Duration::from_secs(1);
+
 /// Longest queue name, as AMQP's short string has it.
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;
 /// Longest message id, ordering key or content type.

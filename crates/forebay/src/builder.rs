@@ -170,6 +170,17 @@ impl Builder {
         let warm = self.warm.then(|| Warm { disk, memory: Arc::clone(&memory), clock: Arc::clone(&clock) });
         let cache = Arc::new(forebay_cache::Cache::new(memory, Arc::clone(&clock), CacheOptions::default())?);
         let broker = opened.broker;
-        Ok(Forebay::new(Parts { cache, clock, queues, broker, engines, background, pressure, health, warm }))
+        Ok(Forebay::new(Parts {
+            cache,
+            clock,
+            queues,
+            broker,
+            engines,
+            background,
+            pressure,
+            health,
+            warm,
+            write_behinds: Arc::default(),
+        }))
     }
 }

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_bond::behind::{Joined, Names};
 use forebay_bond::warm;
 use forebay_broker::EmbeddedBroker;
 use forebay_core::error::Result;
 use forebay_core::health::Health;
 use forebay_core::ports::broker::BrokerAdmin;
-use forebay_core::ports::clock::Clock;
+use forebay_core::ports::clock::{Clock, Spawn};
 use forebay_core::pressure::{Pressure, PressureStats};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::stats::LogStats;
 use forebay_log::Disk;
 use forebay_memory::Memory;
 use forebay_queue::queues::Queues;
+use forebay_queue::worker::Failure;
 use forebay_runtime::tasks::Tasks;
 
+use crate::behind::{SourceWrite, WriteBehind, WriteBehindOptions};
 use crate::builder::Builder;
 use crate::cache::Cache;
 use crate::queue::Queue;
@@ -43,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) pressure: Arc<Pressure>,
     pub(crate) health: Arc<Health>,
     pub(crate) warm: Option<Warm>,
+    pub(crate) write_behinds: Arc<Names>,
 }
 
 /// What is needed to leave the cache to the next opening.
@@ -88,6 +92,74 @@ impl Forebay {
     pub async fn queue_with(&self, settings: &QueueSettings) -> Result<Queue> {
         self.parts.queues.ensure(settings).await?;
         Ok(Queue::new(settings.name.clone(), Arc::clone(&self.parts)))
+    }
+
+    /// The cache in front of a source that is written through a queue: a write is confirmed when it is on disk here, readers
+    /// see it at once, and `writer` brings it to the source. Opening it again after a restart goes on where it stopped.
+    ///
+    /// `writer` is called with one write at a time for each key, in their order; what it cannot do is tried again by the
+    /// retry policy. It must not own the handle, which would then never be dropped.
+    ///
+    /// `Conflict`: it is open already in this process, or was made with another retry policy. `Invalid`: the name or an
+    /// option.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use forebay::{Failure, SourceWrite, WriteBehindOptions};
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// // In a program: insert … on conflict do update … where sequence < excluded.sequence.
+    /// let to_database = |write: SourceWrite| async move {
+    ///     println!("{} is written, number {}", write.key, write.sequence);
+    ///     Ok::<(), Failure>(())
+    /// };
+    /// let options = WriteBehindOptions {
+    ///     life: Some(Duration::from_secs(3600)), // in the cache, once the database has it
+    ///     concurrency: 16, // what the database bears
+    ///     ..WriteBehindOptions::default()
+    /// };
+    /// let users = forebay.write_behind("users", options, to_database).await?;
+    /// users.put("user:7", "Ada").await?; // on disk here, soon in the database
+    ///
+    /// // In a program: select … where id = …
+    /// let from_database = |_key| async { Ok(None) };
+    /// assert_eq!(users.get("user:7", &from_database).await?.as_deref(), Some(&b"Ada"[..]));
+    /// # users.stop().await;
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn write_behind<W, F>(
+        &self,
+        name: &str,
+        options: WriteBehindOptions,
+        writer: W,
+    ) -> Result<WriteBehind>
+    where
+        W: Fn(SourceWrite) -> F + Send + Sync + 'static,
+        F: Future<Output = std::result::Result<(), Failure>> + Send + 'static,
+    {
+        let parts = &self.parts;
+        let spawn = Arc::new(parts.background.clone());
+        let joined = Joined {
+            cache: Arc::clone(&parts.cache),
+            queues: parts.queues.clone(),
+            admin: parts.broker.clone(),
+            clock: Arc::clone(&parts.clock),
+            spawn: Arc::clone(&spawn) as _,
+            names: Arc::clone(&parts.write_behinds),
+        };
+        // While it writes, the queue that it writes from stays open.
+        let open = Arc::clone(parts);
+        let writer = move |write| {
+            let _open = &open;
+            writer(write)
+        };
+        let (rules, work) = forebay_bond::behind::WriteBehind::open(joined, name, options, writer).await?;
+        work.into_iter().for_each(|work| spawn.spawn(work));
+        Ok(WriteBehind::new(rules))
     }
 
     /// The state of the commit log.

@@ -19,6 +19,7 @@
 //! any time. A message that is neither acknowledged nor kept comes back when its hold runs out, and after the queue's
 //! attempts are spent it is a dead letter, with its history.
 
+mod behind;
 mod builder;
 mod cache;
 mod cached;
@@ -29,6 +30,7 @@ mod held;
 mod queue;
 mod stream;
 
+pub use behind::{SourceWrite, WriteBehind, WriteBehindOptions, WriteBehindStats};
 pub use builder::Builder;
 pub use cache::Cache;
 pub use cached::{Compressed, Sessions, TypedCache};

@@ -1,9 +1,12 @@
-//! What joins the cache and the queues of one process: they share its memory and its directory.
+//! What joins the cache and the queues of one process: they share its memory and its directory, and what one has accepted
+//! the other shows.
 //!
 //! - [`ladder`]: who gets which memory under pressure, as a pure function
 //! - [`governor`]: the work that looks, decides by the ladder and acts
 //! - [`warm`]: what the cache held, over a restart
+//! - [`behind`]: writes that are durable in a queue before the source has them, and seen by readers at once
 
+pub mod behind;
 pub mod governor;
 pub mod ladder;
 pub mod warm;

@@ -21,6 +21,11 @@ impl Failure {
     pub fn reject(note: impl Into<String>) -> Self {
         Self { note: note.into(), end: End::Rejected }
     }
+
+    /// Whether the message goes to the dead letters, whatever attempts are left.
+    pub fn is_rejection(&self) -> bool {
+        self.end == End::Rejected
+    }
 }
 
 impl<E: fmt::Display> From<E> for Failure {
