@@ -93,7 +93,7 @@ impl<T, O> Flow<T, O> {
             self.state = State::Waiting(waiting);
             return Poll::Pending;
         };
-        if !matches!(&output, Err(error) if error.kind() == Kind::Unavailable) {
+        if !matches!(&output, Err(error) if error.kind() == Kind::Closed) {
             self.state = State::Idle(feed);
         }
         Poll::Ready(Some(output))

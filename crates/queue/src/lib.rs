@@ -7,6 +7,7 @@ pub mod consumer;
 pub mod deliver;
 pub mod expire;
 pub mod outcome;
+mod pauses;
 pub mod publish;
 pub mod queues;
 mod race;

@@ -20,7 +20,8 @@ pub struct Worker {
 
 impl Worker {
     /// A worker on `queue`, and the work that must be run for it to work; handlers run on `spawn`. The work ends
-    /// when the worker was stopped and its last handler is done. A handler that panics has failed; it harms nobody.
+    /// when the worker was stopped or the broker closed, and its last handler is done; through an outage it asks again,
+    /// with pauses. A handler that panics has failed; it harms nobody.
     pub fn new<H, F>(
         queues: Queues,
         queue: QueueName,
