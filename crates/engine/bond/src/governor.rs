@@ -9,14 +9,14 @@ use std::time::Duration;
 use forebay_broker::EmbeddedBroker;
 use forebay_core::limits::{GOVERNOR_PAUSE, GOVERNOR_REST_FACTOR, GOVERNOR_SHRINK_STEPS_MAX};
 use forebay_core::ports::clock::{Clock, Run, Work};
-use forebay_core::ports::local_store::LocalStore;
 use forebay_core::pressure::{Pressure, PressureStats, Rung};
 use forebay_log::Durable;
-use forebay_memory::Memory;
+use forebay_memory::{Memory, MemoryBudget};
 
 use crate::ladder::{Budget, Shares, ladder, shares};
 
-/// Shares one budget out between the cache and the queues.
+/// Shares one budget out between the cache and the queues. What the cache is asked to take while it runs becomes its part of
+/// the budget.
 pub struct Governor {
     memory: Weak<Memory>,
     broker: Weak<EmbeddedBroker>,
@@ -54,6 +54,7 @@ impl Governor {
             ..PressureStats::default()
         };
         pressure.tell(stats);
+        memory.ask_at_most(budget.cache_ceiling());
         let (memory, broker) = (Arc::downgrade(memory), Arc::downgrade(broker));
         Self { memory, broker, budget, pressure, rung: Rung::Calm, has }
     }
@@ -67,6 +68,7 @@ impl Governor {
         if broker.is_closed() {
             return Step::Ended;
         }
+        self.follow(&memory);
         let usage = broker.memory();
         let rung = ladder(usage, &self.budget, self.rung);
         let wanted = shares(rung, usage, &self.budget, self.has);
@@ -77,7 +79,7 @@ impl Governor {
         }
         let least = self.has.cache.saturating_sub(GOVERNOR_SHRINK_STEPS_MAX * self.budget.cache_step());
         let cache = wanted.cache.max(least);
-        if cache != self.has.cache && !memory.resize(cache) {
+        if cache != self.has.cache && !memory.grant(cache) {
             tracing::warn!(bytes = cache, "the cache cannot change its budget");
         }
         self.has = Shares { cache, bodies: wanted.bodies };
@@ -90,6 +92,22 @@ impl Governor {
             queues: usage,
         });
         if cache > wanted.cache { Step::Shrinking } else { Step::Rest }
+    }
+
+    /// Somebody may have asked for another cache, which had some of it at once.
+    fn follow(&mut self, memory: &Memory) {
+        let MemoryBudget { asked, granted } = memory.budget();
+        if asked == self.budget.calm().cache {
+            return;
+        }
+        match self.budget.with_cache(asked) {
+            Ok(budget) => {
+                tracing::info!(bytes = asked, "the cache is asked to take another part of the memory");
+                self.budget = budget;
+                self.has.cache = granted;
+            }
+            Err(error) => tracing::warn!(%error, "the cache was asked to take what there is no room for"),
+        }
     }
 
     /// Says so where a rung begins or ends.
