@@ -15,6 +15,4 @@ pub mod settle;
 pub mod worker;
 
 #[cfg(test)]
-mod races;
-#[cfg(test)]
 mod scripted;
