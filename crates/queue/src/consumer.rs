@@ -17,6 +17,15 @@ use crate::queues::Queues;
 use crate::race::all;
 
 /// How a consumer takes.
+///
+/// ```
+/// use std::time::Duration;
+/// use forebay_queue::consumer::ConsumerOptions;
+///
+/// // Batches of up to a hundred, which wait for a second to become full.
+/// let options = ConsumerOptions { prefetch: 100, linger: Duration::from_secs(1), ..ConsumerOptions::default() };
+/// # assert_eq!(options.hold, None);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ConsumerOptions {
     /// Most messages that are taken and not yet handed out, 1 to [`limits::RECEIVE_DELIVERIES_MAX`]. More are taken
@@ -38,6 +47,26 @@ impl Default for ConsumerOptions {
 
 /// Takes messages of one queue as they are asked for. Nothing is taken while nobody asks; dropping it gives back what
 /// was taken and not handed out, untouched and with no attempt used.
+///
+/// ```
+/// use forebay_queue::consumer::{Consumer, ConsumerOptions};
+/// # use std::sync::Arc;
+/// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+/// # use forebay_core::queue::{QueueName, QueueSettings};
+/// # use forebay_queue::{publish::Draft, queues::Queues};
+/// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+/// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+/// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+/// # runner.block_on(async {
+/// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+/// queues.publish(&orders, vec![Draft::new("one teapot"), Draft::new("two cups")]).await?;
+/// let mut consumer = Consumer::new(queues.clone(), orders, ConsumerOptions::default(), spawn)?;
+/// assert_eq!(&*consumer.next().await?.message.payload, b"one teapot");
+/// drop(consumer); // the other one goes back untouched
+/// # Ok::<(), forebay_core::error::Error>(())
+/// # })?;
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 pub struct Consumer {
     queues: Queues,
     queue: QueueName,
@@ -57,6 +86,24 @@ struct Taken {
 impl Consumer {
     /// A consumer of `queue`; what it gives back when it is dropped is given back on `spawn`. `Invalid` names the
     /// option that is out of range.
+    ///
+    /// ```
+    /// use forebay_queue::consumer::{Consumer, ConsumerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// let consumer = Consumer::new(queues, orders, ConsumerOptions::default(), spawn)?;
+    /// # drop(consumer);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn new(
         queues: Queues,
         queue: QueueName,
@@ -79,6 +126,26 @@ impl Consumer {
 
     /// Waits for the next message. Dropping the future loses nothing: what it took is handed out by the next one. After
     /// `Closed` nothing more comes; after any other error it may be called again, and asks the broker after a pause.
+    ///
+    /// ```
+    /// use forebay_queue::consumer::{Consumer, ConsumerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// queues.publish(&orders, vec![Draft::new("one teapot"), Draft::new("two cups")]).await?;
+    /// let mut consumer = Consumer::new(queues.clone(), orders, ConsumerOptions::default(), spawn)?;
+    /// let delivery = consumer.next().await?;
+    /// assert_eq!((&*delivery.message.payload, delivery.attempt), (&b"one teapot"[..], 1));
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub async fn next(&mut self) -> Result<Delivery> {
         loop {
             if let Some(delivery) = self.hand_out().await? {
@@ -91,6 +158,25 @@ impl Consumer {
     /// Waits for the next messages: at least one, at most `prefetch`, and fewer only when `linger` was over first or they
     /// have together more bytes than one receive hands out. Dropping the future loses nothing; errors are as of
     /// [`next`](Self::next).
+    ///
+    /// ```
+    /// use forebay_queue::consumer::{Consumer, ConsumerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// queues.publish(&orders, vec![Draft::new("one teapot"), Draft::new("two cups")]).await?;
+    /// let mut consumer = Consumer::new(queues.clone(), orders, ConsumerOptions::default(), spawn)?;
+    /// assert_eq!(consumer.next_batch().await?.len(), 2);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub async fn next_batch(&mut self) -> Result<Vec<Delivery>> {
         loop {
             if self.taken.is_empty() {

@@ -15,6 +15,21 @@ use crate::cache::{Cache, check};
 /// one step, however many there are: an entry notes when it was made, a tag when it was made invalid, and a read compares.
 ///
 /// Its keys are its own, and have up to 245 bytes; an entry costs 9 bytes more than a plain one, and 2 for each tag.
+///
+/// ```
+/// use forebay_cache::tags::Tagged;
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// let pages = Tagged::new(cache);
+/// pages.set("home", "teapots and cups", &["teapot", "cup"], None)?;
+/// pages.invalidate_tag("teapot");
+/// assert_eq!(pages.get("home"), None);
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Tagged {
     cache: Arc<Cache>,
@@ -28,17 +43,58 @@ const HEAD_BYTES: usize = 9;
 
 impl Tagged {
     /// The tagged entries of this cache.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// # assert_eq!(pages.get("home"), None);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn new(cache: Arc<Cache>) -> Self {
         Self { cache }
     }
 
     /// The value, if none of its tags was made invalid since it was made.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// pages.set("home", "teapots and cups", &["teapot", "cup"], None)?;
+    /// assert_eq!(pages.get("home").as_deref(), Some(&b"teapots and cups"[..]));
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Payload> {
         let entry = self.cache.get(&full(key.as_ref()).ok()?)?;
         self.open(&entry)
     }
 
     /// Sets a value with its tags, at most [`CACHE_ENTRY_TAGS_MAX`]; `life` of `None` is without end.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// pages.set("home", "teapots and cups", &["teapot", "cup"], None)?;
+    /// assert!(pages.get("home").is_some());
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn set(
         &self,
         key: impl AsRef<[u8]>,
@@ -55,6 +111,25 @@ impl Tagged {
     /// loaded carries `tags`; a load that began before one of them was made invalid fills nothing, and nobody who asks after
     /// that is given what it brings. Where the source has no value there is nothing to carry a tag: who joins a load is told so
     /// whenever that load began.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// let render = |_key| async { Ok(Some("teapots".into())) };
+    /// let page = pages.get_or_load("home", &["teapot"], None, &render).await?;
+    /// assert_eq!(page.as_deref(), Some(&b"teapots"[..]));
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn get_or_load(
         &self,
         key: impl AsRef<[u8]>,
@@ -82,12 +157,42 @@ impl Tagged {
     }
 
     /// Makes what is held for one key invalid, and what is being loaded for it.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// pages.set("home", "teapots and cups", &["teapot", "cup"], None)?;
+    /// pages.invalidate("home")?;
+    /// assert_eq!(pages.get("home"), None);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn invalidate(&self, key: impl AsRef<[u8]>) -> Result<()> {
         self.cache.invalidate(&full(key.as_ref())?)
     }
 
     /// Makes every entry that carries the tag invalid, and what is being loaded with it. Once it has returned, no read that
     /// starts later is shown anything older.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// pages.set("home", "teapots and cups", &["teapot", "cup"], None)?;
+    /// pages.invalidate_tag("cup");
+    /// assert_eq!(pages.get("home"), None);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn invalidate_tag(&self, tag: &str) {
         self.cache.marks.invalidate(tag.as_bytes());
     }
