@@ -44,6 +44,14 @@ pub enum Retry {
 }
 
 /// A failed operation. Expected outcomes (a miss, a settled delivery) are not errors.
+///
+/// ```
+/// use forebay_core::error::{Error, Kind, Retry};
+///
+/// let error = Error::new(Kind::Full, "publish to queue", "orders");
+/// assert_eq!((error.kind(), error.retry()), (Kind::Full, Retry::Later));
+/// assert_eq!(error.to_string(), "publish to queue orders: full, try again later");
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
