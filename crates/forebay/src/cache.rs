@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_cache::tags::TaggedReadThrough;
 use forebay_cache::{Guard, GuardOptions, Policy, ReadThrough, ReadThroughOptions};
 use forebay_core::error::Result;
 use forebay_core::payload::Payload;
@@ -207,6 +208,36 @@ impl Cache {
         options: ReadThroughOptions,
     ) -> Result<ReadThrough> {
         ReadThrough::batched(Arc::clone(&self.rules), Arc::clone(&self.spawn), Arc::new(loader), options)
+    }
+
+    /// As [`read_through_with`](Self::read_through_with), with values that carry the tags that `tags` names for them, given the
+    /// key and the value. They are entries of [`tagged`](Self::tagged), and become invalid with any of their tags.
+    ///
+    /// ```
+    /// use forebay::{Policy, ReadThroughOptions};
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let render = |_key| async { Ok(Some("teapots and cups".into())) };
+    /// let tags = |key: &[u8], _page: &[u8]| vec![format!("page:{}", String::from_utf8_lossy(key)), "shop".to_owned()];
+    /// let pages = forebay.cache().read_through_tagged(render, tags, ReadThroughOptions::new(Policy::default()))?;
+    /// assert!(pages.get("home").await?.is_some());
+    /// forebay.cache().tagged().invalidate_tag("shop"); // the next read of every page renders it anew
+    /// # assert!(pages.get("home").await?.is_some());
+    /// # assert_eq!(forebay.cache().stats().reads.misses, 2);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn read_through_tagged(
+        &self,
+        loader: impl Loader + 'static,
+        tags: impl Fn(&[u8], &[u8]) -> Vec<String> + Send + Sync + 'static,
+        options: ReadThroughOptions,
+    ) -> Result<TaggedReadThrough> {
+        let (spawn, loader) = (Arc::clone(&self.spawn), Arc::new(loader));
+        TaggedReadThrough::new(self.tagged(), spawn, loader, Arc::new(tags), options)
     }
 
     /// A guard: it knows, in little memory, which keys a source does not have, so that asking for them does not reach it.

@@ -32,11 +32,14 @@ use crate::cache::{Cache, check};
 /// ```
 #[derive(Clone)]
 pub struct Tagged {
-    cache: Arc<Cache>,
+    pub(super) cache: Arc<Cache>,
 }
 
 /// How often a caller asks again who was given what is invalid, before it has everything thrown away that was begun before.
-const STALE_ROUNDS: usize = 2;
+pub(super) const STALE_ROUNDS: usize = 2;
+
+/// Before the keys of tagged entries.
+pub(super) const PREFIX: &[u8] = b"\0tag:";
 
 /// Bytes before the places of the tags: the count at which the value was begun, and how many tags there are.
 const HEAD_BYTES: usize = 9;
@@ -103,7 +106,7 @@ impl Tagged {
         life: Option<Duration>,
     ) -> Result<()> {
         let key = full(key.as_ref())?;
-        let head = self.head(&self.places(tags)?);
+        let head = self.head(self.present(), &self.places(tags)?);
         self.cache.set(&key, &[&head, value.as_ref()].concat(), life)
     }
 
@@ -198,7 +201,7 @@ impl Tagged {
     }
 
     /// The value of an entry, if no tag of it was made invalid since it was begun.
-    fn open(&self, entry: &Payload) -> Option<Payload> {
+    pub(super) fn open(&self, entry: &Payload) -> Option<Payload> {
         let begun = u64::from_le_bytes(*entry.first_chunk()?);
         let (count, rest) = entry.get(8..)?.split_first()?;
         let places = rest.get(..usize::from(*count) * 2)?;
@@ -209,17 +212,22 @@ impl Tagged {
         if good { value(entry) } else { None }
     }
 
-    fn places(&self, tags: &[&str]) -> Result<Vec<u16>> {
+    pub(super) fn places(&self, tags: &[&str]) -> Result<Vec<u16>> {
         if tags.len() > CACHE_ENTRY_TAGS_MAX {
             return Err(Error::new(Kind::Invalid, "tag entry", "an entry has at most 16 tags"));
         }
         Ok(tags.iter().map(|tag| self.cache.marks.place(tag.as_bytes())).collect())
     }
 
-    /// What stands before a value that is begun now.
-    fn head(&self, places: &[u16]) -> Vec<u8> {
+    /// The count of invalidations now.
+    pub(super) fn present(&self) -> u64 {
+        self.cache.marks.present()
+    }
+
+    /// What stands before a value that was begun at that count.
+    pub(super) fn head(&self, begun: u64, places: &[u16]) -> Vec<u8> {
         let mut head = Vec::with_capacity(HEAD_BYTES + 2 * places.len());
-        head.extend(self.cache.marks.present().to_le_bytes());
+        head.extend(begun.to_le_bytes());
         head.push(places.len() as u8);
         head.extend(places.iter().flat_map(|place| place.to_le_bytes()));
         head
@@ -227,14 +235,14 @@ impl Tagged {
 }
 
 /// Everything behind the head.
-fn value(entry: &Payload) -> Option<Payload> {
+pub(super) fn value(entry: &Payload) -> Option<Payload> {
     let count = entry.get(8)?;
     entry.slice(HEAD_BYTES + usize::from(*count) * 2, entry.len())
 }
 
-fn full(key: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn full(key: &[u8]) -> Result<Vec<u8>> {
     check(key)?;
-    let key = [b"\0tag:", key].concat();
+    let key = [PREFIX, key].concat();
     check(&key)?;
     Ok(key)
 }
@@ -251,7 +259,7 @@ struct Stamping<'a> {
 impl Loader for Stamping<'_> {
     fn load<'a>(&'a self, _: &'a [u8]) -> BoxFuture<'a, Result<Option<Payload>>> {
         Box::pin(async move {
-            let mut entry = self.tagged.head(&self.places);
+            let mut entry = self.tagged.head(self.tagged.present(), &self.places);
             let Some(value) = self.loader.load(self.key).await? else { return Ok(None) };
             entry.extend_from_slice(&value);
             Ok(Some(entry.into()))

@@ -93,6 +93,8 @@ pub(crate) struct Inner {
     pub(crate) negatives: Mutex<Negatives>,
     policy: Policy,
     guard: Option<Arc<Guard>>,
+    /// How many bytes stand before the keys that the source and the guard know.
+    prefix: usize,
 }
 
 /// What is to be done for a reader.
@@ -132,7 +134,7 @@ impl ReadThrough {
         loader: Arc<dyn Loader>,
         options: ReadThroughOptions,
     ) -> Result<Self> {
-        Self::over(cache, spawn, Source::Single(loader), options)
+        Self::over(cache, spawn, Source::Single(loader), options, 0)
     }
 
     /// As [`new`](Self::new), in front of a source that is asked for many keys at once.
@@ -162,7 +164,18 @@ impl ReadThrough {
         loader: Arc<dyn BatchLoader>,
         options: ReadThroughOptions,
     ) -> Result<Self> {
-        Self::over(cache, spawn, Source::Batch(loader), options)
+        Self::over(cache, spawn, Source::Batch(loader), options, 0)
+    }
+
+    /// As [`new`](Self::new), with keys in the cache that have so many bytes before those that the source and the guard know.
+    pub(crate) fn prefixed(
+        cache: Arc<Cache>,
+        spawn: Arc<dyn Spawn>,
+        loader: Arc<dyn Loader>,
+        options: ReadThroughOptions,
+        prefix: usize,
+    ) -> Result<Self> {
+        Self::over(cache, spawn, Source::Single(loader), options, prefix)
     }
 
     fn over(
@@ -170,6 +183,7 @@ impl ReadThrough {
         spawn: Arc<dyn Spawn>,
         source: Source,
         options: ReadThroughOptions,
+        prefix: usize,
     ) -> Result<Self> {
         options.policy.check()?;
         if !(1..=LOADS_CEILING).contains(&options.loads_max) || options.loads_waiting_max > LOADS_CEILING {
@@ -185,6 +199,7 @@ impl ReadThrough {
             negatives: Mutex::new(Negatives::new(options.negatives_max)),
             policy: options.policy,
             guard: options.guard,
+            prefix,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -291,7 +306,7 @@ impl ReadThrough {
         let key = key.as_ref();
         check(key)?;
         if let Some(guard) = &self.inner.guard {
-            guard.insert(key);
+            guard.insert(self.inner.own(key));
         }
         self.inner.cache.set_on(key, value.as_ref(), &self.inner.policy.terms())
     }
@@ -323,7 +338,7 @@ impl ReadThrough {
         let key = key.as_ref();
         check(key)?;
         if let Some(guard) = &self.inner.guard {
-            guard.insert(key);
+            guard.insert(self.inner.own(key));
         }
         self.inner.cache.invalidate(key)
     }
@@ -357,12 +372,23 @@ impl ReadThrough {
         SourceStats { loads_running, loads_waiting, breaker }
     }
 
+    /// What is held for the key, fresh or not, without asking the source.
+    pub(crate) fn held(&self, key: &[u8]) -> Option<Payload> {
+        let cache = &self.inner.cache;
+        cache.look(key, false, cache.clock.now(), |entry| entry.value.map(Payload::from)).flatten()
+    }
+
     pub(crate) fn policy(&self) -> &Policy {
         &self.inner.policy
     }
 }
 
 impl Inner {
+    /// The key as the source and the guard know it.
+    pub(crate) fn own<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        key.get(self.prefix..).unwrap_or_default()
+    }
+
     /// Looks, decides, and counts. The only allocation is the copy of the value.
     pub(crate) fn plan(&self, key: &[u8], policy: &Policy) -> Plan {
         let (now, counters) = (self.cache.clock.now(), &self.cache.counters);
@@ -381,7 +407,7 @@ impl Inner {
                 counters.hits.add();
                 Plan::Serve(Some(Served::fresh(value)))
             }
-            (_, value) if self.guard.as_ref().is_some_and(|guard| guard.rules_out(key)) => {
+            (_, value) if self.guard.as_ref().is_some_and(|guard| guard.rules_out(self.own(key))) => {
                 counters.refused_by_guard.add();
                 // What has not ended yet is as good as it was.
                 Plan::Serve(value.filter(|_| freshness == Freshness::Ending).map(Served::fresh))

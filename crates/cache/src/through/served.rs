@@ -37,6 +37,10 @@ impl Served {
         Self { value, stale: None }
     }
 
+    pub(crate) fn of(value: Payload, stale: Option<Duration>) -> Self {
+        Self { value, stale }
+    }
+
     pub(crate) fn stale_by(value: Payload, age: Duration) -> Self {
         Self { value, stale: Some(age) }
     }
