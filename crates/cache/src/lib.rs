@@ -25,6 +25,7 @@ mod write_through;
 pub use cache::{Cache, CacheOptions};
 pub use protect::breaker::{BreakerOptions, BreakerState};
 pub use protect::guard::{Guard, GuardOptions, GuardStats};
+pub use through::options::ReadThroughOptions;
 pub use through::policy::Policy;
-pub use through::read_through::{ReadThrough, ReadThroughOptions, SourceStats};
+pub use through::read_through::{ReadThrough, SourceStats};
 pub use through::served::Served;

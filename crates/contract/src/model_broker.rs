@@ -99,7 +99,7 @@ impl ModelBroker {
         Arc::new(Self { clock, state: Mutex::default() })
     }
 
-    /// Ends all waits with `Unavailable` and takes nothing more.
+    /// Ends all waits with `Closed` and takes nothing more.
     pub fn close(&self) {
         self.change(|state| state.closed = true);
     }
@@ -165,7 +165,7 @@ impl ModelBroker {
 
 impl State {
     fn open(&mut self) -> Result<&mut Self> {
-        if self.closed { Err(Error::new(Kind::Unavailable, "ask broker", "it is closed")) } else { Ok(self) }
+        if self.closed { Err(Error::new(Kind::Closed, "ask broker", "it is closed")) } else { Ok(self) }
     }
 
     fn queue(&mut self, name: &QueueName) -> Result<&mut Queue> {

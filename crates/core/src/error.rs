@@ -20,8 +20,10 @@ pub enum Kind {
     TooLarge,
     /// A bound was reached (queue length, log space, open batch): back-pressure, not failure.
     Full,
-    /// The peer or engine cannot be reached or is shutting down.
+    /// The peer or engine cannot be reached just now. Whoever waits for it pauses and goes on.
     Unavailable,
+    /// It was closed by its owner, and stays so: whoever waits for it comes to an end.
+    Closed,
     /// A write or sync failed; nothing more is confirmed until a restart has recovered the log.
     Poisoned,
     /// Stored bytes do not match their checksum. They are never served.
@@ -42,6 +44,14 @@ pub enum Retry {
 }
 
 /// A failed operation. Expected outcomes (a miss, a settled delivery) are not errors.
+///
+/// ```
+/// use forebay_core::error::{Error, Kind, Retry};
+///
+/// let error = Error::new(Kind::Full, "publish to queue", "orders");
+/// assert_eq!((error.kind(), error.retry()), (Kind::Full, Retry::Later));
+/// assert_eq!(error.to_string(), "publish to queue orders: full, try again later");
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -60,6 +70,7 @@ impl Error {
             | Kind::NotFound
             | Kind::Conflict
             | Kind::TooLarge
+            | Kind::Closed
             | Kind::Poisoned
             | Kind::Damaged
             | Kind::Io
@@ -105,6 +116,7 @@ impl fmt::Display for Error {
             Kind::TooLarge => "too large",
             Kind::Full => "full, try again later",
             Kind::Unavailable => "unavailable",
+            Kind::Closed => "closed",
             Kind::Poisoned => "log stopped, restart to recover",
             Kind::Damaged => "damaged",
             Kind::Io => "failed",
@@ -134,5 +146,11 @@ mod tests {
         assert_eq!(error.to_string(), "sync segment 00000001.log: failed (no such device)");
         assert_eq!(error.retry(), Retry::Never);
         assert_eq!(Error::new(Kind::Full, "publish to queue", "orders").retry(), Retry::Later);
+    }
+
+    #[test]
+    fn what_cannot_be_reached_may_be_asked_again_and_what_is_closed_not() {
+        let retry = |kind| Error::new(kind, "ask broker", "at 127.0.0.1").retry();
+        assert_eq!((retry(Kind::Unavailable), retry(Kind::Closed)), (Retry::Later, Retry::Never));
     }
 }

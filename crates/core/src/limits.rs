@@ -195,8 +195,11 @@ pub const WORKER_CONCURRENCY_MAX: usize = 1_000;
 pub const WORKER_RATE_COUNT_MAX: usize = 10_000;
 /// How often a worker tries to settle a finished delivery before it leaves it to run out.
 pub const SETTLE_TRIES_MAX: u32 = 8;
-/// The pause before a worker or expirer asks a broker again that has just refused.
+/// The pause before a worker, consumer or expirer asks a broker again that has just refused; doubled for each refusal in a
+/// row.
 pub const BROKER_PAUSE: Duration = Duration::from_millis(500);
+/// The longest such pause.
+pub const BROKER_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// One notice on a bus.
 pub const NOTICE_BYTES_MAX: usize = 64 * 1024;

@@ -6,6 +6,14 @@ use crate::payload::Payload;
 use crate::time::Instant;
 
 /// Names a message: a time-ordered 128-bit id in text, unless the publisher gave one.
+///
+/// ```
+/// use forebay_core::message::MessageId;
+///
+/// let id = MessageId::given("order 7")?;
+/// assert_eq!(id.as_str(), "order 7");
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(Box<str>);
 
@@ -66,6 +74,14 @@ pub enum Value {
 }
 
 /// Named values in the publisher's order.
+///
+/// ```
+/// use forebay_core::message::Headers;
+///
+/// let mut headers = Headers::new();
+/// headers.set("from", "till 3".into());
+/// assert_eq!(headers.get("from"), Some(&"till 3".into()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Headers(Vec<(String, Value)>);
 

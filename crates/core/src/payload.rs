@@ -6,6 +6,13 @@ use std::ops::Deref;
 use bytes::Bytes;
 
 /// An immutable, cheaply cloned stretch of bytes.
+///
+/// ```
+/// use forebay_core::payload::Payload;
+///
+/// let payload = Payload::from("one teapot");
+/// assert_eq!(payload.slice(4, 10), Some("teapot".into())); // without a copy
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Payload(Bytes);
 

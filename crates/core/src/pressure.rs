@@ -34,7 +34,8 @@ impl Rung {
 /// Memory that queues take, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueMemory {
-    /// What every message costs for as long as it is in a queue, and every queue for being there.
+    /// What every message costs for as long as it is in a queue or retained, what is remembered of dedup ids and keys, and
+    /// every queue for being there.
     pub entries: u64,
     /// Payloads that are kept so that they need not be read from disk.
     pub bodies: u64,

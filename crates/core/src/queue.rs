@@ -11,6 +11,15 @@ use crate::limits;
 pub const PARKED: &str = "forebay.parked";
 
 /// A checked queue name: 1 to 255 bytes of UTF-8 without control characters.
+///
+/// ```
+/// use forebay_core::queue::QueueName;
+///
+/// let name = QueueName::new("orders")?;
+/// assert_eq!(name.as_str(), "orders");
+/// assert!(QueueName::new("").is_err());
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueName(Arc<str>);
 
@@ -95,6 +104,15 @@ impl Default for Backoff {
 }
 
 /// When a failing message is tried again, and when no more.
+///
+/// ```
+/// use std::time::Duration;
+/// use forebay_core::queue::{Backoff, RetryPolicy};
+///
+/// let backoff = Backoff { first: Duration::from_secs(10), ..Backoff::default() };
+/// let retry = RetryPolicy { attempt_max: 3, backoff };
+/// # assert_ne!(retry, RetryPolicy::default());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Attempts in all; 1 is no retry.
@@ -110,6 +128,17 @@ impl Default for RetryPolicy {
 }
 
 /// A queue's settings. Declaring a queue again with equal settings does nothing; with others it is a `Conflict`.
+///
+/// ```
+/// use std::time::Duration;
+/// use forebay_core::queue::{QueueName, QueueSettings};
+///
+/// let mut orders = QueueSettings::new(QueueName::new("orders")?);
+/// orders.hold = Duration::from_secs(120);
+/// orders.dead_letter = Some(QueueName::new("orders that failed")?);
+/// orders.check()?;
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueueSettings {
     /// Its name.

@@ -72,6 +72,13 @@ pub struct ReadStats {
 
 impl ReadStats {
     /// The share of reads that needed no load, 0.0 to 1.0; 0.0 before the first read.
+    ///
+    /// ```
+    /// use forebay_core::stats::ReadStats;
+    ///
+    /// let reads = ReadStats { hits: 3, misses: 1, ..ReadStats::default() };
+    /// assert_eq!(reads.hit_ratio(), 0.75);
+    /// ```
     pub fn hit_ratio(&self) -> f64 {
         let without_load = self.hits + self.negative_hits + self.stale_served;
         match without_load + self.misses {

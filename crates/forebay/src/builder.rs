@@ -22,6 +22,16 @@ use tokio::runtime::Handle;
 use crate::forebay::{Forebay, Parts, Warm};
 
 /// How a [`Forebay`] is opened.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let data = folder.path();
+/// let forebay = forebay::Forebay::builder().data(data).memory(64 << 20).queue_disk(1 << 30).open().await?;
+/// # forebay.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
     memory_bytes: usize,
@@ -45,6 +55,17 @@ impl Builder {
     }
 
     /// Memory for cached entries in bytes, keys and overhead included; 256 MiB unless said otherwise.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let forebay = forebay::Forebay::builder().data(data).memory(64 << 20).open().await?;
+    /// assert_eq!(forebay.cache().stats().store.bytes_max, 64 << 20);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory_bytes = bytes;
@@ -97,6 +118,17 @@ impl Builder {
     }
 
     /// Largest cached value in bytes; 1 MiB unless said otherwise.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let forebay = forebay::Forebay::builder().data(data).value_bytes_max(1_000).open().await?;
+    /// assert!(forebay.cache().set("product:7", vec![0; 1_001]).is_err());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn value_bytes_max(mut self, bytes: usize) -> Self {
         self.value_bytes_max = bytes;
@@ -105,6 +137,17 @@ impl Builder {
 
     /// Directory of the queues, made if it is not there; `forebay-data` unless said otherwise. One process has it at a
     /// time.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let forebay = forebay::Forebay::builder().data(data).open().await?;
+    /// # drop(forebay.clone());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn data(mut self, directory: impl AsRef<Path>) -> Self {
         self.data = directory.as_ref().to_path_buf();
@@ -112,6 +155,16 @@ impl Builder {
     }
 
     /// Disk for all queues in bytes; beyond it publishes are refused as full. 8 GiB unless said otherwise.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let forebay = forebay::Forebay::builder().data(data).queue_disk(1 << 30).open().await?;
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn queue_disk(mut self, bytes: u64) -> Self {
         self.queue.log.disk_bytes_max = bytes;
@@ -119,6 +172,17 @@ impl Builder {
     }
 
     /// Memory for payloads that wait in queues; the rest is read from disk. 64 MiB unless said otherwise.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let forebay = forebay::Forebay::builder().data(data).queue_memory(16 << 20).open().await?;
+    /// assert_eq!(forebay.pressure().bodies_max, 16 << 20);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn queue_memory(mut self, bytes: usize) -> Self {
         self.queue.hot_bytes_max = bytes;
@@ -129,6 +193,17 @@ impl Builder {
     ///
     /// `Invalid`: a setting, or no runtime. `Conflict`: another process has the directory. `Damaged`: bytes on disk are
     /// not what was written.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let forebay = forebay::Forebay::builder().data(data).open().await?;
+    /// assert!(forebay::Forebay::builder().data(data).open().await.is_err()); // it is in use
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn open(self) -> Result<Forebay> {
         let refuse = |what: &str| Error::new(Kind::Invalid, "open forebay", what);
         if self.memory_bytes < limits::MEMORY_BYTES_MIN {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_cache::tags::TaggedReadThrough;
 use forebay_cache::{Guard, GuardOptions, Policy, ReadThrough, ReadThroughOptions};
 use forebay_core::error::Result;
 use forebay_core::payload::Payload;
@@ -14,6 +15,20 @@ use forebay_core::stats::{CacheStats, StoreDetail};
 /// overwritten or invalidated is never served again. Cloning is cheap and shares it.
 ///
 /// Keys are 1 to 250 bytes: a read of any other key finds nothing, everything else refuses it as `Invalid` or `TooLarge`.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+/// let cache = forebay.cache();
+/// cache.set("product:7", "teapot")?;
+/// assert_eq!(cache.get("product:7").as_deref(), Some(&b"teapot"[..]));
+/// cache.invalidate("product:7")?;
+/// assert_eq!(cache.get("product:7"), None);
+/// # forebay.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Cache {
     pub(crate) rules: Arc<forebay_cache::Cache>,
@@ -26,12 +41,37 @@ impl Cache {
     }
 
     /// The value, copied out.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let cache = forebay.cache();
+    /// assert_eq!(cache.get("product:7"), None);
+    /// cache.set("product:7", "teapot")?;
+    /// assert_eq!(&*cache.get("product:7").expect("it was set"), b"teapot");
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Payload> {
         self.rules.get(key.as_ref())
     }
 
     /// What `visit` makes of the value, without a copy. It runs under a lock: it must be short, and must not use the
     /// cache.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let cache = forebay.cache();
+    /// cache.set("product:7", "teapot")?;
+    /// assert_eq!(cache.read("product:7", <[u8]>::len), Some(6));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn read<T>(&self, key: impl AsRef<[u8]>, visit: impl FnOnce(&[u8]) -> T) -> Option<T> {
         self.rules.get_with(key.as_ref(), visit)
     }
@@ -170,6 +210,36 @@ impl Cache {
         ReadThrough::batched(Arc::clone(&self.rules), Arc::clone(&self.spawn), Arc::new(loader), options)
     }
 
+    /// As [`read_through_with`](Self::read_through_with), with values that carry the tags that `tags` names for them, given the
+    /// key and the value. They are entries of [`tagged`](Self::tagged), and become invalid with any of their tags.
+    ///
+    /// ```
+    /// use forebay::{Policy, ReadThroughOptions};
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let render = |_key| async { Ok(Some("teapots and cups".into())) };
+    /// let tags = |key: &[u8], _page: &[u8]| vec![format!("page:{}", String::from_utf8_lossy(key)), "shop".to_owned()];
+    /// let pages = forebay.cache().read_through_tagged(render, tags, ReadThroughOptions::new(Policy::default()))?;
+    /// assert!(pages.get("home").await?.is_some());
+    /// forebay.cache().tagged().invalidate_tag("shop"); // the next read of every page renders it anew
+    /// # assert!(pages.get("home").await?.is_some());
+    /// # assert_eq!(forebay.cache().stats().reads.misses, 2);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn read_through_tagged(
+        &self,
+        loader: impl Loader + 'static,
+        tags: impl Fn(&[u8], &[u8]) -> Vec<String> + Send + Sync + 'static,
+        options: ReadThroughOptions,
+    ) -> Result<TaggedReadThrough> {
+        let (spawn, loader) = (Arc::clone(&self.spawn), Arc::new(loader));
+        TaggedReadThrough::new(self.tagged(), spawn, loader, Arc::new(tags), options)
+    }
+
     /// A guard: it knows, in little memory, which keys a source does not have, so that asking for them does not reach it.
     /// It is fed with all keys of the source, and told of every new one.
     ///
@@ -202,17 +272,55 @@ impl Cache {
     }
 
     /// Sets a value that does not expire. `TooLarge`: it was not stored, and the older value is gone.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let cache = forebay.cache();
+    /// cache.set("product:7", "teapot")?;
+    /// # assert!(cache.get("product:7").is_some());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         self.rules.set(key.as_ref(), value.as_ref(), None)
     }
 
     /// Sets a value that lives so long, less up to a tenth at random, so that what was stored together does not end
     /// together. `TooLarge`: it was not stored, and the older value is gone.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let cache = forebay.cache();
+    /// cache.set_for("product:7", "teapot", Duration::from_secs(60))?;
+    /// # assert!(cache.get("product:7").is_some());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn set_for(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, life: Duration) -> Result<()> {
         self.rules.set(key.as_ref(), value.as_ref(), Some(life))
     }
 
     /// Makes what is held for the key invalid, and what is being loaded for it. May repeat.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let cache = forebay.cache();
+    /// cache.set("product:7", "teapot")?;
+    /// cache.invalidate("product:7")?;
+    /// assert_eq!(cache.get("product:7"), None);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn invalidate(&self, key: impl AsRef<[u8]>) -> Result<()> {
         self.rules.invalidate(key.as_ref())
     }

@@ -53,15 +53,43 @@ pub trait Codec<T>: Send + Sync {
 }
 
 /// JSON through serde: readable everywhere, and forgiving when fields are added.
+///
+/// ```
+/// use forebay::{Codec, Json};
+///
+/// let bytes = Json.encode(&vec![3, 4])?;
+/// assert_eq!(&*bytes, b"[3,4]");
+/// let back: Vec<u32> = Json.decode(&bytes)?;
+/// assert_eq!(back, vec![3, 4]);
+/// # Ok::<(), forebay::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
 /// The postcard format through serde: small and fast. It does not describe itself: both sides need the same type, so a
 /// field can be neither added nor moved while old messages wait.
+///
+/// ```
+/// use forebay::{Codec, Postcard};
+///
+/// let bytes = Postcard.encode(&(3u8, 4u8))?;
+/// assert_eq!(&*bytes, &[3, 4]);
+/// let back: (u8, u8) = Postcard.decode(&bytes)?;
+/// assert_eq!(back, (3u8, 4u8));
+/// # Ok::<(), forebay::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Postcard;
 
 /// Bytes as they are.
+///
+/// ```
+/// use forebay::{Codec, Payload, Raw};
+///
+/// let bytes = Payload::from("teapot");
+/// assert_eq!(Raw.encode(&bytes)?, bytes);
+/// # Ok::<(), forebay::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 

@@ -31,6 +31,18 @@ const CLOSE_WAIT_MAX: Duration = Duration::from_secs(30);
 ///
 /// When the last clone, [`Queue`], stream and [`Worker`](crate::Worker) are gone, the queues are closed in the background;
 /// [`close`](Self::close) also waits for that.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+/// forebay.cache().set("product:7", "teapot")?;
+/// let orders = forebay.clone().queue("orders").await?;
+/// orders.publish("one teapot").await?;
+/// # forebay.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Forebay {
     parts: Arc<Parts>,
@@ -65,6 +77,16 @@ impl Drop for Parts {
 
 impl Forebay {
     /// Begins with the defaults.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let forebay = forebay::Forebay::builder().data(data).open().await?;
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -74,12 +96,34 @@ impl Forebay {
     }
 
     /// The cache.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// forebay.cache().set("product:7", "teapot")?;
+    /// assert!(forebay.cache().get("product:7").is_some());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn cache(&self) -> Cache {
         Cache::new(Arc::clone(&self.parts.cache), Arc::new(self.parts.background.clone()))
     }
 
     /// The queue of this name, declared with the default settings if it is not there. One that is there keeps the
     /// settings it has.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// forebay.queue("orders").await?.publish("one teapot").await?;
+    /// assert_eq!(forebay.queue("orders").await?.stats().await?.ready, 1);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn queue(&self, name: &str) -> Result<Queue> {
         let name = QueueName::new(name)?;
         if self.parts.broker.queue(&name).await.is_err() {
@@ -89,6 +133,22 @@ impl Forebay {
     }
 
     /// The queue with these settings. `Conflict` if it is there with others.
+    ///
+    /// ```
+    /// use forebay::{QueueName, QueueSettings};
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let mut settings = QueueSettings::new(QueueName::new("orders")?);
+    /// settings.retry.attempt_max = 3;
+    /// let orders = forebay.queue_with(&settings).await?;
+    /// settings.retry.attempt_max = 4;
+    /// assert!(forebay.queue_with(&settings).await.is_err()); // it is there with others
+    /// # drop(orders);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn queue_with(&self, settings: &QueueSettings) -> Result<Queue> {
         self.parts.queues.ensure(settings).await?;
         Ok(Queue::new(settings.name.clone(), Arc::clone(&self.parts)))
@@ -163,16 +223,48 @@ impl Forebay {
     }
 
     /// The state of the commit log.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let before = forebay.log_stats().records;
+    /// forebay.queue("orders").await?.publish("one teapot").await?;
+    /// assert!(forebay.log_stats().records > before);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn log_stats(&self) -> LogStats {
         self.parts.broker.log().stats()
     }
 
     /// Who has which memory, and how far the queues have pushed the cache back.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// assert_eq!(forebay.pressure().rung, forebay::Rung::Calm);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn pressure(&self) -> PressureStats {
         self.parts.pressure.stats()
     }
 
     /// What has failed that only a restart repairs; empty while all is well.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// assert!(forebay.failures().is_empty());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn failures(&self) -> Vec<String> {
         self.parts.health.failures()
     }
@@ -183,6 +275,15 @@ impl Forebay {
     /// Stop your workers first: what they hold comes back only when its hold has run out. Where
     /// [`warm`](Builder::warm) was asked for, what the cache holds now is left to the next opening; other clones must not
     /// change it any more, for what they change or invalidate after this the next opening does not know.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// assert!(forebay.close().await);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn close(self) -> bool {
         self.parts.broker.close();
         let closed = self.parts.engines.drain(CLOSE_WAIT_MAX).await.unfinished.is_empty();

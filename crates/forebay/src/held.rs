@@ -14,6 +14,25 @@ use crate::codec::Codec;
 
 /// A message that was received and read: its body as a value, and with `.` everything that its
 /// [`Delivery`] knows.
+///
+/// ```
+/// use forebay::{Received, WorkerOptions};
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+/// let (tell, mut told) = tokio::sync::mpsc::channel(1);
+/// let stock = forebay.queue("stock").await?.typed::<u32>();
+/// let worker = stock.worker(WorkerOptions::default(), move |received: Received<u32>| {
+///     let tell = tell.clone();
+///     async move { Ok(tell.send((*received.value(), received.attempt)).await?) }
+/// })?;
+/// stock.publish(7).await?;
+/// assert_eq!(told.recv().await, Some((7, 1)));
+/// worker.stop().await;
+/// # forebay.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Received<T = Payload> {
     value: T,
@@ -28,16 +47,59 @@ impl<T> Received<T> {
     }
 
     /// The body, read.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let stock = forebay.queue("stock").await?.typed::<u32>();
+    /// stock.publish(7).await?;
+    /// let held = stock.receive().await?.expect("a number");
+    /// assert_eq!(*held.value(), 7);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn value(&self) -> &T {
         &self.value
     }
 
     /// The body, read, for keeps.
+    ///
+    /// ```
+    /// use forebay::{Received, WorkerOptions};
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let stock = forebay.queue("stock").await?.typed::<Vec<u32>>();
+    /// let worker = stock.worker(WorkerOptions::default(), |received: Received<Vec<u32>>| async move {
+    ///     let numbers: Vec<u32> = received.into_value();
+    ///     assert_eq!(numbers, [7, 8]);
+    ///     Ok(())
+    /// })?;
+    /// stock.publish(vec![7, 8]).await?;
+    /// # worker.stop().await;
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_value(self) -> T {
         self.value
     }
 
     /// The body as it was sent.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let stock = forebay.queue("stock").await?.typed::<u32>();
+    /// stock.publish(7).await?;
+    /// assert_eq!(stock.receive().await?.expect("a number").payload(), b"7");
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn payload(&self) -> &[u8] {
         &self.delivery.message.payload
     }
@@ -83,26 +145,99 @@ impl<T> Held<T> {
     }
 
     /// The work is done, durably. `NotHeld`: the hold had run out before, and somebody else may have the message.
+    ///
+    /// ```
+    /// use forebay::Settled;
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// orders.publish("one teapot").await?;
+    /// let held = orders.receive().await?.expect("an order");
+    /// assert_eq!(held.ack().await?, Settled::Done);
+    /// assert_eq!(orders.stats().await?.held, 0);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn ack(self) -> Result<Settled> {
         self.queues.settle(&self.queue, self.id, End::Acked, None).await
     }
 
     /// The work failed; says what becomes of the message, `None` if it was no longer held.
+    ///
+    /// ```
+    /// use forebay::Outcome;
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// orders.publish("one teapot").await?;
+    /// let held = orders.receive().await?.expect("an order");
+    /// let outcome = held.fail("no teapots left").await?;
+    /// assert!(matches!(outcome, Some(Outcome::RetryAt(_)))); // four more attempts, unless said otherwise
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn fail(self, note: &str) -> Result<Option<Outcome>> {
         self.queues.end(&self.queue, self.id, End::Failed, Some(note)).await
     }
 
     /// The work can never be done: the message is a dead letter at once.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// orders.publish("one teapot").await?;
+    /// let held = orders.receive().await?.expect("an order");
+    /// held.reject("not an order").await?;
+    /// assert_eq!(orders.stats().await?.dead_lettered, 1);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn reject(self, note: &str) -> Result<Settled> {
         self.queues.settle(&self.queue, self.id, End::Rejected, Some(note)).await
     }
 
     /// Gives the message back untouched; no attempt is used.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// orders.publish("one teapot").await?;
+    /// let held = orders.receive().await?.expect("an order");
+    /// held.give_back().await?;
+    /// assert_eq!(orders.receive().await?.expect("it is back").attempt, 1);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn give_back(self) -> Result<Settled> {
         self.queues.settle(&self.queue, self.id, End::Returned, None).await
     }
 
     /// Holds it from now for so long; the new end, `None` if it is no longer held.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// orders.publish("one teapot").await?;
+    /// let held = orders.receive().await?.expect("an order");
+    /// let until = held.extend(Duration::from_secs(600)).await?;
+    /// assert!(until > Some(held.held_until));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn extend(&self, hold: Duration) -> Result<Option<Instant>> {
         self.queues.extend(&self.queue, self.id, hold).await
     }

@@ -38,7 +38,7 @@ pub use codec::{Codec, Json, Postcard, Raw};
 pub use draft::Draft;
 pub use forebay::Forebay;
 pub use forebay_cache::atomic::{Counter, Lock, Locks, RateLimit, RateLimiter, Verdict};
-pub use forebay_cache::tags::{Namespace, Tagged};
+pub use forebay_cache::tags::{Namespace, Tagged, TaggedReadThrough};
 pub use forebay_cache::{
     BreakerOptions, BreakerState, Guard, GuardOptions, GuardStats, Policy, ReadThrough, ReadThroughOptions,
     Served, SourceStats,

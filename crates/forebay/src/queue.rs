@@ -71,6 +71,18 @@ impl Queue {
 
 impl<T: Send + 'static> Queue<T> {
     /// The same queue, with bodies that are `U` in JSON.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let stock = forebay.queue("stock").await?.typed::<(String, u32)>();
+    /// stock.publish(("teapot".to_owned(), 7)).await?;
+    /// assert_eq!(stock.receive().await?.expect("a pair").payload(), br#"["teapot",7]"#);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn typed<U: Serialize + DeserializeOwned + Send + 'static>(&self) -> Queue<U> {
         self.coded(Json)
     }
@@ -93,11 +105,36 @@ impl<T: Send + 'static> Queue<T> {
     }
 
     /// Its name.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// assert_eq!(orders.name().as_str(), "orders");
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn name(&self) -> &QueueName {
         &self.name
     }
 
     /// Publishes one message, a body or a whole [`Draft`], and returns once it is durable. `Full`: try again later.
+    ///
+    /// ```
+    /// use forebay::Draft;
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// let id = orders.publish("one teapot").await?; // it is on disk
+    /// orders.publish(Draft::new("two cups").header("from", "till 3")).await?;
+    /// # assert!(orders.find(&id).await?.is_some());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn publish(&self, message: impl Into<Draft<T>>) -> Result<MessageId> {
         let mut ids = self.publish_all([message]).await?;
         ids.pop().ok_or_else(|| Error::new(Kind::Unsupported, "name message of queue", self.name.as_str()))
@@ -128,16 +165,59 @@ impl<T: Send + 'static> Queue<T> {
     }
 
     /// Takes the next message, if one is ready.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// assert!(orders.receive().await?.is_none());
+    /// orders.publish("one teapot").await?;
+    /// orders.receive().await?.expect("an order").ack().await?;
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn receive(&self) -> Result<Option<Held<T>>> {
         Ok(self.receive_many(1, Duration::ZERO).await?.pop())
     }
 
     /// Waits for the next message, at most 30 seconds.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// orders.publish("one teapot").await?;
+    /// let held = orders.receive_within(Duration::from_secs(10)).await?.expect("an order");
+    /// held.ack().await?;
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn receive_within(&self, wait: Duration) -> Result<Option<Held<T>>> {
         Ok(self.receive_many(1, wait).await?.pop())
     }
 
     /// Takes up to `count_max` messages, waiting at most so long for the first.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// orders.publish_all(["one teapot", "two cups"]).await?;
+    /// for held in orders.receive_many(100, Duration::from_secs(10)).await? {
+    ///     held.ack().await?;
+    /// }
+    /// # assert_eq!(orders.stats().await?.held, 0);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn receive_many(&self, count_max: usize, wait: Duration) -> Result<Vec<Held<T>>> {
         let until = self.parts.clock.now() + wait;
         let mut wait = wait;
@@ -321,11 +401,38 @@ impl<T: Send + 'static> Queue<T> {
     }
 
     /// Hands out messages again after [`pause`](Self::pause). Whoever waits is woken.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// orders.publish("one teapot").await?;
+    /// orders.pause().await?;
+    /// orders.resume().await?;
+    /// assert!(orders.receive().await?.is_some());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn resume(&self) -> Result<()> {
         self.parts.broker.pause(&self.name, false).await
     }
 
     /// How the queue stands.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let orders = forebay.queue("orders").await?;
+    /// orders.publish("one teapot").await?;
+    /// let stats = orders.stats().await?;
+    /// assert_eq!((stats.ready, stats.held), (1, 0));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn stats(&self) -> Result<QueueStats> {
         Ok(self.parts.broker.queue(&self.name).await?.stats)
     }

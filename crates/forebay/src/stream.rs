@@ -14,10 +14,48 @@ use crate::queue::Queue;
 
 /// One message after the other. Nothing is taken while it is not polled, and what was taken ahead goes back untouched when
 /// it is dropped. After an error it may be polled on; it ends when the queues are closed.
+///
+/// ```
+/// use forebay::ConsumerOptions;
+/// use futures_util::StreamExt;
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+/// let orders = forebay.queue("orders").await?;
+/// orders.publish_all(["one teapot", "two cups"]).await?;
+/// let mut stream = orders.stream(ConsumerOptions::default())?.take(2);
+/// while let Some(held) = stream.next().await {
+///     held?.ack().await?;
+/// }
+/// # drop(stream);
+/// # assert_eq!(orders.stats().await?.held, 0);
+/// # forebay.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a stream does nothing unless polled"]
 pub struct Deliveries<T = Payload>(Flow<T, Held<T>>);
 
 /// Messages in batches; in all else like [`Deliveries`].
+///
+/// ```
+/// use forebay::ConsumerOptions;
+/// use futures_util::StreamExt;
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+/// let orders = forebay.queue("orders").await?;
+/// orders.publish_all(["one teapot", "two cups"]).await?;
+/// let mut batches = orders.batches(ConsumerOptions::default())?;
+/// for held in batches.next().await.expect("open")? {
+///     held.ack().await?;
+/// }
+/// # drop(batches);
+/// # assert_eq!(orders.stats().await?.held, 0);
+/// # forebay.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a stream does nothing unless polled"]
 pub struct Batches<T = Payload>(Flow<T, Vec<Held<T>>>);
 
@@ -93,7 +131,7 @@ impl<T, O> Flow<T, O> {
             self.state = State::Waiting(waiting);
             return Poll::Pending;
         };
-        if !matches!(&output, Err(error) if error.kind() == Kind::Unavailable) {
+        if !matches!(&output, Err(error) if error.kind() == Kind::Closed) {
             self.state = State::Idle(feed);
         }
         Poll::Ready(Some(output))

@@ -186,7 +186,7 @@ async fn a_stream_ends_after_the_queues_are_closed() {
     let scene = Scene::new().await;
     let mut stream = scene.queue.stream(ConsumerOptions::default()).unwrap();
     assert!(scene.forebay.close().await);
-    assert_eq!(stream.next().await.unwrap().unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(stream.next().await.unwrap().unwrap_err().kind(), Kind::Closed);
     assert!(stream.next().await.is_none());
 }
 

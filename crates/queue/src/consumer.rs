@@ -12,10 +12,20 @@ use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
 
 use crate::deliver::ReceiveOptions;
+use crate::pauses::Pauses;
 use crate::queues::Queues;
 use crate::race::all;
 
 /// How a consumer takes.
+///
+/// ```
+/// use std::time::Duration;
+/// use forebay_queue::consumer::ConsumerOptions;
+///
+/// // Batches of up to a hundred, which wait for a second to become full.
+/// let options = ConsumerOptions { prefetch: 100, linger: Duration::from_secs(1), ..ConsumerOptions::default() };
+/// # assert_eq!(options.hold, None);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ConsumerOptions {
     /// Most messages that are taken and not yet handed out, 1 to [`limits::RECEIVE_DELIVERIES_MAX`]. More are taken
@@ -37,6 +47,26 @@ impl Default for ConsumerOptions {
 
 /// Takes messages of one queue as they are asked for. Nothing is taken while nobody asks; dropping it gives back what
 /// was taken and not handed out, untouched and with no attempt used.
+///
+/// ```
+/// use forebay_queue::consumer::{Consumer, ConsumerOptions};
+/// # use std::sync::Arc;
+/// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+/// # use forebay_core::queue::{QueueName, QueueSettings};
+/// # use forebay_queue::{publish::Draft, queues::Queues};
+/// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+/// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+/// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+/// # runner.block_on(async {
+/// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+/// queues.publish(&orders, vec![Draft::new("one teapot"), Draft::new("two cups")]).await?;
+/// let mut consumer = Consumer::new(queues.clone(), orders, ConsumerOptions::default(), spawn)?;
+/// assert_eq!(&*consumer.next().await?.message.payload, b"one teapot");
+/// drop(consumer); // the other one goes back untouched
+/// # Ok::<(), forebay_core::error::Error>(())
+/// # })?;
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 pub struct Consumer {
     queues: Queues,
     queue: QueueName,
@@ -45,6 +75,7 @@ pub struct Consumer {
     taken: VecDeque<Taken>,
     /// Not before then is a broker asked again that has refused.
     rest_until: Option<Instant>,
+    pauses: Pauses,
 }
 
 struct Taken {
@@ -55,6 +86,24 @@ struct Taken {
 impl Consumer {
     /// A consumer of `queue`; what it gives back when it is dropped is given back on `spawn`. `Invalid` names the
     /// option that is out of range.
+    ///
+    /// ```
+    /// use forebay_queue::consumer::{Consumer, ConsumerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// let consumer = Consumer::new(queues, orders, ConsumerOptions::default(), spawn)?;
+    /// # drop(consumer);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn new(
         queues: Queues,
         queue: QueueName,
@@ -71,10 +120,32 @@ impl Consumer {
         if options.linger > limits::RECEIVE_WAIT_MAX {
             return refuse("linger must be at most 30 seconds");
         }
-        Ok(Self { queues, queue, options, spawn, taken: VecDeque::new(), rest_until: None })
+        let (taken, pauses) = (VecDeque::new(), Pauses::default());
+        Ok(Self { queues, queue, options, spawn, taken, rest_until: None, pauses })
     }
 
-    /// Waits for the next message. Dropping the future loses nothing: what it took is handed out by the next one.
+    /// Waits for the next message. Dropping the future loses nothing: what it took is handed out by the next one. After
+    /// `Closed` nothing more comes; after any other error it may be called again, and asks the broker after a pause.
+    ///
+    /// ```
+    /// use forebay_queue::consumer::{Consumer, ConsumerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// queues.publish(&orders, vec![Draft::new("one teapot"), Draft::new("two cups")]).await?;
+    /// let mut consumer = Consumer::new(queues.clone(), orders, ConsumerOptions::default(), spawn)?;
+    /// let delivery = consumer.next().await?;
+    /// assert_eq!((&*delivery.message.payload, delivery.attempt), (&b"one teapot"[..], 1));
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub async fn next(&mut self) -> Result<Delivery> {
         loop {
             if let Some(delivery) = self.hand_out().await? {
@@ -85,7 +156,27 @@ impl Consumer {
     }
 
     /// Waits for the next messages: at least one, at most `prefetch`, and fewer only when `linger` was over first or they
-    /// have together more bytes than one receive hands out. Dropping the future loses nothing.
+    /// have together more bytes than one receive hands out. Dropping the future loses nothing; errors are as of
+    /// [`next`](Self::next).
+    ///
+    /// ```
+    /// use forebay_queue::consumer::{Consumer, ConsumerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// queues.publish(&orders, vec![Draft::new("one teapot"), Draft::new("two cups")]).await?;
+    /// let mut consumer = Consumer::new(queues.clone(), orders, ConsumerOptions::default(), spawn)?;
+    /// assert_eq!(consumer.next_batch().await?.len(), 2);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub async fn next_batch(&mut self) -> Result<Vec<Delivery>> {
         loop {
             if self.taken.is_empty() {
@@ -117,13 +208,11 @@ impl Consumer {
 
     /// Takes up to `count_max` messages, waiting at most so long for the first.
     async fn take(&mut self, count_max: usize, wait: Duration) -> Result<()> {
-        if let Some(until) = self.rest_until {
-            self.queues.clock.sleep_until(until).await;
-            self.rest_until = None;
-        }
+        self.rest().await;
         let options = ReceiveOptions { count_max, hold: self.options.hold, wait };
         match self.queues.receive(&self.queue, options).await {
             Ok(deliveries) => {
+                self.pauses.end();
                 let now = self.queues.clock.now();
                 self.taken.extend(deliveries.into_iter().map(|delivery| {
                     let hold = delivery.held_until.since(now);
@@ -131,17 +220,27 @@ impl Consumer {
                 }));
                 Ok(())
             }
-            Err(error) => {
-                self.rest_until = Some(self.queues.clock.now() + limits::BROKER_PAUSE);
-                Err(error)
-            }
+            Err(error) => Err(self.refused(error)),
         }
+    }
+
+    /// Leaves a broker alone that has refused, for as long as that was to be.
+    async fn rest(&mut self) {
+        if let Some(until) = self.rest_until {
+            self.queues.clock.sleep_until(until).await;
+            self.rest_until = None;
+        }
+    }
+
+    fn refused(&mut self, error: Error) -> Error {
+        self.rest_until = Some(self.queues.clock.now() + self.pauses.after_refusal());
+        error
     }
 
     /// The first of those taken whose hold has not ended.
     async fn hand_out(&mut self) -> Result<Option<Delivery>> {
-        while let Some(taken) = self.taken.front_mut() {
-            let kept = taken.keep(&self.queues).await?;
+        while !self.taken.is_empty() {
+            let kept = self.keep(0).await?;
             let first = self.taken.pop_front();
             if kept {
                 return Ok(first.map(|taken| taken.delivery));
@@ -153,8 +252,8 @@ impl Consumer {
     /// Sees to it that all taken have enough of their hold left; those whose hold has ended are left out.
     async fn refresh(&mut self) -> Result<()> {
         let mut index = 0;
-        while let Some(taken) = self.taken.get_mut(index) {
-            if taken.keep(&self.queues).await? {
+        while index < self.taken.len() {
+            if self.keep(index).await? {
                 index += 1;
             } else {
                 self.taken.remove(index);
@@ -162,23 +261,33 @@ impl Consumer {
         }
         Ok(())
     }
+
+    /// Holds one of those taken anew when less than half of its hold is left; false when the hold has ended, and with it
+    /// the right to it.
+    async fn keep(&mut self, index: usize) -> Result<bool> {
+        let now = self.queues.clock.now();
+        if self.taken.get(index).is_some_and(|taken| taken.lasts(now)) {
+            return Ok(true);
+        }
+        self.rest().await;
+        let Some(Taken { delivery, hold }) = self.taken.get_mut(index) else { return Ok(false) };
+        let hold = (*hold).max(Duration::from_millis(1));
+        match self.queues.extend(&delivery.queue, delivery.id, hold).await {
+            Ok(until) => {
+                self.pauses.end();
+                delivery.held_until = until.unwrap_or(delivery.held_until);
+                Ok(until.is_some())
+            }
+            Err(error) => Err(self.refused(error)),
+        }
+    }
 }
 
 impl Taken {
-    /// Holds it anew when less than half of its hold is left; false when the hold has ended, and with it the right to it.
-    async fn keep(&mut self, queues: &Queues) -> Result<bool> {
-        let left = self.delivery.held_until.since(queues.clock.now());
-        if left * 2 >= self.hold && !left.is_zero() {
-            return Ok(true);
-        }
-        let hold = self.hold.max(Duration::from_millis(1));
-        match queues.extend(&self.delivery.queue, self.delivery.id, hold).await? {
-            Some(until) => {
-                self.delivery.held_until = until;
-                Ok(true)
-            }
-            None => Ok(false),
-        }
+    /// Whether at least half of its hold is left.
+    fn lasts(&self, now: Instant) -> bool {
+        let left = self.delivery.held_until.since(now);
+        left * 2 >= self.hold && !left.is_zero()
     }
 }
 
@@ -204,6 +313,7 @@ impl Drop for Consumer {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::task::Poll;
 
     use forebay_contract::runner::Runner;
     use forebay_core::ports::clock::Clock;
@@ -313,6 +423,34 @@ mod tests {
         assert!(runner.poll_once(&mut next).is_pending());
         runner.pass(&broker.clock, limits::BROKER_PAUSE);
         assert_eq!(id(&runner.block_on(next).unwrap()), "a");
+    }
+
+    #[test]
+    fn through_an_outage_every_error_is_told_after_a_longer_pause_and_what_was_taken_is_not_lost() {
+        let (runner, broker, mut consumer) = scene(prefetch(2));
+        broker.add(&["a", "b"]);
+        assert_eq!(id(&runner.block_on(consumer.next()).unwrap()), "a");
+        runner.pass(&broker.clock, HOLD * 2 / 3);
+        // What was taken ahead must be held anew, and cannot be.
+        broker.change(|state| state.down = Some(Kind::Unavailable));
+        let mut told = Vec::new();
+        let start = broker.clock.now();
+        for _ in 0..6 {
+            let mut next = Box::pin(consumer.next());
+            let mut poll = runner.poll_once(&mut next);
+            while poll.is_pending() {
+                broker.clock.set(broker.clock.next_wake().unwrap());
+                poll = runner.poll_once(&mut next);
+            }
+            assert!(matches!(poll, Poll::Ready(Err(error)) if error.kind() == Kind::Unavailable));
+            told.push(broker.clock.now().since(start).as_millis());
+        }
+        assert_eq!(told, [0, 500, 1_500, 3_500, 7_500, 12_500]);
+        broker.change(|state| state.down = None);
+        let mut next = Box::pin(consumer.next());
+        assert!(runner.poll_once(&mut next).is_pending());
+        runner.pass(&broker.clock, limits::BROKER_PAUSE_MAX);
+        assert_eq!(id(&runner.block_on(next).unwrap()), "b");
     }
 
     #[test]

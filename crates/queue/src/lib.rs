@@ -7,13 +7,12 @@ pub mod consumer;
 pub mod deliver;
 pub mod expire;
 pub mod outcome;
+mod pauses;
 pub mod publish;
 pub mod queues;
 mod race;
 pub mod settle;
 pub mod worker;
 
-#[cfg(test)]
-mod races;
 #[cfg(test)]
 mod scripted;

@@ -36,7 +36,11 @@ pub(crate) struct State {
     pub(crate) extended: Vec<Instant>,
     pub(crate) refuse: VecDeque<Kind>,
     pub(crate) refuse_receive: Option<Kind>,
+    /// Why nothing is answered at present, in an outage.
+    pub(crate) down: Option<Kind>,
     pub(crate) closed: bool,
+    /// When it was asked for deliveries, ready or expired ones.
+    pub(crate) asked: Vec<Instant>,
     waiters: Vec<Waker>,
 }
 
@@ -89,7 +93,20 @@ impl Scripted {
     }
 
     fn refusal(&self) -> Result<()> {
-        self.state.lock().refuse.pop_front().map_or(Ok(()), |kind| Err(Error::new(kind, "ask", "script")))
+        let mut state = self.state.lock();
+        let refusal = state.refuse.pop_front().or_else(|| state.is_away());
+        refusal.map_or(Ok(()), |kind| Err(Error::new(kind, "ask", "script")))
+    }
+
+    fn note_asked(&self) {
+        let now = self.clock.now();
+        self.state.lock().asked.push(now);
+    }
+}
+
+impl State {
+    fn is_away(&self) -> Option<Kind> {
+        if self.closed { Some(Kind::Closed) } else { self.down }
     }
 }
 
@@ -120,9 +137,14 @@ impl Broker for Scripted {
             if let Some(kind) = self.state.lock().refuse_receive.take() {
                 return Err(Error::new(kind, "ask", "script"));
             }
-            let some = self.until(|state| (!state.ready.is_empty()).then_some(()));
+            self.note_asked();
+            let look = |state: &mut State| !state.ready.is_empty() || state.is_away().is_some();
+            let some = self.until(|state| look(state).then_some(()));
             race(some, self.clock.sleep_until(receive.wait_until)).await;
             let mut state = self.state.lock();
+            if let Some(kind) = state.is_away() {
+                return Err(Error::new(kind, "ask", "script"));
+            }
             let count = receive.count_max.min(state.ready.len());
             let now = self.clock.now();
             let messages: Vec<_> = state.ready.drain(..count).collect();
@@ -181,6 +203,7 @@ impl Broker for Scripted {
         hold: Duration,
     ) -> BoxFuture<'a, Result<Option<Instant>>> {
         Box::pin(async move {
+            self.refusal()?;
             let until = self.clock.now() + hold;
             let mut state = self.state.lock();
             if !state.held.contains_key(&id) {
@@ -192,9 +215,10 @@ impl Broker for Scripted {
     }
 
     fn expired(&self) -> BoxFuture<'_, Result<Vec<Delivery>>> {
+        self.note_asked();
         Box::pin(self.until(|state| {
-            if state.closed {
-                return Some(Err(Error::new(Kind::Unavailable, "wait for expired holds", "closed")));
+            if let Some(kind) = state.is_away() {
+                return Some(Err(Error::new(kind, "wait for expired holds", "script")));
             }
             (!state.expired.is_empty()).then(|| Ok(std::mem::take(&mut state.expired)))
         }))

@@ -1,7 +1,9 @@
-//! A consumer's settle against the expirer, in every order that their calls on the broker can take.
+//! A consumer or worker against the expirer, in every order that their calls on the broker can take, or in as many as chance
+//! finds where these are too many.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -13,13 +15,14 @@ use forebay_core::error::Result;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{Broker, BrokerCapabilities, Held, Receive};
-use forebay_core::ports::clock::Run;
-use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_core::ports::clock::{Run, Spawn, Work};
+use forebay_core::queue::{PARKED, QueueName, QueueSettings, RetryPolicy};
 use forebay_core::time::Instant;
 use forebay_queue::deliver::ReceiveOptions;
 use forebay_queue::publish::Draft;
 use forebay_queue::queues::Queues;
-use shuttle::future::{block_on, yield_now};
+use forebay_queue::worker::{Failure, Worker, WorkerOptions};
+use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::thread;
 
 /// The model, with a point before and after each call at which another may come in. The rules share nothing but the broker, so
@@ -117,6 +120,11 @@ fn race(end: End, extends: bool, winners: &Winners) {
         })
     });
     let (kept, ended) = consumer.join().unwrap();
+    // Asked without letting others in between.
+    let unheld = Queues::new(model.clone(), Arc::new(clock));
+    let extended = block_on(unheld.extend(&queue, delivery.id, Duration::from_secs(1))).unwrap();
+    assert_eq!(extended, None, "nobody holds it any more");
+    assert_eq!(block_on(unheld.end(&queue, delivery.id, end, None)).unwrap(), None);
     model.close();
     expirer.join().unwrap();
 
@@ -172,4 +180,92 @@ fn a_rejection_or_return_and_the_expirer_end_a_hold_once_in_every_order() {
 #[test]
 fn a_hold_that_was_prolonged_in_time_is_not_expired_in_any_order() {
     explore(End::Acked, true);
+}
+
+/// Runs work among the tasks of the present order.
+struct Turns;
+
+impl Spawn for Turns {
+    fn spawn(&self, work: Work) {
+        if let Run::Task(task) = work.run {
+            drop(spawn(task));
+        }
+    }
+}
+
+const HOLD: Duration = Duration::from_secs(10);
+
+/// A worker on three messages, one of which fails, while time passes in leaps that are longer than their holds. Returns how
+/// many holds ran out under a handler that works.
+fn work_late() -> usize {
+    let clock = SimClock::new(2);
+    let model = ModelBroker::new(Arc::new(clock.clone()));
+    let queues = Queues::new(Arc::new(Interleaved(model.clone())), Arc::new(clock.clone()));
+    let queue = QueueName::new("q").unwrap();
+    let names = ["a", "b", "fails"];
+    block_on(async {
+        let retry = RetryPolicy { attempt_max: 2, ..RetryPolicy::default() };
+        let settings = QueueSettings { hold: HOLD, retry, ..QueueSettings::new(queue.clone()) };
+        queues.ensure(&settings).await.unwrap();
+        let draft = |name| Draft { id: Some(MessageId::given(name).unwrap()), ..Draft::new("body") };
+        queues.publish(&queue, names.map(draft).into()).await.unwrap();
+    });
+    let handler = async |delivery: Delivery| {
+        yield_now().await;
+        if delivery.message.id.as_str() == "fails" { Err(Failure::from("no luck")) } else { Ok(()) }
+    };
+    let handler = move |delivery| Box::pin(handler(delivery)) as BoxFuture<'static, _>;
+    let options = WorkerOptions { concurrency: 2, ..WorkerOptions::default() };
+    let (worker, work) =
+        Worker::new(queues.clone(), queue.clone(), options, Arc::new(Turns), handler).unwrap();
+    Turns.spawn(work);
+    Turns.spawn(queues.expirer());
+    let leaps = spawn(async move {
+        for _ in 0..3 {
+            yield_now().await;
+            clock.advance(HOLD + Duration::from_secs(1));
+        }
+    });
+    block_on(async {
+        yield_now().await;
+        worker.stop().await;
+        leaps.await.unwrap();
+    });
+    model.close();
+
+    let (mut held, mut done, mut late) = (BTreeMap::new(), Vec::new(), 0);
+    for event in model.events() {
+        match event {
+            Event::Published(..) => {}
+            Event::Delivered(id, message, _) => {
+                assert!(!done.contains(&message), "{message:?} was done");
+                held.insert(id, message);
+            }
+            Event::Settled(id, message, outcome) => {
+                assert_eq!(held.remove(&id), Some(message.clone()), "it was settled twice, or never held");
+                late += usize::from(message.as_str() != "fails" && matches!(outcome, Outcome::RetryAt(_)));
+                if outcome == Outcome::Done {
+                    done.push(message);
+                }
+            }
+        }
+    }
+    let left = model.messages(&queue);
+    assert_eq!(done.len() + left.len() + model.messages(&parked()).len(), names.len(), "{done:?} {left:?}");
+    late
+}
+
+fn parked() -> QueueName {
+    QueueName::new(PARKED).unwrap()
+}
+
+#[test]
+fn a_worker_whose_holds_run_out_settles_nothing_twice_and_stops() {
+    let late = Arc::new(AtomicUsize::new(0));
+    let counted = late.clone();
+    let order = move || {
+        counted.fetch_add(work_late(), SeqCst);
+    };
+    shuttle::check_random(order, 3_000);
+    assert!(late.load(SeqCst) > 0, "some hold must have run out under its handler");
 }

@@ -21,12 +21,45 @@ use crate::cache::{Cache, check, printable};
 ///
 /// Tokens are the store's versions. These start from the clock when the program starts, with a million of them for every
 /// millisecond, so they grow over restarts too, unless the computer's clock was set back to before the earlier start.
+///
+/// ```
+/// # use std::time::Duration;
+/// use forebay_cache::atomic::Locks;
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// let locks = Locks::new(cache);
+/// let lock = locks.try_lock("stocktaking", Duration::from_secs(30))?.expect("nobody has it");
+/// assert!(locks.try_lock("stocktaking", Duration::from_secs(30))?.is_none());
+/// drop(lock);
+/// assert!(locks.try_lock("stocktaking", Duration::from_secs(30))?.is_some());
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Locks {
     cache: Arc<Cache>,
 }
 
 /// A lock that was granted. Dropping it releases it, if it is still this one's.
+///
+/// ```
+/// # use std::time::Duration;
+/// use forebay_cache::atomic::Locks;
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// let locks = Locks::new(cache);
+/// let mut lock = locks.try_lock("stocktaking", Duration::from_secs(30))?.expect("nobody has it");
+/// assert!(lock.renew(Duration::from_secs(30))?); // still at it
+/// assert!(lock.release());
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 pub struct Lock {
     cache: Arc<Cache>,
     key: Vec<u8>,
@@ -45,6 +78,21 @@ impl Locks {
 
     /// The lock of this name for so long, or `None` if somebody has it. Names are 1 to 244 bytes, leases 1 ms to
     /// [`limits::CACHE_LOCK_LEASE_MAX`]. `Full`: the store has no room.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use forebay_cache::atomic::Locks;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let locks = Locks::new(cache);
+    /// let lock = locks.try_lock("stocktaking", Duration::from_secs(30))?;
+    /// assert!(lock.is_some());
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn try_lock(&self, name: impl AsRef<[u8]>, lease: Duration) -> Result<Option<Lock>> {
         let name = name.as_ref();
         check_lease(name, lease)?;
@@ -69,16 +117,66 @@ impl Locks {
 
 impl Lock {
     /// Greater than that of every earlier grant of this lock.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use forebay_cache::atomic::Locks;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let locks = Locks::new(cache);
+    /// let lock = locks.try_lock("stocktaking", Duration::from_secs(30))?.expect("nobody has it");
+    /// let fence = lock.token(); // UPDATE stock SET …, fence = $fence WHERE fence <= $fence
+    /// lock.release();
+    /// let next = locks.try_lock("stocktaking", Duration::from_secs(30))?.expect("it was given back");
+    /// assert!(next.token() > fence);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn token(&self) -> u64 {
         self.token
     }
 
     /// When the lease is over.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use forebay_cache::atomic::Locks;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let locks = Locks::new(cache);
+    /// let mut lock = locks.try_lock("stocktaking", Duration::from_secs(30))?.expect("nobody has it");
+    /// let first = lock.until();
+    /// lock.renew(Duration::from_secs(60))?;
+    /// assert!(lock.until() > first);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn until(&self) -> Instant {
         self.until
     }
 
     /// Holds it from now for so long, with the same token; false if it is no longer this one's, which it will never be again.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use forebay_cache::atomic::Locks;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let locks = Locks::new(cache);
+    /// let mut lock = locks.try_lock("stocktaking", Duration::from_secs(30))?.expect("nobody has it");
+    /// assert!(lock.renew(Duration::from_secs(30))?);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn renew(&mut self, lease: Duration) -> Result<bool> {
         check_lease(self.name(), lease)?;
         let now = self.cache.clock.now();
@@ -93,6 +191,21 @@ impl Lock {
     }
 
     /// Gives it back; false if it was no longer this one's, and then somebody else may have worked beside it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use forebay_cache::atomic::Locks;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let locks = Locks::new(cache);
+    /// let lock = locks.try_lock("stocktaking", Duration::from_secs(30))?.expect("nobody has it");
+    /// assert!(lock.release());
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn release(self) -> bool {
         self.delete()
     }

@@ -11,6 +11,20 @@ use forebay_core::time::Instant;
 use crate::cache::{Cache, check, printable};
 
 /// At most so much in every window.
+///
+/// ```
+/// # use std::time::Duration;
+/// use forebay_cache::atomic::{RateLimit, RateLimiter};
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// let hundred_a_minute = RateLimit { limit: 100, window: Duration::from_secs(60) };
+/// # RateLimiter::new(cache, hundred_a_minute)?;
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// How much, 1 to [`limits::CACHE_RATE_LIMIT_MAX`].
@@ -20,6 +34,23 @@ pub struct RateLimit {
 }
 
 /// What a rate limiter says.
+///
+/// ```
+/// # use std::time::Duration;
+/// use forebay_cache::atomic::{RateLimit, RateLimiter};
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// let rate = RateLimit { limit: 2, window: Duration::from_secs(3600) };
+/// let logins = RateLimiter::new(cache, rate)?;
+/// let verdict = logins.take("ada")?;
+/// assert!(verdict.allowed);
+/// assert_eq!((verdict.remaining, verdict.retry_after), (1, Duration::ZERO));
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether it may be done; then it is counted.
@@ -38,6 +69,22 @@ pub struct Verdict {
 /// The counters are exact under any concurrency: never is more allowed than the formula says, and under a rush a little less. What
 /// was refused does not count. The cache may forget a counter when memory is short, and then allows more: a limit that
 /// guards money needs a place that does not forget.
+///
+/// ```
+/// # use std::time::Duration;
+/// use forebay_cache::atomic::{RateLimit, RateLimiter};
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// let rate = RateLimit { limit: 2, window: Duration::from_secs(3600) };
+/// let logins = RateLimiter::new(cache, rate)?;
+/// assert!(logins.take("ada")?.allowed && logins.take("ada")?.allowed);
+/// assert!(!logins.take("ada")?.allowed && logins.take("bob")?.allowed);
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct RateLimiter {
     cache: Arc<Cache>,
@@ -46,6 +93,20 @@ pub struct RateLimiter {
 
 impl RateLimiter {
     /// A limiter that keeps its counters in this cache. `Invalid` names what is out of range.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use forebay_cache::atomic::{RateLimit, RateLimiter};
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let refused = RateLimiter::new(cache, RateLimit { limit: 0, window: Duration::from_secs(60) });
+    /// assert!(refused.is_err());
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn new(cache: Arc<Cache>, rate: RateLimit) -> Result<Self> {
         let refuse = |what: &str| Err(Error::new(Kind::Invalid, "limit rate", what));
         if rate.limit == 0 || rate.limit > limits::CACHE_RATE_LIMIT_MAX {
@@ -58,11 +119,43 @@ impl RateLimiter {
     }
 
     /// Counts one for `name` if that is within its limit. Names are 1 to 200 bytes.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use forebay_cache::atomic::{RateLimit, RateLimiter};
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let rate = RateLimit { limit: 2, window: Duration::from_secs(3600) };
+    /// let logins = RateLimiter::new(cache, rate)?;
+    /// assert_eq!(logins.take("ada")?.remaining, 1);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn take(&self, name: impl AsRef<[u8]>) -> Result<Verdict> {
         self.take_many(name, 1)
     }
 
     /// Counts `cost`, all or nothing. `Invalid`: it is more than could ever be allowed.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use forebay_cache::atomic::{RateLimit, RateLimiter};
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let rate = RateLimit { limit: 2, window: Duration::from_secs(3600) };
+    /// let logins = RateLimiter::new(cache, rate)?;
+    /// assert!(logins.take("ada")?.allowed);
+    /// assert!(!logins.take_many("ada", 2)?.allowed); // and the one that is left stays
+    /// assert!(logins.take("ada")?.allowed);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn take_many(&self, name: impl AsRef<[u8]>, cost: u64) -> Result<Verdict> {
         let name = name.as_ref();
         if name.is_empty() {

@@ -13,6 +13,15 @@ const PARTS: u64 = 10;
 const PROBES_MAX: u32 = 1_000;
 
 /// When a circuit breaker opens, and how it closes again.
+///
+/// ```
+/// use std::time::Duration;
+/// use forebay_cache::BreakerOptions;
+///
+/// // Rests for a minute once one load in ten has failed.
+/// let breaker = BreakerOptions { failure_share: 0.1, open_for: Duration::from_secs(60), ..BreakerOptions::default() };
+/// # assert_eq!(breaker.probes, 3);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BreakerOptions {
     /// It opens when this share of the loads in the window has failed, 0.0 (excluded) to 1.0.
@@ -41,6 +50,25 @@ impl Default for BreakerOptions {
 }
 
 /// How a circuit breaker stands.
+///
+/// ```
+/// use forebay_cache::{BreakerState, Policy, ReadThrough, ReadThroughOptions};
+/// # use forebay_contract::runner::Runner;
+/// # let runner = Runner::new();
+/// # runner.block_on(async {
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// # let spawn = runner.clone();
+/// let load = |_key| async { Ok(Some("teapot".into())) };
+/// let products = ReadThrough::new(cache, spawn, Arc::new(load), ReadThroughOptions::new(Policy::default()))?;
+/// assert_eq!(products.stats().breaker, Some(BreakerState::Closed));
+/// # Ok::<(), forebay_core::error::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
     /// Loads go through.

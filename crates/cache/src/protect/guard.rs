@@ -14,6 +14,14 @@ use crate::cache::Cache;
 const LET_THROUGH_MIN: f64 = 1e-9;
 
 /// What a guard is made for.
+///
+/// ```
+/// use forebay_cache::GuardOptions;
+///
+/// // One absent key in a thousand comes through; the filter takes 19 kB.
+/// let options = GuardOptions { let_through: 0.001, ..GuardOptions::new(10_000) };
+/// # assert_eq!(options.keys, 10_000);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GuardOptions {
     /// How many keys the source is expected to have. With more, more absent keys are let through.
@@ -24,12 +32,36 @@ pub struct GuardOptions {
 
 impl GuardOptions {
     /// For so many keys, with one absent key in a hundred let through.
+    ///
+    /// ```
+    /// let options = forebay_cache::GuardOptions::new(10_000);
+    /// assert_eq!(options.let_through, 0.01);
+    /// ```
     pub const fn new(keys: usize) -> Self {
         Self { keys, let_through: 0.01 }
     }
 }
 
 /// How a guard stands.
+///
+/// ```
+/// use forebay_cache::GuardOptions;
+/// # use forebay_contract::runner::Runner;
+/// # let runner = Runner::new();
+/// # runner.block_on(async {
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// let guard = cache.guard(GuardOptions::new(10_000))?;
+/// guard.rebuild(&|| ["product:7", "product:8"]).await?;
+/// let stats = guard.stats();
+/// assert_eq!((stats.ready, stats.keys), (true, 2));
+/// # Ok::<(), forebay_core::error::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuardStats {
     /// Whether it has been fed; before, it lets everything through.
@@ -45,6 +77,25 @@ pub struct GuardStats {
 /// It lets everything through until it was fed with [`rebuild`](Self::rebuild). From then on whoever adds a key to the source
 /// must [`insert`](Self::insert) it, once the source has it; else it is ruled out until the next rebuild. Removed keys are let
 /// through until then.
+///
+/// ```
+/// use forebay_cache::GuardOptions;
+/// # use forebay_contract::runner::Runner;
+/// # let runner = Runner::new();
+/// # runner.block_on(async {
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// let guard = cache.guard(GuardOptions::new(10_000))?;
+/// assert!(!guard.rules_out("made-up")); // it knows nothing yet
+/// guard.rebuild(&|| ["product:7", "product:8"]).await?;
+/// assert!(guard.rules_out("made-up") && !guard.rules_out("product:7"));
+/// # Ok::<(), forebay_core::error::Error>(())
+/// # }).unwrap();
+/// ```
 pub struct Guard {
     options: GuardOptions,
     seed: u128,
@@ -91,6 +142,23 @@ impl Guard {
     /// keys that are inserted meanwhile are in both. Dropped or failed, nothing has changed.
     ///
     /// `Conflict`: it is being rebuilt.
+    ///
+    /// ```
+    /// use forebay_cache::GuardOptions;
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let guard = cache.guard(GuardOptions::new(10_000))?;
+    /// assert_eq!(guard.rebuild(&|| ["product:7", "product:8"]).await?, 2);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn rebuild(&self, source: &dyn KeySource) -> Result<u64> {
         let bloom = AtomicBloomFilter::with_false_pos(self.options.let_through).seed(&self.seed);
         let next = Filter { bloom: bloom.expected_items(self.options.keys), keys: AtomicU64::new(0) };
@@ -115,18 +183,68 @@ impl Guard {
     }
 
     /// The source has this key from now on.
+    ///
+    /// ```
+    /// use forebay_cache::GuardOptions;
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let guard = cache.guard(GuardOptions::new(10_000))?;
+    /// guard.rebuild(&|| ["product:7"]).await?;
+    /// guard.insert("product:9");
+    /// assert!(!guard.rules_out("product:9"));
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn insert(&self, key: impl AsRef<[u8]>) {
         let filters = self.filters.read();
         filters.current.iter().chain(&filters.next).for_each(|filter| filter.insert(key.as_ref()));
     }
 
     /// Whether the source certainly does not have the key.
+    ///
+    /// ```
+    /// use forebay_cache::GuardOptions;
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let guard = cache.guard(GuardOptions::new(10_000))?;
+    /// guard.rebuild(&|| ["product:7"]).await?;
+    /// assert!(guard.rules_out("made-up"));
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn rules_out(&self, key: impl AsRef<[u8]>) -> bool {
         let key = key.as_ref();
         self.filters.read().current.as_ref().is_some_and(|filter| !filter.bloom.contains(key))
     }
 
     /// How it stands.
+    ///
+    /// ```
+    /// use forebay_cache::GuardOptions;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let guard = cache.guard(GuardOptions::new(10_000))?;
+    /// assert!(!guard.stats().ready);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn stats(&self) -> GuardStats {
         let filters = self.filters.read();
         let current = filters.current.as_ref();

@@ -15,30 +15,89 @@ use crate::cache::{Cache, check};
 /// one step, however many there are: an entry notes when it was made, a tag when it was made invalid, and a read compares.
 ///
 /// Its keys are its own, and have up to 245 bytes; an entry costs 9 bytes more than a plain one, and 2 for each tag.
+///
+/// ```
+/// use forebay_cache::tags::Tagged;
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// let pages = Tagged::new(cache);
+/// pages.set("home", "teapots and cups", &["teapot", "cup"], None)?;
+/// pages.invalidate_tag("teapot");
+/// assert_eq!(pages.get("home"), None);
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Tagged {
-    cache: Arc<Cache>,
+    pub(super) cache: Arc<Cache>,
 }
 
 /// How often a caller asks again who was given what is invalid, before it has everything thrown away that was begun before.
-const STALE_ROUNDS: usize = 2;
+pub(super) const STALE_ROUNDS: usize = 2;
+
+/// Before the keys of tagged entries.
+pub(super) const PREFIX: &[u8] = b"\0tag:";
 
 /// Bytes before the places of the tags: the count at which the value was begun, and how many tags there are.
 const HEAD_BYTES: usize = 9;
 
 impl Tagged {
     /// The tagged entries of this cache.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// # assert_eq!(pages.get("home"), None);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn new(cache: Arc<Cache>) -> Self {
         Self { cache }
     }
 
     /// The value, if none of its tags was made invalid since it was made.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// pages.set("home", "teapots and cups", &["teapot", "cup"], None)?;
+    /// assert_eq!(pages.get("home").as_deref(), Some(&b"teapots and cups"[..]));
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Payload> {
         let entry = self.cache.get(&full(key.as_ref()).ok()?)?;
         self.open(&entry)
     }
 
     /// Sets a value with its tags, at most [`CACHE_ENTRY_TAGS_MAX`]; `life` of `None` is without end.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// pages.set("home", "teapots and cups", &["teapot", "cup"], None)?;
+    /// assert!(pages.get("home").is_some());
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn set(
         &self,
         key: impl AsRef<[u8]>,
@@ -47,7 +106,7 @@ impl Tagged {
         life: Option<Duration>,
     ) -> Result<()> {
         let key = full(key.as_ref())?;
-        let head = self.head(&self.places(tags)?);
+        let head = self.head(self.present(), &self.places(tags)?);
         self.cache.set(&key, &[&head, value.as_ref()].concat(), life)
     }
 
@@ -55,6 +114,25 @@ impl Tagged {
     /// loaded carries `tags`; a load that began before one of them was made invalid fills nothing, and nobody who asks after
     /// that is given what it brings. Where the source has no value there is nothing to carry a tag: who joins a load is told so
     /// whenever that load began.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// let render = |_key| async { Ok(Some("teapots".into())) };
+    /// let page = pages.get_or_load("home", &["teapot"], None, &render).await?;
+    /// assert_eq!(page.as_deref(), Some(&b"teapots"[..]));
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn get_or_load(
         &self,
         key: impl AsRef<[u8]>,
@@ -82,18 +160,48 @@ impl Tagged {
     }
 
     /// Makes what is held for one key invalid, and what is being loaded for it.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// pages.set("home", "teapots and cups", &["teapot", "cup"], None)?;
+    /// pages.invalidate("home")?;
+    /// assert_eq!(pages.get("home"), None);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn invalidate(&self, key: impl AsRef<[u8]>) -> Result<()> {
         self.cache.invalidate(&full(key.as_ref())?)
     }
 
     /// Makes every entry that carries the tag invalid, and what is being loaded with it. Once it has returned, no read that
     /// starts later is shown anything older.
+    ///
+    /// ```
+    /// use forebay_cache::tags::Tagged;
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// let pages = Tagged::new(cache);
+    /// pages.set("home", "teapots and cups", &["teapot", "cup"], None)?;
+    /// pages.invalidate_tag("cup");
+    /// assert_eq!(pages.get("home"), None);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn invalidate_tag(&self, tag: &str) {
         self.cache.marks.invalidate(tag.as_bytes());
     }
 
     /// The value of an entry, if no tag of it was made invalid since it was begun.
-    fn open(&self, entry: &Payload) -> Option<Payload> {
+    pub(super) fn open(&self, entry: &Payload) -> Option<Payload> {
         let begun = u64::from_le_bytes(*entry.first_chunk()?);
         let (count, rest) = entry.get(8..)?.split_first()?;
         let places = rest.get(..usize::from(*count) * 2)?;
@@ -104,17 +212,22 @@ impl Tagged {
         if good { value(entry) } else { None }
     }
 
-    fn places(&self, tags: &[&str]) -> Result<Vec<u16>> {
+    pub(super) fn places(&self, tags: &[&str]) -> Result<Vec<u16>> {
         if tags.len() > CACHE_ENTRY_TAGS_MAX {
             return Err(Error::new(Kind::Invalid, "tag entry", "an entry has at most 16 tags"));
         }
         Ok(tags.iter().map(|tag| self.cache.marks.place(tag.as_bytes())).collect())
     }
 
-    /// What stands before a value that is begun now.
-    fn head(&self, places: &[u16]) -> Vec<u8> {
+    /// The count of invalidations now.
+    pub(super) fn present(&self) -> u64 {
+        self.cache.marks.present()
+    }
+
+    /// What stands before a value that was begun at that count.
+    pub(super) fn head(&self, begun: u64, places: &[u16]) -> Vec<u8> {
         let mut head = Vec::with_capacity(HEAD_BYTES + 2 * places.len());
-        head.extend(self.cache.marks.present().to_le_bytes());
+        head.extend(begun.to_le_bytes());
         head.push(places.len() as u8);
         head.extend(places.iter().flat_map(|place| place.to_le_bytes()));
         head
@@ -122,14 +235,14 @@ impl Tagged {
 }
 
 /// Everything behind the head.
-fn value(entry: &Payload) -> Option<Payload> {
+pub(super) fn value(entry: &Payload) -> Option<Payload> {
     let count = entry.get(8)?;
     entry.slice(HEAD_BYTES + usize::from(*count) * 2, entry.len())
 }
 
-fn full(key: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn full(key: &[u8]) -> Result<Vec<u8>> {
     check(key)?;
-    let key = [b"\0tag:", key].concat();
+    let key = [PREFIX, key].concat();
     check(&key)?;
     Ok(key)
 }
@@ -146,7 +259,7 @@ struct Stamping<'a> {
 impl Loader for Stamping<'_> {
     fn load<'a>(&'a self, _: &'a [u8]) -> BoxFuture<'a, Result<Option<Payload>>> {
         Box::pin(async move {
-            let mut entry = self.tagged.head(&self.places);
+            let mut entry = self.tagged.head(self.tagged.present(), &self.places);
             let Some(value) = self.loader.load(self.key).await? else { return Ok(None) };
             entry.extend_from_slice(&value);
             Ok(Some(entry.into()))

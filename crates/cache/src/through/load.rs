@@ -109,7 +109,7 @@ impl Inner {
             Source::Single(loader) => {
                 let mut values = Vec::with_capacity(errands.len());
                 for errand in errands {
-                    values.push(loader.load(errand.key()).await?);
+                    values.push(loader.load(self.own(errand.key())).await?);
                 }
                 Ok(values)
             }

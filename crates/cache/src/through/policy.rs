@@ -43,6 +43,13 @@ impl Default for Policy {
 impl Policy {
     /// Values are good for so long, less up to a tenth at random. That the source has none is remembered for 5 seconds; a load
     /// may take 30 seconds; nothing stale is served, and nothing is refreshed ahead.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let policy = Policy::fresh_for(Duration::from_secs(300));
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     pub fn fresh_for(time: Duration) -> Self {
         Self {
             fresh_for: Some(time),
@@ -58,36 +65,78 @@ impl Policy {
     }
 
     /// Values are good until they are invalidated or forgotten; otherwise as [`fresh_for`](Self::fresh_for).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let policy = Policy::endless(); // until somebody calls `invalidate`
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     pub fn endless() -> Self {
         Self { fresh_for: None, ..Self::fresh_for(Duration::MAX) }
     }
 
     /// The share of every time to live that is taken off at random, 0.0 to 1.0, so that what was loaded together does not end
     /// together.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let policy = Policy::fresh_for(Duration::from_secs(60)).jitter(0.3); // 42 to 60 seconds
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     #[must_use]
     pub fn jitter(self, share: f64) -> Self {
         Self { jitter: share, ..self }
     }
 
     /// How long it is remembered that the source has no value for a key.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let policy = Policy::default().negative_for(Duration::from_secs(1));
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     #[must_use]
     pub fn negative_for(self, time: Duration) -> Self {
         Self { negative_for: Some(time), ..self }
     }
 
     /// The source is asked again every time for a key that it has no value for.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let policy = Policy::default().without_negatives();
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     #[must_use]
     pub fn without_negatives(self) -> Self {
         Self { negative_for: None, ..self }
     }
 
     /// For so long after its fresh time a value is still served, at once, while one load in the background brings the new one.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let policy = Policy::default().stale_for(Duration::from_secs(10));
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     #[must_use]
     pub fn stale_for(self, time: Duration) -> Self {
         Self { stale_for: time, ..self }
     }
 
     /// For so long after its fresh time a value is served where its load fails, or takes longer than the soft time-out.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let policy = Policy::default().stale_on_error(Duration::from_secs(3600));
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     #[must_use]
     pub fn stale_on_error(self, time: Duration) -> Self {
         Self { stale_on_error: time, ..self }
@@ -95,6 +144,13 @@ impl Policy {
 
     /// In this last share of the fresh time, 0.0 to 1.0, the first reader starts a load in the background, so that keys that
     /// are read all the time are never missed. 0.0 is never.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let policy = Policy::default().refresh_ahead(0.2); // in the last 12 of 60 seconds
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     #[must_use]
     pub fn refresh_ahead(self, share: f64) -> Self {
         Self { refresh_ahead: share, ..self }
@@ -102,12 +158,27 @@ impl Policy {
 
     /// How long a reader waits for a load where there is an older value that [`stale_on_error`](Self::stale_on_error) allows;
     /// then it is served that, and the load goes on.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let hour = Duration::from_secs(3600);
+    /// let policy = Policy::default().stale_on_error(hour).soft_timeout(Duration::from_millis(50));
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     #[must_use]
     pub fn soft_timeout(self, time: Duration) -> Self {
         Self { soft_timeout: Some(time), ..self }
     }
 
     /// How long a load may take, the wait for its turn included; then it is given up, for all who wait for it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let policy = Policy::default().hard_timeout(Duration::from_secs(2));
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     #[must_use]
     pub fn hard_timeout(self, time: Duration) -> Self {
         Self { hard_timeout: time, ..self }
@@ -115,6 +186,13 @@ impl Policy {
 
     /// How long after a failed load of a key that has an older value the next one is tried. Until then the older value is
     /// served at once, as far as the policy allows it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use forebay_cache::Policy;
+    /// let policy = Policy::default().retry_after(Duration::from_secs(5));
+    /// # assert_ne!(policy, Policy::default());
+    /// ```
     #[must_use]
     pub fn retry_after(self, time: Duration) -> Self {
         Self { retry_after: time, ..self }

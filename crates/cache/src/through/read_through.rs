@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::{
-    LOAD_STARTS_MAX, LOADS_CEILING, LOADS_CONCURRENT_DEFAULT, LOADS_WAITING_DEFAULT, NEGATIVES_MAX_DEFAULT,
-};
+use forebay_core::limits::{LOAD_STARTS_MAX, LOADS_CEILING};
 use forebay_core::payload::Payload;
 use forebay_core::ports::clock::Spawn;
 use forebay_core::ports::loader::{BatchLoader, Loader};
@@ -16,48 +14,37 @@ use parking_lot::Mutex;
 use crate::cache::{Cache, check, printable};
 use crate::flight::{Part, Wait, Waited};
 use crate::get::result;
-use crate::protect::breaker::{Breaker, BreakerOptions, BreakerState};
+use crate::protect::breaker::{Breaker, BreakerState};
 use crate::protect::budget::Budget;
 use crate::protect::guard::Guard;
 use crate::protect::negatives::Negatives;
 use crate::through::freshness::{Freshness, judge};
 use crate::through::load::Source;
+use crate::through::options::ReadThroughOptions;
 use crate::through::policy::Policy;
 use crate::through::served::Served;
 use crate::through::within::within;
 
-/// What a [`ReadThrough`] is made with.
-#[derive(Clone)]
-pub struct ReadThroughOptions {
-    /// For all reads that bring none of their own.
-    pub policy: Policy,
-    /// Loads at one time; a batch counts as one. 64 unless said otherwise.
-    pub loads_max: usize,
-    /// Loads that wait for their turn; one more is refused as full. 1,000 unless said otherwise.
-    pub loads_waiting_max: usize,
-    /// When the source is left alone; `None` is never.
-    pub breaker: Option<BreakerOptions>,
-    /// Knows which keys the source does not have.
-    pub guard: Option<Arc<Guard>>,
-    /// How many absent keys are remembered within one negative time to live; 100,000 unless said otherwise.
-    pub negatives_max: u64,
-}
-
-impl ReadThroughOptions {
-    /// This policy, and the defaults.
-    pub fn new(policy: Policy) -> Self {
-        Self {
-            policy,
-            loads_max: LOADS_CONCURRENT_DEFAULT,
-            loads_waiting_max: LOADS_WAITING_DEFAULT,
-            breaker: Some(BreakerOptions::default()),
-            guard: None,
-            negatives_max: NEGATIVES_MAX_DEFAULT,
-        }
-    }
-}
-
 /// How a source stands, as its cache sees it.
+///
+/// ```
+/// use forebay_cache::{Policy, ReadThrough, ReadThroughOptions};
+/// # use forebay_contract::runner::Runner;
+/// # let runner = Runner::new();
+/// # runner.block_on(async {
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// # let spawn = runner.clone();
+/// let load = |_key| async { Ok(Some("teapot".into())) };
+/// let products = ReadThrough::new(cache, spawn, Arc::new(load), ReadThroughOptions::new(Policy::default()))?;
+/// assert_eq!(products.stats().loads_running, 0);
+/// # Ok::<(), forebay_core::error::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceStats {
     /// Loads that run.
@@ -72,6 +59,26 @@ pub struct SourceStats {
 ///
 /// Of all who miss a key at one time, through whatever handle of the cache, one load is for all. Loads run in the background:
 /// dropping a read does not end the load it began.
+///
+/// ```
+/// use forebay_cache::{Policy, ReadThrough, ReadThroughOptions};
+/// # use forebay_contract::runner::Runner;
+/// # let runner = Runner::new();
+/// # runner.block_on(async {
+/// # use std::sync::Arc;
+/// # use forebay_memory::{Memory, MemoryOptions};
+/// # let first_version = forebay_core::entry::Version(1);
+/// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+/// # let clock = forebay_contract::clock::SimClock::new(1);
+/// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+/// # let spawn = runner.clone();
+/// let load = |_key| async { Ok(Some("teapot".into())) };
+/// let products = ReadThrough::new(cache, spawn, Arc::new(load), ReadThroughOptions::new(Policy::default()))?;
+/// let product = products.get("product:7").await?.expect("a product");
+/// assert_eq!(&*product, b"teapot");
+/// # Ok::<(), forebay_core::error::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct ReadThrough {
     pub(crate) inner: Arc<Inner>,
@@ -86,6 +93,8 @@ pub(crate) struct Inner {
     pub(crate) negatives: Mutex<Negatives>,
     policy: Policy,
     guard: Option<Arc<Guard>>,
+    /// How many bytes stand before the keys that the source and the guard know.
+    prefix: usize,
 }
 
 /// What is to be done for a reader.
@@ -100,23 +109,73 @@ pub(crate) enum Plan {
 
 impl ReadThrough {
     /// A cache in front of `loader`, which is asked in tasks of `spawn`. `Invalid` names the option that is out of range.
+    ///
+    /// ```
+    /// use forebay_cache::{Policy, ReadThrough, ReadThroughOptions};
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// # let spawn = runner.clone();
+    /// let load = |_key| async { Ok(Some("teapot".into())) };
+    /// let products = ReadThrough::new(cache, spawn, Arc::new(load), ReadThroughOptions::new(Policy::default()))?;
+    /// assert!(products.get("product:7").await?.is_some());
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn new(
         cache: Arc<Cache>,
         spawn: Arc<dyn Spawn>,
         loader: Arc<dyn Loader>,
         options: ReadThroughOptions,
     ) -> Result<Self> {
-        Self::over(cache, spawn, Source::Single(loader), options)
+        Self::over(cache, spawn, Source::Single(loader), options, 0)
     }
 
     /// As [`new`](Self::new), in front of a source that is asked for many keys at once.
+    ///
+    /// ```
+    /// use forebay_cache::{Policy, ReadThrough, ReadThroughOptions};
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// # let spawn = runner.clone();
+    /// let load = |keys: Vec<Vec<u8>>| async move { Ok(keys.into_iter().map(|key| Some(key.into())).collect()) };
+    /// let options = ReadThroughOptions::new(Policy::default());
+    /// let products = ReadThrough::batched(cache, spawn, Arc::new(load), options)?;
+    /// assert_eq!(products.get_many(&["product:7", "product:8"]).await?.len(), 2);
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn batched(
         cache: Arc<Cache>,
         spawn: Arc<dyn Spawn>,
         loader: Arc<dyn BatchLoader>,
         options: ReadThroughOptions,
     ) -> Result<Self> {
-        Self::over(cache, spawn, Source::Batch(loader), options)
+        Self::over(cache, spawn, Source::Batch(loader), options, 0)
+    }
+
+    /// As [`new`](Self::new), with keys in the cache that have so many bytes before those that the source and the guard know.
+    pub(crate) fn prefixed(
+        cache: Arc<Cache>,
+        spawn: Arc<dyn Spawn>,
+        loader: Arc<dyn Loader>,
+        options: ReadThroughOptions,
+        prefix: usize,
+    ) -> Result<Self> {
+        Self::over(cache, spawn, Source::Single(loader), options, prefix)
     }
 
     fn over(
@@ -124,6 +183,7 @@ impl ReadThrough {
         spawn: Arc<dyn Spawn>,
         source: Source,
         options: ReadThroughOptions,
+        prefix: usize,
     ) -> Result<Self> {
         options.policy.check()?;
         if !(1..=LOADS_CEILING).contains(&options.loads_max) || options.loads_waiting_max > LOADS_CEILING {
@@ -139,6 +199,7 @@ impl ReadThrough {
             negatives: Mutex::new(Negatives::new(options.negatives_max)),
             policy: options.policy,
             guard: options.guard,
+            prefix,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -147,11 +208,52 @@ impl ReadThrough {
     ///
     /// `Full`: too many keys are being loaded, too many callers wait, or too many loads wait for their turn. `Unavailable`: the
     /// load took too long, or the source is left alone for a while. Otherwise `Err` of the loader's kind.
+    ///
+    /// ```
+    /// use forebay_cache::{Policy, ReadThrough, ReadThroughOptions};
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// # let spawn = runner.clone();
+    /// let load = |_key| async { Ok(Some("teapot".into())) };
+    /// let products = ReadThrough::new(cache, spawn, Arc::new(load), ReadThroughOptions::new(Policy::default()))?;
+    /// assert!(products.get("product:7").await?.is_some()); // loaded
+    /// assert!(products.get("product:7").await?.is_some()); // held
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Served>> {
         self.get_with(key, &self.inner.policy).await
     }
 
     /// As [`get`](Self::get), by another policy. Values that are there keep the end of life they were stored with.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use forebay_cache::{Policy, ReadThrough, ReadThroughOptions};
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// # let spawn = runner.clone();
+    /// let load = |_key| async { Ok(Some("teapot".into())) };
+    /// let products = ReadThrough::new(cache, spawn, Arc::new(load), ReadThroughOptions::new(Policy::default()))?;
+    /// let patient = Policy::default().hard_timeout(Duration::from_secs(120));
+    /// assert!(products.get_with("report:7", &patient).await?.is_some());
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn get_with(&self, key: impl AsRef<[u8]>, policy: &Policy) -> Result<Option<Served>> {
         let key = key.as_ref();
         check(key)?;
@@ -180,32 +282,100 @@ impl ReadThrough {
 
     /// Sets a value, by the policy's times, whatever was there; the guard lets its key through from now on. Call it once the
     /// source has the value. `TooLarge`, `Full`: it was not stored, and the older value is gone.
+    ///
+    /// ```
+    /// use forebay_cache::{Policy, ReadThrough, ReadThroughOptions};
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// # let spawn = runner.clone();
+    /// let load = |_key| async { Ok(Some("teapot".into())) };
+    /// let products = ReadThrough::new(cache, spawn, Arc::new(load), ReadThroughOptions::new(Policy::default()))?;
+    /// products.set("product:7", "kettle")?; // the source has it by now
+    /// assert_eq!(&*products.get("product:7").await?.expect("a product"), b"kettle");
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
         let key = key.as_ref();
         check(key)?;
         if let Some(guard) = &self.inner.guard {
-            guard.insert(key);
+            guard.insert(self.inner.own(key));
         }
         self.inner.cache.set_on(key, value.as_ref(), &self.inner.policy.terms())
     }
 
     /// Makes what is held for the key invalid, a stale value and a remembered absence included, and what is being loaded for
     /// it; the guard lets the key through from now on. May repeat.
+    ///
+    /// ```
+    /// use forebay_cache::{Policy, ReadThrough, ReadThroughOptions};
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// # let spawn = runner.clone();
+    /// let load = |_key| async { Ok(Some("teapot".into())) };
+    /// let products = ReadThrough::new(cache, spawn, Arc::new(load), ReadThroughOptions::new(Policy::default()))?;
+    /// products.set("product:7", "kettle")?;
+    /// products.invalidate("product:7")?;
+    /// assert_eq!(&*products.get("product:7").await?.expect("a product"), b"teapot"); // asked again
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn invalidate(&self, key: impl AsRef<[u8]>) -> Result<()> {
         let key = key.as_ref();
         check(key)?;
         if let Some(guard) = &self.inner.guard {
-            guard.insert(key);
+            guard.insert(self.inner.own(key));
         }
         self.inner.cache.invalidate(key)
     }
 
     /// How the source stands. What the reads came to is counted by the cache.
+    ///
+    /// ```
+    /// use forebay_cache::{Policy, ReadThrough, ReadThroughOptions};
+    /// # use forebay_contract::runner::Runner;
+    /// # let runner = Runner::new();
+    /// # runner.block_on(async {
+    /// # use std::sync::Arc;
+    /// # use forebay_memory::{Memory, MemoryOptions};
+    /// # let first_version = forebay_core::entry::Version(1);
+    /// # let memory = Memory::new(MemoryOptions { bytes_max: 1 << 20, value_bytes_max: 1 << 16, first_version });
+    /// # let clock = forebay_contract::clock::SimClock::new(1);
+    /// # let cache = Arc::new(forebay_cache::Cache::new(Arc::new(memory), Arc::new(clock.clone()), Default::default())?);
+    /// # let spawn = runner.clone();
+    /// let load = |_key| async { Ok(Some("teapot".into())) };
+    /// let products = ReadThrough::new(cache, spawn, Arc::new(load), ReadThroughOptions::new(Policy::default()))?;
+    /// products.get("product:7").await?;
+    /// let stats = products.stats();
+    /// assert_eq!((stats.loads_running, stats.loads_waiting), (0, 0));
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn stats(&self) -> SourceStats {
         let (loads_running, loads_waiting) = self.inner.budget.counts();
         let now = self.inner.cache.clock.now();
         let breaker = self.inner.breaker.as_ref().map(|breaker| breaker.lock().state(now));
         SourceStats { loads_running, loads_waiting, breaker }
+    }
+
+    /// What is held for the key, fresh or not, without asking the source.
+    pub(crate) fn held(&self, key: &[u8]) -> Option<Payload> {
+        let cache = &self.inner.cache;
+        cache.look(key, false, cache.clock.now(), |entry| entry.value.map(Payload::from)).flatten()
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -214,6 +384,11 @@ impl ReadThrough {
 }
 
 impl Inner {
+    /// The key as the source and the guard know it.
+    pub(crate) fn own<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        key.get(self.prefix..).unwrap_or_default()
+    }
+
     /// Looks, decides, and counts. The only allocation is the copy of the value.
     pub(crate) fn plan(&self, key: &[u8], policy: &Policy) -> Plan {
         let (now, counters) = (self.cache.clock.recent(), &self.cache.counters);
@@ -232,7 +407,7 @@ impl Inner {
                 counters.hits.add();
                 Plan::Serve(Some(Served::fresh(value)))
             }
-            (_, value) if self.guard.as_ref().is_some_and(|guard| guard.rules_out(key)) => {
+            (_, value) if self.guard.as_ref().is_some_and(|guard| guard.rules_out(self.own(key))) => {
                 counters.refused_by_guard.add();
                 // What has not ended yet is as good as it was.
                 Plan::Serve(value.filter(|_| freshness == Freshness::Ending).map(Served::fresh))

@@ -51,7 +51,7 @@ macro_rules! broker {
                 an_acked_delivery_is_never_offered
                 a_late_ack_still_counts_until_the_end_is_settled
                 what_was_offered_cannot_be_extended
-                a_closed_broker_answers_unavailable
+                a_close_ends_the_wait_for_ended_holds
             }
             delay {
                 a_delayed_message_is_not_delivered_before_its_time
@@ -127,6 +127,7 @@ macro_rules! broker {
                 one_message_more_than_the_first_receiver_takes_wakes_the_second
                 a_dropped_receive_takes_nothing_and_passes_its_turn_on
                 a_close_ends_the_wait
+                a_closed_broker_is_told_apart_from_one_that_cannot_be_reached
                 deleting_the_queue_ends_the_wait
             }
             restart {

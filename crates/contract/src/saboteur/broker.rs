@@ -175,11 +175,9 @@ impl Broker for BrokerSaboteur {
         })
     }
 
-    /// Offers deliveries again that may have been settled since. Its failures are not `Unavailable`, which would say that the
-    /// broker is closed.
+    /// Offers deliveries again that may have been settled since.
     fn expired(&self) -> BoxFuture<'_, Result<Vec<Delivery>>> {
         Box::pin(async move {
-            let fails = || Error::new(Kind::Io, "wait for ended holds", "sabotaged");
             let mut offered = match self.draw().await? {
                 Deed::FailBefore => return Err(fails()),
                 Deed::FailAfter => {

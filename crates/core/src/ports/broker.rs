@@ -78,6 +78,9 @@ pub struct Held {
 }
 
 /// Messages of a process or a backend. Everything the library's `Queue` and `Worker` need, and no more.
+///
+/// Whatever is asked, `Closed` says that the broker was closed on this side and stays so, and also ends what waits;
+/// `Unavailable` says that it cannot be reached or cannot answer just now, and may be asked again.
 pub trait Broker: Send + Sync {
     /// What it can do.
     fn capabilities(&self) -> BrokerCapabilities;
@@ -121,7 +124,8 @@ pub trait Broker: Send + Sync {
     ) -> BoxFuture<'a, Result<Option<Instant>>>;
 
     /// Waits for deliveries whose hold has run out. They are still held, by the caller now, who must settle each.
-    /// A broker without the capability `expired` never answers; a closed one answers with `Unavailable`.
+    /// A broker without the capability `expired` never answers. After `Closed` there is nothing more to wait for; after
+    /// any other error it may be asked again.
     fn expired(&self) -> BoxFuture<'_, Result<Vec<Delivery>>>;
 }
 

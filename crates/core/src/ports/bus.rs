@@ -76,7 +76,8 @@ pub trait Bus: Send + Sync {
 
 /// One who listens to a bus. Dropping it ends that.
 pub trait Listener: Send {
-    /// Waits for what comes next. Dropping the future before it is ready loses nothing. `Unavailable`: the bus is closed or
-    /// cannot be reached; listening anew after the last position heard loses nothing in silence.
+    /// Waits for what comes next. Dropping the future before it is ready loses nothing. `Closed`: the bus is, and nothing
+    /// more comes. `Unavailable`: it cannot be reached; listening anew after the last position heard loses nothing in
+    /// silence.
     fn next(&mut self) -> BoxFuture<'_, Result<Heard>>;
 }

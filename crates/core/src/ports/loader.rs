@@ -5,6 +5,20 @@ use crate::error::Result;
 use crate::payload::Payload;
 
 /// The source behind a cache: a database query in a closure, an HTTP origin.
+///
+/// ```
+/// use forebay_core::payload::Payload;
+/// use forebay_core::ports::BoxFuture;
+/// use forebay_core::ports::loader::Loader;
+///
+/// struct Products; // in a program, with a pool of connections
+///
+/// impl Loader for Products {
+///     fn load<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, forebay_core::error::Result<Option<Payload>>> {
+///         Box::pin(async move { Ok(key.starts_with(b"product:").then(|| "teapot".into())) })
+///     }
+/// }
+/// ```
 pub trait Loader: Send + Sync {
     /// The present value, or `None` where the source has none. `Err`: the source could not be asked.
     fn load<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Option<Payload>>>;

@@ -42,8 +42,9 @@ pub trait LocalStore: Send + Sync {
     fn sweep(&self, now: Instant) -> usize;
 
     /// Changes the memory budget: to a larger one at once, to a smaller one by evicting, in steps between which others are
-    /// served, until it holds. A value that the new budget has no place for is `TooLarge` from then on. False where the
-    /// store cannot or will not; then nothing has changed.
+    /// served, until it holds. A value that the new budget has no place for is `TooLarge` from then on. A store that
+    /// shares its memory may have less than it was asked for while others need it. False where the store cannot or will
+    /// not; then nothing has changed.
     fn resize(&self, bytes_max: u64) -> bool {
         let _ = bytes_max;
         false

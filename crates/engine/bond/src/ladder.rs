@@ -15,6 +15,8 @@ use forebay_core::pressure::{QueueMemory, Rung};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     total: u64,
+    /// Whether somebody has set it; else it follows from the other two.
+    total_is_set: bool,
     cache_max: u64,
     cache_min: u64,
     bodies_max: u64,
@@ -25,6 +27,7 @@ impl Budget {
     /// room for the entries of some ten million messages, where none was set. `Invalid`: the two do not fit into it.
     pub fn new(total: Option<u64>, cache_max: u64, bodies_max: u64) -> Result<Self> {
         let both = cache_max.saturating_add(bodies_max);
+        let total_is_set = total.is_some();
         let total = total.unwrap_or(both.saturating_add(QUEUE_ENTRIES_BYTES_DEFAULT));
         if total < both {
             let context =
@@ -32,7 +35,18 @@ impl Budget {
             return Err(Error::new(Kind::Invalid, "share out a total", context));
         }
         let cache_min = (cache_max / CACHE_FLOOR_SHARE).max(MEMORY_BYTES_MIN as u64).min(cache_max);
-        Ok(Self { total, cache_max, cache_min, bodies_max })
+        Ok(Self { total, total_is_set, cache_max, cache_min, bodies_max })
+    }
+
+    /// The same with another cache. A total that was set stays, and with it the room for all else. `Invalid`: the cache is
+    /// larger than [`cache_ceiling`](Self::cache_ceiling).
+    pub fn with_cache(&self, cache_max: u64) -> Result<Self> {
+        Self::new(self.total_is_set.then_some(self.total), cache_max, self.bodies_max)
+    }
+
+    /// The largest cache that fits into the total, where that was set.
+    pub fn cache_ceiling(&self) -> u64 {
+        if self.total_is_set { self.total - self.bodies_max } else { u64::MAX }
     }
 
     /// For cache and queues together.
@@ -225,6 +239,17 @@ mod tests {
         assert_eq!(at(840, 0), (Rung::CacheShrunk, 184, 64));
         assert_eq!(at(740, 0), (Rung::CacheShrunk, 256, 64));
         assert_eq!(at(700, 0), (Rung::Calm, 256, 64));
+    }
+
+    #[test]
+    fn another_cache_keeps_a_total_that_was_set_and_moves_one_that_was_not() {
+        let set = Budget::new(Some(200), 60, 40).unwrap();
+        assert_eq!(set.cache_ceiling(), 160);
+        assert_eq!(set.with_cache(160).unwrap(), Budget::new(Some(200), 160, 40).unwrap());
+        assert!(set.with_cache(161).is_err());
+        let free = Budget::new(None, 60, 40).unwrap();
+        assert_eq!(free.cache_ceiling(), u64::MAX);
+        assert_eq!(free.with_cache(1_000).unwrap(), Budget::new(None, 1_000, 40).unwrap());
     }
 
     #[test]

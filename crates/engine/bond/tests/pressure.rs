@@ -152,6 +152,49 @@ async fn a_deep_queue_costs_the_cache_its_memory_and_no_message_and_gives_it_bac
 }
 
 #[tokio::test]
+async fn a_cache_limit_set_before_the_pressure_is_the_one_that_comes_back_after_it() {
+    let mut world = World::new().await;
+    assert!(world.memory.resize(2 * MIB));
+    assert_eq!(world.govern(), Rung::Calm);
+    assert_eq!(world.pressure.stats().cache_max, 2 * MIB);
+    while world.publish().await.is_ok() {
+        let rung = world.govern();
+        let (stats, store) = (world.pressure.stats(), world.memory.stats());
+        assert_eq!((store.bytes_max, stats.total_max), (stats.cache_max, TOTAL));
+        assert!(stats.cache_max <= 2 * MIB);
+        let taken = stats.cache_max + stats.queues.entries + stats.queues.bodies.min(stats.bodies_max);
+        assert!(taken <= TOTAL || rung == Rung::PublishesRefused, "{stats:?}");
+    }
+    assert_eq!(world.memory.stats().bytes_max, MIB, "its floor");
+    world.drain(&mut 0, 0).await;
+    assert_eq!(world.govern(), Rung::Calm);
+    assert_eq!(world.memory.stats().bytes_max, 2 * MIB);
+}
+
+#[tokio::test]
+async fn a_cache_limit_set_under_pressure_is_granted_when_there_is_room_and_a_lower_one_at_once() {
+    let mut world = World::new().await;
+    while world.govern() < Rung::BodiesGivenUp {
+        world.publish().await.unwrap();
+    }
+    assert_eq!(world.memory.stats().bytes_max, CACHE / 4);
+    assert!(world.memory.resize(5 * MIB));
+    world.govern();
+    let (stats, store) = (world.pressure.stats(), world.memory.stats());
+    assert!(store.bytes_max < 2 * MIB, "the queues still need it: {stats:?}");
+    assert!(stats.cache_max + stats.queues.entries + stats.bodies_max <= TOTAL, "{stats:?}");
+    assert!(!world.memory.resize(TOTAL - BODIES + 1), "there is no room for so much");
+    let mut next = 0;
+    world.drain(&mut next, 0).await;
+    assert_eq!(world.govern(), Rung::Calm);
+    assert_eq!(world.memory.stats().bytes_max, 5 * MIB);
+    assert!(world.memory.resize(3 * MIB));
+    assert_eq!(world.memory.stats().bytes_max, 3 * MIB);
+    assert_eq!(world.govern(), Rung::Calm);
+    assert_eq!(world.memory.stats().bytes_max, 3 * MIB);
+}
+
+#[tokio::test]
 async fn the_governor_ends_when_what_it_governs_is_gone() {
     let World { memory, broker, governor, clock, .. } = World::new().await;
     let Run::Thread(body) = governor.work(Arc::new(clock)).run else { panic!("it blocks") };

@@ -92,7 +92,7 @@ impl EmbeddedBroker {
         &self.engine.journal.log
     }
 
-    /// Takes nothing more, ends all waits with `Unavailable`, and lets the work finish what was taken. Returns at once.
+    /// Takes nothing more, ends all waits with `Closed`, and lets the work finish what was taken. Returns at once.
     pub fn close(&self) {
         self.engine.close();
     }

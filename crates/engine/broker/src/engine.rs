@@ -61,7 +61,7 @@ impl Engine {
 
     pub(crate) fn check_open(&self, operation: &'static str) -> Result<()> {
         if self.is_closed() {
-            return Err(Error::new(Kind::Unavailable, operation, "the broker is closed"));
+            return Err(Error::new(Kind::Closed, operation, "the broker is closed"));
         }
         Ok(())
     }

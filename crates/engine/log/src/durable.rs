@@ -40,7 +40,7 @@ impl End {
     fn error(&self) -> Error {
         match self {
             Self::Poisoned(what) => Error::new(Kind::Poisoned, "make record durable", what.clone()),
-            Self::Closed => Error::new(Kind::Unavailable, "make record durable", "the log is closed"),
+            Self::Closed => Error::new(Kind::Closed, "make record durable", "the log is closed"),
         }
     }
 }

@@ -79,8 +79,7 @@ impl Log {
     ///
     /// `Full`: too much waits to be written, the next segment is not ready yet, or there is no disk space for records of
     /// its class; nothing was appended, try later, or wait for [`room`](Self::room). `TooLarge`: it does not fit a
-    /// segment. `Invalid`: the kind is the log's own. `Poisoned`: a write or sync failed. `Unavailable`: the log is
-    /// closed.
+    /// segment. `Invalid`: the kind is the log's own. `Poisoned`: a write or sync failed. `Closed`: the log is.
     pub fn append(&self, class: Class, kind: u8, parts: &[&[u8]]) -> Result<Position> {
         self.shared.append(class, kind, parts)
     }
@@ -104,7 +103,7 @@ impl Log {
     }
 
     /// Waits until everything up to `sequence` is durable. `Poisoned`: a write or sync failed, and whether the record
-    /// is there only a restart tells. `Unavailable`: the log was closed before the sequence was reached; one that was
+    /// is there only a restart tells. `Closed`: the log was closed before the sequence was reached; one that was
     /// never handed out is waited for until then.
     pub fn durable(&self, sequence: u64) -> Durable {
         Durable::new(self.shared.progress.clone(), sequence)

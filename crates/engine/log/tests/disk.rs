@@ -65,7 +65,7 @@ fn what_many_threads_confirmed_is_there_after_a_restart_in_order() {
     assert!(*log.segments().end() > 5, "the log rolled");
     log.close();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(log.append(Class::New, 1, &[b"late"]).unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(log.append(Class::New, 1, &[b"late"]).unwrap_err().kind(), Kind::Closed);
     drop(log);
 
     let (log, threads, recovered, bodies) = start(directory.path());

@@ -7,82 +7,29 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use forebay_contract::files::Saboteur;
 use forebay_contract::random::Random;
-use forebay_core::error::{Kind, Result};
-use forebay_core::ports::files::{File, Files};
+use forebay_core::error::Kind;
 use forebay_log::{Class, Log, LogOptions, Opened, Position, open};
 
-/// A disk that counts how often it is read.
-struct Counting {
-    files: Saboteur,
-    reads: Arc<AtomicU64>,
-}
+#[path = "support/watched.rs"]
+mod watched;
 
-struct CountingFile {
-    file: Box<dyn File>,
-    reads: Arc<AtomicU64>,
-}
+use watched::{Step, Watched};
 
-impl Counting {
-    fn wrap(&self, file: Box<dyn File>) -> Box<dyn File> {
-        Box::new(CountingFile { file, reads: self.reads.clone() })
-    }
-}
-
-impl Files for Counting {
-    fn list(&self) -> Result<Vec<String>> {
-        self.files.list()
-    }
-
-    fn create(&self, name: &str, bytes: u64) -> Result<Box<dyn File>> {
-        self.files.create(name, bytes).map(|file| self.wrap(file))
-    }
-
-    fn open(&self, name: &str) -> Result<Box<dyn File>> {
-        self.files.open(name).map(|file| self.wrap(file))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.files.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> Result<()> {
-        self.files.remove(name)
-    }
-
-    fn sync_names(&self) -> Result<()> {
-        self.files.sync_names()
-    }
-}
-
-impl File for CountingFile {
-    fn len(&self) -> Result<u64> {
-        self.file.len()
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file.write_at(bytes, offset)
-    }
-
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
-        self.reads.fetch_add(1, Relaxed);
-        self.file.read_at(bytes, offset)
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.file.sync()
-    }
-}
-
+/// A log on a disk that counts how often it is read.
 fn start() -> (Log, Saboteur, Arc<AtomicU64>) {
     let (files, reads) = (Saboteur::new(), Arc::new(AtomicU64::new(0)));
-    let counting = Counting { files: files.clone(), reads: reads.clone() };
+    let counted = reads.clone();
+    let counting = Watched::new(files.clone(), move |step| {
+        counted.fetch_add(u64::from(step == Step::Read), Relaxed);
+        true
+    });
     let options = LogOptions {
         segment_bytes: 64 * 1024,
         pending_bytes_max: 1 << 20,
         disk_bytes_max: 4 << 20,
         ..LogOptions::default()
     };
-    let Opened { log, .. } = open(Arc::new(counting), options, &mut |_| Ok(())).unwrap();
+    let Opened { log, .. } = open(counting, options, &mut |_| Ok(())).unwrap();
     (log, files, reads)
 }
 

@@ -164,7 +164,7 @@ fn who_waits_is_told_when_the_log_closes() {
     log.close();
     work.into_iter().for_each(|work| runner.spawn(work));
     for mut room in [first, second] {
-        assert_eq!(runner.block_on(&mut room).unwrap_err().kind(), Kind::Unavailable);
+        assert_eq!(runner.block_on(&mut room).unwrap_err().kind(), Kind::Closed);
     }
     runner.join();
 }

@@ -22,4 +22,5 @@ mod top;
 mod verbs;
 
 pub use memory::{Memory, MemoryOptions};
+pub use resize::MemoryBudget;
 pub use sweep::sweeper;

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::classes::Classes;
 use crate::evict::holds_max;
+use crate::resize::Asked;
 use crate::shard::Shard;
 use crate::top::Top;
 
@@ -35,9 +36,10 @@ pub struct MemoryOptions {
 pub struct Memory {
     pub(crate) shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
+    /// The budget that holds at present.
     pub(crate) bytes_max: AtomicUsize,
-    /// Held while the budget changes.
-    pub(crate) resizing: Mutex<()>,
+    /// What it is to be; held while the budget changes.
+    pub(crate) asked: Mutex<Asked>,
     value_bytes_max: usize,
     /// The shard where the next sweep begins to look.
     pub(crate) sweep_from: AtomicUsize,
@@ -60,7 +62,7 @@ impl Memory {
         Self {
             shards: shards.into_iter().map(Mutex::new).collect(),
             bytes_max: AtomicUsize::new(options.bytes_max),
-            resizing: Mutex::default(),
+            asked: Mutex::new(Asked { bytes: options.bytes_max, bytes_max: usize::MAX }),
             value_bytes_max: options.value_bytes_max,
             sweep_from: AtomicUsize::new(0),
             top,
@@ -163,7 +165,7 @@ impl LocalStore for Memory {
     }
 
     fn resize(&self, bytes_max: u64) -> bool {
-        self.change_budget(bytes_max)
+        self.ask(bytes_max)
     }
 
     fn stats(&self) -> StoreStats {

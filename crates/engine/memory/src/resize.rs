@@ -1,4 +1,7 @@
 //! Another budget while the store is in use: more at once, less in steps between which others have the shard.
+//!
+//! Two have a say in it. Whoever owns the cache asks for a budget; whoever shares the process's memory out grants at most that,
+//! and may grant less for as long as others need it. Without the second one what was asked for is what holds.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -8,6 +11,23 @@ use parking_lot::MutexGuard;
 use crate::memory::Memory;
 use crate::records::heap::HEAP_BYTES_MAX;
 use crate::shard::Shard;
+
+/// What the budget is to be where nothing is short.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) bytes: usize,
+    /// The most that may be asked for.
+    pub(crate) bytes_max: usize,
+}
+
+/// The budget as it was asked for and as it holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBudget {
+    /// What it is to be where nothing is short.
+    pub asked: u64,
+    /// What holds at present, never more.
+    pub granted: u64,
+}
 
 /// A shard that holds less than this beside what it needs for itself is not worth having.
 const ENTRY_BYTES_MIN: usize = KEY_BYTES_MAX + 4 * 1024;
@@ -21,19 +41,55 @@ impl Shard {
 }
 
 impl Memory {
-    /// `LocalStore::resize`. The number of shards stays; false if they could not hold anything in so little, or cannot address
-    /// so much.
-    pub(crate) fn change_budget(&self, bytes_max: u64) -> bool {
-        let _one_at_a_time = self.resizing.lock();
-        let Ok(bytes_max) = usize::try_from(bytes_max) else { return false };
+    /// The budget, asked and granted.
+    pub fn budget(&self) -> MemoryBudget {
+        let asked = self.asked.lock();
+        MemoryBudget { asked: asked.bytes as u64, granted: self.bytes_max.load(Relaxed) as u64 }
+    }
+
+    /// The most that may be asked for from now on; what was asked for before stays.
+    pub fn ask_at_most(&self, bytes_max: u64) {
+        self.asked.lock().bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    }
+
+    /// Grants this much of what was asked for, at once. False if the shards cannot do with it; then nothing has changed.
+    pub fn grant(&self, bytes: u64) -> bool {
+        let asked = self.asked.lock();
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.change_budget(bytes.min(asked.bytes))
+    }
+
+    /// `LocalStore::resize`: asks for another budget. It holds at once, unless less than was asked for is granted just now:
+    /// then more is granted as there is room, and only less holds at once. False if it is too much, or the shards cannot do
+    /// with it.
+    pub(crate) fn ask(&self, bytes: u64) -> bool {
+        let mut asked = self.asked.lock();
+        let granted = self.bytes_max.load(Relaxed);
+        let Ok(bytes) = usize::try_from(bytes) else { return false };
+        let held_back = granted < asked.bytes && granted < bytes;
+        if bytes > asked.bytes_max || !self.can_do_with(bytes) || !(held_back || self.change_budget(bytes)) {
+            return false;
+        }
+        asked.bytes = bytes;
+        true
+    }
+
+    /// The number of shards stays: they could not hold anything in too little, nor address too much.
+    fn can_do_with(&self, bytes_max: usize) -> bool {
         let shard_bytes = bytes_max / self.shards.len();
         let worth_having = self
             .shards
             .first()
             .is_some_and(|shard| shard.lock().entry_bytes_max(shard_bytes) >= ENTRY_BYTES_MIN);
-        if !worth_having || shard_bytes > HEAP_BYTES_MAX {
+        worth_having && shard_bytes <= HEAP_BYTES_MAX
+    }
+
+    /// To be called by one at a time.
+    fn change_budget(&self, bytes_max: usize) -> bool {
+        if !self.can_do_with(bytes_max) {
             return false;
         }
+        let shard_bytes = bytes_max / self.shards.len();
         self.bytes_max.store(bytes_max, Relaxed);
         for shard in &self.shards {
             let mut shard = shard.lock();
@@ -158,6 +214,35 @@ mod tests {
         assert!(!store.resize(MIB as u64 / 2));
         assert!(!store.resize(u64::MAX));
         assert_eq!(store.stats(), before);
+    }
+
+    #[test]
+    fn what_is_granted_is_never_more_than_was_asked_for_and_comes_back_up_to_that() {
+        let store = memory(64);
+        let budget = || {
+            let MemoryBudget { asked, granted } = store.budget();
+            assert_eq!(store.stats().bytes_max, granted);
+            (asked / MIB as u64, granted / MIB as u64)
+        };
+        let (ask, grant) = (|mib| store.resize((mib * MIB) as u64), |mib| store.grant((mib * MIB) as u64));
+        assert!(ask(32) && budget() == (32, 32));
+        assert!(grant(16) && budget() == (32, 16));
+        assert!(ask(48) && budget() == (48, 16), "who asks for more gets it when there is room");
+        assert!(grant(64) && budget() == (48, 48));
+        assert!(grant(16) && ask(24) && budget() == (24, 16));
+        assert!(ask(8) && budget() == (8, 8), "who asks for less gets that at once");
+        assert!(ask(16) && budget() == (16, 16), "nothing was held back");
+    }
+
+    #[test]
+    fn no_more_may_be_asked_for_than_there_is_to_share_out() {
+        let store = memory(16);
+        store.ask_at_most(32 * MIB as u64);
+        assert!(store.resize(32 * MIB as u64));
+        let before = store.budget();
+        assert!(!store.resize(32 * MIB as u64 + 1));
+        assert!(!store.grant(0));
+        assert_eq!(store.budget(), before);
     }
 
     #[test]

@@ -38,6 +38,19 @@ const FACTOR_MAX: usize = 256;
 
 impl<C> Compressed<C> {
     /// Compresses what `inner` writes where it is longer than so many bytes.
+    ///
+    /// ```
+    /// use forebay::{Compressed, Json};
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let pages = forebay.cache().coded::<String>(Compressed::above(1024, Json));
+    /// pages.set("home", &"short".to_owned(), None)?; // as it is
+    /// # assert!(pages.get("home").is_some());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn above(bytes: usize, inner: C) -> Self {
         Self { inner, above: bytes }
     }

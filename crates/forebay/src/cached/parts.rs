@@ -16,11 +16,35 @@ use crate::codec::{Codec, Json};
 
 impl Cache {
     /// The same cache, with values that are `T` in JSON.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let stock = forebay.cache().typed::<u32>();
+    /// stock.set("teapot", &7, None)?;
+    /// assert_eq!(stock.get("teapot"), Some(7));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn typed<T: Serialize + DeserializeOwned + Send + 'static>(&self) -> TypedCache<T> {
         self.coded(Json)
     }
 
     /// The same cache, with values that are `T` as this codec writes them.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let points = forebay.cache().coded::<(i32, i32)>(forebay::Postcard);
+    /// points.set("here", &(3, -4), None)?;
+    /// assert_eq!(points.get("here"), Some((3, -4)));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn coded<T: Send + 'static>(&self, codec: impl Codec<T> + 'static) -> TypedCache<T> {
         TypedCache::new(self.clone(), Arc::new(codec))
     }
@@ -150,6 +174,20 @@ impl Cache {
     }
 
     /// Sessions of `T`, kept as JSON, each of which ends after `idle` without a look at it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let baskets = forebay.cache().sessions::<Vec<String>>(Duration::from_secs(1800))?;
+    /// # let id = "b0e1";
+    /// baskets.put(id, &vec!["teapot".to_owned()])?;
+    /// assert_eq!(baskets.get(id), Some(vec!["teapot".to_owned()]));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn sessions<T: Serialize + DeserializeOwned>(&self, idle: Duration) -> Result<Sessions<T>> {
         Ok(Sessions::new(RawSessions::new(Arc::clone(&self.rules), idle)?, Arc::new(Json)))
     }

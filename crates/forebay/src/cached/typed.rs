@@ -45,6 +45,19 @@ impl<T: Send + 'static> TypedCache<T> {
     }
 
     /// The value.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let stock = forebay.cache().typed::<u32>();
+    /// assert_eq!(stock.get("teapot"), None);
+    /// stock.set("teapot", &7, None)?;
+    /// assert_eq!(stock.get("teapot"), Some(7));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<T> {
         let key = key.as_ref();
         let value = self.codec.decode(&self.cache.get(key)?).ok();
@@ -57,6 +70,18 @@ impl<T: Send + 'static> TypedCache<T> {
 
     /// The value, loaded if it is not there, as [`Cache::get_or_load`] does it: of all who miss a key at one time one calls
     /// its `load`, and the others get what it got.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let stock = forebay.cache().typed::<u32>();
+    /// let seven = stock.get_or_load("teapot", None, async || Ok(Some(7))).await?;
+    /// assert_eq!(seven, Some(7));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn get_or_load<F, Fut>(
         &self,
         key: impl AsRef<[u8]>,
@@ -84,6 +109,19 @@ impl<T: Send + 'static> TypedCache<T> {
 
     /// Sets a value; `life` of `None` is without end. `Invalid`: the codec cannot write it down. `TooLarge`: it was not stored,
     /// and the older value is gone.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let stock = forebay.cache().typed::<u32>();
+    /// stock.set("teapot", &7, Some(Duration::from_secs(60)))?;
+    /// assert_eq!(stock.get("teapot"), Some(7));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn set(&self, key: impl AsRef<[u8]>, value: &T, life: Option<Duration>) -> Result<()> {
         let bytes = self.codec.encode(value)?;
         match life {
@@ -93,6 +131,19 @@ impl<T: Send + 'static> TypedCache<T> {
     }
 
     /// Writes through, as [`Cache::write_through`] does it: the source first, by `write`, then the cache.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let stock = forebay.cache().typed::<u32>();
+    /// let update = async { /* UPDATE stock SET … */ Ok(()) };
+    /// stock.write_through("teapot", &6, None, update).await?;
+    /// assert_eq!(stock.get("teapot"), Some(6));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn write_through(
         &self,
         key: impl AsRef<[u8]>,
@@ -105,6 +156,19 @@ impl<T: Send + 'static> TypedCache<T> {
     }
 
     /// Makes what is held for the key invalid, and what is being loaded for it. May repeat.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// let stock = forebay.cache().typed::<u32>();
+    /// stock.set("teapot", &7, None)?;
+    /// stock.invalidate("teapot")?;
+    /// assert_eq!(stock.get("teapot"), None);
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn invalidate(&self, key: impl AsRef<[u8]>) -> Result<()> {
         self.cache.invalidate(key)
     }

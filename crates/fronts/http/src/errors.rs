@@ -56,7 +56,7 @@ fn status(kind: Kind) -> StatusCode {
         Kind::Conflict => StatusCode::CONFLICT,
         Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Full => StatusCode::TOO_MANY_REQUESTS,
-        Kind::Unavailable | Kind::Poisoned => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Unavailable | Kind::Closed | Kind::Poisoned => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
         Kind::Damaged | Kind::Io => StatusCode::INTERNAL_SERVER_ERROR,
         // `Kind` may grow; what this front does not know is not the client's fault.
@@ -70,7 +70,9 @@ impl From<Error> for Refused {
         if status.is_server_error() {
             warn!(%error, "a request failed");
         }
-        Self { status, body: ErrorBody { error: error.to_string(), retry: error.retry() == Retry::Later } }
+        // This process is going, but its client will find the next one under the same address.
+        let retry = error.retry() == Retry::Later || error.kind() == Kind::Closed;
+        Self { status, body: ErrorBody { error: error.to_string(), retry } }
     }
 }
 
@@ -97,6 +99,13 @@ mod tests {
     }
 
     #[test]
+    fn a_client_of_a_closing_daemon_is_asked_to_come_back() {
+        let response = Refused::from(Error::new(Kind::Closed, "publish to queue", "orders")).into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+
+    #[test]
     fn a_refusal_for_good_does_not() {
         let response = Refused::from(Error::new(Kind::NotFound, "find queue", "orders")).into_response();
         assert_eq!(response.status(), 404);
@@ -108,7 +117,9 @@ mod tests {
         for kind in [Kind::Invalid, Kind::NotFound, Kind::Conflict, Kind::TooLarge, Kind::Full] {
             assert!(status(kind).is_client_error(), "{kind:?}");
         }
-        for kind in [Kind::Unavailable, Kind::Poisoned, Kind::Damaged, Kind::Io, Kind::Unsupported] {
+        for kind in
+            [Kind::Unavailable, Kind::Closed, Kind::Poisoned, Kind::Damaged, Kind::Io, Kind::Unsupported]
+        {
             assert!(status(kind).is_server_error(), "{kind:?}");
         }
     }

@@ -13,6 +13,29 @@ use super::taker::Taker;
 use crate::queues::Queues;
 
 /// The handle of a worker. Dropping it stops the worker without waiting, [`stop`](Self::stop) also waits.
+///
+/// ```
+/// use forebay_core::delivery::Delivery;
+/// use forebay_core::ports::clock::Spawn;
+/// use forebay_queue::worker::{Worker, WorkerOptions};
+/// # use std::sync::Arc;
+/// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+/// # use forebay_core::queue::{QueueName, QueueSettings};
+/// # use forebay_queue::{publish::Draft, queues::Queues};
+/// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+/// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+/// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+/// # runner.block_on(async {
+/// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+/// let (queues, options) = (queues.clone(), WorkerOptions::default());
+/// let handler = |order: Delivery| async move { Ok(drop(order)) };
+/// let (worker, work) = Worker::new(queues, orders, options, spawn.clone(), handler)?;
+/// spawn.spawn(work);
+/// worker.stop().await;
+/// # Ok::<(), forebay_core::error::Error>(())
+/// # })?;
+/// # Ok::<(), forebay_core::error::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Worker {
     control: Arc<Control>,
@@ -20,7 +43,31 @@ pub struct Worker {
 
 impl Worker {
     /// A worker on `queue`, and the work that must be run for it to work; handlers run on `spawn`. The work ends
-    /// when the worker was stopped and its last handler is done. A handler that panics has failed; it harms nobody.
+    /// when the worker was stopped or the broker closed, and its last handler is done; through an outage it asks again,
+    /// with pauses. A handler that panics has failed; it harms nobody.
+    ///
+    /// ```
+    /// use forebay_core::delivery::Delivery;
+    /// use forebay_core::ports::clock::Spawn;
+    /// use forebay_queue::worker::{Worker, WorkerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// let (queues, options) = (queues.clone(), WorkerOptions::default());
+    /// let handler = |order: Delivery| async move { Ok(drop(order)) };
+    /// let (worker, work) = Worker::new(queues, orders, options, spawn.clone(), handler)?;
+    /// spawn.spawn(work);
+    /// # worker.stop().await;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn new<H, F>(
         queues: Queues,
         queue: QueueName,
@@ -42,11 +89,60 @@ impl Worker {
     }
 
     /// Takes no more messages until [`resume`](Self::resume); what runs goes on.
+    ///
+    /// ```
+    /// use forebay_core::delivery::Delivery;
+    /// use forebay_core::ports::clock::Spawn;
+    /// use forebay_queue::worker::{Worker, WorkerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// let (queues, options) = (queues.clone(), WorkerOptions::default());
+    /// let handler = |order: Delivery| async move { Ok(drop(order)) };
+    /// let (worker, work) = Worker::new(queues, orders, options, spawn.clone(), handler)?;
+    /// spawn.spawn(work);
+    /// worker.pause();
+    /// # worker.stop().await;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn pause(&self) {
         self.control.change(|state| state.paused = true);
     }
 
     /// Takes messages again.
+    ///
+    /// ```
+    /// use forebay_core::delivery::Delivery;
+    /// use forebay_core::ports::clock::Spawn;
+    /// use forebay_queue::worker::{Worker, WorkerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// let (queues, options) = (queues.clone(), WorkerOptions::default());
+    /// let handler = |order: Delivery| async move { Ok(drop(order)) };
+    /// let (worker, work) = Worker::new(queues, orders, options, spawn.clone(), handler)?;
+    /// spawn.spawn(work);
+    /// worker.pause();
+    /// worker.resume();
+    /// # worker.stop().await;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn resume(&self) {
         self.control.change(|state| state.paused = false);
     }
@@ -54,12 +150,59 @@ impl Worker {
     /// Takes no more messages for good, and returns once what runs is finished and settled and what was taken and not
     /// begun is given back. Nothing is lost when the future is dropped before: the worker stops all the same, and only
     /// the waiting ends. A handler must not wait for its own worker.
+    ///
+    /// ```
+    /// use forebay_core::delivery::Delivery;
+    /// use forebay_core::ports::clock::Spawn;
+    /// use forebay_queue::worker::{Worker, WorkerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// let (queues, options) = (queues.clone(), WorkerOptions::default());
+    /// let handler = |order: Delivery| async move { Ok(drop(order)) };
+    /// let (worker, work) = Worker::new(queues, orders, options, spawn.clone(), handler)?;
+    /// spawn.spawn(work);
+    /// worker.stop().await;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub async fn stop(self) {
         self.control.change(|state| state.stopped = true);
         self.control.over().await;
     }
 
     /// Handlers that are running now.
+    ///
+    /// ```
+    /// use forebay_core::delivery::Delivery;
+    /// use forebay_core::ports::clock::Spawn;
+    /// use forebay_queue::worker::{Worker, WorkerOptions};
+    /// # use std::sync::Arc;
+    /// # use forebay_contract::{clock::SimClock, model_broker::ModelBroker, runner::Runner};
+    /// # use forebay_core::queue::{QueueName, QueueSettings};
+    /// # use forebay_queue::{publish::Draft, queues::Queues};
+    /// # let (runner, clock) = (Runner::new(), Arc::new(SimClock::new(1)));
+    /// # let queues = Queues::new(ModelBroker::new(clock.clone()), clock);
+    /// # let (spawn, orders) = (runner.clone(), QueueName::new("orders")?);
+    /// # runner.block_on(async {
+    /// # queues.ensure(&QueueSettings::new(orders.clone())).await?;
+    /// let (queues, options) = (queues.clone(), WorkerOptions::default());
+    /// let handler = |order: Delivery| async move { Ok(drop(order)) };
+    /// let (worker, work) = Worker::new(queues, orders, options, spawn.clone(), handler)?;
+    /// spawn.spawn(work);
+    /// assert_eq!(worker.running(), 0);
+    /// # worker.stop().await;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// # })?;
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
     pub fn running(&self) -> usize {
         self.control.running()
     }

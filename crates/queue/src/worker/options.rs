@@ -10,6 +10,15 @@ use forebay_core::queue::QueueName;
 
 /// Why a handler could not do its work. Any error is a failure that may be tried again; [`reject`](Self::reject) is
 /// for messages that can never be handled.
+///
+/// ```
+/// use forebay_queue::worker::Failure;
+///
+/// fn count(text: &str) -> Result<u32, Failure> {
+///     Ok(text.parse()?) // any error is a failure
+/// }
+/// assert!(count("seven").is_err());
+/// ```
 #[derive(Debug)]
 pub struct Failure {
     pub(super) note: String,
@@ -18,6 +27,15 @@ pub struct Failure {
 
 impl Failure {
     /// The message can never be handled: it goes to the dead letters at once.
+    ///
+    /// ```
+    /// use forebay_queue::worker::Failure;
+    ///
+    /// fn count(text: &str) -> Result<u32, Failure> {
+    ///     text.parse().map_err(|_| Failure::reject("not a number")) // it never will be
+    /// }
+    /// assert!(count("seven").is_err());
+    /// ```
     pub fn reject(note: impl Into<String>) -> Self {
         Self { note: note.into(), end: End::Rejected }
     }
@@ -35,6 +53,15 @@ impl<E: fmt::Display> From<E> for Failure {
 }
 
 /// At most `count` in any stretch of time that is `per` long.
+///
+/// ```
+/// use std::time::Duration;
+/// use forebay_queue::worker::{Rate, WorkerOptions};
+///
+/// let rate = Rate { count: 10, per: Duration::from_secs(1) };
+/// let options = WorkerOptions { rate: Some(rate), ..WorkerOptions::default() };
+/// # assert_eq!(options.concurrency, 1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// How many, 1 to [`limits::WORKER_RATE_COUNT_MAX`].
@@ -44,6 +71,15 @@ pub struct Rate {
 }
 
 /// How a worker works.
+///
+/// ```
+/// use std::time::Duration;
+/// use forebay_queue::worker::WorkerOptions;
+///
+/// let time_limit = Some(Duration::from_secs(60));
+/// let options = WorkerOptions { concurrency: 8, time_limit, ..WorkerOptions::default() };
+/// # assert_eq!(options.hold, None);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerOptions {
     /// Handlers at a time, 1 to [`limits::WORKER_CONCURRENCY_MAX`]. No more messages than that are taken.

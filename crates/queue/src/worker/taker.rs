@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use forebay_core::delivery::{Delivery, End as DeliveryEnd};
+use forebay_core::error::Kind;
 use forebay_core::limits;
 use forebay_core::ports::clock::{Run, Spawn, Work};
 use forebay_core::queue::QueueName;
@@ -12,6 +13,7 @@ use super::job::Job;
 use super::options::{Failure, WorkerOptions};
 use super::pace::{Allowed, Pace};
 use crate::deliver::ReceiveOptions;
+use crate::pauses::Pauses;
 use crate::queues::Queues;
 use crate::race::{First, race};
 
@@ -46,6 +48,7 @@ where
         };
         let clock = &self.queues.clock;
         let mut pace = Pace::new(self.options.rate);
+        let mut pauses = Pauses::default();
         while let Next::Take(free) = self.control.until(next).await {
             let halted = || self.control.until(|state| (state.stopped || state.paused).then_some(()));
             let allowed = match pace.allowed(clock.now()) {
@@ -62,9 +65,13 @@ where
             };
             match race(halted(), self.queues.receive(&self.queue, options)).await {
                 First::Left(()) => {}
-                First::Right(Ok(deliveries)) => self.begin(deliveries, &mut pace).await,
+                First::Right(Ok(deliveries)) => {
+                    pauses.end();
+                    self.begin(deliveries, &mut pace).await;
+                }
+                First::Right(Err(error)) if error.kind() == Kind::Closed => break,
                 First::Right(Err(_)) => {
-                    race(halted(), clock.sleep_until(clock.now() + limits::BROKER_PAUSE)).await;
+                    race(halted(), clock.sleep_until(clock.now() + pauses.after_refusal())).await;
                 }
             }
         }

@@ -303,6 +303,39 @@ fn waiting_for_a_stop_ends_when_what_ran_is_settled() {
 }
 
 #[test]
+fn an_outage_is_survived_by_the_worker_and_by_the_handler_that_runs() {
+    let scene = Scene::new(2);
+    scene.add(&["a"]);
+    scene.broker.change(|state| state.down = Some(Kind::Unavailable));
+    scene.runner.pass(&scene.broker.clock, Duration::from_secs(120));
+    let asked = scene.broker.state.lock().asked.len();
+    assert!((24..=30).contains(&asked), "asked {asked} times: not tight, and not given up");
+    assert_eq!(scene.worker().running(), 1, "what ran goes on");
+    scene.broker.change(|state| state.down = None);
+    scene.add(&["b"]);
+    scene.runner.pass(&scene.broker.clock, limits::BROKER_PAUSE_MAX);
+    assert_eq!(scene.begun(), 2);
+    scene.let_go("a");
+    scene.let_go("b");
+    assert_eq!(scene.broker.settled(), ["a done", "b done"]);
+}
+
+#[test]
+fn a_worker_ends_with_its_last_handler_when_the_broker_is_closed() {
+    let mut scene = Scene::new(2);
+    scene.add(&["a"]);
+    scene.broker.change(|state| state.closed = true);
+    scene.runner.run_until_idle();
+    let asked = scene.broker.state.lock().asked.len();
+    scene.runner.pass(&scene.broker.clock, Duration::from_secs(120));
+    assert_eq!(scene.broker.state.lock().asked.len(), asked, "it asks no more");
+    let worker = scene.worker.take().unwrap();
+    scene.let_go("a");
+    scene.runner.join();
+    scene.runner.block_on(worker.stop());
+}
+
+#[test]
 fn a_stop_that_nobody_waits_for_stops_all_the_same() {
     let mut scene = Scene::new(1);
     drop(scene.worker.take().unwrap().stop());

@@ -69,7 +69,7 @@ pub fn what_was_offered_cannot_be_extended(rig: &mut dyn Rig) {
     assert_eq!(extend(rig, &delivery, WHILE), None);
 }
 
-pub fn a_closed_broker_answers_unavailable(rig: &mut dyn Rig) {
+pub fn a_close_ends_the_wait_for_ended_holds(rig: &mut dyn Rig) {
     if !rig.broker().capabilities().expired {
         return;
     }
@@ -77,6 +77,6 @@ pub fn a_closed_broker_answers_unavailable(rig: &mut dyn Rig) {
     let mut waits = Begun::new(async move { broker.expired().await });
     assert!(waits.poll(rig).is_none());
     rig.close();
-    assert_eq!(kind(waits.poll(rig).unwrap()), Kind::Unavailable);
+    assert_eq!(kind(waits.poll(rig).unwrap()), Kind::Closed);
     rig.reopen();
 }

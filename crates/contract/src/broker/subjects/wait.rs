@@ -9,7 +9,8 @@ use forebay_core::queue::PARKED;
 
 use super::super::Rig;
 use super::super::scene::{
-    WHILE, drain, end, ids, kind, message, publish, queue, receive_one, run, try_publish, waiting, with_admin,
+    WHILE, drain, end, ids, kind, message, publish, queue, receive_one, run, try_publish, try_receive,
+    waiting, with_admin,
 };
 
 pub fn a_receive_waits_for_a_message(rig: &mut dyn Rig) {
@@ -109,8 +110,21 @@ pub fn a_close_ends_the_wait(rig: &mut dyn Rig) {
     let mut receive = waiting(rig, &q, 1, WHILE);
     assert!(receive.poll(rig).is_none());
     rig.close();
-    assert_eq!(kind(receive.poll(rig).unwrap()), Kind::Unavailable);
+    assert_eq!(kind(receive.poll(rig).unwrap()), Kind::Closed);
     rig.reopen();
+}
+
+pub fn a_closed_broker_is_told_apart_from_one_that_cannot_be_reached(rig: &mut dyn Rig) {
+    let q = queue(rig, "q");
+    publish(rig, &q, &["held", "ready"]);
+    let delivery = receive_one(rig, &q);
+    rig.close();
+    let broker = rig.broker();
+    assert_eq!(kind(try_publish(rig, &q, vec![message("late")])), Kind::Closed);
+    assert_eq!(kind(try_receive(rig, &q, 1)), Kind::Closed);
+    assert_eq!(kind(run(rig, broker.settle(&q, delivery.id, Outcome::Done, None))), Kind::Closed);
+    rig.reopen();
+    assert_eq!(drain(rig, &q), ["ready"], "and has changed nothing");
 }
 
 pub fn deleting_the_queue_ends_the_wait(rig: &mut dyn Rig) {

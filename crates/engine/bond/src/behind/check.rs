@@ -70,7 +70,7 @@ pub(super) fn checker(shared: Weak<Shared>, clock: Arc<dyn Clock>) -> Work {
             pause = WRITE_BEHIND_CHECK_PAUSE;
             let Some(shared) = shared.upgrade() else { return };
             match shared.check().await {
-                Err(error) if error.kind() == Kind::Unavailable => return,
+                Err(error) if error.kind() == Kind::Closed => return,
                 Err(error) => tracing::warn!(%error, "the writes of a write-behind cannot be looked for"),
                 Ok(()) => {}
             }

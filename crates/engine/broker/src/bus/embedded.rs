@@ -89,7 +89,7 @@ impl EmbeddedBus {
         self.shared.state.lock().ring.head()
     }
 
-    /// Takes nothing more. Listeners hear what was published, and then `Unavailable`.
+    /// Takes nothing more. Listeners hear what was published, and then `Closed`.
     pub fn close(&self) {
         let wakers = {
             let mut state = self.shared.state.lock();
@@ -183,7 +183,7 @@ impl Drop for EmbeddedListener {
 }
 
 fn closed(operation: &'static str) -> Error {
-    Error::new(Kind::Unavailable, operation, "it is closed")
+    Error::new(Kind::Closed, operation, "it is closed")
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ impl World {
         match kind {
             Kind::Full => {}
             Kind::Poisoned => assert!(log.stats().poisoned),
-            Kind::Unavailable => {}
+            Kind::Unavailable | Kind::Closed => {}
             _ => panic!("refused as {kind:?}"),
         }
     }

@@ -57,13 +57,18 @@ fn bytes(queue: &Queue) -> usize {
     // It is named in two maps beside itself.
     let own = size_of::<Queue>() + 3 * queue.name.as_str().len() + 2 * size_of::<(usize, usize, usize)>();
     let state = queue.state.lock();
-    own + state.ready.bytes() + state.unsettled.bytes()
+    let messages = state.ready.bytes() + state.unsettled.bytes() + state.finished.bytes();
+    own + messages + state.marks.bytes() + state.newest.bytes()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use forebay_core::delivery::Outcome;
     use forebay_core::error::Kind;
+    use forebay_core::message::{Message, MessageId};
+    use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
 
     use crate::bench::Bench;
 
@@ -126,6 +131,50 @@ mod tests {
             bench.write();
         }
         assert!(entries() - empty < deep / 2, "{} of {deep}", entries() - empty);
+    }
+
+    const MESSAGES: u64 = 2_000;
+
+    /// What a queue takes for each of many messages, beside the few bytes of the queue: while they are held, and once they
+    /// are finished.
+    fn each(settings: impl Fn(&mut QueueSettings), message: impl Fn(&mut Message, String)) -> [u64; 2] {
+        let bench = Bench::new(100_000);
+        let mut queue = QueueSettings::new(QueueName::new("q").unwrap());
+        settings(&mut queue);
+        bench.engine().topology.declare(&bench.engine().journal, &queue, usize::MAX).unwrap();
+        for number in 0..MESSAGES {
+            let mut one = Message::new(MessageId::given("m").unwrap(), vec![b'x'; 8].into());
+            message(&mut one, format!("text {number}"));
+            bench.publish_all(&queue.name, vec![one]).unwrap();
+            bench.write();
+        }
+        let receive = |_| {
+            bench.write();
+            bench.receive(&queue.name).unwrap()
+        };
+        let held: Vec<_> = (0..MESSAGES).map(receive).collect();
+        let while_held = bench.broker.memory().entries;
+        for delivery in &held {
+            bench.settle(delivery, Outcome::Done);
+            bench.write();
+        }
+        [while_held, bench.broker.memory().entries].map(|bytes| bytes / MESSAGES)
+    }
+
+    #[test]
+    fn what_is_remembered_beside_the_messages_is_counted() {
+        let key = |message: &mut Message, key| message.key = Some(key);
+        let plain = each(|_| (), |_, _| ());
+        let more = |[held, finished]: [u64; 2]| (held - plain[0], finished - plain[1]);
+        let (held, finished) = more(each(|_| (), |message, id| message.dedup_id = Some(id)));
+        assert!((90..250).contains(&held) && finished.abs_diff(held) < 5, "dedup ids: {held} {finished}");
+        let (held, _) = more(each(|settings| settings.newest_by_key = true, key));
+        assert!((150..300).contains(&held), "keys of the newest: {held}");
+        let (held, _) = more(each(|settings| settings.order = Order::Key, key));
+        assert!((30..150).contains(&held), "lines by key: {held}");
+        let an_hour = Retain::For(Duration::from_secs(3_600));
+        let (held, finished) = more(each(|settings| settings.retain = an_hour, |_, _| ()));
+        assert!(held == 0 && (60..150).contains(&finished), "retained: {held} {finished}");
     }
 
     #[test]

@@ -14,6 +14,12 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
+    /// What they take, bodies apart.
+    pub(crate) fn bytes(&self) -> usize {
+        // The nodes of a tree are filled to two thirds or more.
+        self.entries.len() * size_of::<(u64, Entry)>() * 3 / 2
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

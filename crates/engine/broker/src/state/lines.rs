@@ -23,6 +23,13 @@ struct Line {
 }
 
 impl Lines {
+    /// What they take beside the lists of who waits.
+    pub(super) fn bytes(&self) -> usize {
+        // One place in eight of a hash map stays free, and each has a byte beside it; a tree's nodes are filled to two thirds.
+        self.lines.capacity() * 8 / 7 * (size_of::<(u32, Line)>() + 1)
+            + self.firsts.len() * size_of::<(u64, u32)>() * 3 / 2
+    }
+
     /// True while messages with this key have to wait.
     pub(super) fn is_held(&self, key: u32) -> bool {
         key != NO_KEY && self.lines.get(&key).is_some_and(|line| line.holders > 0)

@@ -22,6 +22,8 @@ pub(crate) struct Marks {
     order: VecDeque<Mark>,
     kept: usize,
     records: VecDeque<Kept>,
+    /// What the ids in `order` take.
+    ids_bytes: usize,
 }
 
 /// When a message with the id was taken, and with which sequence that is durable.
@@ -59,9 +61,20 @@ impl Marks {
         self.by_id.get(id).filter(|taken| now.since(taken.at) < window).map(|taken| taken.sequence)
     }
 
+    /// What they take.
+    pub(crate) fn bytes(&self) -> usize {
+        // One place in eight of a hash map stays free, and each has a byte beside it.
+        self.by_id.capacity() * 8 / 7 * (size_of::<(Arc<str>, Taken)>() + 1)
+            + self.order.capacity() * size_of::<Mark>()
+            + self.records.capacity() * size_of::<Kept>()
+            + self.ids_bytes
+    }
+
     /// A message with this id was taken; its record is this one.
     pub(crate) fn add(&mut self, id: &str, at: Instant, stored: Stored) {
-        let (id, sequence) = (Arc::<str>::from(id), stored.location.sequence);
+        let known = self.by_id.get_key_value(id).map(|(id, _)| id.clone());
+        let (id, sequence) = (known.unwrap_or_else(|| id.into()), stored.location.sequence);
+        self.ids_bytes += shared_bytes(&id);
         self.by_id.insert(id.clone(), Taken { at, sequence });
         self.order.push_back(Mark { id, sequence, segment: stored.location.segment });
     }
@@ -92,6 +105,7 @@ impl Marks {
             if taken.is_some() {
                 self.by_id.remove(&first.id);
             }
+            self.ids_bytes -= shared_bytes(&first.id);
             self.order.pop_front();
             self.forgot_first().into_iter().for_each(&mut died);
         }
@@ -172,6 +186,11 @@ impl Marks {
     pub(crate) fn records(&self) -> impl Iterator<Item = Stored> {
         self.records.iter().map(|kept| kept.stored)
     }
+}
+
+/// What a shared text takes: itself and its two counts.
+pub(super) fn shared_bytes(text: &str) -> usize {
+    (text.len() + 2 * size_of::<usize>()).next_multiple_of(align_of::<usize>())
 }
 
 /// Marks that recovery has found, in the order of the log: of several with one id the last counts.
@@ -256,6 +275,28 @@ mod tests {
         let mut marks = Marks::default();
         (1..=count).for_each(|number| marks.add(&format!("m{number}"), ms(number), stored(number)));
         marks
+    }
+
+    #[test]
+    fn what_marks_take_is_what_is_told() {
+        let mut marks = Marks::default();
+        let taken = allocation_counter::measure(|| marks = some(10_000)).bytes_current as usize;
+        assert!(
+            (taken * 99 / 100..taken * 9 / 8).contains(&marks.bytes()),
+            "{} told of {taken}",
+            marks.bytes()
+        );
+        // All are taken anew; the older marks go first.
+        (1..=10_000).for_each(|number| marks.add(&format!("m{number}"), ms(20_000), stored(10_000 + number)));
+        while marks.order.len() > 10_000 {
+            marks.forget(ms(20_000), WINDOW, |_| ());
+        }
+        let twice = marks.bytes();
+        assert!((taken * 99 / 100..taken * 2).contains(&twice), "{twice} told, once it was {taken}");
+        while !marks.order.is_empty() {
+            marks.forget(ms(30_000), WINDOW, |_| ());
+        }
+        assert!(marks.bytes() < taken / 8 && marks.ids_bytes == 0, "{} of {taken} are left", marks.bytes());
     }
 
     fn ids(record: &Record<'_>) -> Vec<String> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use forebay_core::message::Message;
 
 use super::State;
+use super::marks::shared_bytes;
 use crate::records::Status;
 
 /// How many keys may be noted beyond two for each message before those of messages that have left are looked for.
@@ -19,6 +20,8 @@ pub(crate) struct Newest {
     /// Positions in order.
     by_key: HashMap<Arc<str>, Vec<u64>>,
     keys: HashMap<u64, Arc<str>>,
+    /// What the keys take, of which each is there once.
+    keys_bytes: usize,
 }
 
 /// What becomes of a message that comes in.
@@ -33,9 +36,25 @@ pub(crate) enum Turn {
 }
 
 impl Newest {
+    /// What it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        // One place in eight of a hash map stays free, and each has a byte beside it. A key's first positions have room
+        // for four, and further ones for up to twice as many as there are.
+        let places = self.by_key.capacity() * 8 / 7;
+        let further = self.keys.len().saturating_sub(self.by_key.len());
+        places * (size_of::<(Arc<str>, Vec<u64>)>() + 1)
+            + self.keys.capacity() * 8 / 7 * (size_of::<(u64, Arc<str>)>() + 1)
+            + (self.by_key.len() * 4 + further * 2) * size_of::<u64>()
+            + self.keys_bytes
+    }
+
     /// Notes the message in its place: one that was carried forward comes behind newer ones in the log.
     fn note(&mut self, position: u64, key: &str) {
-        let key: Arc<str> = key.into();
+        let known = self.by_key.get_key_value(key).map(|(key, _)| key.clone());
+        let key: Arc<str> = known.unwrap_or_else(|| {
+            self.keys_bytes += shared_bytes(key);
+            key.into()
+        });
         let positions = self.by_key.entry(key.clone()).or_default();
         if let Err(place) = positions.binary_search(&position) {
             positions.insert(place, position);
@@ -58,6 +77,7 @@ impl Newest {
         positions.retain(|noted| *noted != position);
         if positions.is_empty() {
             self.by_key.remove(&key);
+            self.keys_bytes -= shared_bytes(&key);
         }
     }
 }
@@ -137,6 +157,26 @@ mod tests {
         let message = Message::new(MessageId::given(key).unwrap(), vec![b'x'; 300].into());
         bench.publish_all(queue, vec![Message { key: Some(key.to_owned()), ..message }]).unwrap();
         bench.write();
+    }
+
+    #[test]
+    fn what_the_keys_take_is_what_is_told() {
+        let keys: Vec<_> = (0..10_000).map(|number| format!("key {number}")).collect();
+        for rounds in [1, 3] {
+            let mut newest = Newest::default();
+            let fill = || {
+                let notes = (0..rounds).flat_map(|_| keys.iter()).zip(1..);
+                notes.for_each(|(key, position)| newest.note(position, key));
+            };
+            let taken = allocation_counter::measure(fill).bytes_current as usize;
+            assert!(
+                (taken * 99 / 100..taken * 5 / 4).contains(&newest.bytes()),
+                "{} told of {taken}",
+                newest.bytes()
+            );
+            (1..=rounds * 10_000).for_each(|position| newest.forget(position));
+            assert_eq!(newest.keys_bytes, 0);
+        }
     }
 
     fn noted(bench: &Bench, queue: &QueueName) -> usize {

@@ -180,7 +180,7 @@ impl Ready {
 
     /// What the lists take, bodies apart.
     pub(crate) fn bytes(&self) -> usize {
-        self.lists().map(List::bytes).sum()
+        self.lists().map(List::bytes).sum::<usize>() + self.lines.as_ref().map_or(0, Lines::bytes)
     }
 
     /// The entry at `position`, whose body must stay as it is.

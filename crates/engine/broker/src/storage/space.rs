@@ -40,7 +40,7 @@ fn run(engine: &Engine) {
         wait = match free_all(engine) {
             // The log was not ready for copies, and will be without a word.
             Err(error) if error.kind() == Kind::Full => Some(limits::QUEUE_PAUSE),
-            Err(error) if !matches!(error.kind(), Kind::Unavailable | Kind::Poisoned) => {
+            Err(error) if !matches!(error.kind(), Kind::Unavailable | Kind::Closed | Kind::Poisoned) => {
                 tracing::error!(%error, "the log's oldest segment cannot be freed");
                 None
             }

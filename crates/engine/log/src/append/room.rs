@@ -117,7 +117,7 @@ impl Lines {
 /// Room for some records, of which all or none are appended. As a future it is ready once there is room for them, in
 /// the order in which the waiting of one class began; [`append_all`](crate::Log::append_all) with it then keeps others
 /// from taking that room, until it is dropped. `Full`: only freeing space makes room, or too many wait.
-/// `Poisoned`, `Unavailable`: as for appending.
+/// `Poisoned`, `Closed`: as for appending.
 #[must_use = "a future does nothing unless polled"]
 pub struct Room {
     shared: Arc<Shared>,
@@ -241,7 +241,7 @@ impl State {
 
     pub(crate) fn check_running(&self) -> Result<()> {
         if self.phase != Phase::Running {
-            return Err(Error::new(Kind::Unavailable, "append to log", "the log is closed"));
+            return Err(Error::new(Kind::Closed, "append to log", "the log is closed"));
         }
         Ok(())
     }

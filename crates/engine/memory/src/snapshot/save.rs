@@ -16,7 +16,7 @@ impl Memory {
     /// lock. `Conflict`: the store was changed meanwhile, so what was written must not be believed.
     pub fn save(&self, now: Instant, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<u64> {
         // A resize would move entries about.
-        let _budget_stays = self.resizing.lock();
+        let _budget_stays = self.asked.lock();
         let states: Vec<_> = self.shards.iter().map(|shard| shard.lock().state()).collect();
         write(&format::header(states.iter().map(|state| state.version).max().unwrap_or(0)))?;
         let (mut number, mut entries, mut chunk) = (0, 0, Vec::new());

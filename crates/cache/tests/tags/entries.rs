@@ -1,15 +1,12 @@
 //! Tags and namespaces, and loads that a tag's invalidation overtakes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod scene;
-
 use std::time::Duration;
 
 use forebay_cache::tags::{Namespace, Tagged};
 use forebay_core::error::Kind;
 use forebay_core::limits;
-use scene::{Scene, Source};
+
+use crate::scene::{Scene, Source};
 
 fn tagged(scene: &Scene) -> Tagged {
     Tagged::new(scene.cache.clone())
