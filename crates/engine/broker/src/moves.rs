@@ -161,7 +161,7 @@ impl Engine {
         let Some(body) = self.body(from, pick)? else { return Ok(Moved::Gone) };
         let record = Record::decode(&body)?;
         let message = MessageBytes { head: record.message().head, payload: &[] };
-        let rank = message::glance(message.head)?.rank();
+        let glance = message::glance(message.head)?;
         let mut history = record.clone().into_history();
         let position = pick.position();
         let mut pair = Pair::lock(from, to);
@@ -176,11 +176,16 @@ impl Engine {
             |history| Record::Move { from: from.number, position, to: to.number, at, history, message };
         while !self.journal.fits(&record(history.clone())) && history::shorten(&mut history) {}
         let stored = self.journal.append_body(&record(history))?;
+        let sequence = stored.location.sequence;
+        let mut arrived = Entry::new(sequence, stored, at, glance.rank());
+        if glance.claim.is_some() {
+            arrived.set_claim();
+            self.journal.claims.moved(position, sequence);
+        }
         if let Some(left) = pair.from.take(position) {
             self.forget(left);
         }
-        let sequence = stored.location.sequence;
-        pair.to().arrive(Entry::new(sequence, stored, at, rank), None, at);
+        pair.to().arrive(arrived, None, at);
         self.changed(to, pair.to());
         self.changed(from, &mut pair.from);
         Ok(Moved::Done(sequence))

@@ -160,7 +160,7 @@ impl World {
         let receive = Receive { count_max, hold, wait_until: now };
         let (taken, sequences) = self.appended(|engine| {
             let queue = engine.topology.find(&name)?;
-            engine.take(&queue, &receive)
+            until_ready(engine, engine.take(&queue, &receive))
         });
         let deliveries = match taken {
             Ok(deliveries) => deliveries,

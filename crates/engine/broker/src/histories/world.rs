@@ -107,7 +107,11 @@ impl World {
             disk_bytes_max: u64::from(segment_bytes) * [12, 24, 1000][random.below(3) as usize],
             ..LogOptions::default()
         };
-        let options = BrokerOptions { log, hot_bytes_max: [0, 3_000, 1_000_000][random.below(3) as usize] };
+        let options = BrokerOptions {
+            log,
+            hot_bytes_max: [0, 3_000, 1_000_000][random.below(3) as usize],
+            claim_above_bytes: [50, 150, 1_000][random.below(3) as usize],
+        };
         let (files, clock) = (Saboteur::new(), SimClock::new(seed));
         let opened = open(Arc::new(files.clone()), options.clone(), Arc::new(clock.clone())).unwrap();
         Self {

@@ -31,7 +31,9 @@
 //! was published or carried: giving back segments never costs more than it brings.
 //!
 //! The body of a message lies in the Put or Move record that brought it to its present place, and every later record
-//! about it lies behind that one. So once no live body, no live Declare and no Marks of which one still counts lie in the segments up to some point, no
+//! about it lies behind that one. That of a large message is only a claim to its payload, which lies in a file of its own:
+//! the file is durable before the record that brings it is written, goes only once the record that ends it is durable,
+//! and whoever writes the message again, carrying or moving it, writes the same claim. So once no live body, no live Declare and no Marks of which one still counts lie in the segments up to some point, no
 //! record in them is needed any more, but for the dedup ids in them, which are written as Marks before: settled messages cannot come back when a *prefix* of the log is released, because
 //! whatever settled them is released no sooner than they are.
 

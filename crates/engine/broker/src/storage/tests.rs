@@ -191,7 +191,7 @@ fn deliveries_that_nobody_settles_leave_the_last_space_to_what_empties_the_queue
         'full: loop {
             let found = bench.engine().topology.find(&busy).unwrap();
             let receive = Receive { count_max: 100, hold: None, wait_until: bench.clock.now() };
-            match bench.engine().take(&found, &receive) {
+            match bench.until_ready(bench.engine().take(&found, &receive)) {
                 Ok(deliveries) if !deliveries.is_empty() => held.extend(deliveries),
                 Ok(_) => {
                     rounds += 1;

@@ -1,0 +1,12 @@
+//! Payloads too large for the log: each in a file of its own, to which the log has a claim.
+//!
+//! - [`file`]: the bytes on disk, written, read and removed
+//! - [`ledger`]: which message has which claim, what the files take, and which are to go
+//! - [`desk`]: where callers wait while one thread writes and another reads
+//! - [`sweep`]: opening: what is claimed must be there, and what nobody claims goes
+
+pub(crate) mod desk;
+pub(crate) mod file;
+pub(crate) mod ledger;
+pub(crate) mod sweep;
+
