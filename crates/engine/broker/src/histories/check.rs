@@ -90,6 +90,12 @@ impl World {
         assert_eq!(engine.journal.tallies(), tallies);
         let (account, kept) = engine.hot.audit(entries());
         assert_eq!(account, kept);
+        let with_claims = entries().filter(|entry| entry.has_claim()).map(|entry| entry.position);
+        let (claims, _) = engine.journal.claims.audit();
+        assert_eq!(with_claims.collect::<BTreeSet<_>>(), claims.keys().copied().collect());
+        let files = self.claim_files();
+        assert!(claims.values().all(|claim| files.contains(&claim.file)), "a file is missing");
+        assert!(files.is_subset(&engine.journal.claims.known()), "a file is forgotten");
         for state in &states {
             let (noted, should) = state.unsettled.audit();
             assert_eq!(noted, should);

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::records::{MessageBytes, Record, Status, message};
 use crate::state::entry::{Location, NEVER};
 use crate::storage::claims::file;
-use crate::storage::claims::ledger::After;
+use crate::storage::claims::ledger::{After, Leaving};
 use crate::storage::journal::{Chance, Stored};
 use crate::topology::Queue;
 
@@ -96,11 +96,16 @@ impl Engine {
                 }
                 After::Record { .. } => later.push(leaving),
                 After::Nothing | After::Durable(_) => {
-                    removed = true;
                     match file::remove(&*claims.files, leaving.claim.file) {
-                        Ok(()) => claims.gone(leaving.claim),
-                        // It takes its space until the next opening, and is counted for as long.
-                        Err(error) => tracing::warn!(%error, "payload file of a message that is gone stays"),
+                        Ok(()) => {
+                            claims.gone(leaving.claim);
+                            removed = true;
+                        }
+                        // It takes its space for as long, and is tried again when there is something to do again.
+                        Err(error) => {
+                            tracing::warn!(%error, "payload file of a message that is gone stays for now");
+                            later.push(Leaving { after: After::Nothing, ..leaving });
+                        }
                     }
                 }
             }
