@@ -37,7 +37,11 @@ impl Bench {
             disk_bytes_max: segments_max * u64::from(SEGMENT),
             ..LogOptions::default()
         };
-        Self::open(Saboteur::new(), SimClock::new(5), BrokerOptions { log, hot_bytes_max: 10_000, ..BrokerOptions::default() })
+        Self::open(
+            Saboteur::new(),
+            SimClock::new(5),
+            BrokerOptions { log, hot_bytes_max: 10_000, ..BrokerOptions::default() },
+        )
     }
 
     pub(crate) fn open(files: Saboteur, clock: SimClock, options: BrokerOptions) -> Self {

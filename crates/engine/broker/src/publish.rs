@@ -91,7 +91,7 @@ impl Engine {
         }
         let room = self.journal.room(lengths.into_iter())?;
         // Before anything says that they are there.
-        let fresh = self.journal.store(payloads).await?;
+        let fresh = self.journal.store(payloads, room.segments()).await?;
         for (index, (message, head)) in messages.iter().zip(&mut heads).enumerate() {
             if let Some(claim) = fresh.get(index) {
                 *head = message::head(message, Some(claim));

@@ -145,9 +145,10 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes so many bytes of the disk's budget for claimed files. `TooLarge`: publishes never get that much.
-    pub(super) fn reserve(&self, bytes: u64) -> Result<()> {
-        let segments = bytes.div_ceil(self.segment_bytes);
+    /// Takes so many bytes of the disk's budget for claimed files, if it has so many segments beside. `TooLarge`: publishes
+    /// never get that much.
+    pub(super) fn reserve(&self, bytes: u64, segments: u64) -> Result<()> {
+        let segments = bytes.div_ceil(self.segment_bytes) + segments;
         self.check_ever(segments)?;
         let mut live = self.live.lock();
         self.check_space(&mut live, segments)?;

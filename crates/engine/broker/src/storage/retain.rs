@@ -106,7 +106,11 @@ impl Engine {
     /// The next messages of the queue, as many as one call reads.
     fn found(
         &self,
-        state: &State, name: &QueueName, from: ReplayFrom, count_max: usize) -> Result<Vec<Found>> {
+        state: &State,
+        name: &QueueName,
+        from: ReplayFrom,
+        count_max: usize,
+    ) -> Result<Vec<Found>> {
         if state.settings.retain == Retain::Nothing {
             let context = format!("{name}: it retains nothing");
             return Err(Error::new(Kind::Unsupported, "replay queue", context));
@@ -224,7 +228,8 @@ mod tests {
     fn positions(bench: &Bench, queue: &QueueName) -> Vec<u64> {
         let (mut all, mut from) = (Vec::new(), 0);
         loop {
-            let next = bench.until_ready(bench.engine().replay(queue, ReplayFrom::Position(from), 100)).unwrap();
+            let next =
+                bench.until_ready(bench.engine().replay(queue, ReplayFrom::Position(from), 100)).unwrap();
             let Some(last) = next.last() else { return all };
             from = last.position;
             all.extend(next.into_iter().map(|replayed| replayed.position));
@@ -272,7 +277,8 @@ mod tests {
         assert!(retained > 20, "they had most of the log to themselves: {retained}");
         assert_eq!(account(&bench), retained);
         let times = [&one, &two].map(|queue| {
-            let all = bench.until_ready(bench.engine().replay(queue, ReplayFrom::Position(0), 1_000)).unwrap();
+            let all =
+                bench.until_ready(bench.engine().replay(queue, ReplayFrom::Position(0), 1_000)).unwrap();
             all.into_iter().map(|replayed| replayed.published_at).collect::<Vec<_>>()
         });
         for times in &times {

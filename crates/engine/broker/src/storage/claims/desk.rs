@@ -68,6 +68,21 @@ impl Drop for Fresh<'_> {
     }
 }
 
+/// The wait for files to be written. Given up, it leaves none: either it finds the answer, or the writer finds nobody.
+struct Written<'a> {
+    journal: &'a Journal,
+    answered: Receiver<Result<Vec<Claim>>>,
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        self.answered.close();
+        if let Ok(Ok(claims)) = self.answered.try_recv() {
+            self.journal.abandon(claims.into_iter());
+        }
+    }
+}
+
 /// The threads that serve the two lines.
 pub(crate) fn work(engine: &Arc<Engine>) -> [Work; 2] {
     let (writer, reader) = (engine.clone(), engine.clone());
@@ -125,27 +140,25 @@ fn closed(operation: &'static str) -> Error {
     Error::new(Kind::Unavailable, operation, "the broker is closed")
 }
 
-async fn answer<T>(operation: &'static str, answered: Receiver<Result<T>>) -> Result<T> {
-    answered.await.unwrap_or_else(|_| Err(closed(operation)))
-}
-
 impl Journal {
     /// Writes these payloads, durably, each into a file of its own. Every error says that none will be there, as does
-    /// dropping the future. `Full`: there is no space. `TooLarge`: publishes never get that much.
-    pub(crate) async fn store(&self, payloads: Vec<(usize, Payload)>) -> Result<Fresh<'_>> {
+    /// dropping the future. `Full`: there is no space, for them or for the records that bring them, which need so many
+    /// segments. `TooLarge`: publishes never get that much.
+    pub(crate) async fn store(&self, payloads: Vec<(usize, Payload)>, segments: usize) -> Result<Fresh<'_>> {
         if payloads.is_empty() {
             return Ok(Fresh { journal: self, claims: Vec::new() });
         }
         let (places, payloads): (Vec<_>, Vec<_>) = payloads.into_iter().unzip();
         let bytes = bytes_of(&payloads);
-        self.reserve(bytes)?;
+        self.reserve(bytes, segments as u64)?;
         let operation = "write payload file";
         let (answer_to, answered) = oneshot::channel();
         let write = Write { payloads, answer: answer_to };
         self.desk
             .stand(operation, &self.desk.writes, |lines| &mut lines.writes, write)
             .inspect_err(|_| self.claims.unreserve(bytes))?;
-        let claims = answer(operation, answered).await?;
+        let mut written = Written { journal: self, answered };
+        let claims = (&mut written.answered).await.unwrap_or_else(|_| Err(closed(operation)))?;
         Ok(Fresh { journal: self, claims: places.into_iter().zip(claims).collect() })
     }
 
@@ -156,12 +169,14 @@ impl Journal {
         let (answer_to, answered) = oneshot::channel();
         let read = Read { claim, answer: answer_to };
         self.desk.stand(operation, &self.desk.reads, |lines| &mut lines.reads, read)?;
-        answer(operation, answered).await
+        answered.await.unwrap_or_else(|_| Err(closed(operation)))
     }
 
     /// Writes for the first in line; false if there was none.
     pub(crate) fn write_step(&self) -> bool {
-        let Some(Write { payloads, answer }) = self.desk.lines.lock().writes.pop_front() else { return false };
+        let Some(Write { payloads, answer }) = self.desk.lines.lock().writes.pop_front() else {
+            return false;
+        };
         if answer.is_closed() {
             self.claims.unreserve(bytes_of(&payloads));
             return true;

@@ -48,10 +48,7 @@ pub(crate) fn look(files: &dyn Files, claim: Claim) -> Result<()> {
     open(files, claim).map(drop)
 }
 
-fn open(
-    files: &dyn Files,
-    claim: Claim,
-) -> Result<Box<dyn forebay_core::ports::files::File>> {
+fn open(files: &dyn Files, claim: Claim) -> Result<Box<dyn forebay_core::ports::files::File>> {
     let file = match files.open(&name(claim.file)) {
         Err(error) if error.kind() == Kind::NotFound => {
             return Err(damaged(claim.file).because("it is not there"));

@@ -10,3 +10,5 @@ pub(crate) mod file;
 pub(crate) mod ledger;
 pub(crate) mod sweep;
 
+#[cfg(test)]
+mod tests;
