@@ -22,6 +22,13 @@ use crate::broker::{BrokerOptions, open};
 
 const LARGE: usize = 10_000;
 
+/// What a queue is declared with.
+type Change = fn(&mut QueueSettings);
+/// What ends a message.
+type Leave = fn(&Bench, &QueueName);
+/// What happens to a file.
+type Harm = fn(&Saboteur, &str);
+
 /// A broker that claims what is longer than 100 bytes.
 fn claiming(segments_max: u64) -> Bench {
     let options = BrokerOptions { claim_above_bytes: 100, ..Bench::new(segments_max).options };
@@ -77,7 +84,7 @@ fn a_large_payload_lies_in_a_file_of_its_own_until_its_end_is_durable() {
 
 #[test]
 fn the_file_goes_in_whatever_way_its_message_leaves() {
-    let ways: [(&str, fn(&mut QueueSettings), fn(&Bench, &QueueName)); 9] = [
+    let ways: [(&str, Change, Leave); 9] = [
         ("settled", |_| (), |bench, q| bench.settle(&bench.receive(q).unwrap(), Outcome::Done)),
         ("purged", |_| (), |bench, q| drop(bench.until_ready(bench.engine().purge(q)))),
         ("deleted", |_| (), |bench, q| drop(bench.until_ready(bench.engine().delete(q)))),
@@ -311,7 +318,7 @@ fn a_damaged_file_is_never_served_and_raises_an_alarm_until_its_message_is_gone(
 
 #[test]
 fn opening_refuses_or_sets_aside_what_is_missing_short_or_damaged() {
-    let harms: [(fn(&Saboteur, &str), bool); 3] = [
+    let harms: [(Harm, bool); 3] = [
         (|files, name| files.remove(name).unwrap(), true),
         (|files, name| assert!(files.truncate(name, 5)), true),
         // To be seen only by who reads it.
