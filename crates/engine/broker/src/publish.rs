@@ -106,9 +106,8 @@ impl Engine {
         let mut state = queue.lock()?;
         let now = self.clock.now();
         let repeated = self.repeated(&mut state, messages, now);
-        let turns = state.turns(messages);
-        // What is taken again is not new; a message before it with its key is overtaken all the same.
         let is_new = |index: usize| repeated.are.get(index).is_none_or(|is_repeated| !is_repeated);
+        let turns = state.turns(messages, is_new);
         let adds = |turn: &Turn| matches!(turn, Turn::Alone | Turn::Newest { replaces: 0 });
         let more = turns.iter().enumerate().filter(|(index, turn)| is_new(*index) && adds(turn)).count();
         let settings = &state.settings;
@@ -145,9 +144,11 @@ impl Engine {
             if let Some(id) = message.dedup_id.as_ref().filter(|_| !state.settings.dedup_window.is_zero()) {
                 state.marks.add(id, now, stored);
             }
-            if let Turn::Newest { replaces } = turn {
-                state.note_key(stored.location.sequence, message.key.as_deref().unwrap_or_default());
-                if let Some(replaced) = state.take(replaces) {
+            if matches!(turn, Turn::Newest { .. } | Turn::Next) {
+                let key = message.key.as_deref().unwrap_or_default();
+                let replaces = state.waiting_with(key);
+                state.note_key(stored.location.sequence, key);
+                if let Some(replaced) = replaces.and_then(|replaces| state.take(replaces)) {
                     self.forget(replaced);
                     state.counts.dropped += 1;
                 }
@@ -196,7 +197,7 @@ impl Engine {
 
     /// Drops the oldest ready messages of a queue beyond its length, where its owner asked for that. What cannot be
     /// dropped now, because all is in consumers' hands or the log takes nothing, is dropped by a later publish.
-    fn drop_overflow(&self, queue: &Queue, state: &mut State) {
+    pub(crate) fn drop_overflow(&self, queue: &Queue, state: &mut State) {
         while state.settings.overflow == Overflow::DropHead && state.len() > state.settings.length_max {
             let Some(position) = state.ready.least().map(|least| least.position) else { return };
             if self.journal.append(&Record::Settle { queue: queue.number, position }).is_err() {
@@ -226,6 +227,7 @@ fn put<'a>(
         status: not_before.map_or(Status::Ready, |until| Status::Delayed { until }),
         replaces: match turn {
             Turn::Newest { replaces } => Some(replaces),
+            Turn::Next => Some(0),
             Turn::Alone | Turn::Overtaken => None,
         },
         history: Vec::new(),

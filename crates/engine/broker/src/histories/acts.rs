@@ -39,7 +39,7 @@ impl World {
         let mut items = Vec::new();
         let mut repeated = 0;
         let mut messages = Vec::new();
-        // Of all messages, those that are repeated included, by which their queue goes.
+        // Of all messages that are not repeated, by which their queue goes.
         let mut keys = Vec::new();
         for _ in 0..count {
             self.next_id += 1;
@@ -64,7 +64,7 @@ impl World {
                 priority,
                 ..Message::new(MessageId::given(&id).unwrap(), vec![b'x'; payload].into())
             });
-            keys.push(key.filter(|_| counts));
+            keys.push(key.filter(|_| counts && !is_repeated));
             if is_repeated {
                 repeated += 1;
                 continue;
@@ -92,9 +92,12 @@ impl World {
             self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
         let last = *sequences.end();
         let mut dropped = Vec::new();
-        // Of those with one key only the last is written.
+        // Of those with one key only the last is written, and those whose dedup ids must be known.
         let overtaken = |item: &Item, behind: usize| item.counts && keys[behind..].contains(&item.key);
-        let items: Vec<_> = items.into_iter().filter(|(item, _, behind)| !overtaken(item, *behind)).collect();
+        let is_written = |(item, dedup_id, behind): &(Item, Option<&str>, usize)| {
+            dedup_id.is_some() || !overtaken(item, *behind)
+        };
+        let items: Vec<_> = items.into_iter().filter(is_written).collect();
         let count = items.len();
         let mut items = items.into_iter();
         for sequence in sequences {

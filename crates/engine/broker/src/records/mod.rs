@@ -27,7 +27,8 @@
 //! `newest_by_key u8`.
 //! *flags* name, in this order: 1 attempts `u32`; 2 expires `time`; 4 delayed until `time`; 8 held: token `u32`, until
 //! `time`; 64 finished and retained; 128 replaces position or 0: the queue keeps the newest of a key, and the message at
-//! that position has left in the same step; 16 history. With none of 4, 8 and 64 the message is ready. A message that waits takes the same space whether it
+//! that position has left in the same step; with 0 in a new one, that is whichever waits with its key, for it may have come in
+//! the same batch; 16 history. With none of 4, 8 and 64 the message is ready. A message that waits takes the same space whether it
 //! was published or carried: giving back segments never costs more than it brings.
 //!
 //! The body of a message lies in the Put or Move record that brought it to its present place, and every later record
@@ -86,7 +87,8 @@ pub(crate) enum Record<'a> {
         attempts: u32,
         expires_at: Option<Instant>,
         status: Status,
-        /// Present where the queue keeps the newest of a key and the message has one; 0 where it replaces none.
+        /// Present where the queue keeps the newest of a key and the message has one; 0 where it replaces none, or one of its
+        /// own batch.
         replaces: Option<u64>,
         history: Vec<History>,
         message: MessageBytes<'a>,

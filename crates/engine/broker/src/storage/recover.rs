@@ -119,14 +119,15 @@ impl Replay {
                 if let Some(id) = glance.dedup_id.filter(|_| position == 0) {
                     self.marks.entry(queue).or_default().put(id, published_at, stored);
                 }
-                let position = if position == 0 { sequence } else { position };
+                let is_new = position == 0;
+                let position = if is_new { sequence } else { position };
                 self.claims.extend(glance.claim.map(|claim| (position, claim)));
                 let state = self.queue(queue)?;
                 if let Some(replaces) = replaces {
-                    drop(state.take(replaces));
-                    if let Some(key) = message::key(message.head).filter(|_| status != Status::Finished) {
-                        state.note_key(position, key);
-                    }
+                    let key = glance.key.filter(|_| status != Status::Finished);
+                    let waiting = key.filter(|_| is_new).and_then(|key| state.waiting_with(key));
+                    drop(state.take(waiting.unwrap_or(replaces)));
+                    key.into_iter().for_each(|key| state.note_key(position, key));
                 }
                 if let Some((entry, _)) = state.find(position) {
                     // It was carried forward, and the old place is still there.
