@@ -182,7 +182,11 @@ impl Engine {
             match self.complete(loaded).await {
                 Ok(delivery) => deliveries.push(delivery),
                 Err(error) => {
-                    self.put_off(queue, Pick::Held(id), &error);
+                    match error.kind() {
+                        // It is not the message that is at fault.
+                        Kind::Full | Kind::Unavailable => self.take_back(queue, id),
+                        _ => self.put_off(queue, Pick::Held(id), &error),
+                    }
                     *unread = Some(error);
                 }
             }

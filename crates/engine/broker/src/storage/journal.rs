@@ -15,11 +15,10 @@ use forebay_log::{Class, Damaged, Log, LogOptions, Position, Room};
 use parking_lot::{Condvar, Mutex};
 
 use super::claims::desk::Desk;
-use super::claims::ledger::{After, Ledger};
+use super::claims::ledger::Ledger;
 use super::live::Live;
 use crate::records::Record;
-use crate::records::message::Claim;
-use crate::state::entry::{Entry, Location};
+use crate::state::entry::Location;
 
 /// What carrying a message forward can add to it: attempts, an expiry and a hold.
 const CARRY_GROWTH_BYTES_MAX: usize = 32;
@@ -36,16 +35,16 @@ pub(crate) struct Journal {
     pub(crate) log: Log,
     pub(crate) claims: Ledger,
     pub(crate) desk: Desk,
-    segment_bytes: u64,
+    pub(super) segment_bytes: u64,
     body_bytes_max: usize,
     /// How many segments each kind of record may leave behind.
     segments_max: SegmentsMax,
     /// Segments in use.
-    segments: AtomicU64,
+    pub(super) segments: AtomicU64,
     /// The last sequence appended, and the segment it went to.
     last: AtomicU64,
     newest: AtomicU64,
-    live: Mutex<Live>,
+    pub(super) live: Mutex<Live>,
     /// What to do with a body that is damaged.
     pub(crate) damaged: Damaged,
     /// How many of the bodies that live are of finished messages, which give way to new ones.
@@ -137,44 +136,12 @@ impl Journal {
     }
 
     /// What is left of a log from which nothing more can be freed must still take so many segments.
-    fn check_ever(&self, segments: u64) -> Result<()> {
+    pub(super) fn check_ever(&self, segments: u64) -> Result<()> {
         if segments + limits::CARRY_SEGMENTS_MIN > self.segments_max.publish + 2 {
             let context = format!("{segments} segments at once");
             return Err(Error::new(Kind::TooLarge, "publish to log", context));
         }
         Ok(())
-    }
-
-    /// Takes so many bytes of the disk's budget for claimed files, if it has so many segments beside. `TooLarge`: publishes
-    /// never get that much.
-    pub(super) fn reserve(&self, bytes: u64, segments: u64) -> Result<()> {
-        let segments = bytes.div_ceil(self.segment_bytes) + segments;
-        self.check_ever(segments)?;
-        let mut live = self.live.lock();
-        self.check_space(&mut live, segments)?;
-        self.claims.reserve(bytes);
-        Ok(())
-    }
-
-    /// Segments in use, and what claimed files take, as if they were some.
-    fn used(&self) -> u64 {
-        self.segments.load(Acquire) + self.claims.bytes().div_ceil(self.segment_bytes)
-    }
-
-    /// The disk has no room for a claimed file, whatever its budget says.
-    pub(super) fn disk_ended(&self) {
-        let mut live = self.live.lock();
-        if !std::mem::replace(&mut live.disk_ended, true) {
-            self.ring(&mut live);
-        }
-    }
-
-    /// Files that were written for nothing are to go.
-    pub(super) fn abandon(&self, claims: impl ExactSizeIterator<Item = Claim>) {
-        if claims.len() > 0 {
-            claims.for_each(|claim| self.claims.abandon(claim));
-            self.ring(&mut self.live.lock());
-        }
     }
 
     /// Waits until the log is ready for a record of that class and length; true if it is, false if only freeing space
@@ -188,7 +155,7 @@ impl Journal {
 
     /// `Full` while publishes must leave the rest of the disk to what empties queues. That counts what the messages
     /// grow by when they are carried forward from consumers' hands.
-    fn check_space(&self, live: &mut Live, segments: u64) -> Result<()> {
+    pub(super) fn check_space(&self, live: &mut Live, segments: u64) -> Result<()> {
         let max = self.segments_max.publish;
         let bytes = live.grown() + self.claims.bytes();
         if self.used() + segments > max + 1 || bytes > max * self.segment_bytes {
@@ -352,30 +319,6 @@ impl Journal {
         }
     }
 
-    /// The message has left all queues, with the record that was appended last or before.
-    pub(crate) fn left(&self, entry: &Entry) {
-        self.died(entry.stored());
-        self.left_behind(entry, After::Durable(self.last()));
-    }
-
-    /// A finished message is given up, and no record says so.
-    pub(crate) fn given_up(&self, queue: u64, entry: &Entry) {
-        self.died(entry.stored());
-        self.left_behind(entry, After::Record { queue, position: entry.position });
-    }
-
-    fn left_behind(&self, entry: &Entry, after: After) {
-        if entry.has_claim() && self.claims.leave(entry.position, after) {
-            self.ring(&mut self.live.lock());
-        }
-    }
-
-    /// Bytes of the message, wherever they lie.
-    pub(crate) fn bytes(&self, entry: &Entry) -> usize {
-        let claim = if entry.has_claim() { self.claims.get(entry.position) } else { None };
-        entry.stored().bytes as usize + claim.map_or(0, |claim| claim.length as usize)
-    }
-
     /// The body of a record.
     pub(crate) fn read(&self, location: Location) -> Result<Payload> {
         self.log.read(location.into()).map(Payload::from)
@@ -446,7 +389,7 @@ impl Journal {
         self.used() >= max || bytes > max * self.segment_bytes || self.used() + live.wanted > publish + 1
     }
 
-    fn ring(&self, live: &mut Live) {
+    pub(super) fn ring(&self, live: &mut Live) {
         live.died = 0;
         live.rung = true;
         self.bell.notify_one();

@@ -97,8 +97,10 @@ pub(crate) fn work(engine: &Arc<Engine>) -> [Work; 2] {
 impl Desk {
     /// Ends all waits with `Unavailable`, and the work.
     pub(crate) fn close(&self) {
-        let mut lines = self.lines.lock();
-        *lines = Lines { closed: true, ..Lines::default() };
+        let closed = Lines { closed: true, ..Lines::default() };
+        let left = std::mem::replace(&mut *self.lines.lock(), closed);
+        // Not under the lock: it wakes those who wait.
+        drop(left);
         self.writes.notify_all();
         self.reads.notify_all();
     }

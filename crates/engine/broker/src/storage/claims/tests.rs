@@ -391,3 +391,22 @@ fn waiters_beyond_the_limit_are_refused_and_closing_ends_all_waits() {
         assert_eq!(error.kind(), Kind::Unavailable);
     }
 }
+
+#[test]
+fn a_receiver_that_finds_too_many_waiting_leaves_the_message_where_it_was() {
+    let bench = claiming(1_000);
+    let q = bench.queue("q");
+    bench.publish_all(&q, vec![large(7)]).unwrap();
+    bench.write();
+    let claim = bench.engine().journal.claims.get(bench.engine().journal.last()).unwrap();
+    let fetch = || Box::pin(bench.engine().journal.fetch(claim));
+    let mut waiting: Vec<_> = (0..limits::CLAIM_WAITERS_MAX).map(|_| fetch()).collect();
+    assert!(waiting.iter_mut().all(|fetch| poll(fetch.as_mut()).is_pending()));
+    let found = bench.engine().topology.find(&q).unwrap();
+    let receive = Receive { count_max: 1, hold: None, wait_until: bench.clock.now() };
+    let refused = poll(pin!(bench.engine().take(&found, &receive)).as_mut());
+    assert!(matches!(refused, Poll::Ready(Err(error)) if error.kind() == Kind::Full));
+    drop(waiting);
+    while bench.engine().journal.read_step() {}
+    assert_eq!(bench.receive(&q).unwrap().attempt, 1);
+}
