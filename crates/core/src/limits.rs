@@ -125,8 +125,13 @@ pub const MESSAGE_TEXT_BYTES_MAX: usize = 255;
 pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
 /// Tables and lists inside each other in one message's headers.
 pub const HEADERS_DEPTH_MAX: usize = 32;
-/// One message: payload and headers. Larger payloads go by reference.
-pub const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// One message: payload and headers.
+pub const MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// A longer payload lies in a file of its own beside the log, unless configured otherwise, and the log has a claim to it.
+pub const CLAIM_ABOVE_BYTES_DEFAULT: usize = 1024 * 1024;
+/// Callers that wait for such files to be written, and as many that wait for one to be read; further ones are refused as
+/// full. Of each kind one is served at a time.
+pub const CLAIM_WAITERS_MAX: usize = 1_000;
 /// Messages in one publish call.
 pub const PUBLISH_MESSAGES_MAX: usize = 1_000;
 /// Deliveries handed out by one receive call.

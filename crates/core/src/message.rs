@@ -239,7 +239,7 @@ impl Message {
             return refuse(Kind::TooLarge, "headers have at most 64 KiB");
         }
         if self.payload.len() + header_bytes > limits::MESSAGE_BYTES_MAX {
-            return refuse(Kind::TooLarge, "payload and headers have at most 8 MiB");
+            return refuse(Kind::TooLarge, "payload and headers have at most 128 MiB");
         }
         Ok(())
     }

@@ -143,7 +143,7 @@ pub struct LogStats {
     pub pending_bytes: u64,
     /// Segments in use.
     pub segments: u64,
-    /// Their bytes on disk, spare ones included.
+    /// Their bytes on disk, spare ones and files beside the log included.
     pub disk_bytes: u64,
     /// The budget for `disk_bytes`.
     pub disk_bytes_max: u64,
@@ -151,7 +151,7 @@ pub struct LogStats {
     pub poisoned: bool,
     /// True while appends are refused for want of space.
     pub full: bool,
-    /// Damaged stretches found in segments in use, which keep these from being freed.
+    /// Damaged stretches found in segments in use, which keep these from being freed, and damaged files beside the log.
     pub damaged: u64,
 }
 

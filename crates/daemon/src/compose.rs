@@ -139,6 +139,7 @@ fn broker_options(settings: &Settings) -> BrokerOptions {
             damaged: settings.damaged,
         },
         hot_bytes_max: as_usize(settings.queue_memory.0),
+        ..BrokerOptions::default()
     }
 }
 

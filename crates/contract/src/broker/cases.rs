@@ -15,6 +15,7 @@ macro_rules! broker {
                 ids_come_back_in_the_order_of_the_batch
                 an_empty_batch_publishes_nothing
                 publishing_to_a_queue_that_is_not_there_is_not_found
+                a_message_of_20_mebibytes_comes_back_equal
                 a_message_over_its_limit_is_refused_and_nothing_of_its_batch_is_taken
                 a_full_queue_refuses_the_whole_batch
                 held_and_delayed_messages_count

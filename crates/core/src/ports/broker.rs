@@ -123,7 +123,8 @@ pub trait Broker: Send + Sync {
         hold: Duration,
     ) -> BoxFuture<'a, Result<Option<Instant>>>;
 
-    /// Waits for deliveries whose hold has run out. They are still held, by the caller now, who must settle each.
+    /// Waits for deliveries whose hold has run out. They are still held, by the caller now, who must settle each. A large
+    /// payload may be left out of them.
     /// A broker without the capability `expired` never answers. After `Closed` there is nothing more to wait for; after
     /// any other error it may be asked again.
     fn expired(&self) -> BoxFuture<'_, Result<Vec<Delivery>>>;

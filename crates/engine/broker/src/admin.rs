@@ -47,7 +47,7 @@ impl Engine {
     }
 
     /// The first ready messages, as the next receivers would get them.
-    pub(crate) fn peek(&self, name: &QueueName, count_max: usize) -> Result<Vec<Peeked>> {
+    pub(crate) async fn peek(&self, name: &QueueName, count_max: usize) -> Result<Vec<Peeked>> {
         let queue = self.topology.find(name)?;
         let now = self.clock.now();
         let handed: Vec<_> = {
@@ -59,7 +59,7 @@ impl Engine {
             };
             let entries = state.ready.iter().filter(|entry| entry.expires_at() > now);
             let entries = entries.take(count_max.min(limits::RECEIVE_DELIVERIES_MAX));
-            let entries = entries.take_while(|entry| within(&mut bytes, entry.stored().bytes as usize));
+            let entries = entries.take_while(|entry| within(&mut bytes, self.journal.bytes(entry)));
             entries
                 .map(|entry| {
                     let id = DeliveryId { position: entry.position, token: 0 };
@@ -67,10 +67,17 @@ impl Engine {
                 })
                 .collect()
         };
-        let looked = handed.into_iter().map(|handed| self.load(&queue, handed));
-        // Taken and released since it was seen.
-        let looked = looked.filter(|loaded| !matches!(loaded, Err(error) if error.kind() == Kind::NotFound));
-        looked.map(|loaded| loaded.map(|delivery| Peeked { delivery })).collect()
+        let mut looked = Vec::with_capacity(handed.len());
+        for handed in handed {
+            let read = async { self.complete(self.load(&queue, handed)?).await };
+            match read.await {
+                Ok(delivery) => looked.push(Peeked { delivery }),
+                // Taken and released since it was seen.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(looked)
     }
 
     /// Removes all messages that are ready or delayed now. Returns how many, and the sequence that makes it durable.

@@ -37,7 +37,11 @@ impl Bench {
             disk_bytes_max: segments_max * u64::from(SEGMENT),
             ..LogOptions::default()
         };
-        Self::open(Saboteur::new(), SimClock::new(5), BrokerOptions { log, hot_bytes_max: 10_000 })
+        Self::open(
+            Saboteur::new(),
+            SimClock::new(5),
+            BrokerOptions { log, hot_bytes_max: 10_000, ..BrokerOptions::default() },
+        )
     }
 
     pub(crate) fn open(files: Saboteur, clock: SimClock, options: BrokerOptions) -> Self {
@@ -103,7 +107,8 @@ impl Bench {
 
     pub(crate) fn try_receive(&self, queue: &QueueName) -> Result<Option<Delivery>, Kind> {
         let receive = Receive { count_max: 1, hold: None, wait_until: self.clock.now() };
-        let taken = self.engine().take(&self.engine().topology.find(queue).unwrap(), &receive);
+        let found = self.engine().topology.find(queue).unwrap();
+        let taken = self.until_ready(self.engine().take(&found, &receive));
         taken.map(|mut taken| taken.pop()).map_err(|error| error.kind())
     }
 
@@ -120,7 +125,7 @@ impl Bench {
     }
 }
 
-/// Polls the future, and lets the log work for as long as it waits.
+/// Polls the future, and lets the log and the desk work for as long as it waits.
 pub(crate) fn until_ready<T>(engine: &Engine, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -129,6 +134,8 @@ pub(crate) fn until_ready<T>(engine: &Engine, future: impl Future<Output = T>) -
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
+        engine.journal.write_step();
+        engine.journal.read_step();
         engine.journal.log.step();
     }
     panic!("nothing happens, and somebody waits")

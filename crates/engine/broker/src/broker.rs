@@ -20,6 +20,7 @@ use forebay_log::{Class, Log, LogOptions};
 use crate::engine::Engine;
 use crate::memory::hot::Hot;
 use crate::records::{Record, SMALL_BYTES_MAX};
+use crate::storage::claims::desk;
 use crate::storage::journal::Journal;
 use crate::storage::recover::{Recovered, Replay};
 use crate::storage::space;
@@ -32,11 +33,17 @@ pub struct BrokerOptions {
     pub log: LogOptions,
     /// Memory for the bodies of waiting messages, over all queues; the rest is read from the log when it is delivered.
     pub hot_bytes_max: usize,
+    /// A longer payload, and one that no segment of the log takes, lies in a file of its own beside the log.
+    pub claim_above_bytes: usize,
 }
 
 impl Default for BrokerOptions {
     fn default() -> Self {
-        Self { log: LogOptions::default(), hot_bytes_max: limits::QUEUE_HOT_BYTES_DEFAULT }
+        Self {
+            log: LogOptions::default(),
+            hot_bytes_max: limits::QUEUE_HOT_BYTES_DEFAULT,
+            claim_above_bytes: limits::CLAIM_ABOVE_BYTES_DEFAULT,
+        }
     }
 }
 
@@ -68,8 +75,8 @@ pub struct OpenedBroker {
 pub fn open(files: Arc<dyn Files>, options: BrokerOptions, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
     options.check()?;
     let mut replay = Replay::new(clock.now(), &options.log);
-    let opened = forebay_log::open(files, options.log.clone(), &mut |record| replay.apply(record))?;
-    let journal = Journal::new(opened.log, &options.log);
+    let opened = forebay_log::open(files.clone(), options.log.clone(), &mut |record| replay.apply(record))?;
+    let journal = Journal::new(opened.log, &options.log, files, options.claim_above_bytes);
     let (topology, recovered) = replay.finish(&journal, opened.recovered)?;
     let engine = Arc::new(Engine::new(journal, topology, Hot::new(options.hot_bytes_max), clock));
     for queue in engine.topology.all() {
@@ -78,6 +85,7 @@ pub fn open(files: Arc<dyn Files>, options: BrokerOptions, clock: Arc<dyn Clock>
     let mut work = opened.work;
     work.push(timers::work(engine.clone()));
     work.push(space::work(engine.clone()));
+    work.extend(desk::work(&engine));
     Ok(OpenedBroker { broker: Arc::new(EmbeddedBroker { engine }), work, recovered })
 }
 
@@ -206,7 +214,7 @@ impl BrokerAdmin for EmbeddedBroker {
     }
 
     fn peek<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<Vec<Peeked>>> {
-        Box::pin(async move { self.engine.peek(queue, count_max) })
+        Box::pin(self.engine.peek(queue, count_max))
     }
 
     fn purge<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<u64>> {
@@ -237,7 +245,7 @@ impl BrokerAdmin for EmbeddedBroker {
         from: ReplayFrom,
         count_max: usize,
     ) -> BoxFuture<'a, Result<Vec<Replayed>>> {
-        Box::pin(async move { self.engine.replay(queue, from, count_max) })
+        Box::pin(self.engine.replay(queue, from, count_max))
     }
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {

@@ -90,7 +90,7 @@ impl Engine {
     /// The message has left all queues.
     pub(crate) fn forget(&self, mut entry: Entry) {
         self.hot.take(&mut entry);
-        self.journal.died(entry.stored());
+        self.journal.left(&entry);
     }
 
     /// To be called under the lock after every change of a queue: sees to it that the timers look at the queue in time,

@@ -161,7 +161,7 @@ impl Engine {
         let Some(body) = self.body(from, pick)? else { return Ok(Moved::Gone) };
         let record = Record::decode(&body)?;
         let message = MessageBytes { head: record.message().head, payload: &[] };
-        let rank = message::glance(message.head)?.rank();
+        let glance = message::glance(message.head)?;
         let mut history = record.clone().into_history();
         let position = pick.position();
         let mut pair = Pair::lock(from, to);
@@ -176,11 +176,17 @@ impl Engine {
             |history| Record::Move { from: from.number, position, to: to.number, at, history, message };
         while !self.journal.fits(&record(history.clone())) && history::shorten(&mut history) {}
         let stored = self.journal.append_body(&record(history))?;
+        let sequence = stored.location.sequence;
+        let mut arrived = Entry::new(sequence, stored, at, glance.rank());
+        if glance.claim.is_some() {
+            arrived.set_claim();
+            self.journal.claims.moved(position, sequence);
+        }
         if let Some(left) = pair.from.take(position) {
             self.forget(left);
         }
-        let sequence = stored.location.sequence;
-        pair.to().arrive(Entry::new(sequence, stored, at, rank), None, at);
+        pair.to().arrive(arrived, None, at);
+        self.drop_overflow(to, pair.to());
         self.changed(to, pair.to());
         self.changed(from, &mut pair.from);
         Ok(Moved::Done(sequence))
@@ -191,7 +197,7 @@ impl Engine {
 mod tests {
     use forebay_core::delivery::Outcome;
     use forebay_core::message::{Message, MessageId};
-    use forebay_core::queue::QueueSettings;
+    use forebay_core::queue::{Overflow, QueueSettings};
 
     use super::*;
     use crate::bench::Bench;
@@ -260,5 +266,26 @@ mod tests {
         let delivery = bench.receive(&q).unwrap();
         bench.settle(&delivery, Outcome::DeadLetter(Reason::Rejected));
         assert_eq!(bench.depth(&QueueName::new(PARKED).unwrap()), 1);
+    }
+
+    #[test]
+    fn dead_letters_beyond_the_length_of_their_queue_drop_its_oldest_where_it_asks_for_that() {
+        let bench = Bench::new(1_000);
+        let mut last = QueueSettings::new(QueueName::new("last").unwrap());
+        (last.length_max, last.overflow) = (2, Overflow::DropHead);
+        let mut settings = QueueSettings::new(QueueName::new("q").unwrap());
+        settings.dead_letter = Some(last.name.clone());
+        for settings in [&last, &settings] {
+            bench.engine().topology.declare(&bench.engine().journal, settings, usize::MAX).unwrap();
+        }
+        for bytes in 1..=5 {
+            bench.publish(&settings.name, bytes);
+            let delivery = bench.receive(&settings.name).unwrap();
+            bench.settle(&delivery, Outcome::DeadLetter(Reason::Rejected));
+            bench.write();
+        }
+        let bench = bench.crash();
+        assert_eq!(bench.depth(&last.name), 2);
+        assert_eq!(bench.receive(&last.name).unwrap().message.payload.len(), 4);
     }
 }

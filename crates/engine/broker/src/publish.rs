@@ -11,18 +11,21 @@ use forebay_core::time::Instant;
 use forebay_log::Room;
 
 use crate::engine::Engine;
+use crate::records::message::CLAIM_BYTES;
 use crate::records::{MessageBytes, NEW_BYTES_MAX, Record, Status, message};
 use crate::state::State;
 use crate::state::entry::{Entry, NEVER, Rank};
 use crate::state::newest::Turn;
+use crate::storage::claims::desk::Fresh;
 use crate::topology::Queue;
 
-/// Messages on their way into a queue, encoded, and the room for them in the log.
-pub(crate) struct Batch {
+/// Messages on their way into a queue, encoded, the files of the large ones, and the room for all in the log.
+pub(crate) struct Batch<'a> {
     queue: Arc<Queue>,
     messages: Vec<Message>,
     heads: Vec<Vec<u8>>,
-    pub(crate) room: Room,
+    fresh: Fresh<'a>,
+    room: Room,
 }
 
 /// Which messages of a batch are not taken again; empty if all are taken.
@@ -50,7 +53,7 @@ impl Engine {
             let context = format!("{name}: queues have used up their memory, settle messages");
             return Err(Error::new(Kind::Full, "publish to queue", context));
         }
-        let mut batch = self.batch(name, messages)?;
+        let mut batch = self.batch(name, messages).await?;
         loop {
             if let Some(taken_in) = self.take_in(&mut batch)? {
                 return Ok(taken_in);
@@ -59,15 +62,25 @@ impl Engine {
         }
     }
 
-    /// Checks and encodes. `TooLarge`: the log or the queue can never take so much at once.
-    pub(crate) fn batch(&self, name: &QueueName, messages: Vec<Message>) -> Result<Batch> {
+    /// Checks, encodes, and writes large payloads into files of their own. `TooLarge`: the log or the queue can never take
+    /// so much at once.
+    async fn batch(&self, name: &QueueName, messages: Vec<Message>) -> Result<Batch<'_>> {
         let too_large =
             |what: &str| Err(Error::new(Kind::TooLarge, "publish to queue", format!("{name}: {what}")));
         messages.iter().try_for_each(Message::check)?;
-        let heads: Vec<_> = messages.iter().map(message::head).collect();
+        let mut heads: Vec<_> = messages.iter().map(|message| message::head(message, None)).collect();
         let bytes_max = self.journal.message_bytes_max();
-        if messages.iter().zip(&heads).any(|(message, head)| message.payload.len() + head.len() > bytes_max) {
-            return too_large("no log segment takes it");
+        let (mut lengths, mut payloads) = (Vec::with_capacity(messages.len()), Vec::new());
+        for (index, (message, head)) in messages.iter().zip(&heads).enumerate() {
+            let mut length = head.len() + message.payload.len();
+            if message.payload.len() > self.journal.claims.above_bytes || length > bytes_max {
+                payloads.push((index, message.payload.clone()));
+                length = head.len() + CLAIM_BYTES;
+            }
+            if length > bytes_max {
+                return too_large("no log segment takes it");
+            }
+            lengths.push(NEW_BYTES_MAX + length);
         }
         let queue = self.topology.find(name)?;
         {
@@ -76,23 +89,25 @@ impl Engine {
                 return too_large("more messages than its length");
             }
         }
-        let lengths = messages
-            .iter()
-            .zip(&heads)
-            .map(|(message, head)| NEW_BYTES_MAX + head.len() + message.payload.len());
-        let room = self.journal.room(lengths)?;
-        Ok(Batch { queue, messages, heads, room })
+        let room = self.journal.room(lengths.into_iter())?;
+        // Before anything says that they are there.
+        let fresh = self.journal.store(payloads, room.segments()).await?;
+        for (index, (message, head)) in messages.iter().zip(&mut heads).enumerate() {
+            if let Some(claim) = fresh.get(index) {
+                *head = message::head(message, Some(claim));
+            }
+        }
+        Ok(Batch { queue, messages, heads, fresh, room })
     }
 
     /// Takes the batch in; `None` if its room must be waited for first.
-    pub(crate) fn take_in(&self, batch: &mut Batch) -> Result<Option<TakenIn>> {
-        let Batch { queue, messages, heads, room } = batch;
+    fn take_in(&self, batch: &mut Batch<'_>) -> Result<Option<TakenIn>> {
+        let Batch { queue, messages, heads, fresh, room } = batch;
         let mut state = queue.lock()?;
         let now = self.clock.now();
         let repeated = self.repeated(&mut state, messages, now);
-        let turns = state.turns(messages);
-        // What is taken again is not new; a message before it with its key is overtaken all the same.
         let is_new = |index: usize| repeated.are.get(index).is_none_or(|is_repeated| !is_repeated);
+        let turns = state.turns(messages, is_new);
         let adds = |turn: &Turn| matches!(turn, Turn::Alone | Turn::Newest { replaces: 0 });
         let more = turns.iter().enumerate().filter(|(index, turn)| is_new(*index) && adds(turn)).count();
         let settings = &state.settings;
@@ -104,8 +119,11 @@ impl Engine {
         }
         let all = messages.iter().zip(&*heads).zip(&turns).enumerate();
         let written = all.filter(|(index, (_, turn))| is_new(*index) && **turn != Turn::Overtaken);
-        let records: Vec<_> =
-            written.map(|(_, ((message, head), turn))| put(queue, message, head, *turn, now)).collect();
+        let records = written.map(|(index, ((message, head), turn))| {
+            let payload = if fresh.get(index).is_some() { &[] } else { &*message.payload };
+            put(queue, message, MessageBytes { head, payload }, *turn, now)
+        });
+        let records: Vec<_> = records.collect();
         let Some(stored) = self.journal.append_bodies(room, &records)? else { return Ok(None) };
         drop(records);
         // Who publishes again is answered when the first message with that dedup id is durable.
@@ -126,9 +144,11 @@ impl Engine {
             if let Some(id) = message.dedup_id.as_ref().filter(|_| !state.settings.dedup_window.is_zero()) {
                 state.marks.add(id, now, stored);
             }
-            if let Turn::Newest { replaces } = turn {
-                state.note_key(stored.location.sequence, message.key.as_deref().unwrap_or_default());
-                if let Some(replaced) = state.take(replaces) {
+            if matches!(turn, Turn::Newest { .. } | Turn::Next) {
+                let key = message.key.as_deref().unwrap_or_default();
+                let replaces = state.waiting_with(key);
+                state.note_key(stored.location.sequence, key);
+                if let Some(replaced) = replaces.and_then(|replaces| state.take(replaces)) {
                     self.forget(replaced);
                     state.counts.dropped += 1;
                 }
@@ -137,7 +157,10 @@ impl Engine {
             let rank = Rank::of(message.priority, message.key.as_deref());
             let mut entry = Entry::new(stored.location.sequence, stored, now, rank);
             entry.expire_at(message.expires_at.unwrap_or(NEVER));
-            if not_before.is_none() && state.ready.is_hot() {
+            if let Some(claim) = fresh.take(index) {
+                entry.set_claim();
+                self.journal.claims.keep(entry.position, claim);
+            } else if not_before.is_none() && state.ready.is_hot() {
                 self.hot.keep(&mut entry, message);
             }
             state.arrive(entry, not_before, now);
@@ -174,7 +197,7 @@ impl Engine {
 
     /// Drops the oldest ready messages of a queue beyond its length, where its owner asked for that. What cannot be
     /// dropped now, because all is in consumers' hands or the log takes nothing, is dropped by a later publish.
-    fn drop_overflow(&self, queue: &Queue, state: &mut State) {
+    pub(crate) fn drop_overflow(&self, queue: &Queue, state: &mut State) {
         while state.settings.overflow == Overflow::DropHead && state.len() > state.settings.length_max {
             let Some(position) = state.ready.least().map(|least| least.position) else { return };
             if self.journal.append(&Record::Settle { queue: queue.number, position }).is_err() {
@@ -187,7 +210,13 @@ impl Engine {
 }
 
 /// The record that brings the message.
-fn put<'a>(queue: &Queue, message: &'a Message, head: &'a [u8], turn: Turn, now: Instant) -> Record<'a> {
+fn put<'a>(
+    queue: &Queue,
+    message: &Message,
+    bytes: MessageBytes<'a>,
+    turn: Turn,
+    now: Instant,
+) -> Record<'a> {
     let not_before = message.not_before.filter(|at| *at > now);
     Record::Put {
         queue: queue.number,
@@ -198,9 +227,10 @@ fn put<'a>(queue: &Queue, message: &'a Message, head: &'a [u8], turn: Turn, now:
         status: not_before.map_or(Status::Ready, |until| Status::Delayed { until }),
         replaces: match turn {
             Turn::Newest { replaces } => Some(replaces),
+            Turn::Next => Some(0),
             Turn::Alone | Turn::Overtaken => None,
         },
         history: Vec::new(),
-        message: MessageBytes { head, payload: &message.payload },
+        message: bytes,
     }
 }

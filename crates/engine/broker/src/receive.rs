@@ -19,6 +19,7 @@ use forebay_log::Class;
 
 use crate::engine::Engine;
 use crate::moves::Pick;
+use crate::records::message::{Claim, Decoded};
 use crate::records::{Record, SMALL_BYTES_MAX, message};
 use crate::state::State;
 use crate::state::entry::Entry;
@@ -58,6 +59,25 @@ impl Handed {
     }
 }
 
+/// A delivery whose payload may still lie in a file of its own.
+pub(crate) struct Loaded {
+    pub(crate) delivery: Delivery,
+    claim: Option<Claim>,
+}
+
+/// Deliveries that are still being read. Should whoever asked for them give up meanwhile, they go back.
+struct Promised<'a> {
+    engine: &'a Engine,
+    queue: &'a Queue,
+    ids: Vec<DeliveryId>,
+}
+
+impl Drop for Promised<'_> {
+    fn drop(&mut self) {
+        self.ids.iter().for_each(|id| self.engine.take_back(self.queue, *id));
+    }
+}
+
 /// A receiver's place among those who wait on a queue; given up also when its future is dropped.
 struct Place<'a>(&'a Queue);
 
@@ -79,8 +99,7 @@ impl Drop for Place<'_> {
 }
 
 impl Engine {
-    /// Takes what is ready, or waits for it. Between taking and returning nothing is awaited, so that a dropped future
-    /// has taken nothing.
+    /// Takes what is ready, or waits for it. A dropped future has taken nothing: what it was about to return it gives back.
     pub(crate) async fn receive(&self, name: &QueueName, receive: Receive) -> Result<Vec<Delivery>> {
         if receive.count_max == 0 || receive.count_max > limits::RECEIVE_DELIVERIES_MAX {
             return Err(Error::new(Kind::Invalid, "receive from queue", format!("{name}: count_max")));
@@ -93,8 +112,7 @@ impl Engine {
             let mut arrival = pin!(queue.arrivals.notified());
             arrival.as_mut().enable();
             self.check_open("receive from queue")?;
-            let deliveries =
-                self.when_ready(Class::Step, SMALL_BYTES_MAX, || self.take(&queue, &receive)).await?;
+            let deliveries = self.take(&queue, &receive).await?;
             if !deliveries.is_empty() || self.clock.now() >= receive.wait_until {
                 return Ok(deliveries);
             }
@@ -109,34 +127,72 @@ impl Engine {
 
     /// Takes what is ready now. Messages that cannot be read are passed over; only when there is no other is that an
     /// error.
-    pub(crate) fn take(&self, queue: &Queue, receive: &Receive) -> Result<Vec<Delivery>> {
+    pub(crate) async fn take(&self, queue: &Queue, receive: &Receive) -> Result<Vec<Delivery>> {
         let now = self.clock.now();
         let mut unread = None;
         for _ in 0..TRIES_MAX {
-            while !queue.lock()?.ready.pass_over(limits::SLICE_MESSAGES_MAX) {}
-            let mut handed = self.hand_out(queue, receive, now)?;
-            if handed.is_empty() && self.expire_heads(queue, now)? {
-                handed = self.hand_out(queue, receive, now)?;
-            }
+            let hand_out = || self.hand_out_ready(queue, receive, now);
+            let handed = self.when_ready(Class::Step, SMALL_BYTES_MAX, hand_out).await?;
             if handed.is_empty() {
                 break;
             }
-            let mut deliveries = Vec::with_capacity(handed.len());
-            for (handed, body) in self.read_together(handed) {
-                let id = handed.id;
-                match self.load_read(queue, handed, body) {
-                    Ok(delivery) => deliveries.push(delivery),
-                    Err(error) => {
-                        self.put_off(queue, Pick::Held(id), &error);
-                        unread = Some(error);
-                    }
-                }
-            }
+            let deliveries = self.read_handed(queue, handed, &mut unread).await;
             if !deliveries.is_empty() {
                 return Ok(deliveries);
             }
         }
         unread.map_or(Ok(Vec::new()), Err)
+    }
+
+    fn hand_out_ready(&self, queue: &Queue, receive: &Receive, now: Instant) -> Result<Vec<Handed>> {
+        while !queue.lock()?.ready.pass_over(limits::SLICE_MESSAGES_MAX) {}
+        let handed = self.hand_out(queue, receive, now)?;
+        if handed.is_empty() && self.expire_heads(queue, now)? {
+            return self.hand_out(queue, receive, now);
+        }
+        Ok(handed)
+    }
+
+    /// Reads what was handed out. What cannot be read is put off, and the reason noted. Only for claimed payloads is
+    /// anything awaited.
+    async fn read_handed(
+        &self,
+        queue: &Queue,
+        handed: Vec<Handed>,
+        unread: &mut Option<Error>,
+    ) -> Vec<Delivery> {
+        let mut promised = Promised { engine: self, queue, ids: Vec::new() };
+        let mut loaded = Vec::with_capacity(handed.len());
+        for (handed, body) in self.read_together(handed) {
+            let id = handed.id;
+            match self.load_read(queue, handed, body) {
+                Ok(one) => loaded.push(one),
+                Err(error) => {
+                    self.put_off(queue, Pick::Held(id), &error);
+                    *unread = Some(error);
+                }
+            }
+        }
+        if loaded.iter().any(|loaded| loaded.claim.is_some()) {
+            promised.ids.extend(loaded.iter().map(|loaded| loaded.delivery.id));
+        }
+        let mut deliveries = Vec::with_capacity(loaded.len());
+        for loaded in loaded {
+            let id = loaded.delivery.id;
+            match self.complete(loaded).await {
+                Ok(delivery) => deliveries.push(delivery),
+                Err(error) => {
+                    match error.kind() {
+                        // It is not the message that is at fault.
+                        Kind::Full | Kind::Unavailable | Kind::Closed => self.take_back(queue, id),
+                        _ => self.put_off(queue, Pick::Held(id), &error),
+                    }
+                    *unread = Some(error);
+                }
+            }
+        }
+        promised.ids.clear();
+        deliveries
     }
 
     fn hand_out(&self, queue: &Queue, receive: &Receive, now: Instant) -> Result<Vec<Handed>> {
@@ -149,7 +205,7 @@ impl Engine {
             && !state.head_has_expired(now)
         {
             let Some(head) = state.ready.head() else { break };
-            bytes += head.stored().bytes as usize;
+            bytes += self.journal.bytes(head);
             if !handed.is_empty() && bytes > limits::RECEIVE_BYTES_MAX {
                 break;
             }
@@ -204,16 +260,16 @@ impl Engine {
         handed.into_iter().map(with_body).collect()
     }
 
-    /// Completes a delivery with its body.
-    pub(crate) fn load(&self, queue: &Queue, handed: Handed) -> Result<Delivery> {
+    /// Completes a delivery with its body, all but a claimed payload.
+    pub(crate) fn load(&self, queue: &Queue, handed: Handed) -> Result<Loaded> {
         self.load_read(queue, handed, None)
     }
 
     /// As [`load`](Self::load), if need be with a body that was read before.
-    fn load_read(&self, queue: &Queue, handed: Handed, read: Option<Payload>) -> Result<Delivery> {
-        let (message, history) = match handed.body {
+    fn load_read(&self, queue: &Queue, handed: Handed, read: Option<Payload>) -> Result<Loaded> {
+        let (message, claim, history) = match handed.body {
             // Only what was published here is kept in memory, and that has no history.
-            Some(message) => (message, Vec::new()),
+            Some(message) => (message, None, Vec::new()),
             None => {
                 let body = match read {
                     Some(body) => body,
@@ -221,10 +277,11 @@ impl Engine {
                 };
                 let record = Record::decode(&body)?;
                 let start = body.len() - record.message().head.len();
-                (Arc::new(message::decode(&body, start)?), record.into_history())
+                let Decoded { message, claim } = message::decode(&body, start)?;
+                (Arc::new(message), claim, record.into_history())
             }
         };
-        Ok(Delivery {
+        let delivery = Delivery {
             id: handed.id,
             queue: queue.name.clone(),
             message,
@@ -233,7 +290,17 @@ impl Engine {
             held_until: handed.held_until,
             published_at: handed.published_at,
             history,
-        })
+        };
+        Ok(Loaded { delivery, claim })
+    }
+
+    /// Reads the claimed payload, if there is one.
+    pub(crate) async fn complete(&self, loaded: Loaded) -> Result<Delivery> {
+        let Loaded { mut delivery, claim } = loaded;
+        if let Some(claim) = claim {
+            Arc::make_mut(&mut delivery.message).payload = self.journal.fetch(claim).await?;
+        }
+        Ok(delivery)
     }
 
     /// The record with a message's body. Whoever read its place did so under the lock, which it no longer holds: the
@@ -263,17 +330,27 @@ impl Engine {
             return;
         }
         tracing::error!(queue = %queue.name, position, %error, "message cannot be read, and is put off");
-        if matches!(pick, Pick::Held(_)) {
-            if self.journal.append(&Record::Return { queue: queue.number, position }).is_err() {
-                // It is held until its time is up.
-                return;
-            }
-            state.give_back(position);
+        if matches!(pick, Pick::Held(_)) && !self.return_held(queue, &mut state, position) {
+            return;
         }
         // That it waits is not written down: after a restart it is tried at once.
         let until = self.clock.now() + limits::QUEUE_PAUSE;
         state.put_off(position, until);
         self.changed(queue, &mut state);
+    }
+
+    /// Nobody has got this delivery: the message is ready in its old place, and the attempt does not count.
+    fn take_back(&self, queue: &Queue, id: DeliveryId) {
+        let Ok(mut state) = queue.lock() else { return };
+        if Pick::Held(id).find(&mut state).is_some() && self.return_held(queue, &mut state, id.position) {
+            self.changed(queue, &mut state);
+        }
+    }
+
+    /// False if the log does not take that: then it is held until its time is up.
+    fn return_held(&self, queue: &Queue, state: &mut State, position: u64) -> bool {
+        let returned = self.journal.append(&Record::Return { queue: queue.number, position }).is_ok();
+        returned && state.give_back(position)
     }
 }
 
@@ -343,13 +420,14 @@ mod tests {
         let found = bench.engine().topology.find(&q).unwrap();
         let receive = Receive { count_max: 10, hold: None, wait_until: bench.clock.now() };
         let lengths = || -> Vec<_> {
-            let taken = bench.engine().take(&found, &receive).unwrap();
+            let taken = bench.until_ready(bench.engine().take(&found, &receive)).unwrap();
             taken.iter().map(|delivery| delivery.message.payload.len() / mebibyte).collect()
         };
         assert_eq!(lengths(), [7, 7]);
         assert_eq!(lengths(), [7, 0]);
-        bench.publish(&q, limits::MESSAGE_BYTES_MAX - 100);
-        assert_eq!(lengths(), [7]);
+        bench.publish(&q, limits::RECEIVE_BYTES_MAX + 4 * mebibyte);
+        bench.publish(&q, 1);
+        assert_eq!(lengths(), [20]);
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Engine {
                 None => break,
             }
         }
-        self.forget_unretained(state, now);
+        self.forget_unretained(queue.number, state, now);
     }
 
     /// Takes a bounded number of messages past their time to live from the front of the queue: to its dead-letter queue
@@ -215,7 +215,8 @@ impl Engine {
             if let Err(error) = &offered {
                 self.put_off(&queue, Pick::Held(id), error);
             }
-            offered.ok()
+            // Whoever decides about its end needs no payload; a hundred claimed ones would be gigabytes.
+            offered.ok().map(|loaded| loaded.delivery)
         };
         run_out.into_iter().filter_map(offer).collect()
     }

@@ -32,7 +32,7 @@ fn resident_bytes() -> Option<u64> {
 fn a_waiting_message_takes_at_most_64_bytes_of_memory_whatever_its_size() {
     let directory = tempfile::tempdir().unwrap();
     let log = LogOptions { segment_bytes: 4 << 20, pending_bytes_max: 4 << 20, ..LogOptions::default() };
-    let options = BrokerOptions { log, hot_bytes_max: 0 };
+    let options = BrokerOptions { log, hot_bytes_max: 0, ..BrokerOptions::default() };
     let (clock, runner) = (SimClock::new(1), Runner::new());
     let queue = QueueName::new("deep").unwrap();
     let start = || {

@@ -66,7 +66,7 @@ struct Done {
 fn what_many_publish_is_done_by_many_once_each() {
     let (threads, clock, done) = (Arc::new(Threads::default()), SimClock::new(3), Arc::new(Done::default()));
     let log = LogOptions { segment_bytes: 16 * 1024, pending_bytes_max: 1 << 20, ..LogOptions::default() };
-    let options = BrokerOptions { log, hot_bytes_max: 20_000 };
+    let options = BrokerOptions { log, hot_bytes_max: 20_000, ..BrokerOptions::default() };
     let opened = open(Arc::new(Saboteur::new()), options, Arc::new(clock.clone())).unwrap();
     opened.work.into_iter().for_each(|work| threads.spawn(work));
     let broker = opened.broker;

@@ -27,3 +27,4 @@ pub use durable::Durable;
 pub use log::{Log, Position, Record};
 pub use options::{Damaged, LogOptions};
 pub use recover::open::{Opened, Recovered, open};
+pub use state::Beside;

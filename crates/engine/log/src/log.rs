@@ -14,7 +14,7 @@ use crate::durable::{Durable, Progress};
 use crate::format;
 use crate::options::LogOptions;
 use crate::segment::Handles;
-use crate::state::{Phase, Retired, State};
+use crate::state::{Beside, Phase, Retired, State};
 use crate::writer::Step;
 
 /// Where a record lies.
@@ -162,6 +162,19 @@ impl Log {
         self.shared.release_before(segment)
     }
 
+    /// What lies beside the log from now on. It counts in its budget and its statistics.
+    pub fn tell_beside(&self, beside: Beside) {
+        let mut state = self.shared.state.lock();
+        // There is hope again, until the preparer has tried.
+        let wakes = state.no_room && beside.bytes < state.beside.bytes;
+        state.no_room &= !wakes;
+        state.beside = beside;
+        drop(state);
+        if wakes {
+            self.shared.preparer_wakes.notify_one();
+        }
+    }
+
     /// The state at this moment.
     pub fn stats(&self) -> LogStats {
         self.shared.stats()
@@ -293,7 +306,7 @@ impl Shared {
             disk_bytes_max: self.options.disk_bytes_max,
             poisoned: state.poison.is_some(),
             full: state.is_full(),
-            damaged: state.damaged.values().sum(),
+            damaged: state.damaged.values().sum::<u64>() + state.beside.damaged,
         }
     }
 

@@ -55,6 +55,17 @@ pub(crate) struct State {
     pub(crate) sync_ns: u64,
     /// What the next batch may be held open for.
     pub(crate) gather: Gather,
+    /// The caller's own files.
+    pub(crate) beside: Beside,
+}
+
+/// Files beside the log that its records refer to: the caller's, but on the same disk and of the same worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// What they take; it counts against the log's disk budget.
+    pub bytes: u64,
+    /// How many of them are known to be damaged.
+    pub damaged: u64,
 }
 
 /// How far the log's life has come.
@@ -131,6 +142,7 @@ impl State {
             syncs: 0,
             sync_ns: 0,
             gather: Gather { records: 0, until: Instant::now() },
+            beside: Beside::default(),
         }
     }
 
@@ -175,11 +187,11 @@ impl State {
         self.open.bytes + self.in_flight.as_ref().map_or(0, |batch| batch.bytes)
     }
 
-    /// Bytes of all files.
+    /// Bytes of all files, those beside the log included.
     pub(crate) fn disk_bytes(&self) -> u64 {
         let prepared: u64 = self.prepared.iter().map(|segment| u64::from(segment.bytes)).sum();
         let retired: u64 = self.retired.iter().map(|retired| retired.bytes).sum();
-        self.live_bytes + prepared + retired
+        self.live_bytes + prepared + retired + self.beside.bytes
     }
 
     /// The number of the next segment to be made.

@@ -219,7 +219,11 @@ impl Snapshot {
         for (name, help, value) in [
             ("log_pending_bytes", "Bytes appended and not yet durable", log.pending_bytes),
             ("log_segments", "Segments in use", log.segments),
-            ("log_disk_bytes", "Bytes of all segments, spare ones included", log.disk_bytes),
+            (
+                "log_disk_bytes",
+                "Bytes of all segments, spare ones and the files of large payloads included",
+                log.disk_bytes,
+            ),
             ("log_disk_budget_bytes", "The budget for them", log.disk_bytes_max),
             ("log_poisoned", "1 after a failed write or sync", u64::from(log.poisoned)),
             ("log_full", "1 while appends are refused for want of space", u64::from(log.full)),

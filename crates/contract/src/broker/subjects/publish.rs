@@ -60,6 +60,16 @@ pub fn publishing_to_a_queue_that_is_not_there_is_not_found(rig: &mut dyn Rig) {
     assert_eq!(kind(try_publish(rig, &name("nowhere"), vec![message("m")])), Kind::NotFound);
 }
 
+pub fn a_message_of_20_mebibytes_comes_back_equal(rig: &mut dyn Rig) {
+    let q = queue(rig, "q");
+    let payload: Vec<u8> = (0..20_u32 << 20).map(|place| (place / 4_099) as u8).collect();
+    let large = Message { payload: payload.into(), ..message("large") };
+    try_publish(rig, &q, vec![message("small"), large.clone(), message("behind")]).unwrap();
+    assert_eq!(*receive_one(rig, &q).message, message("small"));
+    assert!(*receive_one(rig, &q).message == large);
+    assert_eq!(*receive_one(rig, &q).message, message("behind"));
+}
+
 pub fn a_message_over_its_limit_is_refused_and_nothing_of_its_batch_is_taken(rig: &mut dyn Rig) {
     let q = queue(rig, "q");
     let large = Message { payload: vec![0; limits::MESSAGE_BYTES_MAX + 1].into(), ..message("large") };

@@ -8,7 +8,7 @@ use forebay_core::ports::broker::{Found, Place};
 use forebay_core::queue::QueueName;
 
 use crate::engine::{Engine, yield_now};
-use crate::receive::Handed;
+use crate::receive::{Handed, Loaded};
 use crate::records::Status;
 use crate::topology::Queue;
 
@@ -25,7 +25,7 @@ impl Engine {
             let slice = ready_behind(&queue, behind)?;
             let Some(last) = slice.last().copied().filter(|_| behind < newest) else { break };
             behind = last;
-            found = self.first_of(&queue, &slice, id)?;
+            found = self.first_of(&queue, &slice, id).await?;
             yield_now().await;
         }
         waiting.extend(unsettled(&queue)?);
@@ -34,7 +34,7 @@ impl Engine {
         let older = |position: &&u64| found.as_ref().is_none_or(|(at, _)| **position < *at);
         waiting.truncate(waiting.iter().take_while(older).count());
         for slice in waiting.chunks(limits::FIND_LOOKS_MAX) {
-            if let Some(older) = self.first_of(&queue, slice, id)? {
+            if let Some(older) = self.first_of(&queue, slice, id).await? {
                 found = Some(older);
                 break;
             }
@@ -43,19 +43,27 @@ impl Engine {
         Ok(found.map(|(_, found)| found))
     }
 
-    /// The first at these positions that has the id.
-    fn first_of(&self, queue: &Queue, positions: &[u64], id: &MessageId) -> Result<Option<(u64, Found)>> {
+    /// The first at these positions that has the id. Only of that one a claimed payload is read.
+    async fn first_of(
+        &self,
+        queue: &Queue,
+        positions: &[u64],
+        id: &MessageId,
+    ) -> Result<Option<(u64, Found)>> {
         for position in positions {
-            if let Some(found) = self.look(queue, *position)?.filter(|found| found.delivery.message.id == *id)
-            {
-                return Ok(Some((*position, found)));
+            let Some((loaded, place)) = self.look(queue, *position)? else { continue };
+            if loaded.delivery.message.id != *id {
+                continue;
+            }
+            if let Some(delivery) = readable(self.complete(loaded).await)? {
+                return Ok(Some((*position, Found { delivery, place })));
             }
         }
         Ok(None)
     }
 
     /// What is at that position, if it can be read.
-    fn look(&self, queue: &Queue, position: u64) -> Result<Option<Found>> {
+    fn look(&self, queue: &Queue, position: u64) -> Result<Option<(Loaded, Place)>> {
         let (handed, place) = {
             let mut state = queue.lock()?;
             let retry = state.settings.retry;
@@ -72,11 +80,16 @@ impl Engine {
                 Status::Finished => return Ok(None),
             }
         };
-        match self.load(queue, handed) {
-            Ok(delivery) => Ok(Some(Found { delivery, place })),
-            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Damaged | Kind::Io) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(readable(self.load(queue, handed))?.map(|loaded| (loaded, place)))
+    }
+}
+
+/// What cannot be read is not found.
+fn readable<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Damaged | Kind::Io) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -12,8 +12,11 @@ use forebay_core::queue::{Order, QueueName};
 
 use super::model::{DEDUP_IDS, Place};
 use super::world::{RETAINED, Seen, World};
+use crate::bench::until_ready;
+use crate::records::message::Decoded;
 use crate::records::{Record, Status, message};
 use crate::state::entry::NEVER;
+use crate::storage::claims::file;
 
 impl World {
     /// Compares all that the broker holds with the model.
@@ -55,8 +58,10 @@ impl World {
                 let body = engine.journal.read(entry.stored().location).unwrap();
                 let record = Record::decode(&body).unwrap();
                 let start = body.len() - record.message().head.len();
-                let message = message::decode(&body, start).unwrap();
-                assert_eq!((message.id.as_str(), message.payload.len()), (&*item.id, item.payload));
+                let Decoded { message, claim } = message::decode(&body, start).unwrap();
+                assert_eq!(message.id.as_str(), item.id);
+                let payload = claim.map(|claim| file::read(&*engine.journal.claims.files, claim).unwrap());
+                assert_eq!(payload.unwrap_or(message.payload).len(), item.payload);
                 let history = record.into_history();
                 let told: Vec<_> = history
                     .into_iter()
@@ -85,6 +90,12 @@ impl World {
         assert_eq!(engine.journal.tallies(), tallies);
         let (account, kept) = engine.hot.audit(entries());
         assert_eq!(account, kept);
+        let with_claims = entries().filter(|entry| entry.has_claim()).map(|entry| entry.position);
+        let (claims, _) = engine.journal.claims.audit();
+        assert_eq!(with_claims.collect::<BTreeSet<_>>(), claims.keys().copied().collect());
+        let files = self.claim_files();
+        assert!(claims.values().all(|claim| files.contains(&claim.file)), "a file is missing");
+        assert!(files.is_subset(&engine.journal.claims.known()), "a file is forgotten");
         for state in &states {
             let (noted, should) = state.unsettled.audit();
             assert_eq!(noted, should);
@@ -117,7 +128,7 @@ impl World {
         }
         let (mut from, mut replayed) = (ReplayFrom::Position(0), Vec::new());
         loop {
-            let next = match engine.replay(&name, from, 3) {
+            let next = match until_ready(&engine, engine.replay(&name, from, 3)) {
                 Ok(next) => next,
                 // The disk is off.
                 Err(error) => return self.expect_trouble(error.kind()),
@@ -145,7 +156,7 @@ impl World {
             let mut received = Vec::new();
             loop {
                 let receive = Receive { count_max: 3, hold: None, wait_until: now };
-                let deliveries = match engine.take(&found, &receive) {
+                let deliveries = match until_ready(&engine, engine.take(&found, &receive)) {
                     Ok(deliveries) if deliveries.is_empty() => break,
                     Ok(deliveries) => deliveries,
                     Err(error) if error.kind() == Kind::Full => {

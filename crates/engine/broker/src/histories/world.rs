@@ -1,6 +1,6 @@
 //! One history: the broker, its disk, and everybody who uses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,6 +12,7 @@ use forebay_contract::random::Random;
 use forebay_core::delivery::{DeliveryId, Reason};
 use forebay_core::error::Kind;
 use forebay_core::ports::clock::Clock;
+use forebay_core::ports::files::Files;
 use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings, Retain};
 use forebay_core::time::Instant;
 use forebay_log::{Durable, LogOptions};
@@ -19,6 +20,7 @@ use forebay_log::{Durable, LogOptions};
 use super::model::{Change, Place, Story};
 use crate::broker::{BrokerOptions, EmbeddedBroker, open};
 use crate::engine::Engine;
+use crate::storage::claims::file;
 use crate::storage::space::Step;
 
 const STEPS: u64 = 150;
@@ -72,6 +74,10 @@ impl Seen {
             "received at the end",
             "received by key",
             "repeated",
+            "claimed",
+            "no file",
+            "files removed",
+            "files swept",
         ] {
             let count = self.counts.get(what).copied().unwrap_or(0);
             assert!(count >= histories / 20, "{what}: only {count} in {histories} histories");
@@ -107,7 +113,11 @@ impl World {
             disk_bytes_max: u64::from(segment_bytes) * [12, 24, 1000][random.below(3) as usize],
             ..LogOptions::default()
         };
-        let options = BrokerOptions { log, hot_bytes_max: [0, 3_000, 1_000_000][random.below(3) as usize] };
+        let options = BrokerOptions {
+            log,
+            hot_bytes_max: [0, 3_000, 1_000_000][random.below(3) as usize],
+            claim_above_bytes: [50, 150, 1_000][random.below(3) as usize],
+        };
         let (files, clock) = (Saboteur::new(), SimClock::new(seed));
         let opened = open(Arc::new(files.clone()), options.clone(), Arc::new(clock.clone())).unwrap();
         Self {
@@ -136,6 +146,7 @@ impl World {
         }
         self.end(seen);
         self.audit();
+        self.quiet();
         self.look_at_retained(seen);
         self.check_from_outside(seen);
         self.audit();
@@ -162,6 +173,11 @@ impl World {
 
     pub(super) fn engine(&self) -> Arc<Engine> {
         self.broker.engine.clone()
+    }
+
+    /// Longer payloads lie in files of their own.
+    pub(super) fn claim_above(&self) -> usize {
+        self.options.claim_above_bytes
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -276,14 +292,41 @@ impl World {
         }
     }
 
+    /// Once all is done that there is to do, there are the files of the messages that are there, and no others.
+    fn quiet(&mut self) {
+        let engine = self.engine();
+        for _ in 0..10_000 {
+            match engine.free_step() {
+                Ok(Step::Idle) => {
+                    self.audit();
+                    let (claims, leaving) = engine.journal.claims.audit();
+                    assert_eq!(leaving, 0);
+                    assert_eq!(self.claim_files(), claims.values().map(|claim| claim.file).collect());
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.kind(), Kind::Full),
+            }
+            while engine.journal.log.step() {}
+        }
+        panic!("there is always something to do");
+    }
+
+    /// The numbers of the files in which payloads lie.
+    pub(super) fn claim_files(&self) -> BTreeSet<u64> {
+        self.files.list().unwrap().iter().filter_map(|name| file::parse(name)).collect()
+    }
+
     fn free(&mut self, seen: &mut Seen) {
         let engine = self.engine();
         for _ in 0..4 {
+            let files = self.claim_files().len();
             let before = (*engine.journal.log.segments().start(), engine.journal.last());
             let step = engine.free_step();
             let after = (*engine.journal.log.segments().start(), engine.journal.last());
             seen.note("released", u64::from(after.0 > before.0));
             seen.note("carried", u64::from(after.1 > before.1));
+            seen.note("files removed", (files - self.claim_files().len()) as u64);
             match step {
                 Ok(Step::Idle) => return,
                 Ok(Step::Worked) => {}
@@ -296,8 +339,10 @@ impl World {
     /// Something of the disk is going to fail.
     fn sabotage(&mut self) {
         let operation = [Operation::Sync, Operation::Write, Operation::Create][self.random.below(3) as usize];
-        match self.random.below(3) {
-            0 => self.files.power_off_after(self.random.below(6)),
+        let kind = [Kind::Io, Kind::Full][self.random.below(2) as usize];
+        match self.random.below(4) {
+            0 => self.files.fail(Operation::Create, 1 + self.random.below(3), kind),
+            1 => self.files.power_off_after(self.random.below(6)),
             _ => self.files.fail(operation, 1 + self.random.below(3), Kind::Io),
         }
     }
@@ -328,6 +373,7 @@ impl World {
             }
         }
         self.waits.clear();
+        let left = self.claim_files();
         let files = Arc::new(self.files.clone());
         let opened = open(files, self.options.clone(), Arc::new(self.clock.clone())).unwrap();
         self.broker = opened.broker;
@@ -336,5 +382,7 @@ impl World {
         seen.note("lost records", u64::from(last < appended));
         self.story.cut(last);
         self.check();
+        seen.note("files swept", (left.len() - self.claim_files().len()) as u64);
+        assert_eq!(self.claim_files(), self.engine().journal.claims.known(), "all others are swept away");
     }
 }

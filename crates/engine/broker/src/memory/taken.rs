@@ -14,6 +14,7 @@ impl EmbeddedBroker {
     pub fn memory(&self) -> QueueMemory {
         let queues = self.engine.topology.all();
         let entries: usize = queues.iter().map(|queue| bytes(queue)).sum();
+        let entries = entries + self.engine.journal.claims.memory_bytes();
         QueueMemory { entries: entries as u64, bodies: self.engine.hot.bytes() as u64 }
     }
 

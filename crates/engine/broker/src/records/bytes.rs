@@ -14,6 +14,11 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
+    /// The last so many bytes.
+    pub(super) fn last(&self, count: usize) -> Option<&'a [u8]> {
+        self.0.get(self.0.len().checked_sub(count)?..)
+    }
+
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }

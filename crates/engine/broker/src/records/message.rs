@@ -1,9 +1,11 @@
 //! The bytes of a message.
 //!
-//! *message* is flags `u8` (1 not before, 2 expires, 4 content type, 8 key, 16 headers, 32 dedup id), then what the flags
-//! name:
+//! *message* is flags `u8` (1 not before, 2 expires, 4 content type, 8 key, 16 headers, 32 dedup id, 64 claim), then what
+//! the flags name:
 //! not before `time`, expires `time`; then priority `u8`, id `text8`; then, if named: content type `text8`, key
-//! `text8`, dedup id `text8`, headers (their bytes `u32`, then a *table*); the rest is the payload.
+//! `text8`, dedup id `text8`, headers (their bytes `u32`, then a *table*); the rest is the payload or, with 64, a *claim*
+//! to it: the number `u64` of the file in which it lies, its length `u32` and its CRC-32C `u32`. The file
+//! `claim-<number, 20 digits>.bin` holds the payload and nothing else.
 //!
 //! A *table* is a count `u32` of: name `text16`, *value*. A *value* is a tag `u8` and: 0 null; 1 false; 2 true; 3
 //! signed `i64`; 4 unsigned `u64`; 5 float `f64`; 6 `time`; 7 text and 8 bytes behind their length `u32`; 9 list, a
@@ -23,9 +25,29 @@ const CONTENT_TYPE: u8 = 4;
 const KEY: u8 = 8;
 const HEADERS: u8 = 16;
 const DEDUP: u8 = 32;
+const CLAIM: u8 = 64;
 
-/// Everything of the message but its payload, which follows as it is.
-pub(crate) fn head(message: &Message) -> Vec<u8> {
+/// What the log has of a payload that lies in a file of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// The file's number.
+    pub(crate) file: u64,
+    pub(crate) length: u32,
+    pub(crate) checksum: u32,
+}
+
+/// What a claim takes in a record.
+pub(crate) const CLAIM_BYTES: usize = 16;
+
+/// A message as its record tells it: without its payload where the record has a claim to that.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Decoded {
+    pub(crate) message: Message,
+    pub(crate) claim: Option<Claim>,
+}
+
+/// Everything of the message but its payload, which follows as it is; with a claim, nothing follows.
+pub(crate) fn head(message: &Message, claim: Option<Claim>) -> Vec<u8> {
     let named = |flag: u8, present: bool| if present { flag } else { 0 };
     let mut writer = Writer(Vec::with_capacity(64));
     writer.u8(named(NOT_BEFORE, message.not_before.is_some())
@@ -33,7 +55,8 @@ pub(crate) fn head(message: &Message) -> Vec<u8> {
         | named(CONTENT_TYPE, message.content_type.is_some())
         | named(KEY, message.key.is_some())
         | named(HEADERS, !message.headers.is_empty())
-        | named(DEDUP, message.dedup_id.is_some()));
+        | named(DEDUP, message.dedup_id.is_some())
+        | named(CLAIM, claim.is_some()));
     [message.not_before, message.expires_at].into_iter().flatten().for_each(|time| writer.time(time));
     writer.u8(message.priority);
     writer.text8(message.id.as_str());
@@ -44,6 +67,11 @@ pub(crate) fn head(message: &Message) -> Vec<u8> {
         write_table(&mut table, &message.headers);
         writer.bytes32(&table.0);
     }
+    if let Some(Claim { file, length, checksum }) = claim {
+        writer.u64(file);
+        writer.u32(length);
+        writer.u32(checksum);
+    }
     writer.0
 }
 
@@ -53,6 +81,8 @@ pub(crate) struct Glance<'a> {
     pub(crate) priority: u8,
     pub(crate) key: Option<&'a str>,
     pub(crate) dedup_id: Option<&'a str>,
+    /// To its payload, if that lies elsewhere.
+    pub(crate) claim: Option<Claim>,
 }
 
 impl Glance<'_> {
@@ -73,7 +103,9 @@ pub(crate) fn glance(bytes: &[u8]) -> Result<Glance<'_>> {
         reader.text8()?;
         let mut text = |flag| Some(if flags & flag == 0 { None } else { Some(reader.text8()?) });
         text(CONTENT_TYPE)?;
-        Some(Glance { priority, key: text(KEY)?, dedup_id: text(DEDUP)? })
+        let (key, dedup_id) = (text(KEY)?, text(DEDUP)?);
+        let claim = if flags & CLAIM == 0 { None } else { Some(read_claim(reader.last(CLAIM_BYTES)?)?) };
+        Some(Glance { priority, key, dedup_id, claim })
     };
     look().ok_or_else(damaged)
 }
@@ -83,14 +115,20 @@ fn damaged() -> Error {
 }
 
 /// The message that lies in `body` from `start` to the end. Its payload shares the bytes of `body`.
-pub(crate) fn decode(body: &Payload, start: usize) -> Result<Message> {
+pub(crate) fn decode(body: &Payload, start: usize) -> Result<Decoded> {
     read(body, start).ok_or_else(damaged)
 }
 
-fn read(body: &Payload, start: usize) -> Option<Message> {
+fn read_claim(bytes: &[u8]) -> Option<Claim> {
+    let mut reader = Reader(bytes);
+    let claim = Claim { file: reader.u64()?, length: reader.u32()?, checksum: reader.u32()? };
+    reader.0.is_empty().then_some(claim)
+}
+
+fn read(body: &Payload, start: usize) -> Option<Decoded> {
     let mut reader = Reader(body.get(start..)?);
     let flags = reader.u8()?;
-    if flags & !(NOT_BEFORE | EXPIRES | CONTENT_TYPE | KEY | HEADERS | DEDUP) != 0 {
+    if flags & !(NOT_BEFORE | EXPIRES | CONTENT_TYPE | KEY | HEADERS | DEDUP | CLAIM) != 0 {
         return None;
     }
     let mut time = |flag| Some(if flags & flag == 0 { None } else { Some(reader.time()?) });
@@ -100,8 +138,14 @@ fn read(body: &Payload, start: usize) -> Option<Message> {
     let mut text = |flag| Some(if flags & flag == 0 { None } else { Some(reader.text8()?.to_owned()) });
     let (content_type, key, dedup_id) = (text(CONTENT_TYPE)?, text(KEY)?, text(DEDUP)?);
     let headers = if flags & HEADERS == 0 { Headers::new() } else { read_headers(reader.bytes32()?)? };
-    let payload = body.slice(body.len() - reader.0.len(), body.len())?;
-    Some(Message { id, payload, content_type, headers, key, not_before, expires_at, priority, dedup_id })
+    let (payload, claim) = if flags & CLAIM == 0 {
+        (body.slice(body.len() - reader.0.len(), body.len())?, None)
+    } else {
+        (Payload::empty(), Some(read_claim(reader.0)?))
+    };
+    let message =
+        Message { id, payload, content_type, headers, key, not_before, expires_at, priority, dedup_id };
+    Some(Decoded { message, claim })
 }
 
 /// The key of a message, without the rest of it; `None` also where the bytes make no message.

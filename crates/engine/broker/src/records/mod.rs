@@ -27,11 +27,14 @@
 //! `newest_by_key u8`.
 //! *flags* name, in this order: 1 attempts `u32`; 2 expires `time`; 4 delayed until `time`; 8 held: token `u32`, until
 //! `time`; 64 finished and retained; 128 replaces position or 0: the queue keeps the newest of a key, and the message at
-//! that position has left in the same step; 16 history. With none of 4, 8 and 64 the message is ready. A message that waits takes the same space whether it
+//! that position has left in the same step; with 0 in a new one, that is whichever waits with its key, for it may have come in
+//! the same batch; 16 history. With none of 4, 8 and 64 the message is ready. A message that waits takes the same space whether it
 //! was published or carried: giving back segments never costs more than it brings.
 //!
 //! The body of a message lies in the Put or Move record that brought it to its present place, and every later record
-//! about it lies behind that one. So once no live body, no live Declare and no Marks of which one still counts lie in the segments up to some point, no
+//! about it lies behind that one. That of a large message is only a claim to its payload, which lies in a file of its own:
+//! the file is durable before the record that brings it is written, goes only once the record that ends it is durable,
+//! and whoever writes the message again, carrying or moving it, writes the same claim. So once no live body, no live Declare and no Marks of which one still counts lie in the segments up to some point, no
 //! record in them is needed any more, but for the dedup ids in them, which are written as Marks before: settled messages cannot come back when a *prefix* of the log is released, because
 //! whatever settled them is released no sooner than they are.
 
@@ -84,7 +87,8 @@ pub(crate) enum Record<'a> {
         attempts: u32,
         expires_at: Option<Instant>,
         status: Status,
-        /// Present where the queue keeps the newest of a key and the message has one; 0 where it replaces none.
+        /// Present where the queue keeps the newest of a key and the message has one; 0 where it replaces none, or one of its
+        /// own batch.
         replaces: Option<u64>,
         history: Vec<History>,
         message: MessageBytes<'a>,

@@ -13,6 +13,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::message::{Claim, Decoded};
 use super::{MessageBytes, NEW_BYTES_MAX, Record, SMALL_BYTES_MAX, Status, history, message};
 
 fn time() -> impl Strategy<Value = Instant> {
@@ -52,6 +53,12 @@ prop_compose! {
         let headers: Headers = headers.into_iter().collect();
         let id = MessageId::given(&id).unwrap();
         Message { id, payload: payload.into(), content_type, headers, key, not_before, expires_at, priority, dedup_id }
+    }
+}
+
+prop_compose! {
+    fn any_claim()(file: u64, length: u32, checksum: u32) -> Claim {
+        Claim { file, length, checksum }
     }
 }
 
@@ -146,25 +153,33 @@ fn any_record() -> impl Strategy<Value = Record<'static>> {
 }
 
 /// The whole body as the log would keep it.
-fn body(record: &Record<'_>, message: &Message) -> Vec<u8> {
+fn body(record: &Record<'_>, message: &Message, claim: Option<Claim>) -> Vec<u8> {
     let mut body = record.head();
     if matches!(record.kind(), 4 | 10) {
-        body.extend(message::head(message));
-        body.extend_from_slice(&message.payload);
+        body.extend(message::head(message, claim));
+        if claim.is_none() {
+            body.extend_from_slice(&message.payload);
+        }
     }
     body
 }
 
 proptest! {
     #[test]
-    fn every_record_reads_back_with_its_message(record in any_record(), written in any_message()) {
-        let body = body(&record, &written);
+    fn every_record_reads_back_with_its_message(
+        record in any_record(), written in any_message(), claim in option::of(any_claim()),
+    ) {
+        let body = body(&record, &written, claim);
         let decoded = Record::decode(&body).unwrap();
         let bytes = decoded.message().head;
         prop_assert_eq!(decoded.head(), record.head());
         if !bytes.is_empty() {
             let start = body.len() - bytes.len();
-            prop_assert_eq!(message::decode(&Payload::from(body.clone()), start).unwrap(), written);
+            let payload = if claim.is_none() { written.payload.clone() } else { Payload::empty() };
+            let message = Message { payload, ..written };
+            let decoded = message::decode(&Payload::from(body.clone()), start).unwrap();
+            prop_assert_eq!(decoded, Decoded { message, claim });
+            prop_assert_eq!(message::glance(bytes).unwrap().claim, claim);
         }
     }
 
@@ -182,9 +197,9 @@ proptest! {
 
     #[test]
     fn a_changed_or_cut_record_gives_a_record_or_damaged(
-        record in any_record(), written in any_message(), place: prop::sample::Index, byte: u8, cut: prop::sample::Index,
+        record in any_record(), written in any_message(), claim in option::of(any_claim()), place: prop::sample::Index, byte: u8, cut: prop::sample::Index,
     ) {
-        let mut body = body(&record, &written);
+        let mut body = body(&record, &written, claim);
         let place = place.index(body.len());
         body[place] = byte;
         body.truncate(cut.index(body.len() + 1));
@@ -231,9 +246,9 @@ fn the_deepest_and_the_largest_headers_that_are_taken_read_back() {
     ] {
         let written = with_headers(headers);
         written.check().unwrap();
-        let mut bytes = message::head(&written);
+        let mut bytes = message::head(&written, None);
         bytes.extend_from_slice(&written.payload);
-        assert_eq!(message::decode(&Payload::from(bytes), 0).unwrap(), written);
+        assert_eq!(message::decode(&Payload::from(bytes), 0).unwrap().message, written);
     }
 }
 
@@ -309,7 +324,7 @@ fn marks_read_back_and_what_is_cut_off_is_damaged() {
 proptest! {
     #[test]
     fn a_glance_at_a_message_sees_what_is_in_it(message in any_message()) {
-        let head = message::head(&message);
+        let head = message::head(&message, None);
         let glance = message::glance(&head).unwrap();
         prop_assert_eq!(glance.priority, message.priority);
         prop_assert_eq!(glance.key, message.key.as_deref());

@@ -77,6 +77,10 @@ impl From<Stamp> for Instant {
 
 const STAMP_MAX: u64 = (1 << 48) - 1;
 
+// The flags of an entry.
+const HOLDS_KEY: u8 = 1;
+const CLAIM: u8 = 2;
+
 /// One message in a queue: 56 bytes, whatever the message's size. With what a list grows by ahead of its need, a queued
 /// message takes no more than 64.
 #[derive(Debug)]
@@ -91,8 +95,7 @@ pub(crate) struct Entry {
     pub(crate) attempts: u16,
     /// As it was published.
     pub(crate) priority: u8,
-    /// It keeps other messages with its key waiting.
-    pub(crate) holds_key: bool,
+    flags: u8,
     published_at: Stamp,
     expires_at: Stamp,
     /// The message itself while it is kept in memory.
@@ -109,11 +112,32 @@ impl Entry {
             key: rank.key,
             attempts: 0,
             priority: rank.priority,
-            holds_key: false,
+            flags: 0,
             published_at: published_at.into(),
             expires_at: NEVER.into(),
             body: None,
         }
+    }
+
+    /// It keeps other messages with its key waiting.
+    pub(crate) fn holds_key(&self) -> bool {
+        self.flags & HOLDS_KEY != 0
+    }
+
+    /// Says whether it does from now on, and returns whether it did.
+    pub(crate) fn set_holds_key(&mut self, holds: bool) -> bool {
+        let held = self.holds_key();
+        self.flags = if holds { self.flags | HOLDS_KEY } else { self.flags & !HOLDS_KEY };
+        held
+    }
+
+    /// The log has only a claim to its payload.
+    pub(crate) fn has_claim(&self) -> bool {
+        self.flags & CLAIM != 0
+    }
+
+    pub(crate) fn set_claim(&mut self) {
+        self.flags |= CLAIM;
     }
 
     /// When the queue took it.

@@ -157,7 +157,7 @@ impl State {
     pub(crate) fn purge(&mut self) -> impl Iterator<Item = Entry> + use<> {
         let leaving = self.ready.clear().chain(self.unsettled.clear_delayed());
         for held in self.unsettled.iter_mut() {
-            held.holds_key = false;
+            held.set_holds_key(false);
             self.ready.hold(held);
         }
         leaving

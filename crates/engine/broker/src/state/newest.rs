@@ -31,6 +31,8 @@ pub(crate) enum Turn {
     Alone,
     /// It is the newest of its key, and takes the place of the one at that position; 0 for none.
     Newest { replaces: u64 },
+    /// It takes the place of the one with its key that came just before it in the same batch.
+    Next,
     /// A later one of the same batch has its key: it comes in and leaves in the same step.
     Overtaken,
 }
@@ -83,19 +85,30 @@ impl Newest {
 }
 
 impl State {
-    /// What becomes of each of these messages when they come in together.
-    pub(crate) fn turns(&mut self, messages: &[Message]) -> Vec<Turn> {
+    /// What becomes of each of these messages when they come in together, those being new of which `is_new` says so: the
+    /// others came before, and overtake nothing. One that is overtaken is written all the same where its dedup id must be
+    /// known: were it forgotten, the message would replace a newer one when its publisher tries again.
+    pub(crate) fn turns(&mut self, messages: &[Message], is_new: impl Fn(usize) -> bool) -> Vec<Turn> {
         if !self.settings.newest_by_key {
             return vec![Turn::Alone; messages.len()];
         }
-        let mut later = HashSet::new();
-        let mut turn = |message: &Message| match &message.key {
-            None => Turn::Alone,
-            Some(key) if !later.insert(key.clone()) => Turn::Overtaken,
-            Some(key) => Turn::Newest { replaces: self.waiting_with(key).unwrap_or(0) },
-        };
-        let mut turns: Vec<_> = messages.iter().rev().map(&mut turn).collect();
-        turns.reverse();
+        let has_window = !self.settings.dedup_window.is_zero();
+        let keyed = messages.iter().enumerate().filter(|(index, _)| is_new(*index));
+        let keyed = keyed.filter_map(|(index, message)| Some((message.key.as_deref()?, index)));
+        let last: HashMap<_, _> = keyed.collect();
+        let mut earlier = HashSet::new();
+        let mut turns = Vec::with_capacity(messages.len());
+        for (index, message) in messages.iter().enumerate() {
+            let is_known = has_window && message.dedup_id.is_some();
+            turns.push(match message.key.as_deref().filter(|_| is_new(index)) {
+                None => Turn::Alone,
+                Some(key) if last.get(key) != Some(&index) && !is_known => Turn::Overtaken,
+                Some(key) if earlier.insert(key) => {
+                    Turn::Newest { replaces: self.waiting_with(key).unwrap_or(0) }
+                }
+                Some(_) => Turn::Next,
+            });
+        }
         turns
     }
 
@@ -110,7 +123,8 @@ impl State {
         None
     }
 
-    fn waiting_with(&mut self, key: &str) -> Option<u64> {
+    /// The newest message with this key, if it waits.
+    pub(crate) fn waiting_with(&mut self, key: &str) -> Option<u64> {
         let position = self.newest_with(key)?;
         let waits = matches!(self.find(position), Some((_, Status::Ready | Status::Delayed { .. })));
         waits.then_some(position)
@@ -127,7 +141,8 @@ impl State {
         self.newest.note(position, key);
         if self.newest.keys.len() > 2 * self.len() as usize + LEFT_MAX {
             let mut left: Vec<_> = self.newest.keys.keys().copied().collect();
-            left.retain(|position| !self.is_unfinished(*position));
+            // It is noted before it is in its place.
+            left.retain(|noted| *noted != position && !self.is_unfinished(*noted));
             left.into_iter().for_each(|position| self.newest.forget(position));
         }
     }
@@ -237,6 +252,65 @@ mod tests {
         assert_eq!(bench.depth(&q), 1, "only the other one, which is held");
         bench.settle(&held[1], Outcome::Return);
         publish(&bench, &q, "a");
+        assert_eq!(bench.depth(&q), 1);
+    }
+
+    #[test]
+    fn a_message_of_a_key_that_is_published_again_and_again_is_alone() {
+        let bench = Bench::new(1_000);
+        let q = newest(&bench);
+        for _ in 0..LEFT_MAX + 100 {
+            publish(&bench, &q, "a");
+            assert_eq!(bench.depth(&q), 1);
+        }
+    }
+
+    #[test]
+    fn what_comes_when_others_are_forgotten_is_known_itself() {
+        let bench = Bench::new(1_000);
+        let q = newest(&bench);
+        for number in 0..LEFT_MAX {
+            publish(&bench, &q, &format!("key {number}"));
+            bench.settle(&bench.receive(&q).unwrap(), Outcome::Done);
+        }
+        publish(&bench, &q, "a");
+        publish(&bench, &q, "a");
+        assert_eq!(bench.depth(&q), 1);
+        assert_eq!(bench.crash().depth(&q), 1);
+    }
+
+    fn message(key: &str, dedup_id: Option<&str>, payload: &str) -> Message {
+        let message = Message::new(MessageId::given(payload).unwrap(), payload.into());
+        Message { key: Some(key.to_owned()), dedup_id: dedup_id.map(str::to_owned), ..message }
+    }
+
+    #[test]
+    fn an_overtaken_message_that_is_published_once_more_does_not_replace_the_newer_one() {
+        for crashes in [false, true] {
+            let bench = Bench::new(1_000);
+            let q = newest(&bench);
+            let older = message("a", Some("1"), "older");
+            let newer = message("a", Some("2"), "newer");
+            bench.publish_all(&q, vec![message("a", None, "first")]).unwrap();
+            bench.publish_all(&q, vec![older.clone(), newer.clone()]).unwrap();
+            bench.write();
+            let bench = if crashes { bench.crash() } else { bench };
+            bench.publish_all(&q, vec![older]).unwrap();
+            bench.publish_all(&q, vec![newer]).unwrap();
+            assert_eq!(bench.depth(&q), 1);
+            assert_eq!(bench.receive(&q).unwrap().message.id.as_str(), "newer");
+        }
+    }
+
+    #[test]
+    fn a_repeated_message_does_not_overtake_a_new_one() {
+        let bench = Bench::new(1_000);
+        let q = newest(&bench);
+        let repeated = message("a", Some("1"), "repeated");
+        bench.publish_all(&q, vec![repeated.clone()]).unwrap();
+        bench.settle(&bench.receive(&q).unwrap(), Outcome::Done);
+        bench.publish_all(&q, vec![message("a", None, "new"), repeated]).unwrap();
+        assert_eq!(bench.receive(&q).unwrap().message.id.as_str(), "new");
         assert_eq!(bench.depth(&q), 1);
     }
 }

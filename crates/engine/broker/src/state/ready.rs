@@ -147,16 +147,16 @@ impl Ready {
     /// Lets others of its key wait for this message, which is not among the ready ones.
     pub(crate) fn hold(&mut self, entry: &mut Entry) {
         if let Some(lines) =
-            self.lines.as_mut().filter(|_| entry.key != super::entry::NO_KEY && !entry.holds_key)
+            self.lines.as_mut().filter(|_| entry.key != super::entry::NO_KEY && !entry.holds_key())
         {
-            entry.holds_key = true;
+            entry.set_holds_key(true);
             lines.hold(entry.key);
         }
     }
 
     /// Lets the next of its key come, if it has held it.
     pub(crate) fn release(&mut self, entry: &mut Entry) {
-        if !std::mem::take(&mut entry.holds_key) {
+        if !entry.set_holds_key(false) {
             return;
         }
         let next = self.lines.as_mut().and_then(|lines| lines.release(entry.key));

@@ -38,9 +38,9 @@ fn a_message_that_cannot_be_read_stays_and_holds_nobody_up() {
     assert_eq!(bench.receive(&q).unwrap().message.payload.len(), 301);
     let receive = Receive { count_max: 1, hold: None, wait_until: bench.clock.now() };
     let found = bench.engine().topology.find(&q).unwrap();
-    assert!(bench.engine().take(&found, &receive).unwrap().is_empty(), "it is put off");
+    assert!(bench.until_ready(bench.engine().take(&found, &receive)).unwrap().is_empty(), "it is put off");
     bench.clock.advance(Duration::from_secs(2));
-    assert_eq!(bench.engine().take(&found, &receive).unwrap_err().kind(), Kind::Damaged);
+    assert_eq!(bench.until_ready(bench.engine().take(&found, &receive)).unwrap_err().kind(), Kind::Damaged);
     assert_eq!(bench.depth(&q), 2);
 }
 

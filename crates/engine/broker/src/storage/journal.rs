@@ -1,24 +1,27 @@
 //! The log as the broker uses it: what may be appended when, and which segments still hold something that lives.
 
+#[cfg(test)]
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::payload::Payload;
+use forebay_core::ports::files::Files;
 use forebay_log::format::RECORD_HEADER_BYTES;
 use forebay_log::{Class, Damaged, Log, LogOptions, Position, Room};
 use parking_lot::{Condvar, Mutex};
 
+use super::claims::desk::Desk;
+use super::claims::ledger::Ledger;
+use super::live::Live;
 use crate::records::Record;
 use crate::state::entry::Location;
 
 /// What carrying a message forward can add to it: attempts, an expiry and a hold.
 const CARRY_GROWTH_BYTES_MAX: usize = 32;
-
-/// What it does add to one that waits and has no expiry: attempts and a hold.
-const CARRY_GROWTH_BYTES: u64 = 16;
 
 /// Garbage that is worth carrying for at any price. One segment may be the unwritten rest of the last, and one what the
 /// ends of all others leave unused.
@@ -27,19 +30,21 @@ const GARBAGE_SEGMENTS_MIN: u64 = 3;
 /// What a record may need beside its message and all but the newest line of its history.
 const MESSAGE_RESERVE_BYTES: usize = 512;
 
-/// The log, and the count of live bodies in each of its segments.
+/// The log, the count of live bodies in each of its segments, and the files beside it.
 pub(crate) struct Journal {
     pub(crate) log: Log,
-    segment_bytes: u64,
+    pub(crate) claims: Ledger,
+    pub(crate) desk: Desk,
+    pub(super) segment_bytes: u64,
     body_bytes_max: usize,
     /// How many segments each kind of record may leave behind.
     segments_max: SegmentsMax,
     /// Segments in use.
-    segments: AtomicU64,
+    pub(super) segments: AtomicU64,
     /// The last sequence appended, and the segment it went to.
     last: AtomicU64,
     newest: AtomicU64,
-    live: Mutex<Live>,
+    pub(super) live: Mutex<Live>,
     /// What to do with a body that is damaged.
     pub(crate) damaged: Damaged,
     /// How many of the bodies that live are of finished messages, which give way to new ones.
@@ -49,30 +54,6 @@ pub(crate) struct Journal {
     /// Rung when there may be segments to free.
     bell: Condvar,
     closed: AtomicBool,
-}
-
-/// What lives where. Only records with a body count, a message's or a queue's; see [`records`](crate::records).
-#[derive(Debug, Default)]
-struct Live {
-    segments: BTreeMap<u64, Tally>,
-    all: Tally,
-    /// The oldest segment, and the newest when it became that.
-    oldest_since: (u64, u64),
-    /// Live messages are being carried forward until that is worth its price no more.
-    carrying: bool,
-    /// Bytes that died since the bell was rung.
-    died: u64,
-    /// The log has refused something since it was last seen not to be full.
-    refused: bool,
-    /// Segments that a batch was refused for, and that carrying may make room for.
-    wanted: u64,
-    rung: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    bodies: u64,
-    bytes: u64,
 }
 
 /// Where a record with a body lies, and what it takes.
@@ -110,7 +91,13 @@ pub(crate) enum Chance {
 }
 
 impl Journal {
-    pub(crate) fn new(log: Log, options: &LogOptions) -> Self {
+    /// Longer payloads than `claim_above_bytes` are claimed.
+    pub(crate) fn new(
+        log: Log,
+        options: &LogOptions,
+        files: Arc<dyn Files>,
+        claim_above_bytes: usize,
+    ) -> Self {
         let segments_max = options.disk_bytes_max / u64::from(options.segment_bytes).max(1);
         let reserve = (segments_max / limits::LOG_RESERVE_SHARE).max(limits::LOG_RESERVE_SEGMENTS_MIN);
         let publish = segments_max.saturating_sub(reserve).max(1);
@@ -128,6 +115,8 @@ impl Journal {
             segments: AtomicU64::new(log.stats().segments),
             last: AtomicU64::new(log.durable_sequence()),
             newest: AtomicU64::new(*log.segments().end()),
+            claims: Ledger::new(files, log.clone(), claim_above_bytes),
+            desk: Desk::default(),
             log,
             live: Mutex::new(live),
             damaged: options.damaged,
@@ -142,12 +131,17 @@ impl Journal {
     /// never get that much.
     pub(crate) fn room(&self, lengths: impl Iterator<Item = usize>) -> Result<Room> {
         let room = self.log.room(Class::New, lengths)?;
-        // What is left of a log from which nothing more can be freed must still take it.
-        if room.segments() as u64 + limits::CARRY_SEGMENTS_MIN > self.segments_max.publish + 2 {
-            let context = format!("{} segments at once", room.segments());
+        self.check_ever(room.segments() as u64)?;
+        Ok(room)
+    }
+
+    /// What is left of a log from which nothing more can be freed must still take so many segments.
+    pub(super) fn check_ever(&self, segments: u64) -> Result<()> {
+        if segments + limits::CARRY_SEGMENTS_MIN > self.segments_max.publish + 2 {
+            let context = format!("{segments} segments at once");
             return Err(Error::new(Kind::TooLarge, "publish to log", context));
         }
-        Ok(room)
+        Ok(())
     }
 
     /// Waits until the log is ready for a record of that class and length; true if it is, false if only freeing space
@@ -161,9 +155,10 @@ impl Journal {
 
     /// `Full` while publishes must leave the rest of the disk to what empties queues. That counts what the messages
     /// grow by when they are carried forward from consumers' hands.
-    fn check_space(&self, live: &mut Live, segments: u64) -> Result<()> {
+    pub(super) fn check_space(&self, live: &mut Live, segments: u64) -> Result<()> {
         let max = self.segments_max.publish;
-        if self.segments.load(Acquire) + segments > max + 1 || live.grown() > max * self.segment_bytes {
+        let bytes = live.grown() + self.claims.bytes();
+        if self.used() + segments > max + 1 || bytes > max * self.segment_bytes {
             if segments > live.wanted.max(1) {
                 live.wanted = segments;
                 self.ring(live);
@@ -188,7 +183,7 @@ impl Journal {
 
     /// Appends a record without a body.
     pub(crate) fn append(&self, record: &Record<'_>) -> Result<Position> {
-        if class(record) == Class::Step && self.segments.load(Acquire) > self.segments_max.steps {
+        if class(record) == Class::Step && self.used() > self.segments_max.steps {
             self.check_hope(&self.live.lock())?;
         }
         let written = self.write(class(record), record).inspect_err(|error| {
@@ -212,7 +207,7 @@ impl Journal {
         if class == Class::New {
             self.check_space(&mut live, 1)?;
         }
-        if matches!(record, Record::Move { .. }) && self.segments.load(Acquire) > self.segments_max.moves {
+        if matches!(record, Record::Move { .. }) && self.used() > self.segments_max.moves {
             self.check_hope(&live)?;
         }
         let written = self.write(class, record).inspect_err(|error| self.refused(&mut live, class, error))?;
@@ -357,12 +352,13 @@ impl Journal {
         }
         let garbage = self.garbage(&live, stats.segments);
         let has_retained = self.retained.load(Acquire) > 0;
-        let gives_way = has_retained && (stats.full || self.retains_too_much(&live, stats.segments));
+        let is_full = stats.full | std::mem::take(&mut live.disk_ended);
+        let gives_way = has_retained && (is_full || self.retains_too_much(&live));
         let least = GARBAGE_SEGMENTS_MIN * self.segment_bytes;
         live.carrying = if gives_way {
             // What is worth its price goes before history does.
             garbage >= least.max(live.all.bytes)
-        } else if stats.full || stats.segments + live.wanted.max(1) >= self.segments_max.publish {
+        } else if is_full || self.used() + live.wanted.max(1) >= self.segments_max.publish {
             // Publishers are held up, or about to be: every segment counts, and the price does not.
             garbage >= least
         } else {
@@ -372,7 +368,7 @@ impl Journal {
             let stands_still = newest.saturating_sub(live.oldest_since.1) >= limits::CARRY_SEGMENTS_MIN;
             garbage > live.all.bytes && (live.carrying || stands_still)
         };
-        if !live.carrying {
+        if !live.carrying && !gives_way {
             live.wanted = 0;
         }
         let is_stuck = self.stuck.load(Acquire) == oldest;
@@ -387,12 +383,13 @@ impl Journal {
     }
 
     /// True from some way before publishes would be refused.
-    fn retains_too_much(&self, live: &Live, segments: u64) -> bool {
-        let max = self.segments_max.retain;
-        segments >= max || live.grown() > max * self.segment_bytes
+    fn retains_too_much(&self, live: &Live) -> bool {
+        let SegmentsMax { retain: max, publish, .. } = self.segments_max;
+        let bytes = live.grown() + self.claims.bytes();
+        self.used() >= max || bytes > max * self.segment_bytes || self.used() + live.wanted > publish + 1
     }
 
-    fn ring(&self, live: &mut Live) {
+    pub(super) fn ring(&self, live: &mut Live) {
         live.died = 0;
         live.rung = true;
         self.bell.notify_one();
@@ -412,6 +409,7 @@ impl Journal {
         self.closed.store(true, Release);
         self.live.lock().rung = true;
         self.bell.notify_all();
+        self.desk.close();
         self.log.close();
     }
 
@@ -455,41 +453,6 @@ struct Written {
     position: Position,
     bytes: u32,
     rolled: bool,
-}
-
-impl Live {
-    /// What the bodies take once all were carried forward from consumers' hands.
-    fn grown(&self) -> u64 {
-        self.all.bytes + self.all.bodies * CARRY_GROWTH_BYTES
-    }
-
-    fn add(&mut self, stored: Stored) {
-        for tally in [self.segments.entry(stored.location.segment.into()).or_default(), &mut self.all] {
-            tally.bodies += 1;
-            tally.bytes += u64::from(stored.bytes);
-        }
-    }
-
-    /// Says whether that was the last one in the oldest segment with life.
-    fn remove(&mut self, stored: Stored) -> bool {
-        self.all.remove(stored);
-        let segment = stored.location.segment.into();
-        let Some(tally) = self.segments.get_mut(&segment) else { return false };
-        tally.remove(stored);
-        if tally.bodies > 0 {
-            return false;
-        }
-        let oldest = self.segments.first_key_value().is_some_and(|(first, _)| *first == segment);
-        self.segments.remove(&segment);
-        oldest
-    }
-}
-
-impl Tally {
-    fn remove(&mut self, stored: Stored) {
-        self.bodies = self.bodies.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(stored.bytes.into());
-    }
 }
 
 /// A record's header, its body, and the gap up to the next multiple of eight.

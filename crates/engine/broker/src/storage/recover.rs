@@ -10,10 +10,12 @@ use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Damaged, LogOptions, Record as Logged};
 
+use crate::records::message::Claim;
 use crate::records::{Record, Status, message};
 use crate::state::entry::{Entry, NEVER};
 use crate::state::marks::FoundMarks;
 use crate::state::{State, counted};
+use crate::storage::claims::ledger::After;
 use crate::storage::journal::{Journal, Stored, bytes_in_log};
 use crate::topology::{Queue, Topology};
 
@@ -30,7 +32,8 @@ pub struct Recovered {
     pub held: u64,
     /// Messages that wait for their time.
     pub delayed: u64,
-    /// Records that were whole and made no sense; 0 unless damage is set aside.
+    /// Records that were whole and made no sense, and messages whose payload's file is not what it was; 0 unless damage is
+    /// set aside.
     pub unreadable: u64,
     /// The sequence of the last record: what was appended behind it is lost, and was never confirmed.
     pub last_sequence: u64,
@@ -40,6 +43,8 @@ pub struct Recovered {
 pub(crate) struct Replay {
     queues: HashMap<u64, State>,
     marks: HashMap<u64, FoundMarks>,
+    /// By position, of all that had one when it came; many have left.
+    claims: HashMap<u64, Claim>,
     now: Instant,
     damaged: Damaged,
     unreadable: u64,
@@ -51,6 +56,7 @@ impl Replay {
         Self {
             queues: HashMap::new(),
             marks: HashMap::new(),
+            claims: HashMap::new(),
             now,
             damaged: options.damaged,
             unreadable: 0,
@@ -113,13 +119,15 @@ impl Replay {
                 if let Some(id) = glance.dedup_id.filter(|_| position == 0) {
                     self.marks.entry(queue).or_default().put(id, published_at, stored);
                 }
-                let position = if position == 0 { sequence } else { position };
+                let is_new = position == 0;
+                let position = if is_new { sequence } else { position };
+                self.claims.extend(glance.claim.map(|claim| (position, claim)));
                 let state = self.queue(queue)?;
                 if let Some(replaces) = replaces {
-                    drop(state.take(replaces));
-                    if let Some(key) = message::key(message.head).filter(|_| status != Status::Finished) {
-                        state.note_key(position, key);
-                    }
+                    let key = glance.key.filter(|_| status != Status::Finished);
+                    let waiting = key.filter(|_| is_new).and_then(|key| state.waiting_with(key));
+                    drop(state.take(waiting.unwrap_or(replaces)));
+                    key.into_iter().for_each(|key| state.note_key(position, key));
                 }
                 if let Some((entry, _)) = state.find(position) {
                     // It was carried forward, and the old place is still there.
@@ -128,6 +136,7 @@ impl Replay {
                 }
                 let mut entry = Entry::new(position, stored, published_at, glance.rank());
                 entry.attempts = counted(attempts);
+                glance.claim.iter().for_each(|_| entry.set_claim());
                 entry.expire_at(expires_at.unwrap_or(NEVER));
                 match status {
                     Status::Ready => state.arrive(entry, None, now),
@@ -143,6 +152,7 @@ impl Replay {
                 self.queue(queue)?.unsettled.extend(position, held(held_until));
             }
             Record::Settle { queue, position } => {
+                self.claims.remove(&position);
                 let state = self.queue(queue)?;
                 // A retained message has ended long ago; if it is settled once more, it could not be read.
                 drop(state.take(position).or_else(|| state.finished.remove(position)));
@@ -156,8 +166,13 @@ impl Replay {
             }
             Record::Return { queue, position } => drop(self.queue(queue)?.give_back(position)),
             Record::Move { from, position, to, at, message, .. } => {
-                let rank = message::glance(message.head)?.rank();
-                let entry = Entry::new(sequence, stored, at, rank);
+                let glance = message::glance(message.head)?;
+                let mut entry = Entry::new(sequence, stored, at, glance.rank());
+                if let Some(claim) = glance.claim {
+                    entry.set_claim();
+                    self.claims.remove(&position);
+                    self.claims.insert(sequence, claim);
+                }
                 self.queue(from)?.take(position);
                 self.queue(to)?.arrive(entry, None, now);
             }
@@ -195,7 +210,9 @@ impl Replay {
         };
         // Leftovers of a queue that was deleted before, and whose deletion lies in a segment that is gone.
         self.queues.retain(|_, state| state.declared.is_some() || state.len() > 0);
+        let claims = &journal.claims;
         for (number, state) in &mut self.queues {
+            recovered.unreadable += find_claims(journal, *number, state, &self.claims)?;
             if state.declared.is_none() {
                 let settings = state.settings.clone();
                 tracing::warn!(queue = %settings.name, "queue lost its declaration, and keeps its messages");
@@ -215,11 +232,43 @@ impl Replay {
             recovered.held += stats.held;
             recovered.delayed += stats.delayed;
             state.finished.none_younger_than(self.now);
-            while state.pop_unretained(self.now).is_some() {}
+            while let Some(entry) = state.pop_unretained(self.now) {
+                let after = After::Record { queue: *number, position: entry.position };
+                claims.leave(entry.position, after);
+            }
             journal.retained.fetch_add(state.finished.len() as u64, Relaxed);
             state.entries().for_each(|entry| journal.found(entry.stored()));
         }
+        let lost_records = log.set_aside + self.unreadable > 0;
+        claims.sweep(lost_records)?;
         let queues = self.queues.into_iter().map(|(number, state)| Queue::new(number, state));
         Ok((Topology::new(queues), recovered))
     }
+}
+
+/// Accounts for the claims of a queue's messages. A message whose file is not what it was is refused or given up, as the
+/// options say; returns how many were.
+fn find_claims(
+    journal: &Journal,
+    number: u64,
+    state: &mut State,
+    claims: &HashMap<u64, Claim>,
+) -> Result<u64> {
+    let claimed = |entry: &Entry| Some((entry.position, *claims.get(&entry.position)?));
+    let claimed: Vec<_> = state.entries().filter(|entry| entry.has_claim()).filter_map(claimed).collect();
+    let mut lost = 0;
+    for (position, claim) in claimed {
+        journal.claims.found(position, claim);
+        let Err(error) = journal.claims.verify(claim, journal.damaged) else { continue };
+        let queue = &state.settings.name;
+        if journal.damaged == Damaged::Refuse || error.kind() != Kind::Damaged {
+            return Err(Error::new(error.kind(), "recover queue", queue.to_string()).because(error));
+        }
+        tracing::error!(%queue, position, %error, "message with a damaged payload set aside");
+        journal.claims.set_aside(position)?;
+        journal.append(&Record::Settle { queue: number, position })?;
+        drop(state.take(position).or_else(|| state.finished.remove(position)));
+        lost += 1;
+    }
+    Ok(lost)
 }

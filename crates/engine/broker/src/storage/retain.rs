@@ -2,7 +2,8 @@
 //!
 //! A finished message counts as alive in the log, so that it is carried forward like any other; only memory and space
 //! tell it apart. When the log has little space left the oldest of them go before their time, across all queues: no
-//! publish is refused for their sake. That is not written down: after a crash some may be there again.
+//! publish is refused for their sake. That is not written down, but for those whose payload lies in a file of its own:
+//! after a crash some may be there again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +11,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
+use forebay_core::message::Message;
+use forebay_core::payload::Payload;
 use forebay_core::ports::broker::{ReplayFrom, Replayed};
 use forebay_core::queue::{QueueName, Retain};
 use forebay_core::time::Instant;
 use forebay_log::Position;
 
 use crate::engine::Engine;
+use crate::records::message::Decoded;
 use crate::records::{Record, message};
 use crate::state::State;
 use crate::state::entry::Entry;
@@ -39,29 +43,29 @@ impl Engine {
             self.journal.retained.fetch_add(1, Relaxed);
         }
         if state.finished.len() > limits::RETAINED_MESSAGES_MAX {
-            self.drop_oldest(state, 1);
+            self.drop_oldest(queue, state, 1);
         }
         Ok(at)
     }
 
     /// Forgets a bounded number of finished messages whose time is over; the alarm brings the rest.
-    pub(crate) fn forget_unretained(&self, state: &mut State, now: Instant) {
+    pub(crate) fn forget_unretained(&self, queue: u64, state: &mut State, now: Instant) {
         for _ in 0..limits::DUE_MESSAGES_MAX {
             let Some(entry) = state.pop_unretained(now) else { return };
-            self.forget_finished(entry);
+            self.give_up(queue, &entry);
         }
     }
 
-    /// A finished message is kept no longer.
-    pub(crate) fn forget_finished(&self, entry: Entry) {
+    /// A finished message is kept no longer, and no record says so.
+    fn give_up(&self, queue: u64, entry: &Entry) {
         self.journal.retained.fetch_sub(1, Relaxed);
-        self.forget(entry);
+        self.journal.given_up(queue, entry);
     }
 
-    fn drop_oldest(&self, state: &mut State, count_max: usize) {
+    fn drop_oldest(&self, queue: u64, state: &mut State, count_max: usize) {
         for _ in 0..count_max {
             let Some(entry) = state.finished.pop_oldest() else { return };
-            self.forget_finished(entry);
+            self.give_up(queue, &entry);
             state.counts.retained_dropped += 1;
         }
     }
@@ -73,13 +77,13 @@ impl Engine {
         let Some((_, queue)) = queues.min_by_key(|(published_at, _)| *published_at) else { return false };
         if let Ok(mut state) = queue.lock() {
             tracing::warn!(queue = %queue.name, "retained messages give way: the log has little space left");
-            self.drop_oldest(&mut state, limits::SLICE_MESSAGES_MAX);
+            self.drop_oldest(queue.number, &mut state, limits::SLICE_MESSAGES_MAX);
         }
         true
     }
 
     /// What the queue has and retains, in order, without taking it.
-    pub(crate) fn replay(
+    pub(crate) async fn replay(
         &self,
         name: &QueueName,
         from: ReplayFrom,
@@ -88,9 +92,9 @@ impl Engine {
         let queue = self.topology.find(name)?;
         let mut from = from;
         loop {
-            let found = found(&*queue.lock()?, name, from, count_max)?;
+            let found = self.found(&*queue.lock()?, name, from, count_max)?;
             let Some(last) = found.last().map(|found| found.position) else { return Ok(Vec::new()) };
-            let replayed = self.read_found(&queue, found)?;
+            let replayed = self.read_found(&queue, found).await?;
             if !replayed.is_empty() {
                 return Ok(replayed);
             }
@@ -99,24 +103,77 @@ impl Engine {
         }
     }
 
-    fn read_found(&self, queue: &Queue, found: Vec<Found>) -> Result<Vec<Replayed>> {
+    /// The next messages of the queue, as many as one call reads.
+    fn found(
+        &self,
+        state: &State,
+        name: &QueueName,
+        from: ReplayFrom,
+        count_max: usize,
+    ) -> Result<Vec<Found>> {
+        if state.settings.retain == Retain::Nothing {
+            let context = format!("{name}: it retains nothing");
+            return Err(Error::new(Kind::Unsupported, "replay queue", context));
+        }
+        let count_max = count_max.min(limits::REPLAY_MESSAGES_MAX);
+        let (behind, since) = match from {
+            ReplayFrom::Position(position) => (position, None),
+            ReplayFrom::Time(at) => (last_before(state, at), Some(at)),
+        };
+        let wanted = |entry: &&Entry| since.is_none_or(|since| entry.published_at() >= since);
+        let mut next = BTreeMap::new();
+        let settled = state.finished.after(behind).filter(wanted).take(count_max);
+        let ready = state.ready.after(behind).filter(wanted).take(count_max);
+        next.extend(settled.chain(ready).map(|entry| (entry.position, entry)));
+        for entry in state.unsettled.iter().filter(|entry| entry.position > behind).filter(wanted) {
+            next.insert(entry.position, entry);
+            if next.len() > count_max {
+                next.pop_last();
+            }
+        }
+        let mut bytes = 0;
+        let within = |entry: &&Entry| {
+            let first = bytes == 0;
+            bytes += self.journal.bytes(entry);
+            first || bytes <= limits::RECEIVE_BYTES_MAX
+        };
+        let entries = next.into_values().take(count_max).take_while(within);
+        let found = |entry: &Entry| Found {
+            position: entry.position,
+            stored: entry.stored(),
+            published_at: entry.published_at(),
+        };
+        Ok(entries.map(found).collect())
+    }
+
+    async fn read_found(&self, queue: &Queue, found: Vec<Found>) -> Result<Vec<Replayed>> {
         let locations: Vec<_> = found.iter().map(|found| found.stored.location).collect();
         let bodies = self.journal.read_many(&locations);
         let mut replayed = Vec::with_capacity(found.len());
         for (found, body) in found.into_iter().zip(bodies) {
-            let body = match body.or_else(|_| self.read(queue, found.position, found.stored)) {
-                Ok(body) => body,
+            let message = match self.read_one(queue, &found, body).await {
+                Ok(message) => message,
                 // Forgotten since it was seen.
                 Err(error) if error.kind() == Kind::NotFound => continue,
                 // What came before it is of use; who goes on from there is told.
                 Err(_) if !replayed.is_empty() => break,
                 Err(error) => return Err(error),
             };
-            let start = body.len() - Record::decode(&body)?.message().head.len();
-            let message = Arc::new(message::decode(&body, start)?);
+            let message = Arc::new(message);
             replayed.push(Replayed { position: found.position, message, published_at: found.published_at });
         }
         Ok(replayed)
+    }
+
+    /// The message whose body was read before, if it could be.
+    async fn read_one(&self, queue: &Queue, found: &Found, body: Result<Payload>) -> Result<Message> {
+        let body = body.or_else(|_| self.read(queue, found.position, found.stored))?;
+        let start = body.len() - Record::decode(&body)?.message().head.len();
+        let Decoded { mut message, claim } = message::decode(&body, start)?;
+        if let Some(claim) = claim {
+            message.payload = self.journal.fetch(claim).await?;
+        }
+        Ok(message)
     }
 }
 
@@ -125,43 +182,6 @@ struct Found {
     position: u64,
     stored: Stored,
     published_at: Instant,
-}
-
-/// The next messages of the queue, as many as one call reads.
-fn found(state: &State, name: &QueueName, from: ReplayFrom, count_max: usize) -> Result<Vec<Found>> {
-    if state.settings.retain == Retain::Nothing {
-        let context = format!("{name}: it retains nothing");
-        return Err(Error::new(Kind::Unsupported, "replay queue", context));
-    }
-    let count_max = count_max.min(limits::REPLAY_MESSAGES_MAX);
-    let (behind, since) = match from {
-        ReplayFrom::Position(position) => (position, None),
-        ReplayFrom::Time(at) => (last_before(state, at), Some(at)),
-    };
-    let wanted = |entry: &&Entry| since.is_none_or(|since| entry.published_at() >= since);
-    let mut next = BTreeMap::new();
-    let settled = state.finished.after(behind).filter(wanted).take(count_max);
-    let ready = state.ready.after(behind).filter(wanted).take(count_max);
-    next.extend(settled.chain(ready).map(|entry| (entry.position, entry)));
-    for entry in state.unsettled.iter().filter(|entry| entry.position > behind).filter(wanted) {
-        next.insert(entry.position, entry);
-        if next.len() > count_max {
-            next.pop_last();
-        }
-    }
-    let mut bytes = 0;
-    let within = |entry: &&Entry| {
-        let first = bytes == 0;
-        bytes += entry.stored().bytes as usize;
-        first || bytes <= limits::RECEIVE_BYTES_MAX
-    };
-    let entries = next.into_values().take(count_max).take_while(within);
-    let found = |entry: &Entry| Found {
-        position: entry.position,
-        stored: entry.stored(),
-        published_at: entry.published_at(),
-    };
-    Ok(entries.map(found).collect())
 }
 
 /// The position of the last message that was published before then, 0 if there is none. Positions and times rise
@@ -208,7 +228,8 @@ mod tests {
     fn positions(bench: &Bench, queue: &QueueName) -> Vec<u64> {
         let (mut all, mut from) = (Vec::new(), 0);
         loop {
-            let next = bench.engine().replay(queue, ReplayFrom::Position(from), 100).unwrap();
+            let next =
+                bench.until_ready(bench.engine().replay(queue, ReplayFrom::Position(from), 100)).unwrap();
             let Some(last) = next.last() else { return all };
             from = last.position;
             all.extend(next.into_iter().map(|replayed| replayed.position));
@@ -230,7 +251,7 @@ mod tests {
             assert!(bench.segments() <= 5, "{}", bench.segments());
         }
         let bench = bench.crash();
-        let replayed = bench.engine().replay(&kept, ReplayFrom::Position(0), 10).unwrap();
+        let replayed = bench.until_ready(bench.engine().replay(&kept, ReplayFrom::Position(0), 10)).unwrap();
         assert_eq!(replayed.iter().map(|one| one.message.payload.len()).collect::<Vec<_>>(), [77]);
         assert!(bench.receive(&kept).is_none());
         assert_eq!(account(&bench), 1);
@@ -256,7 +277,8 @@ mod tests {
         assert!(retained > 20, "they had most of the log to themselves: {retained}");
         assert_eq!(account(&bench), retained);
         let times = [&one, &two].map(|queue| {
-            let all = bench.engine().replay(queue, ReplayFrom::Position(0), 1_000).unwrap();
+            let all =
+                bench.until_ready(bench.engine().replay(queue, ReplayFrom::Position(0), 1_000)).unwrap();
             all.into_iter().map(|replayed| replayed.published_at).collect::<Vec<_>>()
         });
         for times in &times {

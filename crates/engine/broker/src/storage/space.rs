@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Release;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use forebay_core::delivery::History;
 use forebay_core::error::{Kind, Result};
@@ -15,6 +15,8 @@ use forebay_log::{Damaged, Position, Record as Logged};
 use crate::engine::Engine;
 use crate::records::{MessageBytes, Record, Status, message};
 use crate::state::entry::{Location, NEVER};
+use crate::storage::claims::file;
+use crate::storage::claims::ledger::{After, Leaving};
 use crate::storage::journal::{Chance, Stored};
 use crate::topology::Queue;
 
@@ -60,8 +62,64 @@ fn free_all(engine: &Engine) -> Result<()> {
 }
 
 impl Engine {
-    /// Releases what can be released, or carries forward what lives in the oldest segment: at most one segment a step.
+    /// Removes claimed files that are to go; else releases what can be released, or carries forward what lives in the
+    /// oldest segment: at most one segment a step.
     pub(crate) fn free_step(&self) -> Result<Step> {
+        let refused = match self.remove_left() {
+            Ok(Step::Idle) => None,
+            Ok(step) => return Ok(step),
+            Err(error) => Some(error),
+        };
+        // What the log refused may only need what this frees.
+        match (self.free_log()?, refused) {
+            (Step::Idle, Some(error)) => Err(error),
+            (step, _) => Ok(step),
+        }
+    }
+
+    /// Removes files whose messages have left, durably. Should that be lost in a crash, opening sweeps them away.
+    fn remove_left(&self) -> Result<Step> {
+        let claims = &self.journal.claims;
+        let durable = self.journal.log.durable_sequence();
+        let (mut later, mut refused, mut first, mut removed) = (Vec::new(), Ok(()), None::<u64>, false);
+        for mut leaving in claims.take_leaving(limits::SLICE_MESSAGES_MAX) {
+            if let After::Record { queue, position } = leaving.after {
+                match self.journal.append(&Record::Settle { queue, position }) {
+                    Ok(at) => leaving.after = After::Durable(at.sequence),
+                    Err(error) => refused = Err(error),
+                }
+            }
+            match leaving.after {
+                After::Durable(sequence) if sequence > durable => {
+                    first = Some(first.map_or(sequence, |first| first.min(sequence)));
+                    later.push(leaving);
+                }
+                After::Record { .. } => later.push(leaving),
+                After::Nothing | After::Durable(_) => {
+                    match file::remove(&*claims.files, leaving.claim.file) {
+                        Ok(()) => {
+                            claims.gone(leaving.claim);
+                            removed = true;
+                        }
+                        // It takes its space for as long, and is tried again when there is something to do again.
+                        Err(error) => {
+                            tracing::warn!(%error, "payload file of a message that is gone stays for now");
+                            later.push(Leaving { after: After::Nothing, ..leaving });
+                        }
+                    }
+                }
+            }
+        }
+        claims.leave_later(later);
+        refused?;
+        Ok(match first {
+            _ if removed => Step::Worked,
+            Some(sequence) => Step::Wait(sequence),
+            None => Step::Idle,
+        })
+    }
+
+    fn free_log(&self) -> Result<Step> {
         let (chance, last) = self.journal.chance();
         let durable = self.journal.log.durable_sequence() >= last;
         match chance {
@@ -185,9 +243,9 @@ impl Engine {
             drop(state);
             for (position, stored, body) in there {
                 match body {
-                    // Only what was published here is in memory, and that has no history.
+                    // Only what was published here is in memory, and that has neither history nor claim.
                     Some(body) => {
-                        let head = message::head(&body);
+                        let head = message::head(&body, None);
                         let message = MessageBytes { head: &head, payload: &body.payload };
                         self.carry_message(
                             queue.number,
@@ -216,14 +274,14 @@ impl Engine {
             let is_there = state.find(position).is_some_and(|(entry, _)| lives_there(entry.stored()));
             if is_there {
                 tracing::error!(queue = %queue.name, position, "damaged message set aside");
+                self.journal.claims.set_aside(position)?;
                 self.journal.append(&Record::Settle { queue: queue.number, position })?;
                 match state.take(position) {
                     Some(entry) => self.forget(entry),
-                    None => state
-                        .finished
-                        .remove(position)
-                        .into_iter()
-                        .for_each(|entry| self.forget_finished(entry)),
+                    None => state.finished.remove(position).into_iter().for_each(|entry| {
+                        self.journal.retained.fetch_sub(1, Relaxed);
+                        self.forget(entry);
+                    }),
                 }
                 state.counts.dropped += 1;
                 self.changed(&queue, &mut state);
@@ -248,7 +306,7 @@ impl Engine {
             return Ok(());
         }
         // After a restart what could not be read is tried at once, before others of its key.
-        let is_put_off = entry.holds_key && entry.attempts == 0;
+        let is_put_off = entry.holds_key() && entry.attempts == 0;
         let status = if is_put_off { Status::Ready } else { status };
         let (published_at, attempts) = (entry.published_at(), entry.attempts.into());
         let expires_at = Some(entry.expires_at()).filter(|expires_at| *expires_at != NEVER);

@@ -100,12 +100,24 @@ fn a_full_queue_is_back_pressure_with_a_time_to_come_back() {
 }
 
 #[test]
+fn a_message_of_20_mebibytes_comes_back_equal() {
+    let served = Served::start();
+    served.queue("q");
+    let payload: String =
+        (0..20_u32 << 20).map(|place| char::from(b'a' + (place / 4_099 % 26) as u8)).collect();
+    assert_eq!(served.post("/v1/queues/q/messages", &json!({ "payload": payload })).status, 201);
+    let peeked = served.get("/v1/queues/q/messages?count_max=1").json();
+    assert!(peeked["messages"][0]["payload"] == payload);
+    let received = served.receive("q", 1);
+    assert!(received[0]["payload"] == payload);
+}
+
+#[test]
 fn a_message_over_its_limit_is_too_large() {
     let served = Served::start();
     served.queue("q");
-    let payload = "x".repeat(forebay_core::limits::MESSAGE_BYTES_MAX);
-    assert_eq!(served.post("/v1/queues/q/messages", &json!({ "payload": payload })).status, 201);
-    let refused = served.post("/v1/queues/q/messages", &json!({ "payload": payload + "x" }));
+    let headers = json!({ "t": "x".repeat(forebay_core::limits::HEADERS_BYTES_MAX) });
+    let refused = served.post("/v1/queues/q/messages", &json!({ "payload": "", "headers": headers }));
     assert_eq!(refused.status, 413);
     refused.refusal();
     let deep = (0..40).fold(json!({}), |inner, _| json!({ "t": inner }));

@@ -104,7 +104,7 @@ impl Served {
         let health = Arc::new(Health::default());
         let pressure = Arc::new(Pressure::default());
         let log = LogOptions { segment_bytes: 16 << 20, ..LogOptions::default() };
-        let options = BrokerOptions { log, hot_bytes_max: 1 << 20 };
+        let options = BrokerOptions { log, hot_bytes_max: 1 << 20, ..BrokerOptions::default() };
         let disk = Disk::open(data.path()).unwrap();
         let opened = forebay_broker::open(Arc::new(disk), options, clock.clone()).unwrap();
         let queues = Queues::new(replace(opened.broker.clone()), clock.clone());
