@@ -550,10 +550,10 @@ mod tests {
     fn table(number: u64) -> TableBuf {
         let name = ShortBytes::new(b"a name").unwrap();
         let mut table = TableBuf::new();
-        if number % 3 > 0 {
+        if number % 2 == 1 {
             table.push(name, Value::I64(number as i64)).push(name, Value::Text(b"text"));
         }
-        if number % 3 > 1 {
+        if number % 4 == 3 {
             let mut array = ArrayBuf::new();
             array.push(Value::Table(table.clone().as_table())).push(Value::Void);
             table.push(name, Value::Array(array.as_array()));
