@@ -1,14 +1,14 @@
 //! The methods of AMQP 0-9-1 with RabbitMQ's extensions: every class, its methods, their arguments in order.
 //!
 //! Read `Declare<'a> = 10, "queue.declare", Client { … }` as: method 10 of its class, sent by clients. `bool` is a
-//! bit, `ShortStr` a short string, `&[u8]` a long one; integers are octet, short, long and longlong. `ticket` and what
+//! bit, `ShortStr` a short string, `&[u8]` or `Secret` a long one; integers are octet, short, long and longlong. `ticket` and what
 //! is called `reserved` elsewhere has no meaning any more and is sent as zero.
 
 use super::classes::classes;
 use super::fault::{Fault, Reason};
 use super::octets::{Argument, Reader, Writer};
 use super::table::Table;
-use super::text::ShortStr;
+use super::text::{Secret, ShortStr};
 
 classes! {
     /// The connection as a whole, on channel 0: greeting, authentication, limits, end.
@@ -25,13 +25,13 @@ classes! {
         StartOk<'a> = 11, "connection.start_ok", Client {
             client_properties: Table<'a>,
             mechanism: ShortStr<'a>,
-            response: &'a [u8],
+            response: Secret<'a>,
             locale: ShortStr<'a>,
         }
         /// The mechanism needs one more exchange.
         Secure<'a> = 20, "connection.secure", Server { challenge: &'a [u8] }
         /// The client's part of that exchange.
-        SecureOk<'a> = 21, "connection.secure_ok", Client { response: &'a [u8] }
+        SecureOk<'a> = 21, "connection.secure_ok", Client { response: Secret<'a> }
         /// The limits the server proposes; 0 is none. `heartbeat` is in seconds.
         Tune = 30, "connection.tune", Server { channel_max: u16, frame_max: u32, heartbeat: u16 }
         /// The limits that hold.
@@ -59,7 +59,7 @@ classes! {
         Unblocked = 61, "connection.unblocked", Server {}
         /// A new secret before the old one expires.
         UpdateSecret<'a> = 70, "connection.update_secret", Client {
-            new_secret: &'a [u8],
+            new_secret: Secret<'a>,
             reason: ShortStr<'a>,
         }
         /// The new secret was accepted.

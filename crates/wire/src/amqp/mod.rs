@@ -1,7 +1,7 @@
 //! AMQP 0-9-1 as RabbitMQ speaks it: bytes in, borrowed frames out, and back.
 //!
 //! [`greeting::greet`] reads the eight octets a client begins with, [`frame::Decoder`] everything after them;
-//! [`write`] is the way out. The protocol itself is declared in [`methods`] and [`properties`], once for both
+//! [`mod@write`] is the way out. The protocol itself is declared in [`methods`] and [`properties`], once for both
 //! directions. Nothing here allocates but the output buffer: strings, tables and bodies point into the input. Who may
 //! say what, on which channel and when, is for the front to know.
 

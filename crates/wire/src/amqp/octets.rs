@@ -2,7 +2,7 @@
 
 use super::fault::Reason;
 use super::table::Table;
-use super::text::{ShortBytes, ShortStr};
+use super::text::{Secret, ShortBytes, ShortStr};
 
 /// One argument of a method or one property of a message.
 pub(super) trait Argument<'a>: Sized {
@@ -181,6 +181,19 @@ impl<'a> Argument<'a> for &'a [u8] {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.bits_used = 0;
         put_long(writer.out, self);
+    }
+}
+
+impl<'a> Argument<'a> for Secret<'a> {
+    #[cfg(test)]
+    const KIND: &'static str = "longstr";
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Reason> {
+        reader.long().map(Self)
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.0.write(writer);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Strings whose length fits one octet. The type is the proof, so that writing one cannot fail.
+//! Strings that are more than bytes: short ones, whose type proves that they can be written, and secret ones, which
+//! do not show.
 
 use std::fmt;
 use std::ops::Deref;
@@ -89,6 +90,16 @@ impl fmt::Debug for ShortBytes<'_> {
     }
 }
 
+/// A long string that proves who somebody is. `Debug` says how long it is and no more.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Secret<'a>(pub &'a [u8]);
+
+impl fmt::Debug for Secret<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "<{} bytes>", self.0.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +119,10 @@ mod tests {
         let text = "é".repeat(200);
         assert_eq!(ShortStr::cut(&text).as_str(), "é".repeat(127));
         assert_eq!(ShortStr::cut("whole").as_str(), "whole");
+    }
+
+    #[test]
+    fn a_secret_does_not_show() {
+        assert_eq!(format!("{:?}", Secret(b"guest")), "<5 bytes>");
     }
 }

@@ -86,7 +86,7 @@ pub struct Around {
 
 impl Around {
     /// All of the content in the order it is to be sent: pieces of `out`, into which it was written, and of `body` in
-    /// turn.
+    /// turn. `body` is as long as was said.
     pub fn pieces<'o>(self, out: &'o [u8], body: &'o [u8]) -> impl Iterator<Item = &'o [u8]> {
         let lead = out.get(self.start..self.lead_end).unwrap_or_default();
         let seams = out.get(self.lead_end..self.end).unwrap_or_default().chunks(SEAM_BYTES);

@@ -4,7 +4,7 @@ use forebay_wire::amqp::frame::Payload;
 use forebay_wire::amqp::methods::{Method, basic, channel, connection, exchange, queue, tx};
 use forebay_wire::amqp::properties::{ContentHeader, Properties};
 use forebay_wire::amqp::table::{Table, TableBuf, Value};
-use forebay_wire::amqp::text::{ShortBytes, ShortStr};
+use forebay_wire::amqp::text::{Secret, ShortBytes, ShortStr};
 use forebay_wire::amqp::write;
 
 use crate::stream::only;
@@ -66,7 +66,7 @@ fn the_handshake_of_a_client() {
         connection::StartOk {
             client_properties: Table::default(),
             mechanism: short("PLAIN"),
-            response: b"\0guest\0guest",
+            response: Secret(b"\0guest\0guest"),
             locale: short("en_US"),
         },
     );
@@ -82,6 +82,13 @@ fn the_handshake_of_a_client() {
     );
     is(b"\x01\0\x01\0\0\0\x05\0\x14\0\x0a\0\xce", 1, channel::Open { out_of_band: short("") });
     is(b"\x01\0\x01\0\0\0\x08\0\x14\0\x0b\0\0\0\0\xce", 1, channel::OpenOk { channel_id: b"" });
+}
+
+#[test]
+fn the_response_of_amqplain_is_a_table_without_its_length() {
+    let response = Table::parse(b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x03\0\xff!").unwrap();
+    assert_eq!(response.get(b"LOGIN"), Some(Value::Text(b"guest")));
+    assert_eq!(response.get(b"PASSWORD"), Some(Value::Text(b"\0\xff!")));
 }
 
 #[test]

@@ -57,7 +57,8 @@ pub enum Value<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Takes the bytes of a table without their length, as they came or as [`Table::as_bytes`] gave them.
+    /// Takes the bytes of a table without their length, as they came or as [`Table::as_bytes`] gave them. The
+    /// response of the mechanism `AMQPLAIN` is such bytes.
     ///
     /// # Errors
     /// [`Reason::Table`], or [`Reason::TableDepth`] beyond [`super::DEPTH_MAX`].
