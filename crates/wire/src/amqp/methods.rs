@@ -364,7 +364,7 @@ pub(super) struct Declared {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, proptest};
+    use proptest::prelude::{ProptestConfig, any, proptest};
 
     use super::*;
     use crate::amqp::octets::put_long;
@@ -480,6 +480,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn what_is_read_of_any_method_is_written_as_it_came(seed in any::<u64>()) {
             for declared in declared() {

@@ -76,19 +76,45 @@ impl ReplyCode {
 
     /// Whether it ends the connection; otherwise the channel alone.
     pub const fn closes_connection(self) -> bool {
-        matches!(
-            self,
-            Self::ConnectionForced
-                | Self::InvalidPath
-                | Self::FrameError
-                | Self::SyntaxError
-                | Self::CommandInvalid
-                | Self::ChannelError
-                | Self::UnexpectedFrame
-                | Self::ResourceError
-                | Self::NotAllowed
-                | Self::NotImplemented
-                | Self::InternalError
-        )
+        matches!(self.number(), 320 | 402 | 501..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ReplyCode::{
+        self, AccessRefused, ChannelError, CommandInvalid, ConnectionForced, ContentTooLarge, FrameError,
+        InternalError, InvalidPath, NoConsumers, NoRoute, NotAllowed, NotFound, NotImplemented,
+        PreconditionFailed, ResourceError, ResourceLocked, SyntaxError, UnexpectedFrame,
+    };
+
+    #[test]
+    fn soft_errors_end_the_channel_and_hard_ones_the_connection() {
+        let soft = [
+            ContentTooLarge,
+            NoRoute,
+            NoConsumers,
+            AccessRefused,
+            NotFound,
+            ResourceLocked,
+            PreconditionFailed,
+        ];
+        let hard = [
+            ConnectionForced,
+            InvalidPath,
+            FrameError,
+            SyntaxError,
+            CommandInvalid,
+            ChannelError,
+            UnexpectedFrame,
+            ResourceError,
+            NotAllowed,
+            NotImplemented,
+            InternalError,
+        ];
+        assert_eq!(soft.map(ReplyCode::number), [311, 312, 313, 403, 404, 405, 406]);
+        assert_eq!(hard.map(ReplyCode::number), [320, 402, 501, 502, 503, 504, 505, 506, 530, 540, 541]);
+        assert!(!soft.into_iter().any(ReplyCode::closes_connection));
+        assert!(hard.into_iter().all(ReplyCode::closes_connection));
     }
 }

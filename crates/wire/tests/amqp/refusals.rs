@@ -195,12 +195,13 @@ fn every_malformed_frame_has_its_code_and_text() {
 #[test]
 fn malformed_properties_are_refused() {
     let refused = |bytes: &[u8]| Properties::parse(bytes).unwrap_err();
-    let cases: [(&str, &[u8]); 7] = [
+    let cases: [(&str, &[u8]); 8] = [
         ("no flags", b""),
         ("half of the flags", b"\x80"),
         ("a property that is not there", b"\x80\0"),
         ("a property that ends early", b"\x80\0\x05ab"),
         ("more than the properties", b"\0\0zz"),
+        ("a second word of flags announced, and none there", b"\x80\x01\x01a"),
         ("more flags than the class has properties", b"\0\x01\0\0"),
         ("headers longer than the frame", b"\x20\0\0\0\0\x09\x01a"),
     ];

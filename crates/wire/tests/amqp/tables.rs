@@ -180,6 +180,16 @@ fn the_same_name_may_come_twice_and_the_first_counts() {
 }
 
 #[test]
+fn a_table_that_is_kept_is_sent_on_to_the_octet() {
+    // A letter and a truth that we would write otherwise.
+    let came = b"\x01nL\0\0\0\0\0\0\0\x07\x01nt\x07";
+    let kept = TableBuf::from(Table::parse(came).unwrap());
+    assert_eq!(kept.as_table().as_bytes(), came);
+    let name = ShortBytes::new(b"m").unwrap();
+    assert_eq!(kept.clone().push(name, Value::Void).as_table().as_bytes(), [came, &b"\x01mV"[..]].concat());
+}
+
+#[test]
 fn lengths_that_run_over_their_end_are_refused() {
     let cases: &[&[u8]] = &[
         b"\x05n",

@@ -4,7 +4,7 @@ use super::super::octets::{put_long, put_short};
 use super::super::text::ShortBytes;
 use super::value::{Array, Table, Value};
 
-/// A table under construction, already as bytes.
+/// A table that is kept or under construction, as bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableBuf(Vec<u8>);
 
@@ -24,6 +24,13 @@ impl TableBuf {
     /// What there is.
     pub fn as_table(&self) -> Table<'_> {
         Table::trusted(&self.0)
+    }
+}
+
+/// Keeps a table beyond the input it was read from, to the octet.
+impl From<Table<'_>> for TableBuf {
+    fn from(table: Table<'_>) -> Self {
+        Self(table.as_bytes().to_vec())
     }
 }
 
