@@ -119,6 +119,18 @@ pub const WRITE_BEHIND_RETAIN: Duration = Duration::from_secs(1);
 
 /// Longest queue name, as AMQP's short string has it.
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;
+/// Longest exchange name, as AMQP's short string has it.
+pub const EXCHANGE_NAME_BYTES_MAX: usize = 255;
+/// Longest routing key of a binding, as the same has it; so a topic pattern has at most 256 words.
+pub const ROUTING_KEY_BYTES_MAX: usize = 255;
+/// Exchanges of one virtual host.
+pub const EXCHANGES_MAX: usize = 100_000;
+/// Bindings of one virtual host.
+pub const BINDINGS_MAX: usize = 1_000_000;
+/// What the exchanges and bindings of one virtual host take in memory, by a generous count of keys and arguments.
+pub const TOPOLOGY_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// One change of exchanges or bindings in the log: four short texts and arguments.
+pub const ROUTING_CHANGE_BYTES_MAX: usize = HEADERS_BYTES_MAX + 4 * 256 + 16;
 /// Longest message id, ordering key or content type.
 pub const MESSAGE_TEXT_BYTES_MAX: usize = 255;
 /// Encoded headers of one message.

@@ -25,6 +25,7 @@ mod moves;
 mod publish;
 mod receive;
 mod records;
+pub mod routing;
 mod settle;
 mod state;
 mod storage;

@@ -1,0 +1,6 @@
+//! How each kind of exchange finds the destinations of a message.
+
+pub(super) mod by_kind;
+mod destinations;
+pub(super) mod headers;
+mod topic;
