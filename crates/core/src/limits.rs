@@ -296,6 +296,34 @@ pub const MEMCACHED_BUFFER_BYTES_FREE: usize = 64 * 1024;
 pub const MEMCACHED_TURN_KEYS_MAX: usize = 1_000;
 /// Connections that `stats conns` lists.
 pub const MEMCACHED_CONNECTIONS_SHOWN_MAX: usize = 1_000;
+/// Largest AMQP frame that is agreed to.
+pub const AMQP_FRAME_BYTES_MAX: u32 = 128 * 1024;
+/// Channels of one AMQP connection.
+pub const AMQP_CHANNELS_MAX: u16 = 2047;
+/// How often an AMQP peer is to give a sign of life, as the server proposes it.
+pub const AMQP_HEARTBEAT: Duration = Duration::from_secs(60);
+/// How long an AMQP client may take to open its connection.
+pub const AMQP_HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a connection or channel that was refused something is kept open for the client's answer to that.
+pub const AMQP_CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// What is read of an AMQP connection at once, beyond the frame that is awaited.
+pub const AMQP_INPUT_BYTES: usize = 16 * 1024;
+/// Bodies of all AMQP connections whose frames are still coming; beyond it a connection is refused as without means.
+pub const AMQP_BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// A body up to this size is not counted there while it comes.
+pub const AMQP_BODY_BYTES_FREE: usize = 64 * 1024;
+/// Payload bytes that one AMQP connection has published and that are not yet durable, before it stops being read.
+pub const AMQP_PUBLISHING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The same in messages.
+pub const AMQP_PUBLISHING_MESSAGES_MAX: usize = 10_000;
+/// Deliveries that one AMQP consumer is handed at once, so that others have theirs.
+pub const AMQP_DELIVERIES_AT_ONCE: usize = 64;
+/// Deliveries of one AMQP channel that are not settled; its consumers wait beyond it, whatever their prefetch.
+pub const AMQP_UNSETTLED_MAX: usize = 256 * 1024;
+/// Acknowledgements of one AMQP connection on their way into the log before it stops being read.
+pub const AMQP_SETTLING_MAX: usize = 64 * 1024;
+/// Consumers of one AMQP channel.
+pub const AMQP_CONSUMERS_MAX: usize = 4096;
 /// Body of one HTTP request.
 pub const HTTP_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Request bodies of all HTTP connections together; beyond it requests are refused as full.

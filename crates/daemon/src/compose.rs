@@ -166,6 +166,19 @@ impl Composed {
             parts.fronts.push(Front { name: "memcached", connections: bound.connections() });
             self.fronts.extend(bound.work());
         }
+        if let Some(address) = settings.amqp.on() {
+            let options = forebay_amqp::Options::new(*address);
+            let amqp = forebay_amqp::Parts {
+                broker: Arc::clone(&self.broker),
+                clock: Arc::clone(&parts.clock),
+                health: Arc::clone(&parts.health),
+                version: parts.version,
+            };
+            let bound = forebay_amqp::bind(options, amqp, stopped.clone())?;
+            self.addresses.push(format!("amqp {}", bound.address()));
+            parts.fronts.push(Front { name: "amqp", connections: bound.connections() });
+            self.fronts.extend(bound.work());
+        }
         if let Some(address) = settings.http.on() {
             let options = forebay_http::Options {
                 value_bytes_max: as_usize(settings.value_bytes_max.0),

@@ -87,6 +87,8 @@ settings! {
         "SIZE", "Memory for half-read commands and half-sent answers of all its connections; one largest value always has room";
     http: Switch<SocketAddr> = Switch::On(local(8080)),
         "ADDR|off", "Where to speak HTTP; port 0 takes a free one";
+    amqp: Switch<SocketAddr> = Switch::Off,
+        "ADDR|off", "Where to speak AMQP 0-9-1; port 0 takes a free one. Not complete yet, and so off unless asked for";
     memory: Size = Size(limits::MEMORY_BYTES_DEFAULT as u64),
         "SIZE", "Memory for cached entries, keys and overhead included";
     warm_restart: bool = false,

@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("forebay-runtime", &["forebay-core"]),
     ("forebay-contract", &["forebay-core"]),
+    ("forebay-amqp", &["forebay-core", "forebay-wire", "forebay-broker"]),
     ("forebay-memcached", &["forebay-core", "forebay-wire", "forebay-cache", "forebay-memory"]),
     (
         "forebay-http",
@@ -67,6 +68,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "forebay-broker",
             "forebay-bond",
             "forebay-runtime",
+            "forebay-amqp",
             "forebay-memcached",
             "forebay-http",
             "forebay-lab",

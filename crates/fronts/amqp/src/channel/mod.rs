@@ -1,0 +1,7 @@
+//! The state of one channel.
+
+pub(crate) mod consumers;
+pub(crate) mod content;
+pub(crate) mod publisher;
+pub(crate) mod state;
+pub(crate) mod unsettled;

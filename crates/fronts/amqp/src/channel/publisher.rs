@@ -1,0 +1,217 @@
+//! Messages of a channel on their way into the queues.
+//!
+//! What is published while a batch is on its way to the disk makes the next batch: order is kept, and one sync serves all
+//! that has gathered, of this channel and of every other.
+
+use std::sync::Arc;
+
+use forebay_broker::EmbeddedBroker;
+use forebay_core::error::Kind;
+use forebay_core::limits;
+use forebay_core::message::Message;
+use forebay_core::ports::broker::Broker;
+use forebay_core::queue::QueueName;
+use forebay_core::time::Instant;
+use futures_util::future::join_all;
+
+use crate::vhost::queue::Queue;
+
+/// A message with the queues it goes to.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    pub(crate) message: Message,
+    pub(crate) queues: Vec<Arc<Queue>>,
+    /// When it was published.
+    pub(crate) at: Instant,
+    /// Its number among those to be confirmed.
+    pub(crate) number: Option<u64>,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is durable in every queue it goes to.
+    Taken,
+    /// A queue refused it, as it was told to when it is full.
+    Rejected,
+    /// It is not known to be durable everywhere.
+    Failed,
+}
+
+/// The way of a channel's messages.
+#[derive(Debug, Default)]
+pub(crate) struct Publisher {
+    waiting: Vec<Outbound>,
+    on_the_way: bool,
+    /// How many messages are to be confirmed so far; `None` where the channel does not ask for confirms.
+    numbered: Option<u64>,
+}
+
+impl Publisher {
+    /// Every message from now on is to be confirmed.
+    pub(crate) fn confirm(&mut self) {
+        self.numbered.get_or_insert(0);
+    }
+
+    /// The number of the next message, where it is to be confirmed.
+    pub(crate) fn next_number(&mut self) -> Option<u64> {
+        let numbered = self.numbered.as_mut()?;
+        *numbered += 1;
+        Some(*numbered)
+    }
+
+    pub(crate) fn push(&mut self, outbound: Outbound) {
+        self.waiting.push(outbound);
+    }
+
+    /// True where everything has arrived.
+    pub(crate) fn is_done(&self) -> bool {
+        !self.on_the_way && self.waiting.is_empty()
+    }
+
+    /// The next batch, unless one is on its way.
+    pub(crate) fn next(&mut self) -> Option<Vec<Outbound>> {
+        if self.on_the_way || self.waiting.is_empty() {
+            return None;
+        }
+        self.on_the_way = true;
+        let count = self.waiting.len().min(limits::PUBLISH_MESSAGES_MAX);
+        let later = self.waiting.split_off(count);
+        Some(std::mem::replace(&mut self.waiting, later))
+    }
+
+    /// The batch has arrived.
+    pub(crate) fn arrived(&mut self) {
+        self.on_the_way = false;
+    }
+}
+
+/// A batch that has come to its end.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// What became of each message, by its number, in their order.
+    pub(crate) fates: Vec<(Option<u64>, Fate)>,
+    /// Bytes of their bodies.
+    pub(crate) bytes: usize,
+}
+
+/// Brings a batch into its queues.
+pub(crate) async fn bring(broker: Arc<EmbeddedBroker>, batch: Vec<Outbound>) -> Arrived {
+    let numbers: Vec<_> = batch.iter().map(|outbound| outbound.number).collect();
+    let bytes = batch.iter().map(|outbound| outbound.message.payload.len()).sum();
+    let mut fates = vec![Fate::Taken; batch.len()];
+    let mut shares: Vec<Share> = Vec::new();
+    for (place, Outbound { message, queues, at, .. }) in batch.into_iter().enumerate() {
+        let last = queues.len().saturating_sub(1);
+        let mut message = Some(message);
+        for (index, queue) in queues.into_iter().enumerate() {
+            let copy = if index == last { message.take() } else { message.clone() };
+            let Some(mut copy) = copy else { break };
+            if let Some(ttl) = queue.asked.ttl {
+                let end = at + ttl;
+                copy.expires_at = Some(copy.expires_at.map_or(end, |own| own.min(end)));
+            }
+            let share = match shares.iter_mut().position(|share| share.queue.name == queue.name) {
+                Some(share) => share,
+                None => {
+                    shares.push(Share { queue, places: Vec::new(), messages: Vec::new() });
+                    shares.len() - 1
+                }
+            };
+            if let Some(share) = shares.get_mut(share) {
+                share.places.push(place);
+                share.messages.push(copy);
+            }
+        }
+    }
+    let arrived = join_all(shares.into_iter().map(|share| share.bring(&broker))).await;
+    for (place, fate) in arrived.into_iter().flatten() {
+        if let Some(worst) = fates.get_mut(place).filter(|present| **present != Fate::Failed) {
+            *worst = if fate == Fate::Taken { *worst } else { fate };
+        }
+    }
+    Arrived { fates: numbers.into_iter().zip(fates).collect(), bytes }
+}
+
+/// The messages of a batch that go to one queue, with their places in the batch.
+struct Share {
+    queue: Arc<Queue>,
+    places: Vec<usize>,
+    messages: Vec<Message>,
+}
+
+impl Share {
+    async fn bring(self, broker: &EmbeddedBroker) -> Vec<(usize, Fate)> {
+        let Self { queue, places, messages } = self;
+        // A queue that refuses what does not fit takes a batch whole or not at all; then they go one by one.
+        let singly = queue.asked.rejects && messages.len() > 1;
+        let copies = if singly { messages.clone() } else { Vec::new() };
+        let fate = publish(broker, &queue, messages).await;
+        if fate != Fate::Rejected || !singly {
+            return places.into_iter().map(|place| (place, fate)).collect();
+        }
+        let mut fates = Vec::with_capacity(places.len());
+        for (place, message) in places.into_iter().zip(copies) {
+            fates.push((place, publish(broker, &queue, vec![message]).await));
+        }
+        fates
+    }
+}
+
+async fn publish(broker: &EmbeddedBroker, queue: &Queue, messages: Vec<Message>) -> Fate {
+    let name: &QueueName = &queue.name;
+    match broker.publish(name, messages).await {
+        Ok(_) => Fate::Taken,
+        // It was deleted since the message was routed there, and the message with it.
+        Err(error) if error.kind() == Kind::NotFound => Fate::Taken,
+        Err(error) if queue.asked.rejects && matches!(error.kind(), Kind::Full | Kind::TooLarge) => {
+            Fate::Rejected
+        }
+        Err(error) => {
+            tracing::warn!(%error, "publish by amqp failed");
+            Fate::Failed
+        }
+    }
+}
+
+/// A word to the publisher about messages up to this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Confirm {
+    pub(crate) last: u64,
+    /// More than this one.
+    pub(crate) multiple: bool,
+    pub(crate) taken: bool,
+}
+
+/// As few words as say what became of all messages. They come in order, so that nothing before them is open.
+pub(crate) fn confirms(fates: &[(Option<u64>, Fate)]) -> Vec<Confirm> {
+    let mut confirms: Vec<Confirm> = Vec::new();
+    for (number, fate) in fates {
+        let (Some(number), taken) = (*number, *fate == Fate::Taken) else { continue };
+        match confirms.last_mut().filter(|last| last.taken == taken) {
+            Some(last) => *last = Confirm { last: number, multiple: true, taken },
+            None => confirms.push(Confirm { last: number, multiple: false, taken }),
+        }
+    }
+    confirms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_with_one_fate_are_confirmed_in_one_word() {
+        let fates = [
+            (None, Fate::Taken),
+            (Some(1), Fate::Taken),
+            (Some(2), Fate::Taken),
+            (Some(3), Fate::Rejected),
+            (Some(4), Fate::Failed),
+            (Some(5), Fate::Taken),
+        ];
+        let confirm = |last, multiple, taken| Confirm { last, multiple, taken };
+        assert_eq!(confirms(&fates), [confirm(2, true, true), confirm(4, true, false), confirm(5, false, true)]);
+        assert_eq!(confirms(&[(None, Fate::Taken)]), []);
+    }
+}

@@ -1,0 +1,10 @@
+//! One connection, from its first octet to its last.
+
+pub(crate) mod end;
+pub(crate) mod login;
+pub(crate) mod output;
+pub(crate) mod phase;
+pub(crate) mod pump;
+pub(crate) mod serve;
+pub(crate) mod session;
+pub(crate) mod start;

@@ -1,0 +1,157 @@
+//! What goes on by itself: messages on their way in, confirms, and deliveries.
+
+use std::sync::Arc;
+
+use forebay_core::delivery::{Delivery, Outcome};
+use forebay_core::error::Kind;
+use forebay_core::limits;
+use forebay_core::ports::broker::{Broker, Receive};
+use forebay_wire::amqp::methods::basic;
+use forebay_wire::amqp::reply::ReplyCode;
+use forebay_wire::amqp::text::ShortStr;
+use forebay_wire::amqp::write;
+use futures_util::future::abortable;
+
+use super::session::{Batch, Received, Session};
+use crate::channel::publisher::{Confirm, Fate, bring, confirms};
+use crate::channel::unsettled::Held;
+use crate::exception::Exception;
+use crate::message::outgoing;
+
+impl Session {
+    /// Sends every channel's next batch on its way.
+    pub(crate) fn start_batches(&mut self) {
+        for (number, channel) in &mut self.channels {
+            let Some(batch) = channel.publisher.next() else { continue };
+            let (number, generation) = (*number, channel.generation);
+            let broker = Arc::clone(&self.shared.broker);
+            self.batches.push(Box::pin(async move { (number, generation, bring(broker, batch).await) }));
+        }
+    }
+
+    /// Confirms what has arrived.
+    pub(crate) fn arrived(&mut self, (number, generation, arrived): Batch) {
+        let (messages, bytes) = self.publishing;
+        self.publishing = (
+            messages.saturating_sub(arrived.fates.len()),
+            bytes.saturating_sub(arrived.bytes),
+        );
+        let present = self.channels.get_mut(&number).filter(|channel| channel.generation == generation);
+        let Some(channel) = present else { return };
+        channel.publisher.arrived();
+        if channel.closing || self.phase.is_over() {
+            return;
+        }
+        for Confirm { last: delivery_tag, multiple, taken } in confirms(&arrived.fates) {
+            match taken {
+                true => self.send(number, &basic::Ack { delivery_tag, multiple }),
+                false => self.send(number, &basic::Nack { delivery_tag, multiple, requeue: false }),
+            }
+        }
+        if arrived.fates.iter().any(|(number, fate)| number.is_none() && *fate == Fate::Failed) {
+            // There is no other way to say so, and the publisher must not believe it was taken.
+            let exception = Exception::new(ReplyCode::ResourceError, "a published message could not be stored");
+            self.close(&exception);
+        }
+    }
+
+    /// Lets all consumers wait that may have more, or none where the client is behind.
+    pub(crate) fn start_receives(&mut self) {
+        let is_over = self.out.is_over() || self.phase.is_over();
+        let wait_until = self.now() + limits::RECEIVE_WAIT_MAX;
+        for (number, channel) in &mut self.channels {
+            if is_over || channel.closing || channel.unsettled.len() >= limits::AMQP_UNSETTLED_MAX {
+                channel.consumers.stop();
+                continue;
+            }
+            for (consumer, count_max) in channel.consumers.ready() {
+                let broker = Arc::clone(&self.shared.broker);
+                let (queue, number, consumer_number) = (consumer.queue.name.clone(), *number, consumer.number);
+                // For as long as the connection is there.
+                let receive = Receive { count_max, hold: Some(limits::HOLD_MAX), wait_until };
+                let (wait, handle) =
+                    abortable(async move { broker.receive(&queue, receive).await });
+                consumer.waiting = Some(handle);
+                self.receives.push(Box::pin(async move { (number, consumer_number, wait.await) }));
+            }
+        }
+    }
+
+    /// Passes on what a consumer was handed.
+    pub(crate) async fn received(&mut self, (number, consumer_number, received): Received) {
+        // Whoever gave up the wait has seen to it that nothing was taken.
+        let Ok(received) = received else { return };
+        let consumer = self
+            .channels
+            .get_mut(&number)
+            .and_then(|channel| channel.consumers.numbered(consumer_number))
+            .map(|(tag, consumer)| {
+                consumer.waiting = None;
+                tag.to_owned()
+            });
+        match received {
+            Ok(deliveries) => {
+                for delivery in deliveries {
+                    match &consumer {
+                        Some(tag) => self.deliver(number, consumer_number, tag, delivery),
+                        None => self.settle(&delivery.queue, delivery.id, Outcome::Return),
+                    }
+                }
+            }
+            Err(error) => {
+                let Some(tag) = consumer else { return };
+                match error.kind() {
+                    Kind::NotFound => self.cancel_by_server(number, &tag).await,
+                    Kind::Closed => {}
+                    _ => {
+                        tracing::warn!(%error, "receive for amqp failed");
+                        self.pause(number, consumer_number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a delivery, unless the consumer may have no more by now.
+    fn deliver(&mut self, number: u16, consumer_number: u64, tag: &str, delivery: Delivery) {
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        let Some((_, consumer)) = channel.consumers.numbered(consumer_number) else { return };
+        let (queue, no_ack) = (Arc::clone(&consumer.queue), consumer.no_ack);
+        if !no_ack && !channel.consumers.hold(consumer_number) {
+            // The client has not seen it.
+            return self.settle(&delivery.queue, delivery.id, Outcome::Return);
+        }
+        let delivery_tag = channel.unsettled.next_tag();
+        let outgoing::Content { exchange, key: routing_key, properties } =
+            outgoing::content(&delivery.message, delivery.queue.as_str());
+        let method = basic::Deliver {
+            consumer_tag: ShortStr::cut(tag),
+            delivery_tag,
+            redelivered: delivery.attempt > 1,
+            exchange,
+            routing_key,
+        };
+        let (frames, body) = (self.out.frames(), &delivery.message.payload);
+        write::content(frames, number, &method, &properties, body, self.frame_bytes_max);
+        if no_ack {
+            self.settle(&delivery.queue, delivery.id, Outcome::Done);
+        } else {
+            let held = Held { queue, id: delivery.id, consumer: Some(consumer_number) };
+            channel.unsettled.hold(delivery_tag, held);
+        }
+    }
+
+    /// Lets a consumer wait a while before it asks again.
+    fn pause(&mut self, number: u16, consumer_number: u64) {
+        let sleep = self.shared.clock.sleep_until(self.now() + limits::BROKER_PAUSE);
+        let (wait, handle) = abortable(async move {
+            sleep.await;
+            Ok(Vec::new())
+        });
+        let consumers = self.channels.get_mut(&number).map(|channel| &mut channel.consumers);
+        if let Some((_, consumer)) = consumers.and_then(|consumers| consumers.numbered(consumer_number)) {
+            consumer.waiting = Some(handle);
+            self.receives.push(Box::pin(async move { (number, consumer_number, wait.await) }));
+        }
+    }
+}

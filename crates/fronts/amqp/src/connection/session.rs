@@ -1,0 +1,165 @@
+//! The state of a connection, and what all methods need of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use forebay_core::delivery::{Delivery, DeliveryId, Outcome};
+use forebay_core::error;
+use forebay_core::limits;
+use forebay_core::ports::BoxFuture;
+use forebay_core::ports::broker::Broker;
+use forebay_core::queue::QueueName;
+use forebay_core::time::Instant;
+use forebay_wire::amqp::frame::FRAME_BYTES_MIN;
+use forebay_wire::amqp::methods::{Arguments, MethodId, channel, connection};
+use forebay_wire::amqp::text::ShortStr;
+use forebay_wire::amqp::write;
+use futures_util::future::{Aborted, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::output::Output;
+use super::phase::Phase;
+use crate::channel::publisher::Arrived;
+use crate::channel::state::Channel;
+use crate::exception::{Exception, Result};
+use crate::shared::Shared;
+
+/// A batch of a channel that has arrived, with the channel's number and generation.
+pub(crate) type Batch = (u16, u64, Arrived);
+/// What a consumer was handed, with its channel's number and its own.
+pub(crate) type Received = (u16, u64, std::result::Result<error::Result<Vec<Delivery>>, Aborted>);
+
+/// One connection.
+pub(crate) struct Session {
+    pub(crate) shared: Arc<Shared>,
+    /// Tells it from all others of the process.
+    pub(crate) number: u64,
+    pub(crate) user: String,
+    pub(crate) phase: Phase,
+    /// What was agreed, or the least that any peer takes.
+    pub(crate) frame_bytes_max: u32,
+    pub(crate) channels_max: u16,
+    /// How often a sign of life is to be given; 0 is never.
+    pub(crate) heartbeat_seconds: u16,
+    /// The client wants to be told when a consumer ends by itself.
+    pub(crate) tells_cancels: bool,
+    /// The client wants to be told why it may not come in.
+    pub(crate) tells_refusals: bool,
+    pub(crate) out: Output,
+    pub(crate) channels: BTreeMap<u16, Channel>,
+    /// Batches on their way into the queues.
+    pub(crate) batches: FuturesUnordered<BoxFuture<'static, Batch>>,
+    /// Settled deliveries on their way into the log.
+    pub(crate) settles: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Consumers that wait.
+    pub(crate) receives: FuturesUnordered<BoxFuture<'static, Received>>,
+    /// Messages published and not yet arrived, and the bytes of their bodies.
+    pub(crate) publishing: (usize, usize),
+    numbers: u64,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            number: shared.next_number(),
+            shared,
+            user: String::new(),
+            phase: Phase::Greeting,
+            frame_bytes_max: FRAME_BYTES_MIN,
+            channels_max: limits::AMQP_CHANNELS_MAX,
+            heartbeat_seconds: 0,
+            tells_cancels: false,
+            tells_refusals: false,
+            out: Output::default(),
+            channels: BTreeMap::new(),
+            batches: FuturesUnordered::new(),
+            settles: FuturesUnordered::new(),
+            receives: FuturesUnordered::new(),
+            publishing: (0, 0),
+            numbers: 0,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
+    /// A number that nothing else of this connection has.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// Sends a method.
+    pub(crate) fn send<'m>(&mut self, channel: u16, method: &impl Arguments<'m>) {
+        write::method(self.out.frames(), channel, method);
+    }
+
+    /// The channel that a method came on: it was seen to be open before the method was looked at.
+    pub(crate) fn channel(&mut self, number: u16) -> Result<&mut Channel> {
+        self.channels.get_mut(&number).ok_or_else(|| {
+            Exception::new(forebay_wire::amqp::reply::ReplyCode::ChannelError, "expected 'channel.open'")
+        })
+    }
+
+    /// True where more of what the client says may be carried out.
+    pub(crate) fn may_take(&self) -> bool {
+        let (messages, bytes) = self.publishing;
+        !self.out.is_over()
+            && messages < limits::AMQP_PUBLISHING_MESSAGES_MAX
+            && bytes < limits::AMQP_PUBLISHING_BYTES_MAX
+            && self.settles.len() < limits::AMQP_SETTLING_MAX
+    }
+
+    /// Says why the channel or the connection ends, and ends it as far as that is done from here.
+    pub(crate) async fn raise(&mut self, channel: u16, exception: Exception) {
+        let text = exception.to_string();
+        tracing::info!(connection = self.number, channel, %text, "amqp refused");
+        if channel == 0 || exception.code.closes_connection() {
+            return self.close(&exception);
+        }
+        let (reply_code, reply_text) = (exception.code.number(), ShortStr::cut(&text));
+        let MethodId { class: class_id, method: method_id } = exception.method;
+        self.release(channel).await;
+        self.send(channel, &channel::Close { reply_code, reply_text, class_id, method_id });
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.closing = true;
+        }
+    }
+
+    /// Says why the connection ends; only the client's answer is awaited.
+    pub(crate) fn close(&mut self, exception: &Exception) {
+        let text = exception.to_string();
+        let (reply_code, reply_text) = (exception.code.number(), ShortStr::cut(&text));
+        let MethodId { class: class_id, method: method_id } = exception.method;
+        self.send(0, &connection::Close { reply_code, reply_text, class_id, method_id });
+        self.phase = Phase::Closing(self.now() + limits::AMQP_CLOSE_WAIT_MAX);
+    }
+
+    /// Carries out the outcome of a delivery. The client is not told when: AMQP has no word for it.
+    pub(crate) fn settle(&self, queue: &QueueName, id: DeliveryId, outcome: Outcome) {
+        let (broker, queue) = (Arc::clone(&self.shared.broker), queue.clone());
+        self.settles.push(Box::pin(async move {
+            match broker.settle(&queue, id, outcome, None).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == error::Kind::NotFound => {}
+                Err(error) => tracing::warn!(%error, "settle by amqp failed, the message will come again"),
+            }
+        }));
+    }
+
+    /// Lets every settled delivery reach its queue, so that what is asked next finds it there.
+    pub(crate) fn apply_settles(&mut self) {
+        while let Some(Some(())) = self.settles.next().now_or_never() {}
+    }
+
+    /// Waits until all that the channel published is in its queues.
+    pub(crate) async fn await_publishes(&mut self, channel: u16) {
+        self.start_batches();
+        while self.channels.get(&channel).is_some_and(|channel| !channel.publisher.is_done()) {
+            let Some(batch) = self.batches.next().await else { return };
+            self.arrived(batch);
+            self.start_batches();
+        }
+    }
+}

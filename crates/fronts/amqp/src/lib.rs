@@ -1,0 +1,24 @@
+//! The AMQP 0-9-1 front: what RabbitMQ's clients say, translated into queues on the commit log.
+//!
+//! - `server`: the socket, and what is accepted from it
+//! - `connection`: one connection, from its first octet to its last: greeting, limits, heartbeats, reading and writing
+//! - `channel`: the state of one channel: a content that is coming, confirms, consumers, what is not settled
+//! - `methods`: what the methods do, one file for each class; `basic` has several
+//! - `vhost`: exchanges, bindings and queues as AMQP declares them
+//! - `message`: what a message is in both worlds
+//! - `exception`: why a channel or connection is closed
+//!
+//! [`server::bind`] takes the socket and starts nothing.
+
+mod channel;
+mod connection;
+mod exception;
+mod message;
+mod methods;
+mod options;
+mod server;
+mod shared;
+mod vhost;
+
+pub use options::{Options, Parts};
+pub use server::{Bound, bind};

@@ -1,0 +1,6 @@
+//! What a message is in both worlds: AMQP's properties and body, and the broker's message.
+
+pub(crate) mod expiration;
+pub(crate) mod headers;
+pub(crate) mod incoming;
+pub(crate) mod outgoing;

@@ -1,0 +1,51 @@
+//! Asking for one message.
+
+use std::sync::Arc;
+
+use forebay_core::delivery::Outcome;
+use forebay_core::limits;
+use forebay_core::ports::broker::{Broker, Receive};
+use forebay_wire::amqp::methods::basic;
+use forebay_wire::amqp::text::ShortStr;
+use forebay_wire::amqp::write;
+
+use super::super::queue::count;
+use crate::channel::unsettled::Held;
+use crate::connection::session::Session;
+use crate::exception::{Exception, Result};
+use crate::message::outgoing;
+
+impl Session {
+    pub(crate) async fn get(&mut self, number: u16, get: &basic::Get<'_>) -> Result<()> {
+        let queue = self.queue(number, &get.queue).await?;
+        self.catch_up(number).await;
+        let shared = Arc::clone(&self.shared);
+        if self.channel(number)?.unsettled.len() >= limits::AMQP_UNSETTLED_MAX {
+            return Err(Exception::precondition("channel has too many unsettled deliveries"));
+        }
+        let receive = Receive { count_max: 1, hold: Some(limits::HOLD_MAX), wait_until: self.now() };
+        let received = shared.broker.receive(&queue.name, receive).await;
+        let received = received.map_err(|error| shared.vhost.gone(&queue, error))?;
+        let Some(delivery) = received.into_iter().next() else {
+            self.send(number, &basic::GetEmpty { cluster_id: ShortStr::default() });
+            return Ok(());
+        };
+        let left = shared.vhost.stats(&queue).await.map_or(0, |stats| stats.ready);
+        let unsettled = &mut self.channel(number)?.unsettled;
+        let delivery_tag = unsettled.next_tag();
+        if !get.no_ack {
+            unsettled.hold(delivery_tag, Held { queue: Arc::clone(&queue), id: delivery.id, consumer: None });
+        }
+        let outgoing::Content { exchange, key: routing_key, properties } =
+            outgoing::content(&delivery.message, queue.name.as_str());
+        let redelivered = delivery.attempt > 1;
+        let message_count = count(left);
+        let method = basic::GetOk { delivery_tag, redelivered, exchange, routing_key, message_count };
+        let (frames, body) = (self.out.frames(), &delivery.message.payload);
+        write::content(frames, number, &method, &properties, body, self.frame_bytes_max);
+        if get.no_ack {
+            self.settle(&queue.name, delivery.id, Outcome::Done);
+        }
+        Ok(())
+    }
+}

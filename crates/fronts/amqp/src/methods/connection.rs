@@ -1,0 +1,28 @@
+//! The class connection, once it is open.
+
+use forebay_wire::amqp::methods::{Method, connection};
+
+use crate::connection::phase::Phase;
+use crate::connection::session::Session;
+use crate::exception::{Exception, Result};
+
+impl Session {
+    pub(super) fn connection_method(&mut self, method: &connection::Method<'_>) -> Result<()> {
+        match method {
+            connection::Method::Close(_) => {
+                self.send(0, &connection::CloseOk {});
+                self.phase = Phase::Ended;
+                Ok(())
+            }
+            // The secret is looked at when a connection begins, and never again.
+            connection::Method::UpdateSecret(_) => {
+                self.send(0, &connection::UpdateSecretOk {});
+                Ok(())
+            }
+            other => {
+                let id = Method::Connection(*other).id();
+                Err(Exception::command_invalid("unexpected method on an open connection").of(id))
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The class queue.
+
+use std::sync::Arc;
+
+use forebay_broker::routing::decide::{BindRequest, Durability, Target};
+use forebay_core::ports::broker::BrokerAdmin;
+use forebay_wire::amqp::methods::queue;
+use forebay_wire::amqp::reply::ReplyCode;
+use forebay_wire::amqp::text::ShortStr;
+
+use crate::connection::session::Session;
+use crate::exception::{Exception, Result};
+use crate::message::headers;
+use crate::vhost::declare::{DeclareRequest, OnlyIf};
+use crate::vhost::queue::Queue;
+
+impl Session {
+    pub(super) async fn queue_method(&mut self, number: u16, method: &queue::Method<'_>) -> Result<()> {
+        match method {
+            queue::Method::Declare(declare) => self.declare_queue(number, declare).await,
+            queue::Method::Bind(bind) => self.bind_queue(number, bind).await,
+            queue::Method::Unbind(unbind) => self.unbind_queue(number, unbind).await,
+            queue::Method::Purge(purge) => {
+                let queue = self.queue(number, &purge.queue).await?;
+                self.catch_up(number).await;
+                let purged = self.shared.broker.purge(&queue.name).await;
+                let purged = purged.map_err(|error| self.shared.vhost.gone(&queue, error))?;
+                if !purge.nowait {
+                    self.send(number, &queue::PurgeOk { message_count: count(purged) });
+                }
+                Ok(())
+            }
+            queue::Method::Delete(delete) => self.delete_queue(number, delete).await,
+            queue::Method::DeclareOk(_)
+            | queue::Method::BindOk(_)
+            | queue::Method::PurgeOk(_)
+            | queue::Method::DeleteOk(_)
+            | queue::Method::UnbindOk(_) => Err(Exception::command_invalid("unimplemented method")),
+        }
+    }
+
+    /// The queue of that name, which this connection may use. An empty name stands for the one declared last.
+    pub(super) async fn queue(&mut self, number: u16, name: &str) -> Result<Arc<Queue>> {
+        let queue = if name.is_empty() {
+            let last = self.channel(number)?.last_queue.as_ref().map(|queue| queue.name.clone());
+            let Some(last) = last else {
+                return Err(Exception::new(ReplyCode::NotFound, "no previously declared queue"));
+            };
+            self.shared.vhost.find(last.as_str()).await?
+        } else {
+            self.shared.vhost.find(name).await?
+        };
+        queue.check_access(self.number, &self.shared.vhost.name)?;
+        Ok(queue)
+    }
+
+    /// Lets all that the channel has said reach the queues, before it is told how they are.
+    pub(super) async fn catch_up(&mut self, number: u16) {
+        self.apply_settles();
+        self.await_publishes(number).await;
+    }
+
+    async fn declare_queue(&mut self, number: u16, declare: &queue::Declare<'_>) -> Result<()> {
+        self.catch_up(number).await;
+        let queue = if declare.passive {
+            self.queue(number, &declare.queue).await?
+        } else {
+            let request = DeclareRequest {
+                name: &declare.queue,
+                durable: declare.durable,
+                exclusive: declare.exclusive,
+                auto_delete: declare.auto_delete,
+                arguments: declare.arguments,
+                connection: self.number,
+            };
+            self.shared.vhost.declare(&request).await?
+        };
+        let stats = self.shared.vhost.stats(&queue).await?;
+        self.channel(number)?.last_queue = Some(Arc::clone(&queue));
+        if !declare.nowait {
+            let declared = queue::DeclareOk {
+                queue: ShortStr::cut(queue.name.as_str()),
+                message_count: count(stats.ready),
+                consumer_count: queue.consumer_count(),
+            };
+            self.send(number, &declared);
+        }
+        Ok(())
+    }
+
+    async fn bind_queue(&mut self, number: u16, bind: &queue::Bind<'_>) -> Result<()> {
+        let queue = self.queue(number, &bind.queue).await?;
+        let arguments = headers::read(bind.arguments);
+        let request = BindRequest {
+            source: &bind.exchange,
+            target: Target::Queue(queue.name.as_str()),
+            key: self.key(number, &bind.queue, &bind.routing_key)?,
+            arguments: &arguments,
+        };
+        let durability = |queue: &Queue| if queue.durable { Durability::Durable } else { Durability::Transient };
+        self.shared.vhost.change(|topology, queues| {
+            topology.bind(&request, |name| queues.get(name).map(|queue| durability(queue)))
+        })?;
+        if !bind.nowait {
+            self.send(number, &queue::BindOk {});
+        }
+        Ok(())
+    }
+
+    async fn unbind_queue(&mut self, number: u16, unbind: &queue::Unbind<'_>) -> Result<()> {
+        let queue = self.queue(number, &unbind.queue).await?;
+        let arguments = headers::read(unbind.arguments);
+        let request = BindRequest {
+            source: &unbind.exchange,
+            target: Target::Queue(queue.name.as_str()),
+            key: self.key(number, &unbind.queue, &unbind.routing_key)?,
+            arguments: &arguments,
+        };
+        self.shared.vhost.change(|topology, _| topology.unbind(&request))?;
+        self.send(number, &queue::UnbindOk {});
+        Ok(())
+    }
+
+    /// Where neither queue nor key is named, the queue's name is the key.
+    fn key<'k>(&'k self, number: u16, queue: &str, key: &'k str) -> Result<&'k str> {
+        let last = self.channels.get(&number).and_then(|channel| channel.last_queue.as_deref());
+        Ok(match last {
+            Some(last) if queue.is_empty() && key.is_empty() => last.name.as_str(),
+            _ => key,
+        })
+    }
+
+    async fn delete_queue(&mut self, number: u16, delete: &queue::Delete<'_>) -> Result<()> {
+        self.catch_up(number).await;
+        let only_if = OnlyIf { unused: delete.if_unused, empty: delete.if_empty };
+        let deleted = match self.queue(number, &delete.queue).await {
+            Ok(queue) => self.shared.vhost.delete(&queue, only_if).await?,
+            // A queue that is not there is as good as deleted.
+            Err(exception) if exception.code == ReplyCode::NotFound && !delete.queue.is_empty() => 0,
+            Err(exception) => return Err(exception),
+        };
+        if !delete.nowait {
+            self.send(number, &queue::DeleteOk { message_count: count(deleted) });
+        }
+        Ok(())
+    }
+}
+
+/// As many as a method can say.
+pub(super) fn count(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

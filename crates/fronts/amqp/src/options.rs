@@ -1,0 +1,38 @@
+//! How the front is set up, and what it is given.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use forebay_broker::EmbeddedBroker;
+use forebay_core::health::Health;
+use forebay_core::limits;
+use forebay_core::ports::clock::Clock;
+
+/// How the front is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Connections beyond this many are turned away.
+    pub connections_max: usize,
+}
+
+impl Options {
+    /// The defaults on this address.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, connections_max: limits::CONNECTIONS_DEFAULT }
+    }
+}
+
+/// What the front translates to.
+#[derive(Clone)]
+pub struct Parts {
+    /// Queues.
+    pub broker: Arc<EmbeddedBroker>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What is broken in this process.
+    pub health: Arc<Health>,
+    /// The version of this build, which clients are told.
+    pub version: &'static str,
+}

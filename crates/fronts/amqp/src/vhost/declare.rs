@@ -1,0 +1,132 @@
+//! Declaring and deleting queues.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use forebay_core::error::Kind;
+use forebay_core::ports::broker::{Broker, BrokerAdmin};
+use forebay_core::queue::QueueName;
+use forebay_wire::amqp::reply::ReplyCode;
+use forebay_wire::amqp::table::{Table, TableBuf};
+
+use super::arguments;
+use super::queue::Queue;
+use super::registry::Vhost;
+use crate::exception::{Exception, Result};
+
+/// What the names of queues begin with that clients do not declare.
+const RESERVED_PREFIX: &str = "amq.";
+/// What the names begin with that the server gives.
+const GIVEN_PREFIX: &str = "amq.gen-";
+
+/// A request that a queue be there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeclareRequest<'a> {
+    /// Empty: the server gives one.
+    pub(crate) name: &'a str,
+    pub(crate) durable: bool,
+    pub(crate) exclusive: bool,
+    pub(crate) auto_delete: bool,
+    pub(crate) arguments: Table<'a>,
+    /// The connection that asks.
+    pub(crate) connection: u64,
+}
+
+/// Under which conditions a queue is to be deleted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OnlyIf {
+    pub(crate) unused: bool,
+    pub(crate) empty: bool,
+}
+
+impl Vhost {
+    /// Declares a queue, or checks that it is as asked for.
+    pub(crate) async fn declare(&self, request: &DeclareRequest<'_>) -> Result<Arc<Queue>> {
+        let DeclareRequest { name, durable, exclusive, auto_delete, arguments, connection } = *request;
+        let given;
+        let name = if name.is_empty() {
+            given = self.give_name();
+            &given
+        } else {
+            name
+        };
+        let queue_name = QueueName::new(name).map_err(Exception::from)?;
+        let _declaring = self.declaring.lock().await;
+        match self.find(name).await {
+            Ok(present) => return self.check_same(present, request).await,
+            Err(exception) if exception.code != ReplyCode::NotFound => return Err(exception),
+            Err(_) => {}
+        }
+        if name.starts_with(RESERVED_PREFIX) && !name.starts_with(GIVEN_PREFIX) {
+            let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
+            return Err(Exception::new(ReplyCode::AccessRefused, text));
+        }
+        let asked = arguments::read(arguments, &self.place(name))?;
+        let owner = exclusive.then_some(connection);
+        let arguments = TableBuf::from(arguments);
+        let queue = Queue::new(queue_name, durable, auto_delete, owner, arguments, asked);
+        if queue.is_transient() {
+            self.transient.add(&queue.name).await?;
+        }
+        self.broker.ensure(&asked.settings(queue.name.clone())).await?;
+        Ok(self.add(queue))
+    }
+
+    fn give_name(&self) -> String {
+        let octets = [self.clock.random(), self.clock.random()].map(u64::to_be_bytes).concat();
+        format!("{GIVEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(octets))
+    }
+
+    async fn check_same(&self, present: Arc<Queue>, request: &DeclareRequest<'_>) -> Result<Arc<Queue>> {
+        present.check_access(request.connection, &self.name)?;
+        if present.owner.is_some() != request.exclusive {
+            return Err(present.locked(&self.name));
+        }
+        let place = self.place(request.name);
+        let auto_delete = if present.is_known { present.auto_delete } else { request.auto_delete };
+        let flags = [
+            ("durable", request.durable, present.durable),
+            ("auto_delete", request.auto_delete, auto_delete),
+        ];
+        if let Some((flag, received, current)) = flags.into_iter().find(|(_, one, other)| one != other) {
+            return Err(Exception::precondition(format!(
+                "inequivalent arg '{flag}' for {place}: received '{received}' but current is '{current}'"
+            )));
+        }
+        if !present.is_known {
+            // From before a restart: what it was declared with, the broker knows.
+            let asked = arguments::read(request.arguments, &place)?;
+            self.broker.ensure(&asked.settings(present.name.clone())).await?;
+            return Ok(self.replace(present.declared_with(auto_delete, TableBuf::from(request.arguments), asked)));
+        }
+        arguments::check_same(present.arguments.as_table(), request.arguments, &place)?;
+        Ok(present)
+    }
+
+    /// Deletes the queue with its messages, and says how many were ready. One that is not there counts as deleted.
+    pub(crate) async fn delete(&self, queue: &Queue, only_if: OnlyIf) -> Result<u64> {
+        let _declaring = self.declaring.lock().await;
+        let place = self.place(queue.name.as_str());
+        let ready = match self.broker.queue(&queue.name).await {
+            Ok(info) => info.stats.ready,
+            Err(error) if error.kind() == Kind::NotFound => 0,
+            Err(error) => return Err(error.into()),
+        };
+        if only_if.unused && queue.consumer_count() > 0 {
+            return Err(Exception::precondition(format!("{place} in use")));
+        }
+        if only_if.empty && ready > 0 {
+            return Err(Exception::precondition(format!("{place} not empty")));
+        }
+        self.forget(&queue.name);
+        match self.broker.delete(&queue.name).await {
+            Err(error) if error.kind() != Kind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        if queue.is_transient() {
+            self.transient.remove(&queue.name).await?;
+        }
+        Ok(ready)
+    }
+}

@@ -1,0 +1,7 @@
+//! A virtual host as AMQP declares it: exchanges and bindings, queues, and how they were asked for.
+
+pub(crate) mod arguments;
+pub(crate) mod declare;
+pub(crate) mod queue;
+pub(crate) mod registry;
+pub(crate) mod transient;
