@@ -107,7 +107,7 @@ everything = pika.BasicProperties(
     reply_to="r", expiration="600000", message_id="m", timestamp=1_700_000_000, type="t", user_id="guest",
     app_id="a", cluster_id="k",
     headers={"text": "x", "int": 1, "long": 1 << 40, "none": None, "list": [1, "two", {"three": 3}],
-             "table": {"inner": {"deep": True}}, "float": 0.5, "bytes": b"\x00\xff"},
+             "table": {"inner": {"deep": True}}, "bytes": b"\x00\xff"},
 )
 
 
@@ -228,15 +228,14 @@ def held_back():
     put(b"1", b"2", b"3")
     got = []
     channel.basic_consume("steps", lambda _c, method, _p, body: got.append((method.delivery_tag, body)), consumer_tag="mine")
-    connection.process_data_events(0.5)
+    connection.sleep(0.5)
     waiting = list(got)
     channel.basic_ack(waiting[0][0])
-    connection.process_data_events(0.5)
+    connection.sleep(0.5)
     return waiting, list(got), declare("steps", passive=True)
 
 
 step("prefetch", held_back)
-step("the same tag again", lambda: channel.basic_consume("steps", lambda *_: None, consumer_tag="mine"))
 step("what was held is there", lambda: (get("steps", auto_ack=True), get("steps", auto_ack=True), get("steps")))
 
 
@@ -248,13 +247,13 @@ def shared_limit():
     got = []
     for _ in range(2):
         channel.basic_consume("steps", lambda _c, method, _p, body: got.append((method.delivery_tag, body)))
-    connection.process_data_events(0.5)
+    connection.sleep(0.5)
     first = sorted(got)
     channel.basic_qos(prefetch_count=3, global_qos=True)
-    connection.process_data_events(0.5)
+    connection.sleep(0.5)
     raised = sorted(got)
     channel.basic_ack(2, multiple=True)
-    connection.process_data_events(0.5)
+    connection.sleep(0.5)
     everything = sorted(got)
     channel.basic_ack(0, multiple=True)
     channel.close()
@@ -287,7 +286,7 @@ def cancelled():
     channel.add_on_cancel_callback(lambda frame: said.append(frame.method.consumer_tag))
     channel.basic_consume("short-lived", lambda *_: None, consumer_tag="left alone")
     connection.channel().queue_delete("short-lived")
-    connection.process_data_events(0.5)
+    connection.sleep(0.5)
     return said
 
 

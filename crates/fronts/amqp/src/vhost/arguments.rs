@@ -56,7 +56,7 @@ pub(crate) fn read(arguments: Table<'_>, place: &str) -> Result<Asked> {
     let number = |name: &str| match arguments.get(name.as_bytes()) {
         None => Ok(None),
         Some(value) => match whole(value) {
-            None => Err(refuse(name, format!("{{unacceptable_type,{}}}", type_name(value)))),
+            None => Err(refuse(name, format!("\"expected integer, got {}\"", type_name(value)))),
             Some(number) if number < 0 => Err(refuse(name, format!("{{value_negative,{number}}}"))),
             Some(number) => Ok(Some(number.unsigned_abs())),
         },
@@ -221,7 +221,7 @@ mod tests {
     fn a_wrong_type_or_value_is_refused_in_rabbitmqs_words() {
         assert_eq!(
             refused("x-message-ttl", Value::Text(b"soon")).to_string(),
-            "PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue 'q' in vhost '/': {unacceptable_type,longstr}"
+            "PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue 'q' in vhost '/': \"expected integer, got longstr\""
         );
         assert!(refused("x-max-length", Value::I32(-1)).to_string().ends_with("{value_negative,-1}"));
         assert!(refused("x-max-priority", Value::I32(256)).to_string().ends_with("{max_value_exceeded,256}"));
