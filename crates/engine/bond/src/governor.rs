@@ -97,6 +97,7 @@ impl Governor {
     /// Somebody may have asked for another cache, which had some of it at once.
     fn follow(&mut self, memory: &Memory) {
         let MemoryBudget { asked, granted } = memory.budget();
+        self.has.cache = granted;
         if asked == self.budget.calm().cache {
             return;
         }
@@ -104,7 +105,6 @@ impl Governor {
             Ok(budget) => {
                 tracing::info!(bytes = asked, "the cache is asked to take another part of the memory");
                 self.budget = budget;
-                self.has.cache = granted;
             }
             Err(error) => tracing::warn!(%error, "the cache was asked to take what there is no room for"),
         }
