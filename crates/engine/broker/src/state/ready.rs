@@ -115,8 +115,7 @@ impl Ready {
         Some(entry)
     }
 
-    /// Takes out the one at `position`. Cheap near the ends of its list, where almost all are taken; looks into every
-    /// class and line.
+    /// Takes out the one at `position`. Looks into every class and line.
     pub(crate) fn remove(&mut self, position: u64) -> Option<Entry> {
         let lists = self.classes.iter_mut().enumerate().rev();
         let taken = lists.into_iter().find_map(|(index, class)| Some((index, class.list.remove(position)?)));
