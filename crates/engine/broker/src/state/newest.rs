@@ -147,7 +147,8 @@ impl State {
         }
     }
 
-    fn is_unfinished(&mut self, position: u64) -> bool {
+    /// True if the message is here, and not only retained.
+    pub(crate) fn is_unfinished(&mut self, position: u64) -> bool {
         self.find(position).is_some_and(|(_, status)| status != Status::Finished)
     }
 }
