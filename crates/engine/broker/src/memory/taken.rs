@@ -61,7 +61,10 @@ impl Engine {
             if !self.hot.is_over() {
                 return true;
             }
-            let Some(entry) = state.ready.cool_last() else { return false };
+            let Some(entry) = state.ready.cool_last() else {
+                state.ready.cool_rest(|entry| drop(self.hot.take(entry)));
+                return false;
+            };
             self.hot.take(entry);
         }
         true
@@ -116,6 +119,28 @@ mod tests {
             }
         }
         assert_eq!(bench.broker.memory().bodies, 0);
+    }
+
+    #[test]
+    fn the_body_of_a_message_that_has_waited_for_another_of_its_key_is_given_up_too() {
+        let bench = Bench::new(1_000);
+        let mut queue = QueueSettings::new(QueueName::new("q").unwrap());
+        queue.order = Order::Key;
+        bench.engine().topology.declare(&bench.engine().journal, &queue, usize::MAX).unwrap();
+        let publish = |key: Option<&str>| {
+            let message = Message::new(MessageId::given("m").unwrap(), vec![b'x'; 300].into());
+            bench.publish_all(&queue.name, vec![Message { key: key.map(str::to_owned), ..message }]).unwrap();
+            bench.write();
+        };
+        publish(Some("a"));
+        let held = bench.receive(&queue.name).unwrap();
+        publish(Some("a"));
+        (0..50).for_each(|_| publish(None));
+        bench.settle(&held, Outcome::Done);
+        bench.broker.limit_bodies(0);
+        assert_eq!(bench.broker.memory().bodies, 0);
+        let found = bench.engine().topology.find(&queue.name).unwrap();
+        assert!(found.lock().unwrap().ready.audit().1, "the accounts agree");
     }
 
     #[test]

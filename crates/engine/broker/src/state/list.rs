@@ -117,6 +117,12 @@ impl List {
         }
     }
 
+    /// Every entry whose body is kept, those that came back included, in no particular order.
+    pub(super) fn kept(&mut self) -> impl Iterator<Item = &mut Entry> {
+        let all = self.fresh.iter_mut().chain(self.returned.values_mut());
+        all.filter(|entry| entry.body.is_some())
+    }
+
     /// What it takes, bodies apart.
     pub(super) fn bytes(&self) -> usize {
         // The nodes of a map are filled to two thirds or more.

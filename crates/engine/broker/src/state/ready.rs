@@ -177,6 +177,18 @@ impl Ready {
         Some(entry)
     }
 
+    /// Lets `take` have the bodies that [`cool_last`](Self::cool_last) does not find: of messages that have waited in a line
+    /// and came out of it behind others without. Looks at every entry, if there is any such.
+    pub(crate) fn cool_rest(&mut self, mut take: impl FnMut(&mut Entry)) {
+        if self.cold == self.len {
+            return;
+        }
+        let lines = self.lines.iter_mut().flat_map(Lines::lists_mut);
+        let lists = self.classes.iter_mut().map(|class| &mut class.list).chain(lines);
+        lists.flat_map(List::kept).for_each(&mut take);
+        self.cold = self.len;
+    }
+
     /// What the lists take, bodies apart.
     pub(crate) fn bytes(&self) -> usize {
         self.lists().map(List::bytes).sum::<usize>() + self.lines.as_ref().map_or(0, Lines::bytes)
