@@ -69,8 +69,16 @@ impl Governor {
             return Step::Ended;
         }
         self.follow(&memory);
-        let usage = broker.memory();
-        let rung = ladder(usage, &self.budget, self.rung);
+        let mut usage = broker.memory();
+        let mut rung = ladder(usage, &self.budget, self.rung);
+        if rung > Rung::Calm {
+            let bytes = broker.forget_retained(self.budget.over(usage));
+            if bytes > 0 {
+                tracing::warn!(bytes, "retained messages give way: queues have little memory left");
+                usage = broker.memory();
+                rung = ladder(usage, &self.budget, self.rung);
+            }
+        }
         let wanted = shares(rung, usage, &self.budget, self.has);
         // What is quick and bounds the growth goes first.
         broker.admit(rung < Rung::PublishesRefused);

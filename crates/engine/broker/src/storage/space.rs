@@ -125,7 +125,14 @@ impl Engine {
         match chance {
             Chance::None => Ok(Step::Idle),
             // Nobody was promised more than that they are kept while there is room.
-            Chance::GiveWay => Ok(if self.give_way() { Step::Worked } else { Step::Idle }),
+            Chance::GiveWay => match self.give_way(usize::MAX) {
+                Some((queue, count)) => {
+                    let queue = &queue.name;
+                    tracing::warn!(%queue, count, "retained messages give way: the log has little space left");
+                    Ok(Step::Worked)
+                }
+                None => Ok(Step::Idle),
+            },
             // The lives that ended did so by records that may not be durable yet. Were the bodies released first, a
             // crash could take both, and with them a message whose end was never confirmed.
             _ if !durable => Ok(Step::Wait(last)),
