@@ -90,6 +90,7 @@ impl Engine {
         from: ReplayFrom,
         count_max: usize,
     ) -> Result<Vec<Replayed>> {
+        self.check_open("replay queue")?;
         let queue = self.topology.find(name)?;
         let mut from = from;
         loop {
