@@ -146,6 +146,8 @@ pub const CLAIM_ABOVE_BYTES_DEFAULT: usize = 1024 * 1024;
 pub const CLAIM_WAITERS_MAX: usize = 1_000;
 /// Messages in one publish call.
 pub const PUBLISH_MESSAGES_MAX: usize = 1_000;
+/// A delivery is held for so long while large payloads are read for it; its own hold begins when that is done.
+pub const CLAIM_READ_HOLD: Duration = Duration::from_secs(600);
 /// Deliveries handed out by one receive call.
 pub const RECEIVE_DELIVERIES_MAX: usize = 1_000;
 /// Bytes of the messages handed out by one receive call; the first one is handed out whatever its size.

@@ -100,7 +100,8 @@ impl WriteBehind {
         self.rules.get(key.as_ref(), loader).await
     }
 
-    /// Waits until no write is pending: the source has all of them, but for those that were given up.
+    /// Waits until no write is pending: the source has all of them, but for those that were given up. `Closed`: the queues
+    /// were closed before; what is pending is written after the next opening.
     ///
     /// ```
     /// # use forebay::{Failure, Forebay, SourceWrite, WriteBehindOptions};
@@ -110,7 +111,7 @@ impl WriteBehind {
     /// # let to_database = |_: SourceWrite| async { Ok::<(), Failure>(()) };
     /// # let users = forebay.write_behind("users", WriteBehindOptions::default(), to_database).await?;
     /// users.put("user:7", "Ada").await?;
-    /// users.drained().await;
+    /// users.drained().await?;
     /// let stats = users.stats();
     /// assert_eq!((stats.keys, stats.written), (0, 1));
     /// # users.stop().await;
@@ -118,8 +119,8 @@ impl WriteBehind {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    pub async fn drained(&self) {
-        self.rules.drained().await;
+    pub async fn drained(&self) -> Result<()> {
+        self.rules.drained().await
     }
 
     /// How much is pending, and what became of the writes since it was opened.
@@ -132,7 +133,7 @@ impl WriteBehind {
     /// let to_database = |_: SourceWrite| async { Err(Failure::reject("there is no such table")) };
     /// let users = forebay.write_behind("users", WriteBehindOptions::default(), to_database).await?;
     /// users.put("user:7", "Ada").await?;
-    /// users.drained().await;
+    /// users.drained().await?;
     /// assert_eq!(users.stats().given_up, 1);
     /// # users.stop().await;
     /// # forebay.close().await;

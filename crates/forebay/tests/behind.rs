@@ -84,7 +84,7 @@ async fn no_reader_on_another_thread_sees_an_older_value_than_was_accepted() {
     for reader in readers {
         reader.await.unwrap();
     }
-    users.drained().await;
+    users.drained().await.unwrap();
     assert_eq!(database.0.lock().unwrap()["user:7"], Payload::from(WRITES.to_string()));
     Arc::into_inner(users).unwrap().stop().await;
     assert!(forebay.close().await);
@@ -115,7 +115,7 @@ async fn what_was_pending_at_the_end_of_one_run_is_seen_and_written_in_the_next(
     assert_eq!(users.get("user:7", &load).await.unwrap().as_deref(), Some(&b"Ada"[..]));
     assert_eq!(users.get("user:8", &load).await.unwrap(), None);
     forebay.queue(users.queue().as_str()).await.unwrap().resume().await.unwrap();
-    users.drained().await;
+    users.drained().await.unwrap();
     let rows = database.0.lock().unwrap().clone();
     assert_eq!(rows, HashMap::from([("user:7".to_owned(), Payload::from("Ada"))]));
     users.stop().await;

@@ -69,8 +69,16 @@ impl Governor {
             return Step::Ended;
         }
         self.follow(&memory);
-        let usage = broker.memory();
-        let rung = ladder(usage, &self.budget, self.rung);
+        let mut usage = broker.memory();
+        let mut rung = ladder(usage, &self.budget, self.rung);
+        if rung > Rung::Calm {
+            let bytes = broker.forget_retained(self.budget.over(usage));
+            if bytes > 0 {
+                tracing::warn!(bytes, "retained messages give way: queues have little memory left");
+                usage = broker.memory();
+                rung = ladder(usage, &self.budget, self.rung);
+            }
+        }
         let wanted = shares(rung, usage, &self.budget, self.has);
         // What is quick and bounds the growth goes first.
         broker.admit(rung < Rung::PublishesRefused);
@@ -97,6 +105,7 @@ impl Governor {
     /// Somebody may have asked for another cache, which had some of it at once.
     fn follow(&mut self, memory: &Memory) {
         let MemoryBudget { asked, granted } = memory.budget();
+        self.has.cache = granted;
         if asked == self.budget.calm().cache {
             return;
         }
@@ -104,7 +113,6 @@ impl Governor {
             Ok(budget) => {
                 tracing::info!(bytes = asked, "the cache is asked to take another part of the memory");
                 self.budget = budget;
-                self.has.cache = granted;
             }
             Err(error) => tracing::warn!(%error, "the cache was asked to take what there is no room for"),
         }

@@ -1,6 +1,7 @@
 //! Who gets which memory: pure, so that every step of the ladder can be tested without a byte being allocated.
 //!
-//! A message is worth more than any entry of the cache. So what queues must keep comes first; the cache gives way down to
+//! A message is worth more than any entry of the cache, but not one that is finished and only retained: those go before
+//! anybody else gives way. What queues must keep comes first then; the cache gives way down to
 //! its floor, then payloads that could be read from disk, and only when the entries alone leave no room are publishes
 //! refused. Measures are taken at once, and taken back only when there is some slack, so that nothing swings.
 
@@ -62,6 +63,13 @@ impl Budget {
     /// What must be free beyond a measure's need before it is taken back. It never asks for more than empty queues leave.
     fn slack(&self) -> u64 {
         (self.total / GOVERNOR_SLACK_SHARE).min((self.total - self.cache_max) / 2)
+    }
+
+    /// How much queues must give up for everybody to have what a calm budget gives them, with the slack beyond it.
+    pub(crate) fn over(&self, usage: QueueMemory) -> u64 {
+        let QueueMemory { entries, bodies } = usage;
+        let parts = [self.cache_max, entries, bodies.max(self.bodies_max), self.slack()];
+        parts.into_iter().fold(0, u64::saturating_add).saturating_sub(self.total)
     }
 
     /// One step of the cache's budget.
@@ -196,6 +204,16 @@ mod tests {
             let second = look(&mut usage, &budget, first.0, first.1);
             let third = look(&mut usage, &budget, second.0, second.1);
             prop_assert_eq!(second, third);
+        }
+
+        #[test]
+        fn with_no_more_than_what_is_over_given_up_all_is_calm(
+            budget in budgets(), usage in usages(), rung in rungs(),
+        ) {
+            let over = budget.over(usage);
+            let entries = usage.entries.saturating_sub(over);
+            prop_assume!(usage.bodies <= budget.bodies_max && over <= usage.entries);
+            prop_assert_eq!(ladder(QueueMemory { entries, ..usage }, &budget, rung), Rung::Calm);
         }
 
         #[test]

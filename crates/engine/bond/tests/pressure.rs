@@ -13,11 +13,11 @@ use forebay_core::delivery::{Outcome, Settled};
 use forebay_core::entry::{Version, Write};
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
-use forebay_core::ports::broker::{Broker, Receive};
+use forebay_core::ports::broker::{Broker, BrokerAdmin, Receive};
 use forebay_core::ports::clock::{Clock, Run};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_core::pressure::{Pressure, Rung};
-use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_core::queue::{QueueName, QueueSettings, Retain};
 use forebay_log::Disk;
 use forebay_memory::{Memory, MemoryOptions};
 
@@ -149,6 +149,35 @@ async fn a_deep_queue_costs_the_cache_its_memory_and_no_message_and_gives_it_bac
     assert!(world.memory.stats().items > full.items * 9 / 10);
     world.broker.close();
     assert_eq!(world.governor.step(), Step::Ended);
+}
+
+#[tokio::test]
+async fn what_is_retained_gives_way_before_the_cache_does_and_before_a_publish_is_refused() {
+    let mut world = World::new().await;
+    let deep = world.queue.clone();
+    let mut settings = QueueSettings::new(QueueName::new("kept").unwrap());
+    settings.retain = Retain::For(Duration::from_secs(3_600));
+    world.broker.ensure(&settings).await.unwrap();
+    world.queue = settings.name.clone();
+    let (mut next, mut dropped) = (0, 0);
+    while dropped == 0 {
+        world.publish().await.unwrap();
+        world.drain(&mut next, 0).await;
+        assert_eq!(world.govern(), Rung::Calm);
+        let stats = world.broker.queue(&world.queue).await.unwrap().stats;
+        assert_eq!(stats.retained + stats.retained_dropped, next);
+        assert!(next < TOTAL / 64, "it takes more than there is: {stats:?}");
+        dropped = stats.retained_dropped;
+        assert!(stats.retained > 0);
+    }
+    assert_eq!(world.memory.stats().bytes_max, CACHE);
+    (world.queue, world.published) = (deep, 0);
+    while world.publish().await.is_ok() {
+        let rung = world.govern();
+        let stats = world.broker.queue(&settings.name).await.unwrap().stats;
+        assert!(rung == Rung::Calm || stats.retained == 0, "{rung:?} {stats:?}");
+    }
+    assert!(world.published * 64 > TOTAL - CACHE / 4 - MIB, "{} were taken", world.published);
 }
 
 #[tokio::test]

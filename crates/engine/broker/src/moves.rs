@@ -40,6 +40,14 @@ impl Pick {
     }
 }
 
+/// What a message moves for.
+enum Errand<'a> {
+    /// It was given up in its queue.
+    DeadLetter { reason: Reason, note: Option<&'a str> },
+    /// It goes back to where it came from, if that takes it.
+    Redrive,
+}
+
 /// What became of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moved {
@@ -49,6 +57,8 @@ pub(crate) enum Moved {
     Gone,
     /// The other queue is gone; nothing was changed.
     NoDestination,
+    /// The other queue takes nothing back, or not this; nothing was changed.
+    Refused,
 }
 
 impl Engine {
@@ -70,23 +80,12 @@ impl Engine {
                 return self.stay(from, pick);
             }
             let to = self.topology.find_or_declare(&self.journal, &name)?;
-            let depart = |entry: &Entry, history: &mut Vec<History>| {
-                let newest = History {
-                    queue: from.name.clone(),
-                    reason,
-                    count: 1,
-                    at: self.clock.now(),
-                    attempts: entry.attempts.into(),
-                    note: note.map(str::to_owned),
-                };
-                history::add(history, newest);
-            };
-            match self.relocate(from, pick, &to, depart)? {
+            match self.relocate(from, pick, &to, Errand::DeadLetter { reason, note })? {
                 Moved::Done(sequence) => {
                     from.state.lock().counts.dead_lettered += 1;
                     return Ok(Some(sequence));
                 }
-                Moved::Gone => return Ok(None),
+                Moved::Gone | Moved::Refused => return Ok(None),
                 Moved::NoDestination => {}
             }
         }
@@ -115,19 +114,14 @@ impl Engine {
     pub(crate) fn redrive_one(&self, from: &Queue, position: u64) -> Result<Option<u64>> {
         let Some(body) = self.body(from, Pick::Ready(position))? else { return Ok(None) };
         let record = Record::decode(&body)?;
-        let key = message::key(record.message().head);
-        let Some(newest) = record.clone().into_history().pop() else { return Ok(None) };
+        let Some(newest) = record.into_history().pop() else { return Ok(None) };
         let Ok(to) = self.topology.find(&newest.queue) else { return Ok(None) };
-        let has_room = to.lock().is_ok_and(|mut state| {
-            // Where only the newest of a key is kept, it is not the newest if one is there.
-            state.len() < state.settings.length_max && key.is_none_or(|key| state.newest_with(key).is_none())
-        });
-        if to.number == from.number || !has_room {
+        if to.number == from.number {
             return Ok(None);
         }
-        match self.relocate(from, Pick::Ready(position), &to, |_, _| ())? {
+        match self.relocate(from, Pick::Ready(position), &to, Errand::Redrive)? {
             Moved::Done(sequence) => Ok(Some(sequence)),
-            Moved::Gone | Moved::NoDestination => Ok(None),
+            Moved::Gone | Moved::NoDestination | Moved::Refused => Ok(None),
         }
     }
 
@@ -151,13 +145,7 @@ impl Engine {
 
     /// The body is read before the locks are taken, and is the same wherever it has been carried in between. It is
     /// written again, so that where it lies it is found under its new name.
-    fn relocate(
-        &self,
-        from: &Queue,
-        pick: Pick,
-        to: &Queue,
-        depart: impl FnOnce(&Entry, &mut Vec<History>),
-    ) -> Result<Moved> {
+    fn relocate(&self, from: &Queue, pick: Pick, to: &Queue, errand: Errand<'_>) -> Result<Moved> {
         let Some(body) = self.body(from, pick)? else { return Ok(Moved::Gone) };
         let record = Record::decode(&body)?;
         let message = MessageBytes { head: record.message().head, payload: &[] };
@@ -168,10 +156,18 @@ impl Engine {
         if pair.to().deleted {
             return Ok(Moved::NoDestination);
         }
+        let is_redriven = matches!(errand, Errand::Redrive);
+        if is_redriven && !takes_back(pair.to(), glance.key) {
+            return Ok(Moved::Refused);
+        }
         let present = if pair.from.deleted { None } else { pick.find(&mut pair.from) };
         let Some(entry) = present else { return Ok(Moved::Gone) };
-        depart(entry, &mut history);
         let at = self.clock.now();
+        if let Errand::DeadLetter { reason, note } = errand {
+            let (queue, note) = (from.name.clone(), note.map(str::to_owned));
+            let attempts = entry.attempts.into();
+            history::add(&mut history, History { queue, reason, count: 1, at, attempts, note });
+        }
         let record =
             |history| Record::Move { from: from.number, position, to: to.number, at, history, message };
         while !self.journal.fits(&record(history.clone())) && history::shorten(&mut history) {}
@@ -185,12 +181,20 @@ impl Engine {
         if let Some(left) = pair.from.take(position) {
             self.forget(left);
         }
+        if let Some(key) = glance.key.filter(|_| is_redriven && pair.to().settings.newest_by_key) {
+            pair.to().note_key(sequence, key);
+        }
         pair.to().arrive(arrived, None, at);
         self.drop_overflow(to, pair.to());
         self.changed(to, pair.to());
         self.changed(from, &mut pair.from);
         Ok(Moved::Done(sequence))
     }
+}
+
+/// Where only the newest of a key is kept, what comes back is not the newest if one is there.
+fn takes_back(state: &mut State, key: Option<&str>) -> bool {
+    state.len() < state.settings.length_max && key.is_none_or(|key| state.newest_with(key).is_none())
 }
 
 #[cfg(test)]
@@ -266,6 +270,93 @@ mod tests {
         let delivery = bench.receive(&q).unwrap();
         bench.settle(&delivery, Outcome::DeadLetter(Reason::Rejected));
         assert_eq!(bench.depth(&QueueName::new(PARKED).unwrap()), 1);
+    }
+
+    fn newest(bench: &Bench) -> QueueName {
+        let mut settings = QueueSettings::new(QueueName::new("newest").unwrap());
+        settings.newest_by_key = true;
+        bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+        settings.name
+    }
+
+    fn publish(bench: &Bench, queue: &QueueName, payload: &str) {
+        let message = Message::new(MessageId::given("m").unwrap(), payload.into());
+        bench.publish_all(queue, vec![Message { key: Some("a".to_owned()), ..message }]).unwrap();
+        bench.write();
+    }
+
+    fn redrive(bench: &Bench) -> u64 {
+        let parked = QueueName::new(PARKED).unwrap();
+        bench.until_ready(bench.engine().redrive(&parked, usize::MAX)).unwrap().0
+    }
+
+    #[test]
+    fn of_dead_letters_with_one_key_one_comes_back_and_is_replaced_by_a_newer_message() {
+        for crashes in [false, true] {
+            let bench = Bench::new(1_000);
+            let q = newest(&bench);
+            for payload in ["1", "2"] {
+                publish(&bench, &q, payload);
+                let delivery = bench.receive(&q).unwrap();
+                bench.settle(&delivery, Outcome::DeadLetter(Reason::Rejected));
+                bench.write();
+            }
+            assert_eq!((redrive(&bench), bench.depth(&q)), (1, 1));
+            bench.write();
+            let bench = if crashes { bench.crash() } else { bench };
+            assert_eq!((redrive(&bench), bench.depth(&q)), (0, 1));
+            let held = bench.receive(&q).unwrap();
+            publish(&bench, &q, "3");
+            bench.settle(&held, Outcome::Return);
+            assert_eq!(bench.depth(&q), 1, "what came back gave way to the newer one");
+            assert_eq!(&*bench.receive(&q).unwrap().message.payload, b"3");
+        }
+    }
+
+    #[test]
+    fn what_came_back_is_known_by_its_key_wherever_the_log_has_carried_it_and_its_queue() {
+        for released in 1..12 {
+            let bench = Bench::new(1_000);
+            let (q, busy) = (newest(&bench), bench.queue("busy"));
+            let oldest = *bench.engine().journal.log.segments().start();
+            let work = || {
+                bench.publish(&busy, 300);
+                bench.settle(&bench.receive(&busy).unwrap(), Outcome::Done);
+            };
+            (0..30).for_each(|_| work());
+            publish(&bench, &q, "1");
+            let delivery = bench.receive(&q).unwrap();
+            bench.settle(&delivery, Outcome::DeadLetter(Reason::Rejected));
+            assert_eq!(redrive(&bench), 1);
+            while *bench.engine().journal.log.segments().start() < oldest + released {
+                work();
+                bench.write();
+                drop(bench.engine().free_step());
+            }
+            bench.write();
+            let bench = bench.crash();
+            publish(&bench, &q, "2");
+            assert_eq!(bench.depth(&q), 1, "{released} segments were released");
+        }
+    }
+
+    #[test]
+    fn dead_letters_that_come_in_are_left_alone_where_only_the_newest_of_a_key_is_kept() {
+        let bench = Bench::new(1_000);
+        let last = newest(&bench);
+        let mut settings = QueueSettings::new(QueueName::new("q").unwrap());
+        settings.dead_letter = Some(last.clone());
+        bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+        for payload in ["1", "2"] {
+            publish(&bench, &settings.name, payload);
+            let delivery = bench.receive(&settings.name).unwrap();
+            bench.settle(&delivery, Outcome::DeadLetter(Reason::Rejected));
+        }
+        publish(&bench, &last, "3");
+        assert_eq!(bench.depth(&last), 3);
+        let bench = bench.crash();
+        publish(&bench, &last, "4");
+        assert_eq!(bench.depth(&last), 3);
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Engine {
             if handed.is_empty() {
                 break;
             }
-            let deliveries = self.read_handed(queue, handed, &mut unread).await;
+            let deliveries = self.read_handed(queue, handed, receive.hold, &mut unread).await;
             if !deliveries.is_empty() {
                 return Ok(deliveries);
             }
@@ -159,6 +159,7 @@ impl Engine {
         &self,
         queue: &Queue,
         handed: Vec<Handed>,
+        hold: Option<Duration>,
         unread: &mut Option<Error>,
     ) -> Vec<Delivery> {
         let mut promised = Promised { engine: self, queue, ids: Vec::new() };
@@ -173,8 +174,10 @@ impl Engine {
                 }
             }
         }
-        if loaded.iter().any(|loaded| loaded.claim.is_some()) {
+        let is_slow = loaded.iter().any(|loaded| loaded.claim.is_some());
+        if is_slow {
             promised.ids.extend(loaded.iter().map(|loaded| loaded.delivery.id));
+            self.hold_while_reading(queue, &promised.ids);
         }
         let mut deliveries = Vec::with_capacity(loaded.len());
         for loaded in loaded {
@@ -185,6 +188,8 @@ impl Engine {
                     match error.kind() {
                         // It is not the message that is at fault.
                         Kind::Full | Kind::Unavailable | Kind::Closed => self.take_back(queue, id),
+                        // It has left its queue meanwhile.
+                        Kind::NotFound => continue,
                         _ => self.put_off(queue, Pick::Held(id), &error),
                     }
                     *unread = Some(error);
@@ -192,7 +197,36 @@ impl Engine {
             }
         }
         promised.ids.clear();
+        if is_slow {
+            deliveries.retain_mut(|delivery| self.hold_from_now(queue, delivery, hold));
+        }
         deliveries
+    }
+
+    /// Nobody's hold runs out while a large payload is read. That is not written down: a crash ends the reading, too.
+    fn hold_while_reading(&self, queue: &Queue, ids: &[DeliveryId]) {
+        let Ok(mut state) = queue.lock() else { return };
+        let until = self.clock.now() + limits::CLAIM_READ_HOLD;
+        for id in ids {
+            if state.is_held(id.position, id.token) {
+                state.unsettled.extend(id.position, until);
+            }
+        }
+    }
+
+    /// The receiver has its whole hold before it. False, and the message is ready again, where the log does not take that; or
+    /// the message has left.
+    fn hold_from_now(&self, queue: &Queue, delivery: &mut Delivery, hold: Option<Duration>) -> bool {
+        let Some(hold) = hold.or_else(|| Some(queue.lock().ok()?.settings.hold)) else { return false };
+        match self.extend(&queue.name, delivery.id, hold) {
+            Ok(Some(held_until)) => delivery.held_until = held_until,
+            Ok(None) => return false,
+            Err(_) => {
+                self.take_back(queue, delivery.id);
+                return false;
+            }
+        }
+        true
     }
 
     fn hand_out(&self, queue: &Queue, receive: &Receive, now: Instant) -> Result<Vec<Handed>> {

@@ -76,7 +76,10 @@ where
             }
         }
         self.control.until(|state| (state.running == 0).then_some(())).await;
-        drop(self.end);
+        // Whoever waits for the end may count on everything of the handler being dropped.
+        let Self { handler, end, .. } = self;
+        drop(handler);
+        drop(end);
     }
 
     /// Runs each delivery, or gives it back when a halt came between.

@@ -9,7 +9,6 @@ use forebay_core::error::{Kind, Result};
 use forebay_core::limits::{REPLAY_MESSAGES_MAX, WRITE_BEHIND_CHECK_PAUSE, WRITE_BEHIND_RETAIN};
 use forebay_core::ports::broker::ReplayFrom;
 use forebay_core::ports::clock::{Clock, Run, Work};
-use forebay_core::time::Instant;
 
 use super::handle::Shared;
 use super::letter::SourceWrite;
@@ -18,13 +17,14 @@ impl Shared {
     /// Fills the table from the queue.
     pub(super) async fn restore(&self) -> Result<()> {
         let restore = |write: SourceWrite| self.table.restore(&write.key, write.sequence, write.value);
-        self.look_through(self.clock.now(), restore).await
+        // Nobody else writes yet.
+        self.look_through(u64::MAX, restore).await
     }
 
     /// Forgets the writes that are no longer in the queue, of those that nothing was heard of for a while.
     pub(super) async fn check(&self) -> Result<()> {
-        let now = self.clock.now();
-        let mut quiet = self.table.quiet(now - WRITE_BEHIND_CHECK_PAUSE);
+        let until = self.table.sequence();
+        let mut quiet = self.table.quiet(self.clock.now() - WRITE_BEHIND_CHECK_PAUSE);
         if quiet.is_empty() {
             return Ok(());
         }
@@ -34,7 +34,7 @@ impl Shared {
                 quiet.remove(&*write.key);
             }
         };
-        self.look_through(now, is_there).await?;
+        self.look_through(until, is_there).await?;
         for (key, quiet) in quiet {
             if self.table.gone(&key, &quiet, || self.invalidate(&key)) {
                 tracing::warn!(queue = %self.queue, sequence = quiet.sequence, "a write is no longer in the queue");
@@ -43,17 +43,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Shows every write that the queue has had by then, waiting, held or delayed, and some that were written a moment ago.
-    async fn look_through(&self, until: Instant, mut show: impl FnMut(SourceWrite)) -> Result<()> {
+    /// Shows the writes that the queue has, waiting, held or delayed, and some that were written a moment ago: all that had
+    /// been accepted when `until` was the sequence given out last. Not by time: a clock may have been set back.
+    async fn look_through(&self, until: u64, mut show: impl FnMut(SourceWrite)) -> Result<()> {
         let mut from = ReplayFrom::Position(0);
         loop {
             let page = self.admin.replay(&self.queue, from, REPLAY_MESSAGES_MAX).await?;
             let Some(last) = page.last() else { return Ok(()) };
             from = ReplayFrom::Position(last.position);
+            let mut is_beyond = false;
+            for write in page.iter().filter_map(|replayed| SourceWrite::read(&replayed.message)) {
+                is_beyond |= write.sequence > until;
+                show(write);
+            }
             // What comes in meanwhile is not waited for.
-            let is_end = last.published_at > until;
-            page.iter().filter_map(|replayed| SourceWrite::read(&replayed.message)).for_each(&mut show);
-            if is_end {
+            if is_beyond {
                 return Ok(());
             }
         }

@@ -19,7 +19,7 @@ use super::deliver::deliver;
 use super::letter::SourceWrite;
 use super::names::{Claim, Names};
 use super::options::{WriteBehindOptions, WriteBehindStats, settings};
-use super::table::Table;
+use super::table::{Table, Writing};
 
 /// What a write-behind joins.
 pub struct Joined {
@@ -54,6 +54,7 @@ pub struct Joined {
 pub struct WriteBehind {
     shared: Arc<Shared>,
     worker: Worker,
+    _claim: Arc<Claim>,
 }
 
 /// What the handle, the worker and the check have in common.
@@ -66,8 +67,6 @@ pub(super) struct Shared {
     cache: Arc<Cache>,
     queues: Queues,
     life: Option<Duration>,
-    /// The last write in the writer's hands gives the name free.
-    _claim: Claim,
 }
 
 impl WriteBehind {
@@ -88,7 +87,7 @@ impl WriteBehind {
     {
         let settings = settings(name, &options)?;
         let Joined { cache, queues, admin, clock, spawn, names } = joined;
-        let claim = names.claim(name)?;
+        let claim = Arc::new(names.claim(name)?);
         queues.ensure(&settings).await?;
         let dead_letters = settings.dead_letter.unwrap_or_else(|| settings.name.clone());
         let shared = Arc::new(Shared {
@@ -100,11 +99,15 @@ impl WriteBehind {
             cache,
             queues: queues.clone(),
             life: options.life,
-            _claim: claim,
         });
         shared.restore().await?;
         let (writer, common) = (Arc::new(writer), Arc::clone(&shared));
-        let handler = move |delivery| deliver(Arc::clone(&common), delivery, Arc::clone(&writer));
+        // The last write in the writer's hands gives the name free.
+        let held = (Writing(Arc::clone(&shared.table)), Arc::clone(&claim));
+        let handler = move |delivery| {
+            let _held = &held;
+            deliver(Arc::clone(&common), delivery, Arc::clone(&writer))
+        };
         let options = WorkerOptions {
             concurrency: options.concurrency,
             time_limit: options.time_limit,
@@ -112,7 +115,7 @@ impl WriteBehind {
         };
         let (worker, work) = Worker::new(queues, settings.name, options, spawn, handler)?;
         let check = checker(Arc::downgrade(&shared), clock);
-        Ok((Self { shared, worker }, vec![work, check]))
+        Ok((Self { shared, worker, _claim: claim }, vec![work, check]))
     }
 
     /// Writes a value. `Ok`: it is durable in the queue, and every read through this handle that begins from now on sees it
@@ -155,9 +158,10 @@ impl WriteBehind {
         }
     }
 
-    /// Waits until no write is pending: the source has all of them, but for those that were given up.
-    pub async fn drained(&self) {
-        self.shared.table.drained().await;
+    /// Waits until no write is pending: the source has all of them, but for those that were given up. `Closed`: the queues
+    /// were closed before; what is pending is written after the next opening.
+    pub async fn drained(&self) -> Result<()> {
+        self.shared.table.drained().await
     }
 
     /// How it stands.

@@ -18,7 +18,7 @@ pub(super) struct Table {
     keys_max: usize,
     bytes_max: usize,
     state: Mutex<State>,
-    /// Told when the last pending write has gone.
+    /// Told when the last pending write has gone, or when no more of them will go.
     drained: Notify,
 }
 
@@ -29,6 +29,8 @@ struct State {
     sequence: u64,
     /// `keys` and `bytes` are those of pending writes and, for the bytes, of writes that are being accepted.
     stats: WriteBehindStats,
+    /// Nothing will be written any more.
+    over: bool,
 }
 
 /// There is one for every key with a pending write or with somebody at work on it.
@@ -71,6 +73,16 @@ pub(super) struct Visit {
     turns: Arc<Turns>,
     /// Bytes that are kept free for a write that is being accepted.
     reserved: usize,
+}
+
+/// Held by who writes. Whoever waits for the last write hears of it when that is over.
+#[derive(Debug)]
+pub(super) struct Writing(pub(super) Arc<Table>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// A write of which nothing was heard for a while.
@@ -165,16 +177,32 @@ impl Table {
         self.state.lock().stats
     }
 
-    /// Waits until nothing is pending.
-    pub(super) async fn drained(&self) {
+    /// The sequence that was given out last.
+    pub(super) fn sequence(&self) -> u64 {
+        self.state.lock().sequence
+    }
+
+    /// Waits until nothing is pending. `Closed`: something is, and will not be written any more.
+    pub(super) async fn drained(&self) -> Result<()> {
         loop {
             let mut drained = std::pin::pin!(self.drained.notified());
             drained.as_mut().enable();
-            if self.state.lock().stats.keys == 0 {
-                return;
+            match &*self.state.lock() {
+                state if state.stats.keys == 0 => return Ok(()),
+                state if state.over => {
+                    let pending = format!("{} writes are pending", state.stats.keys);
+                    return Err(Error::new(Kind::Closed, "drain write-behind", pending));
+                }
+                _ => {}
             }
             drained.await;
         }
+    }
+
+    /// Says that nothing will be written any more.
+    fn close(&self) {
+        self.state.lock().over = true;
+        self.drained.notify_waiters();
     }
 
     /// What is pending up to that sequence is so no longer.

@@ -1,5 +1,8 @@
 //! Writes that wait when a process ends, in whatever way.
 
+use std::time::Duration;
+
+use forebay_contract::clock::SimClock;
 use forebay_core::limits::{REPLAY_MESSAGES_MAX, WRITE_BEHIND_CHECK_PAUSE, WRITE_BEHIND_RETAIN};
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
 use forebay_core::ports::clock::Clock;
@@ -111,4 +114,21 @@ fn more_writes_than_one_page_and_than_the_bounds_allow_are_seen_after_a_restart(
     assert!(keys.iter().all(|key| scene.source.row(key).as_deref() == Some(key.as_bytes())));
     scene.put("one more", "1").unwrap();
     scene.drain();
+}
+
+#[test]
+fn a_clock_that_was_set_back_hides_no_write_from_the_next_process() {
+    let scene = Scene::new();
+    scene.runner.pass(&scene.clock, Duration::from_secs(600));
+    scene.source.stall(true);
+    let keys: Vec<_> = (0..=REPLAY_MESSAGES_MAX).map(|number| format!("key {number}")).collect();
+    for key in &keys {
+        scene.source.set(key, "old");
+        scene.put(key, key).unwrap();
+    }
+    let mut scene = scene.crash_and_set_back(SimClock::new(2));
+    scene.open();
+    assert!(keys.iter().all(|key| scene.get(key).as_ref() == Some(key)));
+    scene.runner.pass(&scene.clock, 3 * WRITE_BEHIND_CHECK_PAUSE);
+    assert_eq!(scene.behind().stats().gone, 0);
 }

@@ -278,6 +278,12 @@ impl Scene {
         Self::over(files, self.clock.clone(), None, self.source.clone(), self.options)
     }
 
+    /// The same, and the clock of the next process was set back.
+    pub(crate) fn crash_and_set_back(mut self, clock: SimClock) -> Self {
+        self.clock = clock;
+        self.crash(1)
+    }
+
     pub(crate) fn behind(&self) -> &Arc<WriteBehind> {
         self.behind.as_ref().unwrap()
     }
@@ -339,7 +345,7 @@ impl Scene {
     }
 
     pub(crate) fn drain(&self) {
-        self.finish(self.behind().drained());
+        self.finish(self.behind().drained()).unwrap();
     }
 
     /// How many messages wait in a queue, are held or delayed; none where nothing has called for it yet.

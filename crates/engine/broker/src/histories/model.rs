@@ -174,7 +174,8 @@ impl Model {
                 item.attempts = 0;
                 item.expires_at = None;
                 item.published_at = *at;
-                item.counts = false;
+                // What is sent back counts with its key again; a dead letter does not.
+                item.counts = reason.is_none() && item.key.is_some() && self.queues[to].name == "newest";
                 item.place = Place::Waiting(Instant::from_ms(0));
                 self.items(*to).insert(sequence, item);
             }

@@ -7,6 +7,7 @@ use forebay_core::pressure::QueueMemory;
 
 use crate::broker::EmbeddedBroker;
 use crate::engine::Engine;
+use crate::state::finished::FINISHED_BYTES;
 use crate::topology::Queue;
 
 impl EmbeddedBroker {
@@ -25,6 +26,19 @@ impl EmbeddedBroker {
         for queue in self.engine.topology.all() {
             while self.engine.hot.is_over() && self.engine.cool(&queue) {}
         }
+    }
+
+    /// Forgets retained messages before their time, the oldest first, until so many bytes are free or none is left.
+    /// Returns how many bytes they took. Queues are free for others between the steps.
+    pub fn forget_retained(&self, bytes: u64) -> u64 {
+        let mut freed = 0;
+        while freed < bytes {
+            let count_max = (bytes - freed).div_ceil(FINISHED_BYTES as u64);
+            let count_max = usize::try_from(count_max).unwrap_or(usize::MAX);
+            let Some((_, count)) = self.engine.give_way(count_max) else { break };
+            freed += (count * FINISHED_BYTES) as u64;
+        }
+        freed
     }
 
     /// Whether publishes are taken. While they are not they are `Full`; everything that settles, retries or
@@ -47,7 +61,10 @@ impl Engine {
             if !self.hot.is_over() {
                 return true;
             }
-            let Some(entry) = state.ready.cool_last() else { return false };
+            let Some(entry) = state.ready.cool_last() else {
+                state.ready.cool_rest(|entry| drop(self.hot.take(entry)));
+                return false;
+            };
             self.hot.take(entry);
         }
         true
@@ -71,6 +88,9 @@ mod tests {
     use forebay_core::message::{Message, MessageId};
     use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
 
+    use forebay_core::ports::clock::Clock;
+
+    use super::FINISHED_BYTES;
     use crate::bench::Bench;
 
     #[test]
@@ -99,6 +119,28 @@ mod tests {
             }
         }
         assert_eq!(bench.broker.memory().bodies, 0);
+    }
+
+    #[test]
+    fn the_body_of_a_message_that_has_waited_for_another_of_its_key_is_given_up_too() {
+        let bench = Bench::new(1_000);
+        let mut queue = QueueSettings::new(QueueName::new("q").unwrap());
+        queue.order = Order::Key;
+        bench.engine().topology.declare(&bench.engine().journal, &queue, usize::MAX).unwrap();
+        let publish = |key: Option<&str>| {
+            let message = Message::new(MessageId::given("m").unwrap(), vec![b'x'; 300].into());
+            bench.publish_all(&queue.name, vec![Message { key: key.map(str::to_owned), ..message }]).unwrap();
+            bench.write();
+        };
+        publish(Some("a"));
+        let held = bench.receive(&queue.name).unwrap();
+        publish(Some("a"));
+        (0..50).for_each(|_| publish(None));
+        bench.settle(&held, Outcome::Done);
+        bench.broker.limit_bodies(0);
+        assert_eq!(bench.broker.memory().bodies, 0);
+        let found = bench.engine().topology.find(&queue.name).unwrap();
+        assert!(found.lock().unwrap().ready.audit().1, "the accounts agree");
     }
 
     #[test]
@@ -172,10 +214,44 @@ mod tests {
         let (held, _) = more(each(|settings| settings.newest_by_key = true, key));
         assert!((150..300).contains(&held), "keys of the newest: {held}");
         let (held, _) = more(each(|settings| settings.order = Order::Key, key));
-        assert!((30..150).contains(&held), "lines by key: {held}");
+        assert!((30..170).contains(&held), "lines by key: {held}");
         let an_hour = Retain::For(Duration::from_secs(3_600));
         let (held, finished) = more(each(|settings| settings.retain = an_hour, |_, _| ()));
         assert!(held == 0 && (60..150).contains(&finished), "retained: {held} {finished}");
+    }
+
+    #[test]
+    fn the_oldest_of_what_is_retained_gives_way_up_to_what_is_asked_for_and_nothing_else_does() {
+        let bench = Bench::new(100_000);
+        let names = ["one", "two"].map(|name| QueueName::new(name).unwrap());
+        for name in &names {
+            let mut queue = QueueSettings::new(name.clone());
+            queue.retain = Retain::For(Duration::from_secs(3_600));
+            bench.engine().topology.declare(&bench.engine().journal, &queue, usize::MAX).unwrap();
+            for _ in 0..1_500 {
+                bench.publish(name, 1);
+                bench.settle(&bench.receive(name).unwrap(), Outcome::Done);
+            }
+            bench.publish(name, 1);
+            bench.clock.advance(Duration::from_secs(1));
+        }
+        let retained = || {
+            names.each_ref().map(|name| {
+                let queue = bench.engine().topology.find(name).unwrap();
+                let stats = queue.lock().unwrap().stats(bench.clock.now());
+                assert_eq!((stats.ready, stats.retained + stats.retained_dropped), (1, 1_500));
+                stats.retained
+            })
+        };
+        let before = bench.broker.memory().entries;
+        assert_eq!(bench.broker.forget_retained(0), 0);
+        let each = FINISHED_BYTES as u64;
+        assert_eq!(bench.broker.forget_retained(1_100 * each - 1), 1_100 * each);
+        assert_eq!((retained(), before - bench.broker.memory().entries), ([400, 1_500], 1_100 * each));
+        assert_eq!(bench.broker.forget_retained(1_000 * each), 1_000 * each);
+        assert_eq!(retained(), [0, 900]);
+        assert_eq!(bench.broker.forget_retained(u64::MAX), 900 * each);
+        assert_eq!(retained(), [0, 0]);
     }
 
     #[test]

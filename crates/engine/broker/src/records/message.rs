@@ -148,23 +148,6 @@ fn read(body: &Payload, start: usize) -> Option<Decoded> {
     Some(Decoded { message, claim })
 }
 
-/// The key of a message, without the rest of it; `None` also where the bytes make no message.
-pub(crate) fn key(bytes: &[u8]) -> Option<&str> {
-    let mut reader = Reader(bytes);
-    let flags = reader.u8()?;
-    for flag in [NOT_BEFORE, EXPIRES] {
-        if flags & flag != 0 {
-            reader.time()?;
-        }
-    }
-    reader.u8()?;
-    reader.text8()?;
-    if flags & CONTENT_TYPE != 0 {
-        reader.text8()?;
-    }
-    if flags & KEY == 0 { None } else { reader.text8() }
-}
-
 fn write_table(writer: &mut Writer, headers: &Headers) {
     writer.u32(headers.iter().len() as u32);
     for (name, value) in headers.iter() {

@@ -80,6 +80,8 @@ const STAMP_MAX: u64 = (1 << 48) - 1;
 // The flags of an entry.
 const HOLDS_KEY: u8 = 1;
 const CLAIM: u8 = 2;
+const GONE: u8 = 4;
+const WAS_KEPT: u8 = 8;
 
 /// One message in a queue: 56 bytes, whatever the message's size. With what a list grows by ahead of its need, a queued
 /// message takes no more than 64.
@@ -138,6 +140,28 @@ impl Entry {
 
     pub(crate) fn set_claim(&mut self) {
         self.flags |= CLAIM;
+    }
+
+    /// Takes it out of its place in a list, where a mark with its position stays.
+    pub(super) fn leave(&mut self) -> Self {
+        let was_kept = if self.body.is_some() { WAS_KEPT } else { 0 };
+        let mark = Self { flags: GONE | was_kept, body: None, ..*self };
+        std::mem::replace(self, mark)
+    }
+
+    /// It is only the mark of one that has left.
+    pub(super) fn is_gone(&self) -> bool {
+        self.flags & GONE != 0
+    }
+
+    /// Its body is kept or, if it has left, was kept then.
+    pub(super) fn counts_as_kept(&self) -> bool {
+        self.body.is_some() || self.flags & WAS_KEPT != 0
+    }
+
+    /// The mark of one that has left counts as one without a body from now on.
+    pub(super) fn count_as_cold(&mut self) {
+        self.flags &= !WAS_KEPT;
     }
 
     /// When the queue took it.

@@ -7,6 +7,9 @@ use forebay_core::time::Instant;
 
 use super::entry::Entry;
 
+/// What one takes, its body apart: the nodes of a tree are filled to two thirds or more.
+pub(crate) const FINISHED_BYTES: usize = size_of::<(u64, Entry)>() * 3 / 2;
+
 /// Finished messages by their positions, which is nearly the order in which they were published.
 #[derive(Debug, Default)]
 pub(crate) struct Finished {
@@ -16,8 +19,7 @@ pub(crate) struct Finished {
 impl Finished {
     /// What they take, bodies apart.
     pub(crate) fn bytes(&self) -> usize {
-        // The nodes of a tree are filled to two thirds or more.
-        self.entries.len() * size_of::<(u64, Entry)>() * 3 / 2
+        self.entries.len() * FINISHED_BYTES
     }
 
     pub(crate) fn len(&self) -> usize {

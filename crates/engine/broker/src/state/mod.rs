@@ -119,12 +119,12 @@ impl State {
 
     /// It is left alone until then, in its place.
     pub(crate) fn put_off(&mut self, position: u64, until: Instant) {
-        self.take(position).into_iter().for_each(|entry| self.wait(entry, until));
+        self.lift(position).into_iter().for_each(|entry| self.wait(entry, until));
     }
 
     /// It goes into a consumer's hands. False if it is not here.
     pub(crate) fn deliver(&mut self, position: u64, attempt: u32, token: u32, until: Instant) -> bool {
-        let Some(mut entry) = self.take(position) else { return false };
+        let Some(mut entry) = self.lift(position) else { return false };
         entry.attempts = counted(attempt);
         self.hold(entry, token, until);
         true
@@ -132,14 +132,14 @@ impl State {
 
     /// It is tried again from `at`.
     pub(crate) fn retry(&mut self, position: u64, at: Instant, now: Instant) -> bool {
-        let Some(entry) = self.take(position) else { return false };
+        let Some(entry) = self.lift(position) else { return false };
         self.arrive(entry, Some(at), now);
         true
     }
 
     /// It is ready in its old place, and the attempt does not count.
     pub(crate) fn give_back(&mut self, position: u64) -> bool {
-        let Some(mut entry) = self.take(position) else { return false };
+        let Some(mut entry) = self.lift(position) else { return false };
         entry.attempts = entry.attempts.saturating_sub(1);
         self.ready.insert(entry);
         true
@@ -147,6 +147,12 @@ impl State {
 
     /// It leaves, from wherever it is.
     pub(crate) fn take(&mut self, position: u64) -> Option<Entry> {
+        self.newest.forget(position);
+        self.lift(position)
+    }
+
+    /// It goes from one place in the queue to another.
+    fn lift(&mut self, position: u64) -> Option<Entry> {
         let waiting = self.unsettled.release(position).or_else(|| self.unsettled.undelay(position));
         let mut entry = waiting.or_else(|| self.ready.remove(position))?;
         self.ready.release(&mut entry);
@@ -155,12 +161,18 @@ impl State {
 
     /// All ready and delayed messages leave.
     pub(crate) fn purge(&mut self) -> impl Iterator<Item = Entry> + use<> {
-        let leaving = self.ready.clear().chain(self.unsettled.clear_delayed());
+        let mut leaving = self.ready.clear().chain(self.unsettled.clear_delayed());
         for held in self.unsettled.iter_mut() {
             held.set_holds_key(false);
             self.ready.hold(held);
         }
-        leaving
+        let staying = self.newest.of(self.unsettled.iter());
+        let newest = std::mem::replace(&mut self.newest, staying);
+        std::iter::from_fn(move || {
+            // What was noted goes with them, when the queue is free for others again.
+            let _ = &newest;
+            leaving.next()
+        })
     }
 
     /// The message and where it is.

@@ -115,8 +115,7 @@ impl Ready {
         Some(entry)
     }
 
-    /// Takes out the one at `position`. Cheap near the ends of its list, where almost all are taken; looks into every
-    /// class and line.
+    /// Takes out the one at `position`. Looks into every class and line.
     pub(crate) fn remove(&mut self, position: u64) -> Option<Entry> {
         let lists = self.classes.iter_mut().enumerate().rev();
         let taken = lists.into_iter().find_map(|(index, class)| Some((index, class.list.remove(position)?)));
@@ -176,6 +175,18 @@ impl Ready {
             self.classes.iter_mut().map(|class| &mut class.list).chain(lines).find_map(List::last_kept)?;
         self.cold += 1;
         Some(entry)
+    }
+
+    /// Lets `take` have the bodies that [`cool_last`](Self::cool_last) does not find: of messages that have waited in a line
+    /// and came out of it behind others without. Looks at every entry, if there is any such.
+    pub(crate) fn cool_rest(&mut self, mut take: impl FnMut(&mut Entry)) {
+        if self.cold == self.len {
+            return;
+        }
+        let lines = self.lines.iter_mut().flat_map(Lines::lists_mut);
+        let lists = self.classes.iter_mut().map(|class| &mut class.list).chain(lines);
+        lists.flat_map(List::kept).for_each(&mut take);
+        self.cold = self.len;
     }
 
     /// What the lists take, bodies apart.

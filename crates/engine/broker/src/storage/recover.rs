@@ -45,10 +45,20 @@ pub(crate) struct Replay {
     marks: HashMap<u64, FoundMarks>,
     /// By position, of all that had one when it came; many have left.
     claims: HashMap<u64, Claim>,
+    /// Messages with a key that moved to queues whose declarations had not come by then.
+    unclear: Vec<Unclear>,
     now: Instant,
     damaged: Damaged,
     unreadable: u64,
     last_sequence: u64,
+}
+
+/// A message that may have been sent back to where it came from last.
+struct Unclear {
+    queue: u64,
+    position: u64,
+    key: String,
+    origin: QueueName,
 }
 
 impl Replay {
@@ -57,6 +67,7 @@ impl Replay {
             queues: HashMap::new(),
             marks: HashMap::new(),
             claims: HashMap::new(),
+            unclear: Vec::new(),
             now,
             damaged: options.damaged,
             unreadable: 0,
@@ -165,7 +176,7 @@ impl Replay {
                 self.queue(queue)?.retry(position, delayed(at), now);
             }
             Record::Return { queue, position } => drop(self.queue(queue)?.give_back(position)),
-            Record::Move { from, position, to, at, message, .. } => {
+            Record::Move { from, position, to, at, history, message } => {
                 let glance = message::glance(message.head)?;
                 let mut entry = Entry::new(sequence, stored, at, glance.rank());
                 if let Some(claim) = glance.claim {
@@ -174,7 +185,17 @@ impl Replay {
                     self.claims.insert(sequence, claim);
                 }
                 self.queue(from)?.take(position);
-                self.queue(to)?.arrive(entry, None, now);
+                let state = self.queue(to)?;
+                state.arrive(entry, None, now);
+                let origin = history.last().map(|last| last.queue.clone());
+                if let (Some(key), Some(origin)) = (glance.key, origin) {
+                    if state.declared.is_some() {
+                        note_redriven(state, sequence, key, &origin);
+                    } else {
+                        let key = key.to_owned();
+                        self.unclear.push(Unclear { queue: to, position: sequence, key, origin });
+                    }
+                }
             }
             Record::Marks { queue, marks } => self.marks.entry(queue).or_default().record(&marks, stored),
         }
@@ -210,6 +231,11 @@ impl Replay {
         };
         // Leftovers of a queue that was deleted before, and whose deletion lies in a segment that is gone.
         self.queues.retain(|_, state| state.declared.is_some() || state.len() > 0);
+        for Unclear { queue, position, key, origin } in std::mem::take(&mut self.unclear) {
+            if let Some(state) = self.queues.get_mut(&queue).filter(|state| state.declared.is_some()) {
+                note_redriven(state, position, &key, &origin);
+            }
+        }
         let claims = &journal.claims;
         for (number, state) in &mut self.queues {
             recovered.unreadable += find_claims(journal, *number, state, &self.claims)?;
@@ -243,6 +269,14 @@ impl Replay {
         claims.sweep(lost_records)?;
         let queues = self.queues.into_iter().map(|(number, state)| Queue::new(number, state));
         Ok((Topology::new(queues), recovered))
+    }
+}
+
+/// Notes the key of a message that is in the queue it came from last: a dead letter that was sent back. Others that come
+/// in from elsewhere are left alone.
+fn note_redriven(state: &mut State, position: u64, key: &str, origin: &QueueName) {
+    if state.settings.newest_by_key && state.settings.name == *origin && state.is_unfinished(position) {
+        state.note_key(position, key);
     }
 }
 

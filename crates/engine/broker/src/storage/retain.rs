@@ -1,8 +1,8 @@
 //! Finished messages that a queue retains: kept for their time, read again, and giving way to new ones.
 //!
 //! A finished message counts as alive in the log, so that it is carried forward like any other; only memory and space
-//! tell it apart. When the log has little space left the oldest of them go before their time, across all queues: no
-//! publish is refused for their sake. That is not written down, but for those whose payload lies in a file of its own:
+//! tell it apart. When the log or the memory for queues has little space left the oldest of them go before their time,
+//! across all queues: no publish is refused for their sake. That is not written down, but for those whose payload lies in a file of its own:
 //! after a crash some may be there again.
 
 use std::collections::BTreeMap;
@@ -62,24 +62,25 @@ impl Engine {
         self.journal.given_up(queue, entry);
     }
 
-    fn drop_oldest(&self, queue: u64, state: &mut State, count_max: usize) {
-        for _ in 0..count_max {
-            let Some(entry) = state.finished.pop_oldest() else { return };
+    /// Returns how many there were to be dropped.
+    fn drop_oldest(&self, queue: u64, state: &mut State, count_max: usize) -> usize {
+        for count in 0..count_max {
+            let Some(entry) = state.finished.pop_oldest() else { return count };
             self.give_up(queue, &entry);
             state.counts.retained_dropped += 1;
         }
+        count_max
     }
 
-    /// Forgets a bounded number of the oldest finished messages, to make room; false if there are none.
-    pub(crate) fn give_way(&self) -> bool {
+    /// Forgets at most so many of the oldest finished messages, and no more than a slice, to make room. Returns whose they
+    /// were and how many; `None` if no queue has any.
+    pub(crate) fn give_way(&self, count_max: usize) -> Option<(Arc<Queue>, usize)> {
         let oldest = |queue: &Arc<Queue>| Some(queue.lock().ok()?.finished.oldest()?.published_at());
         let queues = self.topology.all().into_iter().filter_map(|queue| Some((oldest(&queue)?, queue)));
-        let Some((_, queue)) = queues.min_by_key(|(published_at, _)| *published_at) else { return false };
-        if let Ok(mut state) = queue.lock() {
-            tracing::warn!(queue = %queue.name, "retained messages give way: the log has little space left");
-            self.drop_oldest(queue.number, &mut state, limits::SLICE_MESSAGES_MAX);
-        }
-        true
+        let (_, queue) = queues.min_by_key(|(published_at, _)| *published_at)?;
+        let count_max = count_max.min(limits::SLICE_MESSAGES_MAX);
+        let count = queue.lock().map_or(0, |mut state| self.drop_oldest(queue.number, &mut state, count_max));
+        Some((queue, count))
     }
 
     /// What the queue has and retains, in order, without taking it.
@@ -89,6 +90,7 @@ impl Engine {
         from: ReplayFrom,
         count_max: usize,
     ) -> Result<Vec<Replayed>> {
+        self.check_open("replay queue")?;
         let queue = self.topology.find(name)?;
         let mut from = from;
         loop {

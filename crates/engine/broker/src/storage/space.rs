@@ -65,15 +65,20 @@ impl Engine {
     /// Removes claimed files that are to go; else releases what can be released, or carries forward what lives in the
     /// oldest segment: at most one segment a step.
     pub(crate) fn free_step(&self) -> Result<Step> {
-        let refused = match self.remove_left() {
-            Ok(Step::Idle) => None,
-            Ok(step) => return Ok(step),
-            Err(error) => Some(error),
-        };
-        // What the log refused may only need what this frees.
-        match (self.free_log()?, refused) {
-            (Step::Idle, Some(error)) => Err(error),
-            (step, _) => Ok(step),
+        // Files may be leaving all the time, and the log has its turn all the same; but with room on its way nothing gives way
+        // to want of it.
+        match self.remove_left() {
+            Ok(Step::Idle) => self.free_log(true),
+            Ok(Step::Worked) => self.free_log(false).map(|_| Step::Worked),
+            Ok(Step::Wait(sequence)) => match self.free_log(false)? {
+                Step::Idle => Ok(Step::Wait(sequence)),
+                step => Ok(step),
+            },
+            // What the log refused may only need what this frees.
+            Err(error) => match self.free_log(true)? {
+                Step::Idle => Err(error),
+                step => Ok(step),
+            },
         }
     }
 
@@ -119,13 +124,21 @@ impl Engine {
         })
     }
 
-    fn free_log(&self) -> Result<Step> {
+    fn free_log(&self, may_give_way: bool) -> Result<Step> {
         let (chance, last) = self.journal.chance();
         let durable = self.journal.log.durable_sequence() >= last;
         match chance {
             Chance::None => Ok(Step::Idle),
             // Nobody was promised more than that they are kept while there is room.
-            Chance::GiveWay => Ok(if self.give_way() { Step::Worked } else { Step::Idle }),
+            Chance::GiveWay if !may_give_way => Ok(Step::Idle),
+            Chance::GiveWay => match self.give_way(usize::MAX) {
+                Some((queue, count)) => {
+                    let queue = &queue.name;
+                    tracing::warn!(%queue, count, "retained messages give way: the log has little space left");
+                    Ok(Step::Worked)
+                }
+                None => Ok(Step::Idle),
+            },
             // The lives that ended did so by records that may not be durable yet. Were the bodies released first, a
             // crash could take both, and with them a message whose end was never confirmed.
             _ if !durable => Ok(Step::Wait(last)),

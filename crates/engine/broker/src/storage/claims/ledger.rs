@@ -116,6 +116,8 @@ impl Ledger {
     pub(crate) fn set_aside(&self, position: u64) -> Result<()> {
         let Some(claim) = self.get(position) else { return Ok(()) };
         file::set_aside(&*self.files, claim.file)?;
+        // Before anything says that the message is given up: opening removes what nobody claims.
+        self.files.sync_names()?;
         self.accounts.lock().by_position.remove(&position);
         self.gone(claim);
         Ok(())

@@ -410,3 +410,43 @@ fn a_receiver_that_finds_too_many_waiting_leaves_the_message_where_it_was() {
     while bench.engine().journal.read_step() {}
     assert_eq!(bench.receive(&q).unwrap().attempt, 1);
 }
+
+#[test]
+fn a_hold_begins_when_the_large_payload_has_been_read() {
+    let bench = claiming(1_000);
+    let q = bench.queue("q");
+    bench.publish_all(&q, vec![large(7)]).unwrap();
+    bench.write();
+    let found = bench.engine().topology.find(&q).unwrap();
+    let hold = Duration::from_secs(1);
+    let receive = Receive { count_max: 1, hold: Some(hold), wait_until: bench.clock.now() };
+    let mut taking = pin!(bench.engine().take(&found, &receive));
+    assert!(poll(taking.as_mut()).is_pending());
+    bench.clock.advance(3 * hold);
+    bench.engine().ring(bench.clock.now());
+    let delivery = bench.until_ready(taking).unwrap().pop().expect("nobody else has it");
+    assert_eq!(delivery.held_until, bench.clock.now() + hold);
+    assert_eq!(delivery.attempt, 1);
+    assert!(bench.engine().held(&q, delivery.id).unwrap().is_some());
+}
+
+#[test]
+fn the_log_is_freed_while_files_are_leaving_all_the_time() {
+    let bench = claiming(1_000);
+    let (q, other) = (bench.queue("q"), bench.queue("other"));
+    bench.publish_all(&q, (0..40).map(large).collect()).unwrap();
+    bench.write();
+    for _ in 0..40 {
+        // One segment more that nothing lives in.
+        bench.publish(&other, 90);
+        bench.publish(&other, SEGMENT as usize / 2);
+        for _ in 0..2 {
+            bench.settle(&bench.receive(&other).unwrap(), Outcome::Done);
+        }
+        bench.write();
+        bench.settle(&bench.receive(&q).unwrap(), Outcome::Done);
+        bench.engine().free_step().unwrap();
+        bench.write();
+    }
+    assert!(bench.segments() < 20, "{} segments", bench.segments());
+}
