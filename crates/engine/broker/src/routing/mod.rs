@@ -21,3 +21,5 @@ pub mod route;
 mod table;
 mod term;
 pub mod topology;
+#[cfg(test)]
+mod world;
