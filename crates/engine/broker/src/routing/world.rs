@@ -65,6 +65,7 @@ struct Seen {
     through_alternate: usize,
     through_exchanges: usize,
     auto_deleted: usize,
+    /// Exchanges that took others with them.
     chains: usize,
     already: usize,
 }
@@ -108,7 +109,7 @@ impl World {
     }
 
     fn exchange_name(&mut self) -> String {
-        match self.random.below(6) {
+        match self.random.below(8) {
             0 => of(&mut self.random, &["amq.topic", "amq.match", "amq.fanout"]).to_owned(),
             number => format!("e{number}"),
         }
@@ -128,8 +129,8 @@ impl World {
                 self.queues.entry(name).or_insert(durable);
             }
             6 => self.delete_queue(),
-            7..14 => self.bind(),
-            14 => self.unbind(),
+            7..13 => self.bind(),
+            13..15 => self.unbind(),
             _ => self.publish(),
         }
     }
@@ -140,7 +141,7 @@ impl World {
             self.topology.apply(change);
         }
         let deleted = changes.iter().filter(|change| matches!(change, Change::DeleteExchange { .. })).count();
-        self.seen.chains += usize::from(deleted > 2);
+        self.seen.chains += usize::from(deleted > 1);
     }
 
     fn declare(&mut self) {
@@ -420,5 +421,5 @@ fn every_history_is_as_the_model_says_and_its_durable_part_survives_a_restart() 
         all.already += seen.already;
     }
     let counts = [all.routed, all.unroutable, all.through_alternate, all.through_exchanges, all.auto_deleted];
-    assert!(counts.into_iter().all(|count| count > 1000) && all.chains > 50 && all.already > 50, "{all:?}");
+    assert!(counts.into_iter().all(|count| count > 500) && all.chains > 50 && all.already > 50, "{all:?}");
 }
