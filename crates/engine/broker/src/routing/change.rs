@@ -9,7 +9,7 @@
 //! | 3 | Bind | source `text`, destination kind `u8` (0 queue, 1 exchange), its name `text`, key `text`, arguments *table* in the order of their names | the binding is there |
 //! | 4 | Unbind | the same | it is gone |
 //!
-//! `text` is UTF-8 behind a length of one byte; a *table* is laid out in [`codec`](super::codec). Only what is durable is
+//! `text` is UTF-8 behind a length of one byte; a *table* is laid out in `codec`. Only what is durable is
 //! written, and a binding is where both its ends are. That a queue is gone is said by its own record: whoever reads that
 //! one applies [`Change::ReleaseQueue`].
 

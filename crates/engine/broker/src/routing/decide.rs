@@ -3,8 +3,6 @@
 //! The order of the checks is RabbitMQ's, so that of several reasons the same one is told. Who may do what is decided
 //! before, by the permissions of the user.
 
-use std::collections::{HashMap, HashSet};
-
 use forebay_core::limits;
 use forebay_core::message::{Headers, Value};
 use forebay_core::queue::QueueName;
@@ -13,6 +11,7 @@ use super::binding::{Binding, Destination};
 use super::change::Change;
 use super::codec;
 use super::exchange::{ALTERNATE, Exchange, ExchangeKind, ExchangeName, RESERVED_PREFIX};
+use super::fall::Fall;
 use super::refusal::{Reason, Refusal};
 use super::table::headers::{MATCH, Mode, equal};
 use super::term::{term, type_name};
@@ -165,9 +164,7 @@ impl Topology {
         if if_unused && !node.bindings.is_empty() {
             return Err(Refusal::new(Reason::InUse, format!("{} in use", self.vhost.exchange(name))));
         }
-        let mut fall = Fall::default();
-        fall.take(&node.exchange);
-        Ok(fall.through(self))
+        Ok(Fall::of_exchange(self, &node.exchange))
     }
 
     /// Decides a bind; `None` where the binding is there. `queue` says whether a queue is there, and how.
@@ -223,13 +220,8 @@ impl Topology {
         let Some(binding) = self.present(source, target, key, arguments) else {
             return Ok(Vec::new());
         };
-        let mut fall = Fall::default();
-        let lost = fall.lose(self, binding.source(), 1);
         let mut changes = vec![Change::Unbind(binding.clone())];
-        if let Some(exchange) = lost {
-            fall.take(exchange);
-        }
-        changes.extend(fall.through(self));
+        changes.extend(Fall::of_binding(self, binding));
         Ok(changes)
     }
 
@@ -250,7 +242,7 @@ impl Topology {
             return Vec::new();
         }
         let mut changes = vec![Change::ReleaseQueue(queue.clone())];
-        changes.extend(Fall { gone: vec![destination], ..Fall::default() }.through(self));
+        changes.extend(Fall::of_queue(self, destination));
         changes
     }
 
@@ -259,47 +251,6 @@ impl Topology {
             return Err(self.vhost.full(&format!("{what} (bytes)"), limits::TOPOLOGY_BYTES_MAX));
         }
         Ok(())
-    }
-}
-
-/// The exchanges that go one after the other: one that deletes itself goes with the last binding that leads away from
-/// it, and takes those with it that lead to it.
-#[derive(Default)]
-struct Fall<'a> {
-    /// What is gone and has bindings that lead to it.
-    gone: Vec<Destination>,
-    /// How many bindings an exchange has lost.
-    lost: HashMap<&'a ExchangeName, usize>,
-    taken: HashSet<&'a ExchangeName>,
-    changes: Vec<Change>,
-}
-
-impl<'a> Fall<'a> {
-    /// Takes so many bindings from an exchange, and tells it where it goes with them.
-    fn lose(&mut self, topology: &'a Topology, source: &ExchangeName, count: usize) -> Option<&'a Exchange> {
-        let node = topology.exchanges.get(source)?;
-        let lost = self.lost.entry(&node.exchange.name).or_default();
-        *lost += count;
-        (node.exchange.auto_delete && *lost >= node.bindings.len()).then_some(&node.exchange)
-    }
-
-    fn take(&mut self, exchange: &'a Exchange) {
-        if self.taken.insert(&exchange.name) {
-            let (name, durable) = (exchange.name.clone(), exchange.durable);
-            self.changes.push(Change::DeleteExchange { name: name.clone(), durable });
-            self.gone.push(Destination::Exchange(name));
-        }
-    }
-
-    fn through(mut self, topology: &'a Topology) -> Vec<Change> {
-        while let Some(destination) = self.gone.pop() {
-            for (source, count) in topology.sources.get(&destination).into_iter().flatten() {
-                if let Some(exchange) = self.lose(topology, source, *count) {
-                    self.take(exchange);
-                }
-            }
-        }
-        self.changes
     }
 }
 
