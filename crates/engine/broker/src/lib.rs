@@ -9,6 +9,7 @@
 //! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
 //!   `admin`: what can be done with them
 //! - `memory`: which bodies stay in it, what queues take of it, and taking less
+//! - [`routing`]: AMQP's exchanges and bindings, as pure code
 //! - [`broker`]: the handle, the ports
 //! - [`bus`]: notices to everybody in the process, beside the queues
 

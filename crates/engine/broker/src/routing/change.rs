@@ -9,7 +9,7 @@
 //! | 3 | Bind | source `text`, destination kind `u8` (0 queue, 1 exchange), its name `text`, key `text`, arguments *table* in the order of their names | the binding is there |
 //! | 4 | Unbind | the same | it is gone |
 //!
-//! `text` is UTF-8 behind a length of one byte; a *table* is laid out in [`codec`](super::codec). Only what is durable is
+//! `text` is UTF-8 behind a length of one byte; a *table* is laid out in `codec`. Only what is durable is
 //! written, and a binding is where both its ends are. That a queue is gone is said by its own record: whoever reads that
 //! one applies [`Change::ReleaseQueue`].
 
@@ -137,4 +137,145 @@ fn read_binding(reader: &mut Reader<'_>) -> Option<Binding> {
     };
     let key = reader.text()?;
     Binding::new(source, destination, key, &reader.table()?, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::message::Value;
+    use forebay_core::time::Instant;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::Int),
+            any::<u64>().prop_map(Value::UInt),
+            (-1e300..1e300_f64).prop_map(Value::Float),
+            any::<u64>().prop_map(|ms| Value::Time(Instant::from_ms(ms))),
+            ".{0,20}".prop_map(Value::Text),
+            vec(any::<u8>(), 0..20).prop_map(Value::Bytes),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::List),
+                vec((".{0,8}", inner), 0..4).prop_map(|pairs| Value::Table(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn arguments() -> impl Strategy<Value = Headers> {
+        vec((".{0,12}", value()), 0..4).prop_map(|pairs| pairs.into_iter().collect())
+    }
+
+    fn name() -> impl Strategy<Value = ExchangeName> {
+        "[a-zé.]{1,120}".prop_map(|name| ExchangeName::new(&name).unwrap())
+    }
+
+    prop_compose! {
+        fn binding(durable: bool)(
+            source in name(), to_queue: bool, target in name(), key in ".{0,60}", arguments in arguments(),
+        ) -> Binding {
+            let queue = || Destination::Queue(QueueName::new(target.as_str()).unwrap());
+            let target = if to_queue { queue() } else { Destination::Exchange(target.clone()) };
+            Binding::new(source, target, &key, &arguments, durable).unwrap()
+        }
+    }
+
+    prop_compose! {
+        fn exchange(durable: bool)(
+            name in name(), kind in 0..4_usize, auto_delete: bool, internal: bool, arguments in arguments(),
+        ) -> Exchange {
+            let kinds = [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic, ExchangeKind::Headers];
+            Exchange { name, kind: kinds[kind], durable, auto_delete, internal, arguments }
+        }
+    }
+
+    fn change(durable: bool) -> impl Strategy<Value = Change> {
+        prop_oneof![
+            exchange(durable).prop_map(Change::DeclareExchange),
+            name().prop_map(move |name| Change::DeleteExchange { name, durable }),
+            binding(durable).prop_map(Change::Bind),
+            binding(durable).prop_map(Change::Unbind),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_durable_change_reads_back(written in change(true), vhost in ".{0,60}") {
+            let bytes = written.encode(&vhost).unwrap();
+            let (read_vhost, read) = Change::decode(&bytes).unwrap();
+            prop_assert_eq!((read_vhost, &read), (vhost.as_str(), &written));
+            if let (Change::Bind(read), Change::Bind(written)) = (&read, &written) {
+                prop_assert_eq!(read.arguments(), written.arguments());
+                prop_assert!(read.is_durable());
+            }
+        }
+
+        #[test]
+        fn no_other_change_has_bytes(written in change(false)) {
+            prop_assert_eq!(written.encode("/"), None);
+        }
+
+        #[test]
+        fn garbage_gives_a_change_or_damaged(kind in 0_u8..6, rest in vec(any::<u8>(), 0..200)) {
+            let bytes: Vec<_> = [kind].into_iter().chain(rest).collect();
+            if let Err(error) = Change::decode(&bytes) {
+                prop_assert_eq!(error.kind(), Kind::Damaged);
+            }
+        }
+
+        #[test]
+        fn a_changed_or_cut_change_gives_a_change_or_damaged(
+            written in change(true), place: prop::sample::Index, byte: u8, cut: prop::sample::Index,
+        ) {
+            let mut bytes = written.encode("/").unwrap();
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+            let end = cut.index(bytes.len() + 1);
+            if let Err(error) = Change::decode(&bytes[..end]) {
+                prop_assert_eq!(error.kind(), Kind::Damaged);
+            }
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_table_above() {
+        let source = ExchangeName::new("x").unwrap();
+        let arguments: Headers =
+            [("b".to_owned(), Value::Bool(true)), ("a".to_owned(), Value::from("t"))].into_iter().collect();
+        let queue = Destination::Queue(QueueName::new("q").unwrap());
+        let binding = Binding::new(source.clone(), queue, "k", &arguments, true).unwrap();
+        let table = b"\x02\0\0\0\x01\0a\x07\x01\0\0\0t\x01\0b\x02";
+        let bound: Vec<_> = [b"\x01/\x01x\0\x01q\x01k".as_slice(), table].concat();
+        let after = |kind: u8, rest: &[u8]| Some([&[kind], rest].concat());
+        assert_eq!(Change::Bind(binding.clone()).encode("/"), after(3, &bound));
+        assert_eq!(Change::Unbind(binding).encode("/"), after(4, &bound));
+        let deleted = Change::DeleteExchange { name: source.clone(), durable: true };
+        assert_eq!(deleted.encode("/"), after(2, b"\x01/\x01x"));
+        let (kind, arguments) = (ExchangeKind::Headers, Headers::new());
+        let (durable, auto_delete, internal) = (true, false, true);
+        let exchange = Exchange { name: source, kind, durable, auto_delete, internal, arguments };
+        assert_eq!(Change::DeclareExchange(exchange).encode("/"), after(1, b"\x01/\x01x\x03\x02\0\0\0\0"));
+        let released = Change::ReleaseQueue(QueueName::new("q").unwrap());
+        assert_eq!(released.encode("/"), None);
+    }
+
+    #[test]
+    fn the_largest_change_that_can_be_decided_reads_back() {
+        let name = ExchangeName::new(&"x".repeat(limits::EXCHANGE_NAME_BYTES_MAX)).unwrap();
+        let text = Value::from("v".repeat(limits::HEADERS_BYTES_MAX - 12));
+        let arguments = [("a".to_owned(), text)].into_iter().collect();
+        let key = "k".repeat(limits::ROUTING_KEY_BYTES_MAX);
+        let binding =
+            Binding::new(name.clone(), Destination::Exchange(name), &key, &arguments, true).unwrap();
+        let written = Change::Bind(binding);
+        let mut bytes = written.encode(&"v".repeat(255)).unwrap();
+        assert_eq!(Change::decode(&bytes).unwrap().1, written);
+        bytes.resize(limits::ROUTING_CHANGE_BYTES_MAX + 1, 0);
+        assert_eq!(Change::decode(&bytes).unwrap_err().kind(), Kind::Damaged);
+    }
 }

@@ -4,7 +4,7 @@
 //! is a [`Refusal`](refusal::Refusal) or the [`Change`](change::Change)s to be made, those of which that must survive a
 //! restart can be written as bytes. Changes are then applied, now or by recovery, and cannot fail.
 //! - `exchange`, `binding`: what there is to route by
-//! - `decide`: declare, delete, bind, unbind, and what a queue takes with it
+//! - `decide`: declare, delete, bind, unbind, and what a queue takes with it; `fall`: the exchanges that go with something
 //! - `topology`: the exchanges and bindings, and how changes change them
 //! - `table`: how each kind of exchange finds the destinations of a message
 //! - `route`: the way through exchanges, alternates and cycles to the queues
@@ -16,8 +16,11 @@ pub mod change;
 mod codec;
 pub mod decide;
 pub mod exchange;
+mod fall;
 pub mod refusal;
 pub mod route;
 mod table;
 mod term;
 pub mod topology;
+#[cfg(test)]
+mod world;

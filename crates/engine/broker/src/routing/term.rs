@@ -30,7 +30,7 @@ pub(super) fn term(value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Int(number) => number.to_string(),
         Value::UInt(number) => number.to_string(),
-        Value::Float(number) => format!("{number:?}"),
+        Value::Float(number) => float(*number),
         Value::Time(time) => (time.as_ms() / 1000).to_string(),
         Value::Text(text) => binary(text.as_bytes()),
         Value::Bytes(bytes) => binary(bytes),
@@ -41,6 +41,12 @@ pub(super) fn term(value: &Value) -> String {
         }
         Value::Table(table) => self::table(table),
     }
+}
+
+/// Erlang writes a point in every float.
+fn float(number: f64) -> String {
+    let text = format!("{number:?}");
+    if text.contains('.') { text } else { text.replace('e', ".0e") }
 }
 
 fn table(table: &Headers) -> String {

@@ -221,3 +221,111 @@ pub(super) fn binding_bytes(binding: &Binding) -> usize {
     let words = 1 + binding.key().bytes().filter(|byte| *byte == b'.').count();
     BINDING_BYTES + words * WORD_BYTES + binding.key().len() + 3 * binding.identity().len()
 }
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::error::Kind;
+    use forebay_core::limits;
+
+    use super::*;
+    use crate::routing::decide::{BindRequest, DeclareRequest, Durability, Target};
+
+    fn declare<'a>(name: &'a str, arguments: &'a Headers) -> DeclareRequest<'a> {
+        let (durable, auto_delete, internal) = (true, false, false);
+        DeclareRequest { name, kind: "fanout", durable, auto_delete, internal, arguments }
+    }
+
+    fn bind<'a>(key: &'a str, arguments: &'a Headers) -> BindRequest<'a> {
+        BindRequest { source: "amq.fanout", target: Target::Queue("q"), key, arguments }
+    }
+
+    fn durable(_: &QueueName) -> Option<Durability> {
+        Some(Durability::Durable)
+    }
+
+    #[test]
+    fn every_virtual_host_begins_with_its_predeclared_exchanges_and_logs_none_of_them() {
+        let topology = Topology::new("/");
+        let names: Vec<_> =
+            topology.exchanges().iter().map(|exchange| exchange.name.as_str().to_owned()).collect();
+        assert_eq!(names, ["amq.direct", "amq.fanout", "amq.headers", "amq.match", "amq.topic"]);
+        assert!(topology.exchanges().iter().all(|exchange| exchange.durable && exchange.is_predeclared()));
+        assert_eq!(topology.durable_changes().count(), 0);
+        assert_eq!(topology.vhost(), "/");
+    }
+
+    #[test]
+    fn exchanges_at_their_limit_are_taken_and_beyond_it_refused() {
+        let (mut topology, none) = (Topology::new("/"), Headers::new());
+        for number in PREDECLARED.len()..limits::EXCHANGES_MAX {
+            let change = topology.declare(&declare(&number.to_string(), &none)).unwrap().unwrap();
+            topology.apply(&change);
+        }
+        let refusal = topology.declare(&declare("more", &none)).unwrap_err();
+        assert_eq!((refusal.kind(), refusal.code()), (Kind::Full, 406));
+        assert_eq!(refusal.to_string(), "cannot add exchange in vhost '/': limit of 100000 is reached");
+        assert_eq!(topology.declare(&declare("99999", &none)), Ok(None), "one that is there is no more");
+    }
+
+    #[test]
+    fn bindings_at_their_limit_are_taken_and_beyond_it_refused() {
+        let (mut topology, none) = (Topology::new("/"), Headers::new());
+        topology.bindings = limits::BINDINGS_MAX - 1;
+        let change = topology.bind(&bind("last", &none), durable).unwrap().unwrap();
+        topology.apply(&change);
+        assert_eq!(topology.bind(&bind("more", &none), durable).unwrap_err().kind(), Kind::Full);
+        assert_eq!(topology.bind(&bind("last", &none), durable), Ok(None));
+        topology.unbind(&bind("last", &none)).unwrap().iter().for_each(|change| topology.apply(change));
+        assert!(topology.bind(&bind("more", &none), durable).is_ok());
+    }
+
+    #[test]
+    fn bytes_at_their_limit_are_taken_and_beyond_it_refused() {
+        let (mut topology, none) = (Topology::new("/"), Headers::new());
+        let Some(Change::Bind(binding)) = topology.bind(&bind("a.b", &none), durable).unwrap() else {
+            panic!("it is not there yet");
+        };
+        topology.bytes = limits::TOPOLOGY_BYTES_MAX - binding_bytes(&binding);
+        assert!(topology.bind(&bind("a.b", &none), durable).is_ok());
+        assert_eq!(topology.bind(&bind("a.b.c", &none), durable).unwrap_err().kind(), Kind::Full);
+        topology.apply(&Change::Bind(binding));
+        assert_eq!(topology.bytes(), limits::TOPOLOGY_BYTES_MAX);
+        assert_eq!(topology.declare(&declare("x", &none)).unwrap_err().kind(), Kind::Full);
+    }
+
+    #[test]
+    fn arguments_in_another_order_are_the_same_binding_as_rabbitmq_3_10_answers() {
+        let mut topology = Topology::new("/");
+        let table = |names: [&str; 2]| -> Headers {
+            names.into_iter().map(|name| (name.to_owned(), name.into())).collect()
+        };
+        let change = topology.bind(&bind("k", &table(["b", "a"])), durable).unwrap().unwrap();
+        topology.apply(&change);
+        assert_eq!(topology.bind(&bind("k", &table(["a", "b"])), durable), Ok(None));
+        assert!(topology.bind(&bind("k", &table(["a", "c"])), durable).unwrap().is_some());
+        assert_eq!(topology.unbind(&bind("k", &table(["a", "c"]))), Ok(Vec::new()));
+        assert_eq!(topology.unbind(&bind("k", &table(["a", "b"]))).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_change_for_which_nothing_is_there_changes_nothing() {
+        let (mut topology, none) = (Topology::new("/"), Headers::new());
+        let declared = topology.declare(&declare("x", &none)).unwrap().unwrap();
+        topology.apply(&declared);
+        let request = BindRequest { source: "x", ..bind("k", &none) };
+        let bound = topology.bind(&request, durable).unwrap().unwrap();
+        let deleted = topology.delete("x", false).unwrap();
+        for _ in 0..2 {
+            deleted.iter().for_each(|change| topology.apply(change));
+            topology.apply(&bound);
+            let Change::Bind(binding) = &bound else { panic!("a bind was decided") };
+            topology.apply(&Change::Unbind(binding.clone()));
+        }
+        assert_eq!((topology.binding_count(), topology.bytes()), (0, 0));
+        for _ in 0..2 {
+            topology.apply(&declared);
+            topology.apply(&bound);
+        }
+        assert_eq!((topology.binding_count(), topology.exchange_count()), (1, PREDECLARED.len() + 1));
+    }
+}

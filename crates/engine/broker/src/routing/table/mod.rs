@@ -3,4 +3,4 @@
 pub(super) mod by_kind;
 mod destinations;
 pub(super) mod headers;
-mod topic;
+pub(super) mod topic;

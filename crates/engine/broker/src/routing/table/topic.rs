@@ -126,6 +126,24 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The definition, tried out: what the tree is held against.
+#[cfg(test)]
+fn fits(pattern: &[&str], key: &[&str]) -> bool {
+    match (pattern, key) {
+        ([], []) => true,
+        (["#", rest @ ..], _) => fits(rest, key) || (!key.is_empty() && fits(pattern, &key[1..])),
+        (["*", rest @ ..], [_, key @ ..]) => fits(rest, key),
+        ([word, rest @ ..], [first, key @ ..]) => word == first && fits(rest, key),
+        _ => false,
+    }
+}
+
+/// Whether a pattern fits a key, found slowly and plainly.
+#[cfg(test)]
+pub(crate) fn naive(pattern: &str, key: &str) -> bool {
+    fits(&words(pattern).collect::<Vec<_>>(), &words(key).collect::<Vec<_>>())
+}
+
 #[cfg(test)]
 mod tests {
     use forebay_core::queue::QueueName;
@@ -145,21 +163,6 @@ mod tests {
         found.sort();
         found.dedup();
         found
-    }
-
-    /// The definition, tried out.
-    fn fits(pattern: &[&str], key: &[&str]) -> bool {
-        match (pattern, key) {
-            ([], []) => true,
-            (["#", rest @ ..], _) => fits(rest, key) || (!key.is_empty() && fits(pattern, &key[1..])),
-            (["*", rest @ ..], [_, key @ ..]) => fits(rest, key),
-            ([word, rest @ ..], [first, key @ ..]) => word == first && fits(rest, key),
-            _ => false,
-        }
-    }
-
-    fn naive(pattern: &str, key: &str) -> bool {
-        fits(&words(pattern).collect::<Vec<_>>(), &words(key).collect::<Vec<_>>())
     }
 
     #[test]
