@@ -6,11 +6,11 @@ demo: ## the whole story on real traffic, one minute
 	cargo run --locked --release --bin forebay -- demo $(ARGS)
 
 test: ## every test, lint and licence check
-	@.ci/packages gcc libc6-dev python3 python3-venv memcached libmemcached-tools
+	@.ci/packages gcc libc6-dev python3 python3-venv memcached libmemcached-tools amqp-tools rabbitmq-server
 	cargo xtask test
 
 torture: ## the same suites, far longer
-	@.ci/packages gcc libc6-dev python3 python3-venv memcached libmemcached-tools
+	@.ci/packages gcc libc6-dev python3 python3-venv memcached libmemcached-tools amqp-tools rabbitmq-server
 	cargo xtask torture
 
 check: ## format, house rules, lints

@@ -17,12 +17,19 @@ pub struct Daemon {
     pub memcached: SocketAddr,
     /// Where HTTP clients connect.
     pub http: SocketAddr,
+    /// Where AMQP clients connect, if any may.
+    amqp: Option<SocketAddr>,
 }
 
 impl Daemon {
     /// Starts on free ports; returns once the daemon said that it is ready.
     pub fn start(data: &Path) -> Self {
         Self::start_at(data, free(), free(), &[])
+    }
+
+    /// The same with the AMQP front.
+    pub fn start_amqp(data: &Path) -> Self {
+        Self::start_with(data, &["--amqp", &free().to_string()])
     }
 
     /// The same with more arguments for `serve`.
@@ -41,18 +48,24 @@ impl Daemon {
             .spawn()
             .expect("the daemon starts");
         let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-        let mut addresses = [memcached, http];
+        let (mut addresses, mut amqp) = ([memcached, http], None);
         loop {
             let line =
                 lines.next().expect("the daemon says ready before it ends").expect("its output is text");
             match line.split_once(' ') {
                 Some(("memcached", address)) => addresses[0] = address.parse().expect("an address"),
                 Some(("http", address)) => addresses[1] = address.parse().expect("an address"),
+                Some(("amqp", address)) => amqp = Some(address.parse().expect("an address")),
                 _ if line == "ready" => break,
                 _ => {}
             }
         }
-        Self { child, data: data.to_path_buf(), memcached: addresses[0], http: addresses[1] }
+        Self { child, data: data.to_path_buf(), memcached: addresses[0], http: addresses[1], amqp }
+    }
+
+    /// Where AMQP clients connect.
+    pub fn amqp(&self) -> SocketAddr {
+        self.amqp.expect("it was started with the AMQP front")
     }
 
     /// Its process id.
@@ -68,7 +81,9 @@ impl Daemon {
 
     /// Starts a killed daemon again on the same addresses and data.
     pub fn restart(&mut self) {
-        *self = Self::start_at(&self.data, self.memcached, self.http, &[]);
+        let amqp = self.amqp.map(|address| ["--amqp".to_owned(), address.to_string()]);
+        let arguments: Vec<_> = amqp.iter().flatten().map(String::as_str).collect();
+        *self = Self::start_at(&self.data, self.memcached, self.http, &arguments);
     }
 
     /// Asks it to stop and returns whether it ended cleanly.

@@ -10,6 +10,7 @@ pub mod differential;
 pub mod front;
 pub mod programs;
 pub mod queue;
+pub mod rabbitmq;
 pub mod random;
 pub mod raw;
 pub mod replies;

@@ -229,6 +229,7 @@ mod tests {
 
     use forebay_contract::runner::Runner;
     use forebay_core::message::{Message, MessageId};
+    use forebay_core::ports::broker::Receive;
     use forebay_core::ports::clock::{Clock as _, Spawn as _};
     use forebay_core::queue::{QueueName, QueueSettings};
 
@@ -290,6 +291,27 @@ mod tests {
             bench.clock.advance(limits::QUEUE_PAUSE);
         }
         assert_eq!(ready(&bench, &QueueName::new("next").unwrap()), COUNT as u64);
+    }
+
+    #[test]
+    fn a_hold_for_the_life_of_the_process_lasts_as_long_and_no_longer() {
+        let expired = |bench: &Bench| {
+            running(bench).run_until_idle();
+            let mut expired = Box::pin(bench.engine().expired());
+            match expired.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(expired) => expired.unwrap().iter().map(|delivery| delivery.attempt).collect(),
+                Poll::Pending => Vec::new(),
+            }
+        };
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        assert_eq!(bench.try_publish(&q, 1), Ok(()));
+        let receive = Receive { count_max: 1, hold: Some(Duration::MAX), wait_until: bench.clock.now() };
+        assert_eq!(bench.until_ready(bench.engine().receive(&q, receive)).unwrap().len(), 1);
+        bench.clock.advance(Duration::from_secs(366 * 24 * 3600));
+        assert_eq!(expired(&bench), [0_u32; 0]);
+        bench.write();
+        assert_eq!(expired(&bench.crash()), [1]);
     }
 
     #[test]

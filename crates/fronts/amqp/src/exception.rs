@@ -91,8 +91,8 @@ impl From<Fault> for Exception {
 
 #[cfg(test)]
 mod tests {
-    use forebay_wire::amqp::methods::channel;
     use forebay_wire::amqp::methods::Arguments;
+    use forebay_wire::amqp::methods::channel;
 
     use super::*;
 

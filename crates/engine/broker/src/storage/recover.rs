@@ -102,7 +102,8 @@ impl Replay {
     fn step(&mut self, record: Record<'_>, stored: Stored) -> Result<()> {
         let (sequence, now) = (stored.location.sequence, self.now);
         // The clock may have been set back since: no hold and no delay is longer than it could be if it began now.
-        let held = |until: Instant| until.min(now + limits::HOLD_MAX);
+        // One for as long as the process lived has ended with it.
+        let held = |until: Instant| if until == NEVER { now } else { until.min(now + limits::HOLD_MAX) };
         let delayed = |until: Instant| until.min(now + limits::DELAY_MAX);
         match record {
             Record::Declare { number, settings, paused } => {

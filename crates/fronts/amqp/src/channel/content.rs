@@ -41,7 +41,8 @@ impl Incoming {
         }
         if header.class_id != CLASS_ID {
             let class = header.class_id;
-            let text = format!("expected content header for class {CLASS_ID}, got one for class {class} instead");
+            let text =
+                format!("expected content header for class {CLASS_ID}, got one for class {class} instead");
             return Err(unexpected(&text));
         }
         let bytes_max = limits::MESSAGE_BYTES_MAX;
@@ -51,7 +52,10 @@ impl Incoming {
             return Err(Exception::precondition(text));
         };
         let Some(room) = bodies.take(bytes) else {
-            return Err(Exception::new(ReplyCode::ResourceError, "too many large messages are coming at once"));
+            return Err(Exception::new(
+                ReplyCode::ResourceError,
+                "too many large messages are coming at once",
+            ));
         };
         self.room = Some(room);
         self.published.properties = header.properties.to_vec();
@@ -62,9 +66,8 @@ impl Incoming {
     /// A piece of the body came.
     pub(crate) fn body(mut self, piece: &[u8]) -> Result<Step> {
         let Some(left) = self.left else {
-            let text = format!(
-                "expected content header for class {CLASS_ID}, got non content header frame instead"
-            );
+            let text =
+                format!("expected content header for class {CLASS_ID}, got non content header frame instead");
             return Err(unexpected(&text));
         };
         let Some(left) = left.checked_sub(piece.len()) else {

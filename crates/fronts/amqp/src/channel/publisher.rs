@@ -211,7 +211,10 @@ mod tests {
             (Some(5), Fate::Taken),
         ];
         let confirm = |last, multiple, taken| Confirm { last, multiple, taken };
-        assert_eq!(confirms(&fates), [confirm(2, true, true), confirm(4, true, false), confirm(5, false, true)]);
+        assert_eq!(
+            confirms(&fates),
+            [confirm(2, true, true), confirm(4, true, false), confirm(5, false, true)]
+        );
         assert_eq!(confirms(&[(None, Fate::Taken)]), []);
     }
 }

@@ -106,9 +106,16 @@ mod tests {
     #[test]
     fn a_tag_that_is_not_held_is_refused() {
         let mut unsettled = held(2);
-        for tags in [Tags { last: 3, multiple: false }, Tags { last: 0, multiple: false }, Tags { last: 3, multiple: true }] {
+        for tags in [
+            Tags { last: 3, multiple: false },
+            Tags { last: 0, multiple: false },
+            Tags { last: 3, multiple: true },
+        ] {
             let refused = unsettled.take(tags).unwrap_err();
-            assert_eq!(refused.to_string(), format!("PRECONDITION_FAILED - unknown delivery tag {}", tags.last));
+            assert_eq!(
+                refused.to_string(),
+                format!("PRECONDITION_FAILED - unknown delivery tag {}", tags.last)
+            );
         }
         assert_eq!(unsettled.len(), 2);
     }

@@ -29,7 +29,11 @@ pub(crate) fn judge(mechanism: &str, response: &[u8], peer: SocketAddr) -> Login
     };
     match proof {
         Some((user, password)) if user == GUEST.as_bytes() && password == GUEST.as_bytes() => {
-            if peer.ip().to_canonical().is_loopback() { Login::Granted(GUEST.to_owned()) } else { Login::Refused }
+            if peer.ip().to_canonical().is_loopback() {
+                Login::Granted(GUEST.to_owned())
+            } else {
+                Login::Refused
+            }
         }
         _ => Login::Refused,
     }
@@ -83,7 +87,9 @@ mod tests {
     #[test]
     fn nobody_else_comes_in() {
         let here = from("127.0.0.1");
-        for response in [&b""[..], b"guest", b"\0guest", b"\0guest\0wrong", b"\0root\0guest", b"\0guest\0guest\0"] {
+        for response in
+            [&b""[..], b"guest", b"\0guest", b"\0guest\0wrong", b"\0root\0guest", b"\0guest\0guest\0"]
+        {
             assert_eq!(judge("PLAIN", response, here), Login::Refused, "{response:?}");
         }
         assert_eq!(judge("AMQPLAIN", &table(b"guest", b"wrong"), here), Login::Refused);

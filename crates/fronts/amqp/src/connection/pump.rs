@@ -1,6 +1,7 @@
 //! What goes on by itself: messages on their way in, confirms, and deliveries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_core::delivery::{Delivery, Outcome};
 use forebay_core::error::Kind;
@@ -32,10 +33,7 @@ impl Session {
     /// Confirms what has arrived.
     pub(crate) fn arrived(&mut self, (number, generation, arrived): Batch) {
         let (messages, bytes) = self.publishing;
-        self.publishing = (
-            messages.saturating_sub(arrived.fates.len()),
-            bytes.saturating_sub(arrived.bytes),
-        );
+        self.publishing = (messages.saturating_sub(arrived.fates.len()), bytes.saturating_sub(arrived.bytes));
         let present = self.channels.get_mut(&number).filter(|channel| channel.generation == generation);
         let Some(channel) = present else { return };
         channel.publisher.arrived();
@@ -50,7 +48,8 @@ impl Session {
         }
         if arrived.fates.iter().any(|(number, fate)| number.is_none() && *fate == Fate::Failed) {
             // There is no other way to say so, and the publisher must not believe it was taken.
-            let exception = Exception::new(ReplyCode::ResourceError, "a published message could not be stored");
+            let exception =
+                Exception::new(ReplyCode::ResourceError, "a published message could not be stored");
             self.close(&exception);
         }
     }
@@ -66,11 +65,11 @@ impl Session {
             }
             for (consumer, count_max) in channel.consumers.ready() {
                 let broker = Arc::clone(&self.shared.broker);
-                let (queue, number, consumer_number) = (consumer.queue.name.clone(), *number, consumer.number);
+                let (queue, number, consumer_number) =
+                    (consumer.queue.name.clone(), *number, consumer.number);
                 // For as long as the connection is there.
-                let receive = Receive { count_max, hold: Some(limits::HOLD_MAX), wait_until };
-                let (wait, handle) =
-                    abortable(async move { broker.receive(&queue, receive).await });
+                let receive = Receive { count_max, hold: Some(Duration::MAX), wait_until };
+                let (wait, handle) = abortable(async move { broker.receive(&queue, receive).await });
                 consumer.waiting = Some(handle);
                 self.receives.push(Box::pin(async move { (number, consumer_number, wait.await) }));
             }

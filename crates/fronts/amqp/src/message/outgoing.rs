@@ -84,7 +84,9 @@ mod tests {
     fn every_property_comes_back_to_the_octet_and_the_broker_knows_its_own() {
         let mut table = TableBuf::new();
         let name = |name: &'static [u8]| ShortBytes::new(name).unwrap();
-        table.push(name(b"narrow"), Field::I8(-1)).push(name(b"narrow"), Field::Decimal { scale: 1, digits: 5 });
+        table
+            .push(name(b"narrow"), Field::I8(-1))
+            .push(name(b"narrow"), Field::Decimal { scale: 1, digits: 5 });
         let octets = properties(|all| {
             *all = Properties {
                 content_type: Some(name(b"text/plain")),

@@ -12,8 +12,9 @@ impl Session {
     pub(super) fn open_channel(&mut self, number: u16) -> Result<()> {
         let (open, allowed) = (self.channels.len(), self.channels_max);
         if open >= usize::from(allowed) || number > allowed {
-            let text =
-                format!("number of channels opened ({open}) has reached the negotiated channel_max ({allowed})");
+            let text = format!(
+                "number of channels opened ({open}) has reached the negotiated channel_max ({allowed})"
+            );
             return Err(Exception::new(ReplyCode::NotAllowed, text));
         }
         let generation = self.next_number();

@@ -17,7 +17,8 @@ impl Session {
                 Payload::Heartbeat => Ok(()),
                 Payload::Method(Method::Connection(method)) => self.connection_method(method),
                 Payload::Method(method) => {
-                    Err(Exception::command_invalid("method on channel 0 that is none of the connection's").of(method.id()))
+                    Err(Exception::command_invalid("method on channel 0 that is none of the connection's")
+                        .of(method.id()))
                 }
                 _ => Err(unexpected("content on channel 0")),
             };

@@ -52,7 +52,9 @@ impl Session {
             exchange::Method::DeclareOk(_)
             | exchange::Method::DeleteOk(_)
             | exchange::Method::BindOk(_)
-            | exchange::Method::UnbindOk(_) => return Err(Exception::command_invalid("unimplemented method")),
+            | exchange::Method::UnbindOk(_) => {
+                return Err(Exception::command_invalid("unimplemented method"));
+            }
         }
         Ok(())
     }
@@ -60,7 +62,9 @@ impl Session {
     fn declare_exchange(&self, declare: &exchange::Declare<'_>) -> Result<()> {
         let vhost = &self.shared.vhost;
         if declare.passive {
-            return vhost.look(|topology, _| topology.exchange(&declare.exchange).map(drop)).map_err(Exception::from);
+            return vhost
+                .look(|topology, _| topology.exchange(&declare.exchange).map(drop))
+                .map_err(Exception::from);
         }
         let arguments = headers::read(declare.arguments);
         let request = DeclareRequest {

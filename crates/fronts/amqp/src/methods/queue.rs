@@ -97,7 +97,8 @@ impl Session {
             key: self.key(number, &bind.queue, &bind.routing_key)?,
             arguments: &arguments,
         };
-        let durability = |queue: &Queue| if queue.durable { Durability::Durable } else { Durability::Transient };
+        let durability =
+            |queue: &Queue| if queue.durable { Durability::Durable } else { Durability::Transient };
         self.shared.vhost.change(|topology, queues| {
             topology.bind(&request, |name| queues.get(name).map(|queue| durability(queue)))
         })?;

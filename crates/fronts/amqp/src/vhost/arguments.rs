@@ -50,9 +50,8 @@ pub(crate) struct Asked {
 
 /// Reads the arguments. `place` is the queue in words, as `queue 'q' in vhost '/'`.
 pub(crate) fn read(arguments: Table<'_>, place: &str) -> Result<Asked> {
-    let refuse = |name: &str, why: String| {
-        Exception::precondition(format!("invalid arg '{name}' for {place}: {why}"))
-    };
+    let refuse =
+        |name: &str, why: String| Exception::precondition(format!("invalid arg '{name}' for {place}: {why}"));
     let number = |name: &str| match arguments.get(name.as_bytes()) {
         None => Ok(None),
         Some(value) => match whole(value) {
@@ -102,7 +101,8 @@ impl Asked {
     /// often as it likes.
     pub(crate) fn settings(self, name: QueueName) -> QueueSettings {
         let backoff = Backoff { first: Duration::ZERO, longest: Duration::ZERO, jitter: 0.0 };
-        let overflow = if self.length_max.is_none() || self.rejects { Overflow::Reject } else { Overflow::DropHead };
+        let overflow =
+            if self.length_max.is_none() || self.rejects { Overflow::Reject } else { Overflow::DropHead };
         QueueSettings {
             retry: RetryPolicy { attempt_max: limits::ATTEMPTS_MAX, backoff },
             hold: limits::HOLD_MAX,
@@ -258,7 +258,10 @@ mod tests {
             checked.map_err(|refused| refused.to_string().split(": ").nth(1).unwrap().to_owned())
         };
         assert_eq!(check(&of(Value::I64(5)), &of(Value::U8(5))), Ok(()));
-        assert_eq!(check(&of(Value::I64(6)), &of(Value::U8(5))), Err("received '5' but current is '6'".into()));
+        assert_eq!(
+            check(&of(Value::I64(6)), &of(Value::U8(5))),
+            Err("received '5' but current is '6'".into())
+        );
         assert_eq!(
             check(&TableBuf::new(), &of(Value::I32(5))),
             Err("received the value '5' of type 'signedint' but current is none".into())

@@ -98,7 +98,11 @@ impl Vhost {
             // From before a restart: what it was declared with, the broker knows.
             let asked = arguments::read(request.arguments, &place)?;
             self.broker.ensure(&asked.settings(present.name.clone())).await?;
-            return Ok(self.replace(present.declared_with(auto_delete, TableBuf::from(request.arguments), asked)));
+            return Ok(self.replace(present.declared_with(
+                auto_delete,
+                TableBuf::from(request.arguments),
+                asked,
+            )));
         }
         arguments::check_same(present.arguments.as_table(), request.arguments, &place)?;
         Ok(present)

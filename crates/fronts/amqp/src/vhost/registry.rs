@@ -143,7 +143,12 @@ impl Vhost {
     }
 
     /// The queues that a message goes to.
-    pub(crate) async fn route(&self, exchange: &str, key: &str, headers: &Headers) -> Result<Vec<Arc<Queue>>> {
+    pub(crate) async fn route(
+        &self,
+        exchange: &str,
+        key: &str,
+        headers: &Headers,
+    ) -> Result<Vec<Arc<Queue>>> {
         if exchange.is_empty() {
             // It may be another front's queue that was not seen before.
             match self.find(key).await {

@@ -1,6 +1,7 @@
 //! Asking for one message.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_core::delivery::Outcome;
 use forebay_core::limits;
@@ -23,7 +24,7 @@ impl Session {
         if self.channel(number)?.unsettled.len() >= limits::AMQP_UNSETTLED_MAX {
             return Err(Exception::precondition("channel has too many unsettled deliveries"));
         }
-        let receive = Receive { count_max: 1, hold: Some(limits::HOLD_MAX), wait_until: self.now() };
+        let receive = Receive { count_max: 1, hold: Some(Duration::MAX), wait_until: self.now() };
         let received = shared.broker.receive(&queue.name, receive).await;
         let received = received.map_err(|error| shared.vhost.gone(&queue, error))?;
         let Some(delivery) = received.into_iter().next() else {

@@ -45,7 +45,10 @@ impl Session {
     fn take_settled(&mut self, number: u16, tags: Tags) -> Result<Vec<Held>> {
         let channel = self.channel(number)?;
         let settled = channel.unsettled.take(tags)?;
-        settled.iter().filter_map(|held| held.consumer).for_each(|consumer| channel.consumers.release(consumer));
+        settled
+            .iter()
+            .filter_map(|held| held.consumer)
+            .for_each(|consumer| channel.consumers.release(consumer));
         Ok(settled)
     }
 

@@ -1,0 +1,87 @@
+//! A RabbitMQ of its own, with which the AMQP front is compared.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+/// The server itself; the one on the path changes to a user of its own.
+const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// How long it may take to start.
+const START_MAX: Duration = Duration::from_secs(120);
+
+/// A running RabbitMQ. It is killed when dropped.
+pub struct RabbitMq {
+    server: Child,
+    names: Child,
+    _folder: TempDir,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl RabbitMq {
+    /// Starts Debian's RabbitMQ on free ports, with all its files in a folder of its own.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("plugins"), "[].").expect("the list of its plugins");
+        let [port, names_port, nodes_port] = free_ports();
+        // Erlang's names service: were it left to Erlang, it would outlive the test.
+        let names = Command::new("epmd")
+            .args(["-address", "127.0.0.1", "-port", &names_port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("rabbitmq-server is needed for this test: apt-get install rabbitmq-server");
+        let server = Command::new(SERVER)
+            .env("HOME", folder.path())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("ERL_EPMD_PORT", names_port.to_string())
+            .env("RABBITMQ_NODENAME", format!("forebay-{port}@localhost"))
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", port.to_string())
+            .env("RABBITMQ_DIST_PORT", nodes_port.to_string())
+            .env("RABBITMQ_MNESIA_BASE", path("mnesia"))
+            .env("RABBITMQ_LOG_BASE", path("log"))
+            .env("RABBITMQ_PID_FILE", path("pid"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins"))
+            .env("RABBITMQ_CONFIG_FILE", path("none"))
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("rabbitmq-server is needed for this test: apt-get install rabbitmq-server");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut rabbitmq = Self { server, names, _folder: folder, address };
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            let ended = rabbitmq.server.try_wait().expect("rabbitmq is our child");
+            assert!(ended.is_none(), "rabbitmq ended at once: {ended:?}");
+            assert!(begun.elapsed() < START_MAX, "rabbitmq does not listen");
+            thread::sleep(Duration::from_millis(50));
+        }
+        rabbitmq
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        // What has ended before cannot be killed.
+        let _ = kill_process_group(Pid::from_child(&self.server), Signal::KILL);
+        let _ = self.server.wait();
+        let _ = self.names.kill();
+        let _ = self.names.wait();
+    }
+}
+
+/// Ports that were free a moment ago: neither server can be asked to find one and say which.
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("its address").port())
+}

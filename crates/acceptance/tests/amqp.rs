@@ -1,0 +1,104 @@
+//! AMQP clients that people already have, unchanged, against the real daemon; and the daemon beside RabbitMQ.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use forebay_acceptance::daemon::Daemon;
+use forebay_acceptance::programs::tool;
+use forebay_acceptance::rabbitmq::RabbitMq;
+
+/// A script of the clients' folder that talks to `address`.
+fn python(script: &str, arguments: &[&str], address: SocketAddr) -> Command {
+    let mut command = Command::new(tool("python"));
+    command.arg(format!("{}/tests/clients/amqp/{script}", env!("CARGO_MANIFEST_DIR")));
+    command.args(arguments).arg(address.to_string());
+    command
+}
+
+/// Runs a client to its end, and returns what it said; with `input` on its standard input.
+fn run(command: &mut Command, input: &str) -> (Option<i32>, String) {
+    let mut client = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the client starts");
+    client.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = client.wait_with_output().unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), said(&output.stdout) + &said(&output.stderr))
+}
+
+#[test]
+fn pika_gets_the_same_answers_as_from_rabbitmq() {
+    let (data, rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
+    let daemon = Daemon::start_amqp(data.path());
+    let (expected, found) = std::thread::scope(|scope| {
+        let steps = |address| run(&mut python("steps.py", &[], address), "").1;
+        let expected = scope.spawn(move || steps(rabbitmq.address));
+        let found = steps(daemon.amqp());
+        (expected.join().unwrap(), found)
+    });
+    assert!(expected.ends_with("all said\n"), "{expected}");
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    for (expected, found) in lines(&expected).iter().zip(lines(&found)) {
+        assert_eq!(found, *expected);
+    }
+    assert_eq!(found, expected);
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn many_messages_are_confirmed_together_and_come_in_order() {
+    let data = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_amqp(data.path());
+    let (_, said) = run(&mut python("many.py", &[], daemon.amqp()), "");
+    assert!(said.contains("all well"), "{said}");
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn what_was_confirmed_survives_a_kill_and_what_was_delivered_before_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start_amqp(data.path());
+    let (_, said) = run(&mut python("crash.py", &["publish"], daemon.amqp()), "");
+    assert!(said.contains("all well"), "{said}");
+    let mut holder = python("crash.py", &["hold"], daemon.amqp())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the client starts");
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    daemon.kill();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    daemon.restart();
+    let (_, said) = run(&mut python("crash.py", &["drain"], daemon.amqp()), "");
+    assert!(said.contains("all well"), "{said}");
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn the_tools_of_librabbitmq_declare_publish_get_consume_and_delete() {
+    let data = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_amqp(data.path());
+    let url = format!("amqp://guest:guest@{}", daemon.amqp());
+    let tool = |name: &str, arguments: &[&str], input: &str| {
+        let (code, said) = run(Command::new(name).args(["-u", &url]).args(arguments), input);
+        (code, said.trim_end().to_owned())
+    };
+    let ok = |said: &str| (Some(0), said.to_owned());
+    assert_eq!(tool("amqp-declare-queue", &["-q", "tools", "-d"], ""), ok("tools"));
+    assert_eq!(tool("amqp-publish", &["-r", "tools", "-p"], "first"), ok(""));
+    assert_eq!(tool("amqp-publish", &["-r", "tools"], "second"), ok(""));
+    assert_eq!(tool("amqp-get", &["-q", "tools"], ""), ok("first"));
+    assert_eq!(tool("amqp-consume", &["-q", "tools", "-c", "1", "cat"], ""), ok("second"));
+    assert_eq!(tool("amqp-get", &["-q", "tools"], "").0, Some(2), "it is empty");
+    assert_eq!(tool("amqp-delete-queue", &["-q", "tools"], ""), ok("0"));
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
