@@ -62,16 +62,16 @@ impl<'s> Line<'s> {
 
     async fn carry(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, mut stop: watch::Receiver<bool>) {
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let mut alarm = self.alarm();
+        let (mut alarm, mut armed) = (self.alarm(), self.due());
         loop {
             self.take_input().await;
             self.session.start_batches();
             self.session.start_receives();
             if self.session.phase == Phase::Ended {
-                // The client learns of the end by it, or has gone already.
-                let _ = writer.write_all(self.session.out.rest()).await;
-                let _ = writer.shutdown().await;
-                return;
+                return self.farewell(writer).await;
+            }
+            if armed != self.due() {
+                (alarm, armed) = (self.alarm(), self.due());
             }
             let may_read = self.session.may_take();
             self.make_room();
@@ -102,6 +102,22 @@ impl<'s> Line<'s> {
                 () = stopped(&mut stop), if !is_over => self.stop().await,
             }
         }
+    }
+
+    /// Sends what is left, as far as the client takes it.
+    async fn farewell(self, mut writer: impl AsyncWrite + Unpin) {
+        let patience = self.session.now() + limits::AMQP_CLOSE_WAIT_MAX;
+        let patience = self.session.shared.clock.sleep_until(patience);
+        tokio::select! {
+            // The client learns of the end by it, or has gone already.
+            _ = writer.write_all(self.session.out.rest()) => drop(writer.shutdown().await),
+            () = patience => {}
+        }
+    }
+
+    /// By what the alarm is set.
+    fn due(&self) -> (Phase, u16) {
+        (self.session.phase, self.session.heartbeat_seconds)
     }
 
     /// Room for what is awaited, by and by: it grows with what has come.
@@ -208,8 +224,11 @@ impl<'s> Line<'s> {
         if self.session.may_take() && now.since(self.heard_at) > beat * 4 {
             return false;
         }
-        if now.since(self.said_at) >= beat && self.session.out.is_empty() {
-            write::heartbeat(self.session.out.frames());
+        if now.since(self.said_at) >= beat {
+            // Whoever does not take what there is learns nothing by more of it.
+            if self.session.out.is_empty() {
+                write::heartbeat(self.session.out.frames());
+            }
             self.said_at = now;
         }
         true

@@ -87,24 +87,24 @@ mod tests {
         table
             .push(name(b"narrow"), Field::I8(-1))
             .push(name(b"narrow"), Field::Decimal { scale: 1, digits: 5 });
-        let octets = properties(|all| {
-            *all = Properties {
-                content_type: Some(name(b"text/plain")),
-                content_encoding: Some(name(b"gzip")),
-                headers: Some(table.as_table()),
-                delivery_mode: Some(1),
-                priority: Some(7),
-                correlation_id: Some(name(b"c")),
-                reply_to: Some(name(b"r")),
-                expiration: Some(name(b"60000")),
-                message_id: Some(name(b"m-1")),
-                timestamp: Some(5),
-                r#type: Some(name(b"t")),
-                user_id: Some(name(b"guest")),
-                app_id: Some(name(b"a")),
-                cluster_id: Some(name(b"\xff")),
-            };
-        });
+        let all = Properties {
+            content_type: Some(name(b"text/plain")),
+            content_encoding: Some(name(b"gzip")),
+            headers: Some(table.as_table()),
+            delivery_mode: Some(1),
+            priority: Some(7),
+            correlation_id: Some(name(b"c")),
+            reply_to: Some(name(b"r")),
+            expiration: Some(name(b"60000")),
+            message_id: Some(name(b"m-1")),
+            timestamp: Some(5),
+            r#type: Some(name(b"t")),
+            user_id: Some(name(b"guest")),
+            app_id: Some(name(b"a")),
+            cluster_id: Some(name(b"\xff")),
+        };
+        let mut octets = Vec::new();
+        all.encode(&mut octets);
         let message = publish(octets.clone()).unwrap();
         assert_eq!((message.id.as_str(), message.priority), ("m-1", 7));
         assert_eq!(message.content_type.as_deref(), Some("text/plain"));

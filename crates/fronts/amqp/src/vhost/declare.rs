@@ -111,6 +111,9 @@ impl Vhost {
     /// Deletes the queue with its messages, and says how many were ready. One that is not there counts as deleted.
     pub(crate) async fn delete(&self, queue: &Queue, only_if: OnlyIf) -> Result<u64> {
         let _declaring = self.declaring.lock().await;
+        if !self.known(&queue.name).is_some_and(|present| present.is_same(queue)) {
+            return Ok(0);
+        }
         let place = self.place(queue.name.as_str());
         let ready = match self.broker.queue(&queue.name).await {
             Ok(info) => info.stats.ready,

@@ -61,6 +61,11 @@ impl Queue {
         Arc::new(Self { name, durable, auto_delete, owner, arguments, asked, is_known, consumers })
     }
 
+    /// Whether both are one queue; another may have been declared by the same name since.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.consumers, &other.consumers)
+    }
+
     /// Whether it goes with its connection or its process.
     pub(crate) fn is_transient(&self) -> bool {
         !self.durable || self.owner.is_some()
