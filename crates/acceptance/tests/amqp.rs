@@ -32,23 +32,32 @@ fn run(command: &mut Command, input: &str) -> (Option<i32>, String) {
     (output.status.code(), said(&output.stdout) + &said(&output.stderr))
 }
 
-#[test]
-fn pika_gets_the_same_answers_as_from_rabbitmq() {
+/// Runs the script against both servers, and compares what they answered line by line.
+fn compare(script: &str) {
     let (data, rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
     let daemon = Daemon::start_amqp(data.path());
     let (expected, found) = std::thread::scope(|scope| {
-        let steps = |address| run(&mut python("steps.py", &[], address), "").1;
-        let expected = scope.spawn(move || steps(rabbitmq.address));
-        let found = steps(daemon.amqp());
+        let answers = |address| run(&mut python(script, &[], address), "").1;
+        let expected = scope.spawn(move || answers(rabbitmq.address));
+        let found = answers(daemon.amqp());
         (expected.join().unwrap(), found)
     });
     assert!(expected.ends_with("all said\n"), "{expected}");
-    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    for (expected, found) in lines(&expected).iter().zip(lines(&found)) {
-        assert_eq!(found, *expected);
+    for (expected, found) in expected.lines().zip(found.lines()) {
+        assert_eq!(found, expected);
     }
     assert_eq!(found, expected);
     assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn pika_gets_the_same_answers_as_from_rabbitmq() {
+    compare("steps.py");
+}
+
+#[test]
+fn frames_out_of_turn_get_the_same_answers_as_from_rabbitmq() {
+    compare("frames.py");
 }
 
 #[test]

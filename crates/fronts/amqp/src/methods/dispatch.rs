@@ -1,7 +1,7 @@
 //! Which frame is whose: frames of a running connection to what carries them out.
 
 use forebay_wire::amqp::frame::{Frame, Payload};
-use forebay_wire::amqp::methods::{Method, Sender, access, basic, channel, confirm};
+use forebay_wire::amqp::methods::{Arguments, Method, Sender, access, basic, channel, confirm};
 use forebay_wire::amqp::reply::ReplyCode;
 
 use crate::channel::content::{Step, unexpected};
@@ -28,7 +28,13 @@ impl Session {
                 Payload::Method(Method::Channel(channel::Method::Open(_))) => self.open_channel(number),
                 // The answer to a close that crossed the client's own.
                 Payload::Method(Method::Channel(channel::Method::CloseOk(_))) => Ok(()),
-                _ => Err(Exception::new(ReplyCode::ChannelError, "expected 'channel.open'")),
+                payload => {
+                    let refused = Exception::new(ReplyCode::ChannelError, "expected 'channel.open'");
+                    Err(match payload {
+                        Payload::Method(method) => refused.of(method.id()),
+                        _ => refused,
+                    })
+                }
             };
         };
         if channel.closing {
@@ -40,12 +46,12 @@ impl Session {
                 let id = method.id();
                 self.channel_frame(number, method).await.map_err(|exception| exception.of(id))
             }
-            (Payload::Method(_), Some(incoming)) => Err(incoming.interrupted()),
+            (Payload::Method(_), Some(incoming)) => Err(incoming.interrupted().of(basic::Publish::ID)),
             (Payload::Header(header), Some(incoming)) => {
-                let step = incoming.header(header, &self.shared.bodies)?;
+                let step = incoming.header(header, &self.shared.bodies);
                 self.content(number, step).await
             }
-            (Payload::Body(piece), Some(incoming)) => self.content(number, incoming.body(piece)?).await,
+            (Payload::Body(piece), Some(incoming)) => self.content(number, incoming.body(piece)).await,
             (Payload::Header(_) | Payload::Body(_), None) => {
                 Err(unexpected("expected method frame, got non method frame instead"))
             }
@@ -53,8 +59,8 @@ impl Session {
         }
     }
 
-    async fn content(&mut self, number: u16, step: Step) -> Result<()> {
-        match step {
+    async fn content(&mut self, number: u16, step: Result<Step>) -> Result<()> {
+        match step.map_err(|exception| exception.of(basic::Publish::ID))? {
             Step::More(incoming) => {
                 self.channel(number)?.incoming = Some(incoming);
                 Ok(())
