@@ -203,7 +203,8 @@ impl Engine {
         deliveries
     }
 
-    /// Nobody's hold runs out while a large payload is read. That is not written down: a crash ends the reading, too.
+    /// Nobody's hold runs out while a large payload is read. Neither this nor that the hold begins anew afterwards is written
+    /// down: a crash ends the reading, too, and then the first end holds.
     fn hold_while_reading(&self, queue: &Queue, ids: &[DeliveryId]) {
         let Ok(mut state) = queue.lock() else { return };
         let until = self.clock.now() + limits::CLAIM_READ_HOLD;
@@ -214,18 +215,16 @@ impl Engine {
         }
     }
 
-    /// The receiver has its whole hold before it. False, and the message is ready again, where the log does not take that; or
-    /// the message has left.
+    /// The receiver has its whole hold before it. False if the message has left.
     fn hold_from_now(&self, queue: &Queue, delivery: &mut Delivery, hold: Option<Duration>) -> bool {
-        let Some(hold) = hold.or_else(|| Some(queue.lock().ok()?.settings.hold)) else { return false };
-        match self.extend(&queue.name, delivery.id, hold) {
-            Ok(Some(held_until)) => delivery.held_until = held_until,
-            Ok(None) => return false,
-            Err(_) => {
-                self.take_back(queue, delivery.id);
-                return false;
-            }
+        let DeliveryId { position, token } = delivery.id;
+        let Ok(mut state) = queue.lock() else { return false };
+        if !state.is_held(position, token) {
+            return false;
         }
+        delivery.held_until = self.clock.now() + hold.unwrap_or(state.settings.hold);
+        state.unsettled.extend(position, delivery.held_until);
+        self.changed(queue, &mut state);
         true
     }
 
