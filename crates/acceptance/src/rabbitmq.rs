@@ -1,8 +1,11 @@
 //! A RabbitMQ of its own, with which the AMQP front is compared.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -13,6 +16,8 @@ use tempfile::TempDir;
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// How long it may take to start.
 const START_MAX: Duration = Duration::from_secs(120);
+/// Where its ports are looked for.
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// A running RabbitMQ. It is killed when dropped.
 pub struct RabbitMq {
@@ -80,8 +85,17 @@ impl Drop for RabbitMq {
     }
 }
 
-/// Ports that were free a moment ago: neither server can be asked to find one and say which.
+/// Ports that were free a moment ago: the server cannot be asked to find one and say which. They lie below those that
+/// systems give to outgoing connections: one of these could take the port meanwhile, and to ask at it whether the server
+/// listens could even connect to itself.
 fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("its address").port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Another process begins elsewhere.
+    let first = u16::try_from(std::process::id() % PORTS.len() as u32).expect("fewer than the ports are");
+    let mut candidates = std::iter::repeat_with(|| {
+        PORTS.start + (first + NEXT.fetch_add(1, Relaxed)) % (PORTS.end - PORTS.start)
+    })
+    .take(PORTS.len())
+    .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    [(); 3].map(|()| candidates.next().expect("a free port"))
 }

@@ -96,7 +96,10 @@ impl Bound {
                     // Before the protocol header there is no word for it but the end.
                     Ok(_) if serving.len() >= shared.options.connections_max => shared.connections.refuse(),
                     Ok((stream, peer)) => {
-                        serving.spawn(carry(stream, peer, Arc::clone(&shared), for_connections.clone()));
+                        // Counted before anything accepted after it, so that the count is never short of one.
+                        let counted = Counted::new(&shared.connections);
+                        let (shared, stop) = (Arc::clone(&shared), for_connections.clone());
+                        serving.spawn(carry(stream, peer, counted, shared, stop));
                     }
                     Err(reason) => {
                         warn!(%reason, "cannot accept an amqp connection");
@@ -113,15 +116,26 @@ impl Bound {
 /// Counts a connection for as long as it lives.
 struct Counted(Arc<ConnectionStats>);
 
+impl Counted {
+    fn new(connections: &Arc<ConnectionStats>) -> Self {
+        connections.open();
+        Self(Arc::clone(connections))
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
-async fn carry(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stop: watch::Receiver<bool>) {
-    shared.connections.open();
-    let _counted = Counted(Arc::clone(&shared.connections));
+async fn carry(
+    stream: TcpStream,
+    peer: SocketAddr,
+    _counted: Counted,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+) {
     serve(stream, peer, shared, stop).await;
     debug!(%peer, "amqp connection ended");
 }

@@ -102,7 +102,9 @@ impl Bound {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) if serving.len() >= connections_max => refuse(&stream, &app),
                     Ok((stream, _)) => {
-                        serving.spawn(serve(stream, router.clone(), Arc::clone(&app)));
+                        // Counted before anything accepted after it, so that the count is never short of one.
+                        let counted = Counted::new(&app.connections);
+                        serving.spawn(serve(stream, counted, router.clone(), Arc::clone(&app)));
                     }
                     Err(reason) => {
                         warn!(%reason, "cannot accept an http connection");
@@ -139,8 +141,7 @@ impl Drop for Counted {
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, app: App) {
-    let _counted = Counted::new(&app.connections);
+async fn serve(stream: TcpStream, _counted: Counted, router: Router, app: App) {
     if let Err(reason) = stream.set_nodelay(true) {
         debug!(%reason, "an http connection ended before it began");
         return;
