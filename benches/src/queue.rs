@@ -5,6 +5,7 @@ use std::fs::read_to_string;
 use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::{Duration, Instant as Stopwatch};
 
@@ -86,22 +87,19 @@ impl Bench {
         Ok(Message::new(id, vec![b'x'; self.payload_bytes].into()))
     }
 
-    /// Receives so many messages and settles them, and waits until that is durable.
+    /// Receives so many messages and settles them, and waits until that is durable. As many consumers as there are
+    /// batches on their way when publishing, so that one receives while another waits for its settling.
     pub fn consume(&mut self, count: u64) -> Fallible<Duration> {
         let watch = Stopwatch::now();
-        let mut left = count;
-        while left > 0 {
-            let wait_until = self.clock.now() + Duration::from_secs(5);
-            let receive = Receive { count_max: left.min(BATCH) as usize, hold: None, wait_until };
-            let deliveries = self.runtime.block_on(self.broker.receive(&self.queue, receive))?;
-            if deliveries.is_empty() {
-                return Err("the queue is empty before its time".into());
-            }
-            let settles = deliveries
-                .iter()
-                .map(|delivery| self.broker.settle(&self.queue, delivery.id, Outcome::Done, None));
-            self.runtime.block_on(all(settles.collect()))?;
-            left -= deliveries.len() as u64;
+        let left = Arc::new(AtomicU64::new(count));
+        let consumers: Vec<_> = (0..IN_FLIGHT)
+            .map(|_| {
+                let (broker, queue, clock) = (self.broker.clone(), self.queue.clone(), self.clock.clone());
+                self.runtime.spawn(consumer(broker, queue, clock, left.clone()))
+            })
+            .collect();
+        for consumer in consumers {
+            self.runtime.block_on(consumer)?.map_err(|refused| refused as Box<dyn Error>)?;
         }
         Ok(watch.elapsed())
     }
@@ -115,10 +113,35 @@ impl Bench {
     }
 }
 
+/// Takes batches of what is left to take, and settles each.
+async fn consumer(
+    broker: Arc<EmbeddedBroker>,
+    queue: QueueName,
+    clock: Arc<TokioClock>,
+    left: Arc<AtomicU64>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    loop {
+        let mine = left.fetch_update(Relaxed, Relaxed, |left| (left > 0).then(|| left.saturating_sub(BATCH)));
+        let Ok(before) = mine else { return Ok(()) };
+        let mut wanted = before.min(BATCH);
+        while wanted > 0 {
+            let wait_until = clock.now() + Duration::from_secs(5);
+            let receive = Receive { count_max: wanted as usize, hold: None, wait_until };
+            let deliveries = broker.receive(&queue, receive).await?;
+            if deliveries.is_empty() {
+                return Err("the queue is empty before its time".into());
+            }
+            let settles = deliveries.iter().map(|one| broker.settle(&queue, one.id, Outcome::Done, None));
+            all(settles.collect()).await?;
+            wanted -= deliveries.len() as u64;
+        }
+    }
+}
+
 /// Begins all calls before it waits for one, so that they share a sync.
 async fn all<T, E: Error + 'static>(
     mut calls: Vec<impl Future<Output = Result<T, E>> + Unpin>,
-) -> Fallible<()> {
+) -> Result<(), E> {
     poll_fn(|context| {
         let mut failed = None;
         calls.retain_mut(|call| match std::pin::Pin::new(call).poll(context) {
@@ -130,7 +153,7 @@ async fn all<T, E: Error + 'static>(
             Poll::Pending => true,
         });
         match failed {
-            Some(error) => Poll::Ready(Err(error.into())),
+            Some(error) => Poll::Ready(Err(error)),
             None if calls.is_empty() => Poll::Ready(Ok(())),
             None => Poll::Pending,
         }

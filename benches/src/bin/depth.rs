@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --bin depth [DIRECTORY] [MESSAGES]` prints a Markdown table; 5,000,000 messages of 1 KiB unless
 //! told otherwise, which take 6 GB of the directory's disk. Publishing is batches of 1,000, four on their way at a time;
-//! consuming is batches of 1,000, each received and settled. Every figure waits for durability. Publishing and consuming
+//! consuming is four consumers, each with batches of 1,000 that it receives and then settles. Every figure waits for durability. Publishing and consuming
 //! take turns, so that the depth stays what it is, and so do the two queues, each in a broker of its own, so that what
 //! else the machine does falls on both. The figures are medians of the rounds, with the least and the greatest beside
 //! them. The files are in the system's page cache as far as it reaches.
@@ -17,7 +17,7 @@ use forebay_core::limits;
 const MESSAGES: u64 = 5_000_000;
 const PAYLOAD_BYTES: usize = 1024;
 const SHALLOW: u64 = 1_000;
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 75;
 const ROUND: u64 = 20_000;
 const DISK_BYTES_MAX: u64 = 64 << 30;
 
