@@ -119,6 +119,8 @@ pub const WRITE_BEHIND_RETAIN: Duration = Duration::from_secs(1);
 
 /// Longest queue name, as AMQP's short string has it.
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;
+/// What the front that declared a queue knows it by.
+pub const QUEUE_DECLARATION_BYTES_MAX: usize = 32 * 1024;
 /// Longest exchange name, as AMQP's short string has it.
 pub const EXCHANGE_NAME_BYTES_MAX: usize = 255;
 /// Longest routing key of a binding, as the same has it; so a topic pattern has at most 256 words.

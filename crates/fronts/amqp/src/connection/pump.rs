@@ -105,7 +105,7 @@ impl Session {
                 for delivery in deliveries {
                     match &consumer {
                         Some(tag) => self.deliver(number, consumer_number, tag, delivery),
-                        None => self.settle(&delivery.queue, delivery.id, Outcome::Return),
+                        None => self.settle(&delivery.queue, delivery.id, Outcome::Return { seen: false }),
                     }
                 }
             }
@@ -130,7 +130,7 @@ impl Session {
         let (queue, no_ack) = (Arc::clone(&consumer.queue), consumer.no_ack);
         if !no_ack && !channel.consumers.hold(consumer_number) {
             // The client has not seen it.
-            return self.settle(&delivery.queue, delivery.id, Outcome::Return);
+            return self.settle(&delivery.queue, delivery.id, Outcome::Return { seen: false });
         }
         let delivery_tag = channel.unsettled.next_tag();
         let outgoing::Content { exchange, key: routing_key, properties } =
