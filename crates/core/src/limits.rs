@@ -125,6 +125,10 @@ pub const QUEUE_DECLARATION_BYTES_MAX: usize = 32 * 1024;
 pub const EXCHANGE_NAME_BYTES_MAX: usize = 255;
 /// Longest routing key of a binding, as the same has it; so a topic pattern has at most 256 words.
 pub const ROUTING_KEY_BYTES_MAX: usize = 255;
+/// Virtual hosts of one broker.
+pub const VIRTUAL_HOSTS_MAX: usize = 10_000;
+/// Longest name of a virtual host, as AMQP's short string has it.
+pub const VIRTUAL_HOST_NAME_BYTES_MAX: usize = 255;
 /// Exchanges of one virtual host.
 pub const EXCHANGES_MAX: usize = 100_000;
 /// Bindings of one virtual host.

@@ -21,7 +21,7 @@ pub(crate) struct Queue {
     /// Its number in the log's records.
     pub(crate) number: u64,
     pub(crate) name: QueueName,
-    lifetime: Lifetime,
+    pub(crate) lifetime: Lifetime,
     pub(crate) state: Mutex<State>,
     /// Told, one receiver at a time, that there may be ready messages.
     pub(crate) arrivals: Notify,
@@ -171,12 +171,19 @@ impl Topology {
         Ok(queues.add(Queue::new(declared.location.sequence, state).into()))
     }
 
-    /// Removes the queue in the log and from here, and returns it with the sequence that makes it so.
-    pub(crate) fn delete(&self, journal: &Journal, name: &QueueName) -> Result<(Arc<Queue>, u64)> {
+    /// Removes the queue in the log and from here, with changes that go with it, and returns it with the sequence that makes
+    /// it so.
+    pub(crate) fn delete(
+        &self,
+        journal: &Journal,
+        name: &QueueName,
+        changes: &[Vec<u8>],
+    ) -> Result<(Arc<Queue>, u64)> {
         let mut queues = self.queues.write();
         let queue = queues.by_name.get(name).cloned().ok_or_else(|| not_found(name))?;
         let mut state = queue.state.lock();
-        let position = journal.append(&Record::Delete { queue: queue.number })?;
+        let changes = changes.iter().map(|change| &change[..]).collect();
+        let position = journal.append(&Record::Delete { queue: queue.number, changes })?;
         state.deleted = true;
         queues.by_name.remove(name);
         queues.by_number.remove(&queue.number);

@@ -33,7 +33,7 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
             settings: read_settings(&mut reader)?,
             paused: read_bool(&mut reader)?,
         },
-        2 => Record::Delete { queue: reader.u64()? },
+        2 => Record::Delete { queue: reader.u64()?, changes: read_changes(&mut reader)? },
         3 => Record::Purge { queue: reader.u64()? },
         4 => read_put(&mut reader)?,
         5 => Record::Deliver {
@@ -58,6 +58,7 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
         11 => Record::Marks { queue: reader.u64()?, marks: read_marks(&mut reader)? },
         12 => Record::Retain { queue: reader.u64()?, position: reader.u64()? },
         13 => Record::End { queues: read_numbers(&mut reader)? },
+        14 => Record::Route { changes: read_changes(&mut reader)? },
         _ => return None,
     };
     reader.0.is_empty().then_some(record)
@@ -70,6 +71,14 @@ fn read_message<'a>(reader: &mut Reader<'a>) -> MessageBytes<'a> {
 fn read_marks<'a>(reader: &mut Reader<'a>) -> Option<Vec<(Instant, &'a str)>> {
     // What the count says is believed only as far as the bytes go.
     (0..reader.u32()?).map(|_| Some((reader.time()?, reader.text8()?))).collect()
+}
+
+fn read_changes<'a>(reader: &mut Reader<'a>) -> Option<Vec<&'a [u8]>> {
+    let mut changes = Vec::new();
+    while !reader.0.is_empty() {
+        changes.push(reader.bytes32()?);
+    }
+    Some(changes)
 }
 
 fn read_numbers(reader: &mut Reader<'_>) -> Option<Vec<u64>> {

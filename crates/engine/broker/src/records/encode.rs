@@ -27,6 +27,7 @@ impl Record<'_> {
             Self::Marks { .. } => 11,
             Self::Retain { .. } => 12,
             Self::End { .. } => 13,
+            Self::Route { .. } => 14,
         }
     }
 
@@ -41,7 +42,12 @@ impl Record<'_> {
                 write_settings(&mut writer, settings);
                 writer.u8((*paused).into());
             }
-            Self::Delete { queue } | Self::Purge { queue } => writer.u64(*queue),
+            Self::Purge { queue } => writer.u64(*queue),
+            Self::Delete { queue, changes } => {
+                writer.u64(*queue);
+                changes.iter().for_each(|change| writer.bytes32(change));
+            }
+            Self::Route { changes } => changes.iter().for_each(|change| writer.bytes32(change)),
             Self::Deliver { queue, position, attempt, token, held_until } => {
                 writer.u64(*queue);
                 writer.u64(*position);

@@ -111,6 +111,10 @@ fn status() -> impl Strategy<Value = Status> {
     ]
 }
 
+fn changes() -> impl Strategy<Value = Vec<&'static [u8]>> {
+    vec(prop_oneof![Just(&b""[..]), Just(&b"\x02\x01/\x01x"[..])], 0..4)
+}
+
 /// A record with an empty message, which the tests add.
 fn any_record() -> impl Strategy<Value = Record<'static>> {
     let message = MessageBytes { head: &[], payload: &[] };
@@ -119,7 +123,8 @@ fn any_record() -> impl Strategy<Value = Record<'static>> {
     prop_oneof![
         (any::<u64>(), any_settings(), any::<bool>())
             .prop_map(|(number, settings, paused)| Record::Declare { number, settings, paused }),
-        any::<u64>().prop_map(|queue| Record::Delete { queue }),
+        (any::<u64>(), changes()).prop_map(|(queue, changes)| Record::Delete { queue, changes }),
+        changes().prop_map(|changes| Record::Route { changes }),
         any::<u64>().prop_map(|queue| Record::Purge { queue }),
         (place(), any::<u32>(), any::<u32>(), time()).prop_map(
             |((queue, position), attempt, token, held_until)| {

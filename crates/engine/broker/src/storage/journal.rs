@@ -441,6 +441,7 @@ fn class(record: &Record<'_>) -> Class {
         | Record::Move { .. }
         | Record::Marks { .. }
         | Record::End { .. }
+        | Record::Route { .. }
         | Record::Put { position: 1.., .. }
         | Record::Declare { number: 1.., .. } => Class::Free,
         Record::Deliver { .. } | Record::Extend { .. } | Record::Retry { .. } | Record::Return { .. } => {
