@@ -334,6 +334,12 @@ pub const AMQP_SETTLING_MAX: usize = 64 * 1024;
 pub const AMQP_DELIVERY_LIMIT_DEFAULT: u64 = 20;
 /// How often it is looked for queues that nobody has used for their time.
 pub const AMQP_UNUSED_LOOK: Duration = Duration::from_millis(100);
+/// Memory that looking at one password may take, in KiB.
+pub const PASSWORD_KIB_MAX: u32 = 256 * 1024;
+/// The same over all its passes.
+pub const PASSWORD_COST_MAX: u64 = 1024 * 1024;
+/// Passwords that are looked at at a time; further ones wait.
+pub const PASSWORDS_AT_ONCE: usize = 2;
 /// Messages of one AMQP transaction.
 pub const AMQP_TX_MESSAGES_MAX: usize = 10_000;
 /// Their bytes.

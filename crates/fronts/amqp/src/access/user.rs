@@ -36,7 +36,10 @@ impl Directory {
         let mut known = BTreeMap::new();
         for user in users {
             if let Some(vhost) = user.permissions.keys().find(|vhost| !vhosts.contains(*vhost)) {
-                return Err(format!("user {} has permissions in {vhost}, which is no virtual host", user.name));
+                return Err(format!(
+                    "user {} has permissions in {vhost}, which is no virtual host",
+                    user.name
+                ));
             }
             if let Some(twice) = known.insert(user.name.clone(), user) {
                 return Err(format!("user {} is there twice", twice.name));

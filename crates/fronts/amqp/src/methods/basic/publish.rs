@@ -6,6 +6,7 @@ use forebay_wire::amqp::reply::ReplyCode;
 use forebay_wire::amqp::text::ShortStr;
 use forebay_wire::amqp::write;
 
+use crate::access::permissions::Right;
 use crate::channel::content::Incoming;
 use crate::channel::publisher::Outbound;
 use crate::channel::transaction::Postponed;
@@ -28,6 +29,7 @@ impl Session {
     /// The content is whole: it goes to its queues, or back.
     pub(crate) async fn publish(&mut self, number: u16, mut published: Published) -> Result<()> {
         let publish = |exception: Exception| exception.of(basic::Publish::ID);
+        self.may_use_exchange(Right::Write, &published.exchange).map_err(publish)?;
         let replies = self.channels.get(&number).and_then(|channel| channel.replies.as_ref());
         let from = From { user: &self.user, replies: replies.map(|replies| replies.name.as_str()) };
         let Prepared { headers, message } =
