@@ -65,6 +65,11 @@ fn frames_out_of_turn_get_the_same_answers_as_from_rabbitmq() {
 }
 
 #[test]
+fn dead_letters_tell_of_their_way_as_with_rabbitmq() {
+    compare("dead_letters.py");
+}
+
+#[test]
 fn exchanges_bindings_queues_and_messages_survive_a_kill_as_they_do_with_rabbitmq() {
     let (data, mut rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
     let mut daemon = Daemon::start(data.path());
