@@ -18,7 +18,7 @@ fn a_flag_wins_over_the_environment_over_the_file() {
     let file = folder.path().join("forebay.toml");
     let data = folder.path().join("data");
     let text = format!(
-        "data = {:?}\nmemcached = \"off\"\nhttp = \"127.0.0.1:0\"\nmemory = \"2MiB\"\nlog = \"warn\"\n",
+        "data = {:?}\nmemcached = \"off\"\namqp = \"off\"\nhttp = \"127.0.0.1:0\"\nmemory = \"2MiB\"\nlog = \"warn\"\n",
         data.to_str().unwrap()
     );
     fs::write(&file, text).unwrap();
@@ -27,7 +27,7 @@ fn a_flag_wins_over_the_environment_over_the_file() {
         command.arg("serve").arg("--config").arg(&file);
         change(&mut command);
         let daemon = Daemon::run(&mut command);
-        assert_eq!(daemon.lines.len(), 1, "the file turns memcached off: {:?}", daemon.lines);
+        assert_eq!(daemon.lines.len(), 1, "the file turns the others off: {:?}", daemon.lines);
         let budget = budget(&daemon);
         daemon.stop();
         budget >> 20
