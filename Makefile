@@ -17,9 +17,11 @@ check: ## format, house rules, lints
 	cargo xtask check
 
 bench: ## side by side with peers, into benches/report/
-	@.ci/packages gcc libc6-dev memcached redis-server
+	@.ci/packages gcc libc6-dev memcached redis-server rabbitmq-server
 	mkdir -p benches/report && cd benches && cargo build --locked --release --bins
 	cd benches && target/release/memcached_front | tee report/memcached-front.md
+	cargo build --locked --release --bin forebay
+	cd benches && target/release/amqp report | tee report/amqp.md
 	cd benches && target/release/durable_append report | tee report/durable-append.md
 	cd benches && target/release/depth report | tee report/depth.md
 	cd benches && target/release/recovery report | tee report/recovery.md
