@@ -39,10 +39,12 @@ impl Bucket {
     }
 
     /// The slot of the entry with this tag whose position is the one.
+    #[inline]
     pub(crate) fn find(&self, tag: u8, mut is: impl FnMut(&Position) -> bool) -> Option<usize> {
-        let (first, last) = self.tags.split_at(8);
-        let words = [word(first), word(last)];
-        for (half, word) in words.into_iter().enumerate() {
+        let [t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11] = self.tags;
+        let first = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
+        let last = u32::from_le_bytes([t8, t9, t10, t11]);
+        for (half, word) in [first, u64::from(last)].into_iter().enumerate() {
             let mut equal = equal_bytes(word, tag);
             while equal != 0 {
                 let slot = half * 8 + equal.trailing_zeros() as usize / 8;
@@ -83,11 +85,6 @@ impl Bucket {
     pub(crate) fn iter(&self) -> impl Iterator<Item = Position> + '_ {
         self.tags.iter().zip(self.positions).filter(|(tag, _)| **tag != FREE).map(|(_, position)| position)
     }
-}
-
-/// Up to eight tags as one number, the first in its lowest byte.
-fn word(tags: &[u8]) -> u64 {
-    tags.iter().rev().fold(0, |word, tag| word << 8 | u64::from(*tag))
 }
 
 /// The highest bit of every byte that is the tag, and sometimes that of a byte above such a one that differs from it in the
