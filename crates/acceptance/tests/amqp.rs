@@ -35,11 +35,11 @@ fn run(command: &mut Command, input: &str) -> (Option<i32>, String) {
 /// Runs the script against both servers, and compares what they answered line by line.
 fn compare(script: &str) {
     let (data, rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
-    let daemon = Daemon::start_amqp(data.path());
+    let daemon = Daemon::start(data.path());
     let (expected, found) = std::thread::scope(|scope| {
         let answers = |address| run(&mut python(script, &[], address), "").1;
         let expected = scope.spawn(move || answers(rabbitmq.address));
-        let found = answers(daemon.amqp());
+        let found = answers(daemon.amqp);
         (expected.join().unwrap(), found)
     });
     assert!(expected.ends_with("all said\n"), "{expected}");
@@ -63,8 +63,8 @@ fn frames_out_of_turn_get_the_same_answers_as_from_rabbitmq() {
 #[test]
 fn many_messages_are_confirmed_together_and_come_in_order() {
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
-    let (_, said) = run(&mut python("many.py", &[], daemon.amqp()), "");
+    let daemon = Daemon::start(data.path());
+    let (_, said) = run(&mut python("many.py", &[], daemon.amqp), "");
     assert!(said.contains("all well"), "{said}");
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
@@ -72,10 +72,10 @@ fn many_messages_are_confirmed_together_and_come_in_order() {
 #[test]
 fn what_was_confirmed_survives_a_kill_and_what_was_delivered_before_says_so() {
     let data = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::start_amqp(data.path());
-    let (_, said) = run(&mut python("crash.py", &["publish"], daemon.amqp()), "");
+    let mut daemon = Daemon::start(data.path());
+    let (_, said) = run(&mut python("crash.py", &["publish"], daemon.amqp), "");
     assert!(said.contains("all well"), "{said}");
-    let mut holder = python("crash.py", &["hold"], daemon.amqp())
+    let mut holder = python("crash.py", &["hold"], daemon.amqp)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -87,7 +87,7 @@ fn what_was_confirmed_survives_a_kill_and_what_was_delivered_before_says_so() {
     holder.kill().unwrap();
     holder.wait().unwrap();
     daemon.restart();
-    let (_, said) = run(&mut python("crash.py", &["drain"], daemon.amqp()), "");
+    let (_, said) = run(&mut python("crash.py", &["drain"], daemon.amqp), "");
     assert!(said.contains("all well"), "{said}");
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
@@ -95,8 +95,8 @@ fn what_was_confirmed_survives_a_kill_and_what_was_delivered_before_says_so() {
 #[test]
 fn the_tools_of_librabbitmq_declare_publish_get_consume_and_delete() {
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
-    let url = format!("amqp://guest:guest@{}", daemon.amqp());
+    let daemon = Daemon::start(data.path());
+    let url = format!("amqp://guest:guest@{}", daemon.amqp);
     let tool = |name: &str, arguments: &[&str], input: &str| {
         let (code, said) = run(Command::new(name).args(["-u", &url]).args(arguments), input);
         (code, said.trim_end().to_owned())

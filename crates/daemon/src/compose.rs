@@ -167,10 +167,14 @@ impl Composed {
             self.fronts.extend(bound.work());
         }
         if let Some(address) = settings.amqp.on() {
-            let options = forebay_amqp::Options::new(*address);
+            let options = forebay_amqp::Options {
+                directory: Arc::clone(&settings.amqp_directory),
+                ..forebay_amqp::Options::new(*address)
+            };
             let amqp = forebay_amqp::Parts {
                 broker: Arc::clone(&self.broker),
                 clock: Arc::clone(&parts.clock),
+                pressure: Arc::clone(&parts.pressure),
                 health: Arc::clone(&parts.health),
                 version: parts.version,
             };

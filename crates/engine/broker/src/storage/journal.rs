@@ -440,6 +440,8 @@ fn class(record: &Record<'_>) -> Class {
         | Record::Delete { .. }
         | Record::Move { .. }
         | Record::Marks { .. }
+        | Record::End { .. }
+        | Record::Route { .. }
         | Record::Put { position: 1.., .. }
         | Record::Declare { number: 1.., .. } => Class::Free,
         Record::Deliver { .. } | Record::Extend { .. } | Record::Retry { .. } | Record::Return { .. } => {

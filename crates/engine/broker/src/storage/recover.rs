@@ -6,18 +6,20 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
-use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_core::queue::{Lifetime, QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Damaged, LogOptions, Record as Logged};
 
 use crate::records::message::Claim;
 use crate::records::{Record, Status, message};
+use crate::routing::change::Change;
 use crate::state::entry::{Entry, NEVER};
 use crate::state::marks::FoundMarks;
 use crate::state::{State, counted};
 use crate::storage::claims::ledger::After;
 use crate::storage::journal::{Journal, Stored, bytes_in_log};
 use crate::topology::{Queue, Topology};
+use crate::virtual_hosts::{Host, Hosts, Routes, names};
 
 /// What opening has found.
 #[derive(Clone, Debug)]
@@ -39,9 +41,17 @@ pub struct Recovered {
     pub last_sequence: u64,
 }
 
+/// What the records come to.
+pub(crate) struct Rebuilt {
+    pub(crate) hosts: Hosts,
+    pub(crate) topology: Topology,
+    pub(crate) recovered: Recovered,
+}
+
 /// The states of all queues while the log is replayed.
 pub(crate) struct Replay {
     queues: HashMap<u64, State>,
+    hosts: HashMap<String, Routes>,
     marks: HashMap<u64, FoundMarks>,
     /// By position, of all that had one when it came; many have left.
     claims: HashMap<u64, Claim>,
@@ -65,6 +75,7 @@ impl Replay {
     pub(crate) fn new(now: Instant, options: &LogOptions) -> Self {
         Self {
             queues: HashMap::new(),
+            hosts: HashMap::new(),
             marks: HashMap::new(),
             claims: HashMap::new(),
             unclear: Vec::new(),
@@ -111,10 +122,12 @@ impl Replay {
                 let state = self.queue(number)?;
                 state.declare(settings, paused, stored);
             }
-            Record::Delete { queue } => {
-                self.queues.remove(&queue);
-                self.marks.remove(&queue);
+            Record::Delete { queue, changes } => {
+                self.remove(queue);
+                self.route(&changes, stored)?;
             }
+            Record::Route { changes } => self.route(&changes, stored)?,
+            Record::End { queues } => queues.into_iter().for_each(|queue| self.remove(queue)),
             Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
             Record::Put {
                 queue,
@@ -176,7 +189,7 @@ impl Replay {
             Record::Retry { queue, position, at } => {
                 self.queue(queue)?.retry(position, delayed(at), now);
             }
-            Record::Return { queue, position } => drop(self.queue(queue)?.give_back(position)),
+            Record::Return { queue, position, seen } => drop(self.queue(queue)?.give_back(position, seen)),
             Record::Move { from, position, to, at, history, message } => {
                 let glance = message::glance(message.head)?;
                 let mut entry = Entry::new(sequence, stored, at, glance.rank());
@@ -203,6 +216,34 @@ impl Replay {
         Ok(())
     }
 
+    fn route(&mut self, changes: &[&[u8]], stored: Stored) -> Result<()> {
+        for bytes in changes {
+            let (vhost, change) = Change::decode(bytes)?;
+            if !self.hosts.contains_key(vhost) {
+                self.hosts.insert(vhost.to_owned(), Routes::default());
+            }
+            self.hosts.get_mut(vhost).into_iter().for_each(|host| drop(host.apply(&change, Some(stored))));
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, queue: u64) {
+        self.queues.remove(&queue);
+        self.marks.remove(&queue);
+    }
+
+    /// Writes down that the queues of processes that are gone are gone too.
+    fn end_processes(&mut self, journal: &Journal) -> Result<()> {
+        let of_process = |(_, state): &(&u64, &State)| state.settings.lifetime == Lifetime::Process;
+        let mut ended: Vec<_> = self.queues.iter().filter(of_process).map(|(number, _)| *number).collect();
+        ended.sort_unstable();
+        for queues in ended.chunks((journal.message_bytes_max() / size_of::<u64>()).max(1)) {
+            journal.append(&Record::End { queues: queues.to_vec() })?;
+            queues.iter().for_each(|queue| self.remove(*queue));
+        }
+        Ok(())
+    }
+
     /// A queue's declaration may have been carried forward behind its messages: until it comes the queue has a name
     /// that says what is known of it, and keeps that only if the declaration was among what was set aside as damaged.
     fn queue(&mut self, number: u64) -> Result<&mut State> {
@@ -215,12 +256,8 @@ impl Replay {
         })
     }
 
-    /// Counts what lives where, and hands the queues over.
-    pub(crate) fn finish(
-        mut self,
-        journal: &Journal,
-        log: forebay_log::Recovered,
-    ) -> Result<(Topology, Recovered)> {
+    /// Counts what lives where, and hands queues and virtual hosts over.
+    pub(crate) fn finish(mut self, journal: &Journal, log: forebay_log::Recovered) -> Result<Rebuilt> {
         let mut recovered = Recovered {
             log,
             queues: 0,
@@ -237,6 +274,7 @@ impl Replay {
                 note_redriven(state, position, &key, &origin);
             }
         }
+        self.end_processes(journal)?;
         let claims = &journal.claims;
         for (number, state) in &mut self.queues {
             recovered.unreadable += find_claims(journal, *number, state, &self.claims)?;
@@ -269,7 +307,15 @@ impl Replay {
         let lost_records = log.set_aside + self.unreadable > 0;
         claims.sweep(lost_records)?;
         let queues = self.queues.into_iter().map(|(number, state)| Queue::new(number, state));
-        Ok((Topology::new(queues), recovered))
+        let topology = Topology::new(queues);
+        let mut hosts = Vec::new();
+        for (vhost, routes) in self.hosts {
+            let exists = |queue: &QueueName| {
+                names::queue_name(&vhost, queue.as_str()).is_ok_and(|queue| topology.has(&queue))
+            };
+            hosts.push(Host::recovered(&vhost, routes, exists, journal)?);
+        }
+        Ok(Rebuilt { hosts: Hosts::new(hosts.into_iter()), topology, recovered })
     }
 }
 

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use forebay_broker::routing::decide::{BindRequest, Durability, Target};
+use forebay_broker::routing::decide::{BindRequest, Target};
 use forebay_core::ports::broker::BrokerAdmin;
+use forebay_core::queue::QueueName;
 use forebay_wire::amqp::methods::queue;
 use forebay_wire::amqp::reply::ReplyCode;
+use forebay_wire::amqp::table::Value;
 use forebay_wire::amqp::text::ShortStr;
 
+use crate::access::permissions::Right;
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 use crate::message::headers;
+use crate::replies::{PSEUDO_QUEUE, is_direct};
 use crate::vhost::declare::{DeclareRequest, OnlyIf};
 use crate::vhost::queue::Queue;
 
@@ -21,10 +25,11 @@ impl Session {
             queue::Method::Bind(bind) => self.bind_queue(number, bind).await,
             queue::Method::Unbind(unbind) => self.unbind_queue(number, unbind).await,
             queue::Method::Purge(purge) => {
+                self.may_use(Right::Read, self.named(number, &purge.queue))?;
                 let queue = self.queue(number, &purge.queue).await?;
-                self.catch_up(number).await;
-                let purged = self.shared.broker.purge(&queue.name).await;
-                let purged = purged.map_err(|error| self.shared.vhost.gone(&queue, error))?;
+                self.apply_settles();
+                let purged = self.shared.broker.purge(&queue.stored).await;
+                let purged = purged.map_err(|error| self.vhost.gone(&queue, error))?;
                 if !purge.nowait {
                     self.send(number, &queue::PurgeOk { message_count: count(purged) });
                 }
@@ -46,36 +51,50 @@ impl Session {
             let Some(last) = last else {
                 return Err(Exception::new(ReplyCode::NotFound, "no previously declared queue"));
             };
-            self.shared.vhost.find(last.as_str()).await?
+            self.vhost.find(last.as_str()).await?
         } else {
-            self.shared.vhost.find(name).await?
+            self.vhost.find(name).await?
         };
-        queue.check_access(self.number, &self.shared.vhost.name)?;
+        queue.check_access(self.number, &self.vhost.name)?;
         Ok(queue)
     }
 
-    /// Lets all that the channel has said reach the queues, before it is told how they are.
-    pub(super) async fn catch_up(&mut self, number: u16) {
-        self.apply_settles();
-        self.await_publishes(number).await;
-    }
-
     async fn declare_queue(&mut self, number: u16, declare: &queue::Declare<'_>) -> Result<()> {
-        self.catch_up(number).await;
+        self.apply_settles();
+        if let Some(name) = self.reply_queue(&declare.queue)? {
+            if !declare.nowait {
+                let queue = ShortStr::cut(&name);
+                self.send(number, &queue::DeclareOk { queue, message_count: 0, consumer_count: 1 });
+            }
+            return Ok(());
+        }
         let queue = if declare.passive {
             self.queue(number, &declare.queue).await?
         } else {
+            let given;
+            let name = if declare.queue.is_empty() {
+                given = self.vhost.give_name();
+                &given
+            } else {
+                declare.queue.as_str()
+            };
+            self.may_use(Right::Configure, name)?;
+            if let Some(Value::Text(exchange)) = declare.arguments.get(b"x-dead-letter-exchange") {
+                self.may_use(Right::Read, name)?;
+                self.may_use_exchange(Right::Write, &String::from_utf8_lossy(exchange))?;
+            }
             let request = DeclareRequest {
-                name: &declare.queue,
+                name,
                 durable: declare.durable,
                 exclusive: declare.exclusive,
                 auto_delete: declare.auto_delete,
                 arguments: declare.arguments,
                 connection: self.number,
             };
-            self.shared.vhost.declare(&request).await?
+            self.vhost.declare(&request).await?
         };
-        let stats = self.shared.vhost.stats(&queue).await?;
+        queue.touch(self.now());
+        let stats = self.vhost.stats(&queue).await?;
         self.channel(number)?.last_queue = Some(Arc::clone(&queue));
         if !declare.nowait {
             let declared = queue::DeclareOk {
@@ -88,7 +107,17 @@ impl Session {
         Ok(())
     }
 
+    /// The name where it stands for a channel that waits for replies, which looks like a queue to those who ask.
+    fn reply_queue(&self, name: &str) -> Result<Option<String>> {
+        if is_direct(name) && !self.shared.replies.is_there(name) {
+            return Err(self.vhost.no_queue(name));
+        }
+        Ok((is_direct(name) || name == PSEUDO_QUEUE).then(|| name.to_owned()))
+    }
+
     async fn bind_queue(&mut self, number: u16, bind: &queue::Bind<'_>) -> Result<()> {
+        self.may_use(Right::Write, self.named(number, &bind.queue))?;
+        self.may_use_exchange(Right::Read, &bind.exchange)?;
         let queue = self.queue(number, &bind.queue).await?;
         let arguments = headers::read(bind.arguments);
         let request = BindRequest {
@@ -97,11 +126,9 @@ impl Session {
             key: self.key(number, &bind.queue, &bind.routing_key)?,
             arguments: &arguments,
         };
-        let durability =
-            |queue: &Queue| if queue.durable { Durability::Durable } else { Durability::Transient };
-        self.shared.vhost.change(|topology, queues| {
-            topology.bind(&request, |name| queues.get(name).map(|queue| durability(queue)))
-        })?;
+        let (broker, vhost) = (&self.shared.broker, &self.vhost);
+        let durability = |queue: &QueueName| broker.durability(&vhost.name, queue.as_str());
+        vhost.change(|topology| topology.bind(&request, durability)).await?;
         if !bind.nowait {
             self.send(number, &queue::BindOk {});
         }
@@ -109,6 +136,8 @@ impl Session {
     }
 
     async fn unbind_queue(&mut self, number: u16, unbind: &queue::Unbind<'_>) -> Result<()> {
+        self.may_use(Right::Write, self.named(number, &unbind.queue))?;
+        self.may_use_exchange(Right::Read, &unbind.exchange)?;
         let queue = self.queue(number, &unbind.queue).await?;
         let arguments = headers::read(unbind.arguments);
         let request = BindRequest {
@@ -117,9 +146,18 @@ impl Session {
             key: self.key(number, &unbind.queue, &unbind.routing_key)?,
             arguments: &arguments,
         };
-        self.shared.vhost.change(|topology, _| topology.unbind(&request))?;
+        self.vhost.change(|topology| topology.unbind(&request)).await?;
         self.send(number, &queue::UnbindOk {});
         Ok(())
+    }
+
+    /// The name that an empty one stands for.
+    pub(crate) fn named<'n>(&'n self, number: u16, name: &'n str) -> &'n str {
+        let last = self.channels.get(&number).and_then(|channel| channel.last_queue.as_deref());
+        match last {
+            Some(last) if name.is_empty() => last.name.as_str(),
+            _ => name,
+        }
     }
 
     /// Where neither queue nor key is named, the queue's name is the key.
@@ -132,10 +170,11 @@ impl Session {
     }
 
     async fn delete_queue(&mut self, number: u16, delete: &queue::Delete<'_>) -> Result<()> {
-        self.catch_up(number).await;
-        let only_if = OnlyIf { unused: delete.if_unused, empty: delete.if_empty };
+        self.apply_settles();
+        self.may_use(Right::Configure, self.named(number, &delete.queue))?;
+        let only_if = OnlyIf { unused: delete.if_unused, empty: delete.if_empty, overdue: false };
         let deleted = match self.queue(number, &delete.queue).await {
-            Ok(queue) => self.shared.vhost.delete(&queue, only_if).await?,
+            Ok(queue) => self.vhost.delete(&queue, only_if).await?,
             // A queue that is not there is as good as deleted.
             Err(exception) if exception.code == ReplyCode::NotFound && !delete.queue.is_empty() => 0,
             Err(exception) => return Err(exception),
