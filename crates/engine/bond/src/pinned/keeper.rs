@@ -67,10 +67,9 @@ impl Batch {
         Self { class, records: Vec::new() }
     }
 
-    /// Whether a key and value still belong to it, `bytes` being in it.
-    fn takes(&self, bytes: usize, more: usize) -> bool {
-        self.records.is_empty()
-            || (bytes + more <= PINNED_BATCH_BYTES_MAX && self.records.len() < PINNED_BATCH_RECORDS_MAX)
+    /// Whether one more record belongs to a batch of at most so many bytes. One alone always does.
+    fn takes(&self, bytes: usize, bytes_max: usize) -> bool {
+        self.records.is_empty() || (bytes <= bytes_max && self.records.len() < PINNED_BATCH_RECORDS_MAX)
     }
 
     fn lengths(&self) -> impl Iterator<Item = usize> {
@@ -88,31 +87,29 @@ fn item(table: &Table, key: &Key) -> Item {
 }
 
 /// The next changes, or none.
-fn changes(table: &mut Table) -> Option<Batch> {
+fn changes(table: &mut Table, bytes_max: usize) -> Option<Batch> {
     let (mut batch, mut bytes) = (Batch::new(Class::New), 0);
     while let Some(key) = table.unkept.next() {
         let mut item = item(table, key);
-        let more = item.key.len() + item.value.len();
-        if !batch.takes(bytes, more) {
+        bytes += HEAD_BYTES + item.key.len() + item.value.len();
+        if !batch.takes(bytes, bytes_max) {
             break;
         }
         item.place = Some(table.unkept.take());
-        bytes += more;
         batch.records.push(item);
     }
     (!batch.records.is_empty()).then_some(batch)
 }
 
 /// Some of what lies in the segments up to this one, or none.
-fn copies(table: &Table, segment: u64) -> Option<Batch> {
+fn copies(table: &Table, segment: u64, bytes_max: usize) -> Option<Batch> {
     let (mut batch, mut bytes) = (Batch::new(Class::Free), 0);
     for key in table.lying_up_to(segment) {
         let item = item(table, key);
-        let more = item.key.len() + item.value.len();
-        if !batch.takes(bytes, more) {
+        bytes += HEAD_BYTES + item.key.len() + item.value.len();
+        if !batch.takes(bytes, bytes_max) {
             break;
         }
-        bytes += more;
         batch.records.push(item);
     }
     (!batch.records.is_empty()).then_some(batch)
@@ -143,7 +140,9 @@ impl Shared {
                 step => return step,
             }
         }
-        let Some(batch) = keeper.changes.take().or_else(|| changes(&mut self.table.lock())) else {
+        let Some(batch) =
+            keeper.changes.take().or_else(|| changes(&mut self.table.lock(), self.batch_bytes_max()))
+        else {
             return Step::Idle;
         };
         match self.append(&mut keeper, batch) {
@@ -202,6 +201,11 @@ impl Shared {
         Step::Worked
     }
 
+    /// A batch needs no more files than the log keeps ready.
+    fn batch_bytes_max(&self) -> usize {
+        PINNED_BATCH_BYTES_MAX.min(self.segment_bytes as usize / 2)
+    }
+
     /// The batch that empties the oldest segment further, if the log is longer than so many times what lives in it and so
     /// many segments; `None` also where nothing lives in the oldest one.
     fn due(&self, segments: u64, times: u64) -> Option<Batch> {
@@ -210,7 +214,7 @@ impl Shared {
         let live = live_bytes(table.entries.len(), table.bytes()) as u64;
         let length = (newest - oldest + 1).saturating_mul(self.segment_bytes);
         let long = length > times * live + segments * self.segment_bytes;
-        (long && oldest < newest).then(|| copies(&table, oldest)).flatten()
+        (long && oldest < newest).then(|| copies(&table, oldest, self.batch_bytes_max())).flatten()
     }
 
     /// Lets go of the segments in which nothing lies. A removal is durable before the record of what it removed goes, or goes

@@ -8,6 +8,7 @@
 //! - `keeper`: the work: takes changes in batches, writes them, and empties old files of the log
 //! - `record`: a result as it lies on the disk
 //! - `progress`: how far all is durable, and waiting for it
+//! - `histories`: random histories with crashes, and the ends of room and disk
 //! - [`waiting`]: the same store for callers that can wait in no other way than by blocking
 
 mod entry;
@@ -21,6 +22,9 @@ mod table;
 mod unkept;
 mod verbs;
 pub mod waiting;
+
+#[cfg(test)]
+mod histories;
 
 pub use prefixes::Prefixes;
 pub use results::{Opened, Results, ResultsOptions};

@@ -3,9 +3,9 @@
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::{KEY_BYTES_MAX, PINNED_PREFIXES_MAX};
 
-/// The keys of Celery's results, of its groups and of its chords' counters, as its memcached backend names them, and those
-/// of this library's own tasks.
-pub const DEFAULT: [&str; 4] = ["celery-task-meta-", "celery-taskset-meta-", "chord-unlock-", "task:"];
+/// What the daemon pins unless told otherwise: Celery's results, its groups and its chords' counters, as its memcached
+/// backend names them, and results of tasks under `task:`.
+const DEFAULT: [&str; 4] = ["celery-task-meta-", "celery-taskset-meta-", "chord-unlock-", "task:"];
 
 /// Beginnings of keys. None by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,21 +22,34 @@ impl Prefixes {
         for prefix in all {
             let prefix = prefix.as_ref();
             let shown = || format!("{:?}", String::from_utf8_lossy(prefix));
-            let Some(first) = prefix.first().filter(|_| prefix.len() <= KEY_BYTES_MAX) else {
+            if prefix.is_empty() || prefix.len() > KEY_BYTES_MAX {
                 return Err(Error::new(Kind::Invalid, "pin keys with prefix", shown())
                     .because("expected 1 to 250 bytes"));
-            };
+            }
             if prefixes.all.len() == PINNED_PREFIXES_MAX {
                 return Err(
                     Error::new(Kind::Invalid, "pin keys with prefix", shown()).because("too many prefixes")
                 );
             }
-            if let Some(word) = prefixes.first.get_mut(usize::from(first >> 6)) {
-                *word |= 1 << (first & 63);
-            }
-            prefixes.all.push(prefix.into());
+            prefixes.add(prefix);
         }
         Ok(prefixes)
+    }
+
+    /// What the daemon pins unless told otherwise.
+    pub fn usual() -> Self {
+        DEFAULT.into_iter().fold(Self::default(), |mut prefixes, prefix| {
+            prefixes.add(prefix.as_bytes());
+            prefixes
+        })
+    }
+
+    fn add(&mut self, prefix: &[u8]) {
+        let first = prefix.first().copied().unwrap_or(0);
+        if let Some(word) = self.first.get_mut(usize::from(first >> 6)) {
+            *word |= 1 << (first & 63);
+        }
+        self.all.push(prefix.into());
     }
 
     /// Whether the key begins with one of them.
@@ -63,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_key_is_pinned_by_its_beginning_alone() {
-        let prefixes = Prefixes::new(DEFAULT).unwrap();
+        let prefixes = Prefixes::usual();
+        assert_eq!(Prefixes::new(DEFAULT).unwrap(), prefixes);
         for key in ["celery-task-meta-7", "celery-taskset-meta-", "chord-unlock-x", "task:"] {
             assert!(prefixes.has(key.as_bytes()), "{key}");
         }

@@ -56,7 +56,9 @@ impl Progress {
 
     /// Nothing more will be durable. The first reason stays.
     pub(super) fn end(&self, kind: Kind, why: &str) {
-        self.0.send_modify(|reached| drop(reached.end.get_or_insert_with(|| (kind, why.to_owned()))));
+        self.0.send_modify(|reached| {
+            reached.end.get_or_insert_with(|| (kind, why.to_owned()));
+        });
     }
 
     pub(super) fn has_ended(&self) -> bool {

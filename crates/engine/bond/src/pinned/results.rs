@@ -1,5 +1,6 @@
 //! The pinned results of one process: opened from their log, kept in it, closed.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use forebay_core::entry::Version;
@@ -10,7 +11,7 @@ use forebay_core::ports::clock::{Clock, Run, Work};
 use forebay_core::ports::files::Files;
 use forebay_core::ports::pledges::Pledge;
 use forebay_core::stats::PinnedStats;
-use forebay_log::{Damaged, Log, LogOptions};
+use forebay_log::{Damaged, Disk, Log, LogOptions};
 use parking_lot::{Condvar, Mutex};
 
 use super::keeper::{Keeper, Step};
@@ -45,10 +46,9 @@ impl ResultsOptions {
 
     /// A file has room for the largest value, and for the largest that is there: it was confirmed, and may have to be written
     /// again. Nor does a smaller budget make what is there less.
-    fn log(&self, present: &Present) -> LogOptions {
+    fn log(&self, present: &Present, segment_bytes_min: u64) -> LogOptions {
         let largest = (self.value_bytes_max + limits::KEY_BYTES_MAX) as u64 + SEGMENT_BYTES_BESIDE;
-        let bytes =
-            largest.max(present.largest).max(limits::PINNED_SEGMENT_BYTES_MIN).next_multiple_of(4_096);
+        let bytes = largest.max(present.largest).max(segment_bytes_min).next_multiple_of(4_096);
         let segment_bytes = u32::try_from(bytes).unwrap_or(limits::SEGMENT_BYTES_MAX);
         let beyond = limits::PINNED_SEGMENTS_BEYOND * u64::from(segment_bytes);
         LogOptions {
@@ -125,10 +125,19 @@ impl Results {
     /// `Damaged`: a record that had been durable does not verify; nothing was changed. `Unsupported`: a newer program wrote
     /// it. `Full`, `Io`: the disk.
     pub fn open(files: Arc<dyn Files>, options: ResultsOptions, clock: Arc<dyn Clock>) -> Result<Opened> {
+        Self::open_with(files, options, limits::PINNED_SEGMENT_BYTES_MIN, clock)
+    }
+
+    pub(super) fn open_with(
+        files: Arc<dyn Files>,
+        options: ResultsOptions,
+        segment_bytes_min: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Opened> {
         let now = clock.now();
         let bytes_max = usize::try_from(options.bytes_max).unwrap_or(usize::MAX);
         let mut table = Table::new(bytes_max, options.value_bytes_max, Version::first(now).0);
-        let log = options.log(&Present::of(&*files)?);
+        let log = options.log(&Present::of(&*files)?, segment_bytes_min);
         let segment_bytes = log.segment_bytes.into();
         let opened = forebay_log::open(files, log, &mut |found| {
             let (head, key, value) = record::decode(found.kind, found.body)?;
@@ -153,6 +162,27 @@ impl Results {
         work.push(Work { name: "pinned-keeper", run: Run::Thread(Box::new(keep)) });
         let results = Self { _owner: Arc::new(Owner(Arc::clone(&shared))), shared };
         Ok(Opened { results, work, recovered, unpinned })
+    }
+
+    /// As [`open`](Self::open), in the folder `pinned` of the data directory. `None`: nothing is pinned and nothing ever was,
+    /// so there is no folder. What was pinned once is given up even when nothing is any more.
+    pub fn open_beside(
+        data: &Path,
+        options: ResultsOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Option<Opened>> {
+        let folder = data.join("pinned");
+        if options.prefixes.is_empty() && !folder.is_dir() {
+            return Ok(None);
+        }
+        let opened = Self::open(Arc::new(Disk::open(folder)?), options, clock)?;
+        if opened.unpinned > 0 {
+            tracing::warn!(
+                count = opened.unpinned,
+                "results are given up whose keys are not pinned any more"
+            );
+        }
+        Ok(Some(opened))
     }
 
     /// Whether the key is one of theirs.
