@@ -10,4 +10,5 @@ mod meta_set;
 mod meta_text;
 pub(crate) mod run;
 pub(crate) mod store;
+pub(crate) mod told;
 pub(crate) mod turn;
