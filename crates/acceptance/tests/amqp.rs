@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use forebay_acceptance::daemon::Daemon;
-use forebay_acceptance::programs::tool;
+use forebay_acceptance::programs::{forebay, tool};
 use forebay_acceptance::rabbitmq::RabbitMq;
 
 /// A script of the clients' folder that talks to `address`.
@@ -36,10 +36,15 @@ fn run(command: &mut Command, input: &str) -> (Option<i32>, String) {
 fn compare(script: &str) {
     let (data, rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
     let daemon = Daemon::start(data.path());
+    compare_answers(script, &[], rabbitmq.address, daemon.amqp);
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+fn compare_answers(script: &str, arguments: &[&str], rabbitmq: SocketAddr, daemon: SocketAddr) {
     let (expected, found) = std::thread::scope(|scope| {
-        let answers = |address| run(&mut python(script, &[], address), "").1;
-        let expected = scope.spawn(move || answers(rabbitmq.address));
-        let found = answers(daemon.amqp);
+        let answers = |address| run(&mut python(script, arguments, address), "").1;
+        let expected = scope.spawn(move || answers(rabbitmq));
+        let found = answers(daemon);
         (expected.join().unwrap(), found)
     });
     assert!(expected.ends_with("all said\n"), "{expected}");
@@ -47,7 +52,6 @@ fn compare(script: &str) {
         assert_eq!(found, expected);
     }
     assert_eq!(found, expected);
-    assert!(daemon.stop(), "the daemon stops cleanly");
 }
 
 #[test]
@@ -58,6 +62,67 @@ fn pika_gets_the_same_answers_as_from_rabbitmq() {
 #[test]
 fn frames_out_of_turn_get_the_same_answers_as_from_rabbitmq() {
     compare("frames.py");
+}
+
+#[test]
+fn exchanges_bindings_queues_and_messages_survive_a_kill_as_they_do_with_rabbitmq() {
+    let (data, mut rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
+    let mut daemon = Daemon::start(data.path());
+    for phase in ["before", "between", "after"] {
+        compare_answers("restart.py", &[phase], rabbitmq.address, daemon.amqp);
+        rabbitmq.kill_and_restart();
+        daemon.kill();
+        daemon.restart();
+    }
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+/// The hash of a password, from the daemon's own command.
+fn hashed(password: &str) -> String {
+    let (code, hash) = run(Command::new(forebay()).arg("hash-password"), password);
+    assert_eq!(code, Some(0), "{hash}");
+    hash.trim_end().to_owned()
+}
+
+#[test]
+fn users_may_do_what_they_may_with_rabbitmq_and_no_more() {
+    let (data, rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
+    rabbitmq.control(&["add_vhost", "shop"]);
+    rabbitmq.control(&["add_user", "u", "secret"]);
+    rabbitmq.control(&["set_permissions", "-p", "/", "u", "^c-", "^w-", "^r-"]);
+    let user = |name: &str, password: &str, [configure, write, read]: [&str; 3]| {
+        format!(
+            "[[amqp_users]]\nname = '{name}'\npassword_hash = '{}'\n[[amqp_users.permissions]]\nvhost = '/'\n\
+             configure = '{configure}'\nwrite = '{write}'\nread = '{read}'\n",
+            hashed(password)
+        )
+    };
+    let (guest, u) = (user("guest", "guest", [".*"; 3]), user("u", "secret", ["^c-", "^w-", "^r-"]));
+    let settings = data.path().join("forebay.toml");
+    std::fs::write(&settings, format!("amqp_vhosts = ['shop']\n{guest}{u}")).unwrap();
+    let settings = settings.to_str().unwrap();
+    let daemon = Daemon::start_with(&data.path().join("data"), &["--config", settings]);
+    compare_answers("users.py", &[], rabbitmq.address, daemon.amqp);
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn a_consumer_that_keeps_a_delivery_for_too_long_loses_its_channel() {
+    let data = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(data.path());
+    let (_, said) = run(&mut python("own.py", &["overdue"], daemon.amqp), "");
+    assert!(said.contains("all well"), "{said}");
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn publishers_are_told_when_the_disk_is_full_and_go_on_when_consumers_have_made_room() {
+    let data = tempfile::tempdir().unwrap();
+    let small = ["--segment-bytes", "1MiB", "--queue-disk", "16MiB"];
+    let daemon = Daemon::start_with(data.path(), &small);
+    let (_, said) = run(&mut python("own.py", &["blocked"], daemon.amqp), "");
+    assert!(said.contains("all well"), "{said}");
+    assert!(daemon.stop(), "the daemon stops cleanly");
 }
 
 #[test]
