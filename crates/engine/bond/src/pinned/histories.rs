@@ -193,7 +193,7 @@ fn assert_short(results: &Results) {
 #[test]
 fn nothing_that_was_told_is_lost_and_nothing_that_was_removed_or_is_over_comes_back() {
     let (mut refused, mut released) = (0, 0);
-    for seed in 0..rounds(60) {
+    for seed in 0..rounds(20) {
         let mut world = World::new(seed);
         for _ in 0..1_500 {
             world.act();
@@ -218,7 +218,7 @@ fn nothing_that_was_told_is_lost_and_nothing_that_was_removed_or_is_over_comes_b
         released += u64::from(*world.results.shared.log.segments().start() > 1);
     }
     assert!(refused > 100, "the budget was never full: {refused}");
-    assert!(released > 10, "the log was never shortened: {released}");
+    assert!(released > 5, "the log was never shortened: {released}");
 }
 
 fn set(store: &Pinned<Memory>, clock: &SimClock, key: &str, value: &[u8]) -> Written {
