@@ -136,11 +136,11 @@ mod tests {
     use forebay_memory::{Memory, MemoryOptions};
 
     use super::*;
-    use crate::execute::told::Told;
     use crate::options::Options;
     use crate::serve::bind::Addresses;
     use crate::shared::Shared;
     use crate::stats::counters::{Count, Tally};
+    use crate::told::Told;
 
     const MIB: usize = 1024 * 1024;
 

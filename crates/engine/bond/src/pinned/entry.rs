@@ -11,7 +11,7 @@ use super::record::{Head, Kept};
 /// A key, shared by all places that have it.
 pub(super) type Key = Arc<[u8]>;
 
-/// What a result takes beside its key and value: its places in four maps, and what allocations cost. Measured in `table`.
+/// What a result takes beside its key and value: its places in five collections that have just grown, and allocations.
 pub(super) const ENTRY_BYTES: usize = 512;
 /// What the key of a removed result takes until its removal is durable.
 const GONE_BYTES: usize = 256;

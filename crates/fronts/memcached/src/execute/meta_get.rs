@@ -8,11 +8,11 @@ use forebay_wire::memcached::meta::get::MetaGet;
 use forebay_wire::memcached::parse::item_bytes;
 
 use super::meta_text::{echo, key, letter, number, opaque, time_left};
-use super::told::Told;
 use super::turn::Turn;
 use crate::expiry::{Ends, refresh_below_ms, seconds_left};
 use crate::reply;
 use crate::stats::counters::Count;
+use crate::told::Told;
 
 pub(super) fn get<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) {
     let now = turn.now;

@@ -10,5 +10,4 @@ mod meta_set;
 mod meta_text;
 pub(crate) mod run;
 pub(crate) mod store;
-pub(crate) mod told;
 pub(crate) mod turn;

@@ -2,9 +2,9 @@
 
 use forebay_core::time::Instant;
 
-use super::told::Told;
 use crate::shared::Shared;
 use crate::stats::counters::{Count, Tally};
+use crate::told::Told;
 
 /// One turn of one connection: everything that was read at once is carried out at one moment, with one output.
 pub(crate) struct Turn<'a, S> {

@@ -15,11 +15,11 @@ use super::budget::Held;
 use super::peers::Seat;
 use super::scratch::{self, Answers, Scratch};
 use super::stop::stopped;
-use crate::execute::told::Told;
 use crate::execute::turn::Turn;
 use crate::session::{Next, Progress, Session};
 use crate::shared::Shared;
 use crate::stats::counters::Count;
+use crate::told::Told;
 
 /// Room made at least for what follows the beginning of a command.
 const PARTIAL_BYTES_MIN: usize = 4096;
