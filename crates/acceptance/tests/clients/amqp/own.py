@@ -19,7 +19,8 @@ def overdue():
     channel.basic_publish("", "timed", b"late")
     channel.basic_consume("timed", lambda *_: None)
     try:
-        client.connection.sleep(30)
+        client.connection.call_later(30, channel.stop_consuming)
+        channel.start_consuming()
         raise AssertionError("the channel is still open")
     except pika.exceptions.ChannelClosedByBroker as closed:
         assert closed.reply_code == 406 and "timed out. Timeout value used: 1000 ms" in closed.reply_text, closed

@@ -162,34 +162,54 @@ struct Share {
     messages: Vec<Message>,
 }
 
+/// What came of publishing some messages together.
+enum Together {
+    /// One fate for all.
+    All(Fate),
+    /// None was taken, because they are too many to be taken together.
+    TooMany,
+}
+
 impl Share {
+    /// Together if they can be, else by halves: a queue that refuses what does not fit, and a log with small segments, take
+    /// a batch whole or not at all.
     async fn bring(self, way: &Way) -> Vec<(usize, Fate)> {
         let Self { queue, places, messages } = self;
-        // A queue that refuses what does not fit takes a batch whole or not at all; then they go one by one.
-        let singly = queue.asked.rejects() && messages.len() > 1;
-        let copies = if singly { messages.clone() } else { Vec::new() };
-        let fate = publish(way, &queue, messages).await;
-        if fate != Fate::Rejected || !singly {
-            return places.into_iter().map(|place| (place, fate)).collect();
-        }
         let mut fates = Vec::with_capacity(places.len());
-        for (place, message) in places.into_iter().zip(copies) {
-            fates.push((place, publish(way, &queue, vec![message]).await));
+        // The next to be tried is the last.
+        let mut stretches = vec![0..messages.len()];
+        while let Some(stretch) = stretches.pop() {
+            let together = messages.get(stretch.clone()).unwrap_or_default();
+            match publish(way, &queue, together).await {
+                Together::All(fate) => {
+                    let places = places.get(stretch).unwrap_or_default();
+                    fates.extend(places.iter().map(|place| (*place, fate)));
+                }
+                Together::TooMany => {
+                    let middle = stretch.start + stretch.len() / 2;
+                    stretches.extend([middle..stretch.end, stretch.start..middle]);
+                }
+            }
         }
         fates
     }
 }
 
 /// Publishes, and waits where the queues take nothing for now. Only a queue that was told to refuses at once.
-async fn publish(way: &Way, queue: &Queue, messages: Vec<Message>) -> Fate {
+async fn publish(way: &Way, queue: &Queue, messages: &[Message]) -> Together {
     let mut pass = None;
+    let rejects = queue.asked.rejects();
     loop {
-        match way.broker.publish(&queue.stored, messages.clone()).await {
-            Ok(_) => return Fate::Taken,
+        match way.broker.publish(&queue.stored, messages.to_vec()).await {
+            Ok(_) => return Together::All(Fate::Taken),
             // It was deleted since the message was routed there, and the message with it.
-            Err(error) if error.kind() == Kind::NotFound => return Fate::Taken,
-            Err(error) if queue.asked.rejects() && matches!(error.kind(), Kind::Full | Kind::TooLarge) => {
-                return Fate::Rejected;
+            Err(error) if error.kind() == Kind::NotFound => return Together::All(Fate::Taken),
+            Err(error) if error.kind() == Kind::TooLarge && messages.len() > 1 => return Together::TooMany,
+            Err(error) if rejects && error.kind() == Kind::Full && messages.len() > 1 => {
+                return Together::TooMany;
+            }
+            Err(error) if rejects && matches!(error.kind(), Kind::Full | Kind::TooLarge) => {
+                return Together::All(Fate::Rejected);
             }
             Err(error) if error.kind() == Kind::Full => {
                 pass.get_or_insert_with(|| way.gate.wait());
@@ -197,7 +217,7 @@ async fn publish(way: &Way, queue: &Queue, messages: Vec<Message>) -> Fate {
             }
             Err(error) => {
                 tracing::warn!(%error, "publish by amqp failed");
-                return Fate::Failed;
+                return Together::All(Fate::Failed);
             }
         }
     }
