@@ -177,17 +177,17 @@ impl Share {
         let Self { queue, places, messages } = self;
         let mut fates = Vec::with_capacity(places.len());
         // The next to be tried is the last.
-        let mut stretches = vec![0..messages.len()];
-        while let Some(stretch) = stretches.pop() {
-            let together = messages.get(stretch.clone()).unwrap_or_default();
+        let mut stretches = vec![(0, messages.len())];
+        while let Some((start, end)) = stretches.pop() {
+            let together = messages.get(start..end).unwrap_or_default();
             match publish(way, &queue, together).await {
                 Together::All(fate) => {
-                    let places = places.get(stretch).unwrap_or_default();
+                    let places = places.get(start..end).unwrap_or_default();
                     fates.extend(places.iter().map(|place| (*place, fate)));
                 }
                 Together::TooMany => {
-                    let middle = stretch.start + stretch.len() / 2;
-                    stretches.extend([middle..stretch.end, stretch.start..middle]);
+                    let middle = start + (end - start) / 2;
+                    stretches.extend([(middle, end), (start, middle)]);
                 }
             }
         }

@@ -180,7 +180,7 @@ impl Vhost {
             }
             // Another front's, or one from before a restart.
             let (_, local) = names::place(&stored);
-            match self.find(&local).await {
+            match self.find(local).await {
                 Ok(queue) => queues.push(queue),
                 Err(exception) if exception.code == ReplyCode::NotFound => {}
                 Err(exception) => return Err(exception),
