@@ -199,7 +199,9 @@ pub const RUN_OUT_MAX: usize = 10_000;
 /// Deliveries whose hold ran out handed out at once.
 pub const EXPIRED_DELIVERIES_MAX: usize = 100;
 /// Entries in a dead letter's history; the oldest give way, the count of each goes on.
-pub const HISTORY_ENTRIES_MAX: usize = 16;
+pub const HISTORY_ENTRIES_MAX: usize = 64;
+/// Routing keys that each of them tells; the rest, and longer ones than an exchange takes, are left out.
+pub const HISTORY_KEYS_MAX: usize = 16;
 /// Queues in one broker.
 pub const QUEUES_MAX: usize = 100_000;
 /// Queues beyond these that are declared because dead letters must go somewhere; with more, messages stay where they are.
@@ -212,6 +214,8 @@ pub const QUEUE_HOT_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
 pub const DEDUP_WINDOW_DEFAULT: Duration = Duration::from_secs(120);
 /// The longest such time.
 pub const DEDUP_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest time to live that a queue can give what comes in.
+pub const MESSAGE_TTL_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 /// Dedup ids that one queue remembers; beyond it the oldest are forgotten before their time, and counted.
 pub const DEDUP_IDS_MAX: usize = 1_000_000;
 /// The longest that finished messages are kept to be read again.

@@ -4,15 +4,19 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use forebay_core::delivery::{History, Reason};
 use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::queue::{Overflow, QueueName};
 use forebay_core::time::Instant;
 use forebay_log::Room;
 
 use crate::engine::Engine;
+use crate::moves::Pick;
+use crate::moves::dead_letter::{Letter, Way};
 use crate::records::message::CLAIM_BYTES;
-use crate::records::{MessageBytes, NEW_BYTES_MAX, Record, Status, message};
+use crate::records::{MessageBytes, NEW_BYTES_MAX, Record, Status, history, message};
 use crate::state::State;
 use crate::state::entry::{Entry, NEVER, Rank};
 use crate::state::newest::Turn;
@@ -45,6 +49,16 @@ impl Repeated {
 /// The ids of the messages that were taken in, and the sequence that makes them durable.
 pub(crate) type TakenIn = (Vec<MessageId>, u64);
 
+/// What became of a batch.
+enum Taking {
+    /// It was taken in.
+    In(TakenIn),
+    /// Its room must be waited for first.
+    NotReady,
+    /// The queue is at its length; nothing was taken.
+    TooMany,
+}
+
 impl Engine {
     /// Appends all messages to the queue and returns the sequence that makes them durable. They may be delivered
     /// before: whatever a consumer does with them lies behind them in the log. Every error says that none was taken.
@@ -55,10 +69,18 @@ impl Engine {
         }
         let mut batch = self.batch(name, messages).await?;
         loop {
-            if let Some(taken_in) = self.take_in(&mut batch)? {
-                return Ok(taken_in);
+            match self.take_in(&mut batch)? {
+                Taking::In(taken_in) => {
+                    self.shed_after_publish(&batch.queue);
+                    return Ok(taken_in);
+                }
+                Taking::TooMany => {
+                    self.pass_on_refused(&mut batch);
+                    let context = format!("{name}: at its length");
+                    return Err(Error::new(Kind::Full, "publish to queue", context));
+                }
+                Taking::NotReady => (&mut batch.room).await?,
             }
-            (&mut batch.room).await?;
         }
     }
 
@@ -85,7 +107,7 @@ impl Engine {
         let queue = self.topology.find(name)?;
         {
             let settings = &queue.lock()?.settings;
-            if settings.overflow == Overflow::Reject && messages.len() as u64 > settings.length_max {
+            if settings.overflow != Overflow::DropHead && messages.len() as u64 > settings.length_max {
                 return too_large("more messages than its length");
             }
         }
@@ -100,8 +122,7 @@ impl Engine {
         Ok(Batch { queue, messages, heads, fresh, room })
     }
 
-    /// Takes the batch in; `None` if its room must be waited for first.
-    fn take_in(&self, batch: &mut Batch<'_>) -> Result<Option<TakenIn>> {
+    fn take_in(&self, batch: &mut Batch<'_>) -> Result<Taking> {
         let Batch { queue, messages, heads, fresh, room } = batch;
         let mut state = queue.lock()?;
         let now = self.clock.now();
@@ -111,20 +132,21 @@ impl Engine {
         let adds = |turn: &Turn| matches!(turn, Turn::Alone | Turn::Newest { replaces: 0 });
         let more = turns.iter().enumerate().filter(|(index, turn)| is_new(*index) && adds(turn)).count();
         let settings = &state.settings;
-        if settings.overflow == Overflow::Reject
-            && state.len().saturating_add(more as u64) > settings.length_max.max(state.len())
+        if settings.overflow != Overflow::DropHead
+            && (state.len().saturating_add(more as u64) > settings.length_max.max(state.len())
+                || more > 0 && !state.has_room_for(messages))
         {
-            let context = format!("{}: at its length", queue.name);
-            return Err(Error::new(Kind::Full, "publish to queue", context));
+            return Ok(Taking::TooMany);
         }
         let all = messages.iter().zip(&*heads).zip(&turns).enumerate();
         let written = all.filter(|(index, (_, turn))| is_new(*index) && **turn != Turn::Overtaken);
         let records = written.map(|(index, ((message, head), turn))| {
             let payload = if fresh.get(index).is_some() { &[] } else { &*message.payload };
-            put(queue, message, MessageBytes { head, payload }, *turn, now)
+            let expires_at = state.expires_at(message, now);
+            put(queue, message, MessageBytes { head, payload }, *turn, now, expires_at)
         });
         let records: Vec<_> = records.collect();
-        let Some(stored) = self.journal.append_bodies(room, &records)? else { return Ok(None) };
+        let Some(stored) = self.journal.append_bodies(room, &records)? else { return Ok(Taking::NotReady) };
         drop(records);
         // Who publishes again is answered when the first message with that dedup id is durable.
         let last = stored.last().map_or(0, |stored| stored.location.sequence).max(repeated.durable_with);
@@ -156,19 +178,21 @@ impl Engine {
             let not_before = message.not_before.filter(|at| *at > now);
             let rank = Rank::of(message.priority, message.key.as_deref());
             let mut entry = Entry::new(stored.location.sequence, stored, now, rank);
-            entry.expire_at(message.expires_at.unwrap_or(NEVER));
+            entry.expire_at(state.expires_at(&message, now).unwrap_or(NEVER));
+            let payload_bytes = message.payload.len();
             if let Some(claim) = fresh.take(index) {
                 entry.set_claim();
                 self.journal.claims.keep(entry.position, claim);
             } else if not_before.is_none() && state.ready.is_hot() {
                 self.hot.keep(&mut entry, message);
             }
+            state.note_payload(entry.position, payload_bytes);
             state.arrive(entry, not_before, now);
         }
         state.counts.repeated += repeated.count();
         self.drop_overflow(queue, &mut state);
         self.changed(queue, &mut state);
-        Ok(Some((ids, queue.awaited(last))))
+        Ok(Taking::In((ids, queue.awaited(last))))
     }
 
     /// Finds the messages of a batch that the queue has taken before, within its window or in this batch.
@@ -198,13 +222,105 @@ impl Engine {
     /// Drops the oldest ready messages of a queue beyond its length, where its owner asked for that. What cannot be
     /// dropped now, because all is in consumers' hands or the log takes nothing, is dropped by a later publish.
     pub(crate) fn drop_overflow(&self, queue: &Queue, state: &mut State) {
-        while state.settings.overflow == Overflow::DropHead && state.len() > state.settings.length_max {
+        while state.is_over() && state.settings.dead_letter_exchange.is_none() {
             let Some(position) = state.ready.least().map(|least| least.position) else { return };
             if self.journal.append(&Record::Settle { queue: queue.number, position }).is_err() {
                 return;
             }
             state.take(position).into_iter().for_each(|entry| self.forget(entry));
             state.counts.dropped += 1;
+        }
+    }
+}
+
+impl Engine {
+    /// Sends a bounded number of the messages that a queue has beyond its length through its dead-letter exchange, oldest
+    /// first. To be called without any lock; an alarm brings the rest.
+    pub(crate) fn shed(&self, queue: &Queue) -> Result<()> {
+        for _ in 0..limits::DUE_MESSAGES_MAX {
+            let position = queue.lock()?.to_be_shed();
+            let Some(pick) = position.map(Pick::Ready) else { return Ok(()) };
+            match self.dead_letter(queue, pick, Reason::Overflow, None) {
+                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Io) => {
+                    self.put_off(queue, pick, &error);
+                }
+                moved => drop(moved?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a batch that the queue has refused through its dead-letter exchange, where its owner asked for that. The publisher
+    /// was told that it was refused, so that nothing is promised of it: what cannot be written now is gone.
+    fn pass_on_refused(&self, Batch { queue, messages, fresh, .. }: &mut Batch<'_>) {
+        let exchange = match queue.lock() {
+            Ok(state) if state.settings.overflow == Overflow::RejectDeadLetter => {
+                state.settings.dead_letter_exchange.clone()
+            }
+            _ => None,
+        };
+        let Some(exchange) = exchange else { return };
+        let now = self.clock.now();
+        for (index, message) in std::mem::take(messages).into_iter().enumerate() {
+            let mut letter = Letter { message, claim: fresh.get(index), history: Vec::new() };
+            let line = History { at: now, ..letter.line(&queue.name, Reason::Overflow, None) };
+            let Way::To(queues, message) = self.way(&queue.name, &exchange, &letter, &line) else { continue };
+            history::add(&mut letter.history, line);
+            let head = message::head(&message, letter.claim);
+            let payload = if letter.claim.is_some() { &[] } else { &*message.payload };
+            let bytes = MessageBytes { head: &head, payload };
+            for to in queues {
+                match self.bring(&to, &letter, &message, bytes, now) {
+                    Ok(()) => drop(fresh.take(index)),
+                    Err(error) => {
+                        tracing::warn!(queue = %to.name, %error, "refused message does not reach its dead letters")
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a message that was in no queue into this one, with its history.
+    fn bring(
+        &self,
+        to: &Queue,
+        letter: &Letter,
+        message: &Message,
+        bytes: MessageBytes<'_>,
+        now: Instant,
+    ) -> Result<()> {
+        let mut state = to.lock()?;
+        let expires_at = state.expires_at(message, now);
+        let stored = self.journal.append_body(&Record::Put {
+            queue: to.number,
+            position: 0,
+            published_at: now,
+            attempts: 0,
+            expires_at,
+            status: Status::Ready,
+            replaces: None,
+            history: letter.history.clone(),
+            message: bytes,
+        })?;
+        let sequence = stored.location.sequence;
+        let mut entry = Entry::new(sequence, stored, now, Rank::of(message.priority, message.key.as_deref()));
+        entry.expire_at(expires_at.unwrap_or(NEVER));
+        if let Some(claim) = letter.claim {
+            entry.set_claim();
+            self.journal.claims.keep(sequence, claim);
+        }
+        state.note_payload(sequence, letter.message.payload.len());
+        state.arrive(entry, None, now);
+        self.drop_overflow(to, &mut state);
+        self.changed(to, &mut state);
+        Ok(())
+    }
+
+    fn shed_after_publish(&self, queue: &Queue) {
+        let sheds = queue.lock().is_ok_and(|state| state.to_be_shed().is_some());
+        // What is refused is tried again by the timers, and told there.
+        if sheds && self.shed(queue).is_err() {
+            queue.lock().into_iter().for_each(|mut state| self.changed(queue, &mut state));
         }
     }
 }
@@ -216,6 +332,7 @@ fn put<'a>(
     bytes: MessageBytes<'a>,
     turn: Turn,
     now: Instant,
+    expires_at: Option<Instant>,
 ) -> Record<'a> {
     let not_before = message.not_before.filter(|at| *at > now);
     Record::Put {
@@ -223,7 +340,7 @@ fn put<'a>(
         position: 0,
         published_at: now,
         attempts: 0,
-        expires_at: message.expires_at,
+        expires_at,
         status: not_before.map_or(Status::Ready, |until| Status::Delayed { until }),
         replaces: match turn {
             Turn::Newest { replaces } => Some(replaces),

@@ -155,6 +155,20 @@ impl Engine {
         }
     }
 
+    /// As [`route`](Self::route), of what the broker itself sends through an exchange.
+    pub(crate) fn pass_on(
+        &self,
+        vhost: &str,
+        exchange: &str,
+        key: &str,
+        headers: &Headers,
+    ) -> std::result::Result<Vec<QueueName>, Refusal> {
+        let global = |queue: &QueueName| names::queue_name(vhost, queue.as_str()).ok();
+        let exists = |queue: &QueueName| global(queue).is_some_and(|queue| self.topology.has(&queue));
+        let routed = self.look_at(vhost, |topology| topology.pass_on(exchange, key, headers, exists))?;
+        Ok(routed.queues.iter().filter_map(global).collect())
+    }
+
     pub(crate) fn route(
         &self,
         vhost: &str,

@@ -17,14 +17,16 @@
 //! | 7 | Settle | queue, position | it is finished: acknowledged, dropped or expired |
 //! | 8 | Retry | queue, position, `time` | it is delivered again, from then on |
 //! | 9 | Return | queue, position, seen `u8` | it is ready in its old place, and the attempt counts only if its consumer has seen it |
-//! | 10 | Move | from queue, position, to queue, moved `time`, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence |
+//! | 10 | Move | from queue, position, to queue, moved `time`, flags `u8`, expires `time` with 1, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence; with 2 it has not left, and this is a copy; with 4 it is the newest of its key there |
 //! | 11 | Marks | queue, count `u32`, of each: taken `time`, dedup id `text8` | messages with these dedup ids were taken then; their own records are about to go |
 //! | 12 | Retain | queue, position | it is finished, and kept to be read again |
 //! | 13 | End | queues | these queues were for the life of a process that is gone, and they with it |
 //! | 14 | Route | changes | exchanges and bindings are there, or no more; one that comes to be is alone in its record, which is carried forward as it is |
 //!
 //! *settings*: name `text8`, `attempt_max u32`, backoff first and longest `u64` nanoseconds, jitter `f64`, hold `u64`
-//! nanoseconds, dead-letter queue `text8` (empty for none), `length_max u64`, overflow `u8` (0 reject, 1 drop head),
+//! nanoseconds, dead-letter queue `text8` (empty for none), flags `u8` (1 dead-letter exchange, 2 its key, 4 `message_ttl`, 8
+//! `length_bytes_max`), exchange `text8`, key `text8`, `message_ttl u64` nanoseconds and `length_bytes_max u64`, if named,
+//! `length_max u64`, overflow `u8` (0 reject, 1 drop head, 2 reject and dead-letter),
 //! order `u8` (0 arrival, 1 key), `priority_max u8`, `dedup_window` and retain (0 for nothing) `u64` nanoseconds,
 //! `newest_by_key u8`, lifetime `u8` (0 durable, 1 of the process), declaration behind its length `u32`.
 //! *changes*: of each, its bytes behind their length `u32`, as [`change`](crate::routing::change) lays them out.
@@ -62,6 +64,17 @@ const HELD: u8 = 8;
 const HISTORY: u8 = 16;
 const FINISHED: u8 = 64;
 const REPLACES: u8 = 128;
+
+// What those of a Move record name,
+const MOVE_EXPIRES: u8 = 1;
+const MOVE_STAYS: u8 = 2;
+const MOVE_NEWEST: u8 = 4;
+
+// and those of a queue's settings.
+const SETTINGS_EXCHANGE: u8 = 1;
+const SETTINGS_KEY: u8 = 2;
+const SETTINGS_TTL: u8 = 4;
+const SETTINGS_BYTES: u8 = 8;
 
 /// What a Put record of a new message has before the message, at most.
 pub(crate) const NEW_BYTES_MAX: usize = 51;
@@ -135,6 +148,11 @@ pub(crate) enum Record<'a> {
         position: u64,
         to: u64,
         at: Instant,
+        expires_at: Option<Instant>,
+        /// It stays where it was, too.
+        stays: bool,
+        /// Its queue keeps the newest of a key, and knows it as that.
+        is_newest: bool,
         history: Vec<History>,
         message: MessageBytes<'a>,
     },

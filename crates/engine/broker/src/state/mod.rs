@@ -12,7 +12,8 @@ pub(crate) mod newest;
 pub(crate) mod ready;
 pub(crate) mod unsettled;
 
-use forebay_core::queue::{Order, QueueSettings, Retain};
+use forebay_core::message::Message;
+use forebay_core::queue::{Order, Overflow, QueueSettings, Retain};
 use forebay_core::stats::QueueStats;
 use forebay_core::time::Instant;
 
@@ -78,6 +79,9 @@ impl State {
     /// and takes its steps as they were taken.
     pub(crate) fn keep_order(&mut self) {
         self.ready.settle_order();
+        if self.settings.length_bytes_max.is_none() {
+            self.ready.forget_other_payloads(std::iter::empty());
+        }
         if self.settings.order == Order::Key {
             self.ready.keep_keys_in_order();
             self.unsettled
@@ -148,7 +152,9 @@ impl State {
     /// It leaves, from wherever it is.
     pub(crate) fn take(&mut self, position: u64) -> Option<Entry> {
         self.newest.forget(position);
-        self.lift(position)
+        let taken = self.lift(position);
+        self.ready.forget_payload(position);
+        taken
     }
 
     /// It goes from one place in the queue to another.
@@ -166,6 +172,7 @@ impl State {
             held.set_holds_key(false);
             self.ready.hold(held);
         }
+        self.ready.forget_other_payloads(self.unsettled.iter().map(|held| held.position));
         let staying = self.newest.of(self.unsettled.iter());
         let newest = std::mem::replace(&mut self.newest, staying);
         std::iter::from_fn(move || {
@@ -222,13 +229,52 @@ impl State {
         self.ready.head().is_some_and(|head| head.expires_at() <= now)
     }
 
+    /// When a message that is published now expires: its own time, or that of the queue.
+    pub(crate) fn expires_at(&self, message: &Message, now: Instant) -> Option<Instant> {
+        let by_queue = self.settings.message_ttl.map(|ttl| now + ttl);
+        message.expires_at.into_iter().chain(by_queue).min()
+    }
+
+    /// True if the ready messages have no more bytes of payload than they may when these are added to them.
+    pub(crate) fn has_room_for(&self, messages: &[Message]) -> bool {
+        self.has_room(messages.iter().map(|message| message.payload.len() as u64).sum())
+    }
+
+    /// The same of so many bytes.
+    pub(crate) fn has_room(&self, more: u64) -> bool {
+        self.settings
+            .length_bytes_max
+            .is_none_or(|max| self.ready.payload_bytes().saturating_add(more) <= max)
+    }
+
+    /// Notes how long the payload of a message is that is about to come, where that counts. Recovery notes all until it has
+    /// come to the declaration.
+    pub(crate) fn note_payload(&mut self, position: u64, bytes: usize) {
+        if self.settings.length_bytes_max.is_some() || self.declared.is_none() {
+            self.ready.note_payload(position, bytes);
+        }
+    }
+
+    /// True if the queue has more than it may, and gives up its oldest messages for that.
+    pub(crate) fn is_over(&self) -> bool {
+        self.settings.overflow == Overflow::DropHead
+            && (self.len() > self.settings.length_max || !self.has_room(0))
+    }
+
+    /// The message that is to go first through the dead-letter exchange because the queue has more than it may.
+    pub(crate) fn to_be_shed(&self) -> Option<u64> {
+        let sheds = self.settings.dead_letter_exchange.is_some() && self.is_over();
+        self.ready.least().filter(|_| sheds).map(|least| least.position)
+    }
+
     /// When something in this queue comes to its time next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let expiry = self.ready.head().map(|head| head.expires_at()).filter(|at| *at != entry::NEVER);
         let oldest = self.finished.oldest().and_then(|entry| self.retained_until(entry.published_at()));
         // Once a second is often enough for what is only forgotten.
         let retained = oldest.map(|at| Instant::from_ms(at.as_ms().next_multiple_of(1_000)));
-        [self.unsettled.next_due(), expiry, retained].into_iter().flatten().min()
+        let overflow = self.to_be_shed().map(|_| Instant::from_ms(0));
+        [self.unsettled.next_due(), expiry, retained, overflow].into_iter().flatten().min()
     }
 
     pub(crate) fn stats(&self, now: Instant) -> QueueStats {

@@ -55,20 +55,10 @@ pub(crate) struct Replay {
     marks: HashMap<u64, FoundMarks>,
     /// By position, of all that had one when it came; many have left.
     claims: HashMap<u64, Claim>,
-    /// Messages with a key that moved to queues whose declarations had not come by then.
-    unclear: Vec<Unclear>,
     now: Instant,
     damaged: Damaged,
     unreadable: u64,
     last_sequence: u64,
-}
-
-/// A message that may have been sent back to where it came from last.
-struct Unclear {
-    queue: u64,
-    position: u64,
-    key: String,
-    origin: QueueName,
 }
 
 impl Replay {
@@ -78,7 +68,6 @@ impl Replay {
             hosts: HashMap::new(),
             marks: HashMap::new(),
             claims: HashMap::new(),
-            unclear: Vec::new(),
             now,
             damaged: options.damaged,
             unreadable: 0,
@@ -159,6 +148,7 @@ impl Replay {
                     entry.carried(stored);
                     return Ok(());
                 }
+                state.note_payload(position, glance.payload_bytes);
                 let mut entry = Entry::new(position, stored, published_at, glance.rank());
                 entry.attempts = counted(attempts);
                 glance.claim.iter().for_each(|_| entry.set_claim());
@@ -190,26 +180,22 @@ impl Replay {
                 self.queue(queue)?.retry(position, delayed(at), now);
             }
             Record::Return { queue, position, seen } => drop(self.queue(queue)?.give_back(position, seen)),
-            Record::Move { from, position, to, at, history, message } => {
+            Record::Move { from, position, to, at, expires_at, stays, is_newest, message, .. } => {
                 let glance = message::glance(message.head)?;
                 let mut entry = Entry::new(sequence, stored, at, glance.rank());
                 if let Some(claim) = glance.claim {
                     entry.set_claim();
-                    self.claims.remove(&position);
                     self.claims.insert(sequence, claim);
                 }
-                self.queue(from)?.take(position);
-                let state = self.queue(to)?;
-                state.arrive(entry, None, now);
-                let origin = history.last().map(|last| last.queue.clone());
-                if let (Some(key), Some(origin)) = (glance.key, origin) {
-                    if state.declared.is_some() {
-                        note_redriven(state, sequence, key, &origin);
-                    } else {
-                        let key = key.to_owned();
-                        self.unclear.push(Unclear { queue: to, position: sequence, key, origin });
-                    }
+                if !stays {
+                    self.claims.remove(&position);
+                    self.queue(from)?.take(position);
                 }
+                entry.expire_at(expires_at.unwrap_or(NEVER));
+                let state = self.queue(to)?;
+                state.note_payload(sequence, glance.payload_bytes);
+                glance.key.filter(|_| is_newest).into_iter().for_each(|key| state.note_key(sequence, key));
+                state.arrive(entry, None, now);
             }
             Record::Marks { queue, marks } => self.marks.entry(queue).or_default().record(&marks, stored),
         }
@@ -269,11 +255,6 @@ impl Replay {
         };
         // Leftovers of a queue that was deleted before, and whose deletion lies in a segment that is gone.
         self.queues.retain(|_, state| state.declared.is_some() || state.len() > 0);
-        for Unclear { queue, position, key, origin } in std::mem::take(&mut self.unclear) {
-            if let Some(state) = self.queues.get_mut(&queue).filter(|state| state.declared.is_some()) {
-                note_redriven(state, position, &key, &origin);
-            }
-        }
         self.end_processes(journal)?;
         let claims = &journal.claims;
         for (number, state) in &mut self.queues {
@@ -316,14 +297,6 @@ impl Replay {
             hosts.push(Host::recovered(&vhost, routes, exists, journal)?);
         }
         Ok(Rebuilt { hosts: Hosts::new(hosts.into_iter()), topology, recovered })
-    }
-}
-
-/// Notes the key of a message that is in the queue it came from last: a dead letter that was sent back. Others that come
-/// in from elsewhere are left alone.
-fn note_redriven(state: &mut State, position: u64, key: &str, origin: &QueueName) {
-    if state.settings.newest_by_key && state.settings.name == *origin && state.is_unfinished(position) {
-        state.note_key(position, key);
     }
 }
 

@@ -101,6 +101,8 @@ impl Engine {
                     later.push(leaving);
                 }
                 After::Record { .. } => later.push(leaving),
+                // A copy of the message has it still.
+                After::Nothing | After::Durable(_) if claims.let_go(leaving.claim.file) => removed = true,
                 After::Nothing | After::Durable(_) => {
                     match file::remove(&*claims.files, leaving.claim.file) {
                         Ok(()) => {
