@@ -3,7 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -19,6 +22,7 @@ pub struct Daemon {
     pub http: SocketAddr,
     /// Where AMQP clients connect, if any may.
     amqp: Option<SocketAddr>,
+    panicked: Arc<AtomicBool>,
 }
 
 impl Daemon {
@@ -45,8 +49,11 @@ impl Daemon {
             .args(["--memcached", &memcached.to_string(), "--http", &http.to_string(), "--log", "warn"])
             .args(arguments)
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the daemon starts");
+        let panicked = Arc::new(AtomicBool::new(false));
+        listen(child.stderr.take().expect("its complaints are piped"), panicked.clone());
         let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
         let (mut addresses, mut amqp) = ([memcached, http], None);
         loop {
@@ -60,12 +67,17 @@ impl Daemon {
                 _ => {}
             }
         }
-        Self { child, data: data.to_path_buf(), memcached: addresses[0], http: addresses[1], amqp }
+        Self { child, data: data.to_path_buf(), memcached: addresses[0], http: addresses[1], amqp, panicked }
     }
 
     /// Where AMQP clients connect.
     pub fn amqp(&self) -> SocketAddr {
         self.amqp.expect("it was started with the AMQP front")
+    }
+
+    /// Whether any part of it has panicked: it may go on, as if only one connection had come to its end.
+    pub fn panicked(&self) -> bool {
+        self.panicked.load(Relaxed)
     }
 
     /// Its process id.
@@ -106,6 +118,16 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Passes on what the daemon complains of, and notes a panic.
+fn listen(complaints: ChildStderr, panicked: Arc<AtomicBool>) {
+    thread::spawn(move || {
+        for line in BufReader::new(complaints).lines().map_while(Result::ok) {
+            panicked.fetch_or(line.contains("panicked at"), Relaxed);
+            eprintln!("{line}");
+        }
+    });
 }
 
 fn free() -> SocketAddr {

@@ -1,42 +1,29 @@
 //! Celery, unchanged, with the daemon as its broker and for its results.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use forebay_acceptance::daemon::Daemon;
-use forebay_acceptance::programs::tool;
+use forebay_acceptance::programs::{python, session};
 use forebay_acceptance::rabbitmq::RabbitMq;
 use forebay_acceptance::servers::Memcached;
 
 /// A script of Celery's folder between the two servers; what its tasks note goes into `scratch`.
 fn script(name: &str, amqp: SocketAddr, memcached: SocketAddr, scratch: &Path) -> Command {
-    let mut command = Command::new(tool("python"));
+    let mut command = python(&format!("celery/{name}"));
     command
-        .arg(format!("{}/tests/clients/celery/{name}", env!("CARGO_MANIFEST_DIR")))
         .env("AMQP", amqp.to_string())
         .env("MEMCACHED", memcached.to_string())
-        .env("JOURNAL", scratch.join("journal"))
-        .env("PYTHONDONTWRITEBYTECODE", "1");
+        .env("JOURNAL", scratch.join("journal"));
     command
 }
 
-/// Runs a script to its end, which must be a good one.
-fn run(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().expect("python starts");
-    let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    let (said, complaint) = (said(&output.stdout), said(&output.stderr));
-    assert!(output.status.success() && said.ends_with("all well\n"), "{said}\n{complaint}");
-    println!("{said}");
-}
-
-fn session(pool: &str) {
+fn cases(pool: &str) {
     let (data, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let daemon = Daemon::start_amqp(data.path());
-    run(script("session.py", daemon.amqp(), daemon.memcached, scratch.path()).arg(pool));
+    session(script("session.py", daemon.amqp(), daemon.memcached, scratch.path()).arg(pool));
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
 
@@ -68,13 +55,13 @@ fn over_kills(name: &str) {
 #[test]
 #[ignore = "x-expires is refused"]
 fn celery_with_processes_runs_unchanged() {
-    session("prefork");
+    cases("prefork");
 }
 
 #[test]
 #[ignore = "x-expires is refused"]
 fn celery_with_threads_runs_unchanged() {
-    session("threads");
+    cases("threads");
 }
 
 /// Holds the cases against what they were written for: not part of every run.
@@ -84,7 +71,7 @@ fn celery_runs_so_with_rabbitmq_and_memcached() {
     let (rabbitmq, memcached) = (RabbitMq::start(), Memcached::start());
     for pool in ["prefork", "threads"] {
         let scratch = tempfile::tempdir().unwrap();
-        run(script("session.py", rabbitmq.address, memcached.address, scratch.path()).arg(pool));
+        session(script("session.py", rabbitmq.address, memcached.address, scratch.path()).arg(pool));
     }
 }
 
