@@ -226,7 +226,8 @@ impl State {
         let message = letter.message.id.clone();
         match outcome {
             Outcome::Done => {}
-            Outcome::Return => {
+            Outcome::Return { seen } => {
+                letter.attempts += u32::from(seen);
                 letter.ready_at = now;
                 queue.waiting.insert(id.position, letter);
             }

@@ -125,8 +125,11 @@ pub enum End {
 pub enum Outcome {
     /// It is finished and forgotten.
     Done,
-    /// It is ready again at once, in its old place, and this attempt does not count.
-    Return,
+    /// It is ready again at once, in its old place.
+    Return {
+        /// Its consumer has seen it: the attempt counts. Else it is as if it had never been handed out.
+        seen: bool,
+    },
     /// It is tried again from then on.
     RetryAt(Instant),
     /// It leaves the queue for the dead-letter queue.

@@ -119,6 +119,8 @@ pub const WRITE_BEHIND_RETAIN: Duration = Duration::from_secs(1);
 
 /// Longest queue name, as AMQP's short string has it.
 pub const QUEUE_NAME_BYTES_MAX: usize = 255;
+/// What the front that declared a queue knows it by.
+pub const QUEUE_DECLARATION_BYTES_MAX: usize = 32 * 1024;
 /// Longest exchange name, as AMQP's short string has it.
 pub const EXCHANGE_NAME_BYTES_MAX: usize = 255;
 /// Longest routing key of a binding, as the same has it; so a topic pattern has at most 256 words.
@@ -324,6 +326,18 @@ pub const AMQP_DELIVERIES_AT_ONCE: usize = 64;
 pub const AMQP_UNSETTLED_MAX: usize = 256 * 1024;
 /// Acknowledgements of one AMQP connection on their way into the log before it stops being read.
 pub const AMQP_SETTLING_MAX: usize = 64 * 1024;
+/// How often a message of a quorum queue may be given back, unless its arguments say otherwise.
+pub const AMQP_DELIVERY_LIMIT_DEFAULT: u64 = 20;
+/// How often it is looked for queues that nobody has used for their time.
+pub const AMQP_UNUSED_LOOK: Duration = Duration::from_millis(100);
+/// Messages of one AMQP transaction.
+pub const AMQP_TX_MESSAGES_MAX: usize = 10_000;
+/// Their bytes.
+pub const AMQP_TX_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Replies to one AMQP connection, sent straight to it, that it has not yet passed on; further ones are lost.
+pub const AMQP_REPLIES_MAX: usize = 10_000;
+/// Their bytes; the first one has room whatever its size.
+pub const AMQP_REPLIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Consumers of one AMQP channel.
 pub const AMQP_CONSUMERS_MAX: usize = 4096;
 /// Body of one HTTP request.

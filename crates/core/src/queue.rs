@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::limits;
+use crate::payload::Payload;
 
 /// Where messages go that a queue without a dead-letter queue of its own gives up.
 pub const PARKED: &str = "forebay.parked";
@@ -83,6 +84,17 @@ pub enum Retain {
     Nothing,
     /// Every message for so long after it was published, 1 second to 366 days, and longer until it is finished.
     For(Duration),
+}
+
+/// How long a queue is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Lifetime {
+    /// Until it is deleted.
+    #[default]
+    Durable,
+    /// Until it is deleted, or the process ends in which it was declared: when the log is opened again it is gone with its
+    /// messages. Nobody waits for these to be durable.
+    Process,
 }
 
 /// How long to wait before the next attempt: `first` doubled for every failed attempt, up to `longest`, and a random
@@ -166,6 +178,11 @@ pub struct QueueSettings {
     /// Of ready and delayed messages with one key only the newest is kept: a newer one replaces it. One that comes back
     /// from a consumer is dropped if a newer one with its key is there. Dead letters that come in are left alone.
     pub newest_by_key: bool,
+    /// How long it is there.
+    pub lifetime: Lifetime,
+    /// What the front that declared it knows it by, such as AMQP's flags and arguments: bytes that mean nothing to the
+    /// broker. At most 32 KiB. Declaring the queue again with others is no conflict, and leaves those that are there.
+    pub declaration: Payload,
 }
 
 impl QueueSettings {
@@ -183,6 +200,8 @@ impl QueueSettings {
             dedup_window: limits::DEDUP_WINDOW_DEFAULT,
             retain: Retain::default(),
             newest_by_key: false,
+            lifetime: Lifetime::default(),
+            declaration: Payload::empty(),
         }
     }
 
@@ -218,6 +237,9 @@ impl QueueSettings {
         if self.order == Order::Key && self.priority_max > 0 {
             return refuse("order by key and priorities exclude each other");
         }
+        if self.declaration.len() > limits::QUEUE_DECLARATION_BYTES_MAX {
+            return refuse("declaration must be at most 32 KiB");
+        }
         if self.dead_letter.as_ref() == Some(&self.name) {
             return refuse("a queue cannot be its own dead-letter queue");
         }
@@ -244,5 +266,16 @@ mod tests {
         assert!(settings.check().is_ok());
         settings.retry.attempt_max = 0;
         assert!(settings.check().unwrap_err().to_string().contains("attempt_max"));
+    }
+
+    #[test]
+    fn a_declaration_at_its_limit_is_taken_and_beyond_it_refused() {
+        let with = |bytes: usize| QueueSettings {
+            declaration: vec![0; bytes].into(),
+            ..QueueSettings::new(QueueName::new("q").unwrap())
+        };
+        assert!(with(limits::QUEUE_DECLARATION_BYTES_MAX).check().is_ok());
+        let refused = with(limits::QUEUE_DECLARATION_BYTES_MAX + 1).check().unwrap_err();
+        assert!(refused.to_string().contains("declaration"));
     }
 }

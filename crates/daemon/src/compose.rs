@@ -171,6 +171,7 @@ impl Composed {
             let amqp = forebay_amqp::Parts {
                 broker: Arc::clone(&self.broker),
                 clock: Arc::clone(&parts.clock),
+                pressure: Arc::clone(&parts.pressure),
                 health: Arc::clone(&parts.health),
                 version: parts.version,
             };

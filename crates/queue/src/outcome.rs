@@ -10,7 +10,7 @@ use forebay_core::time::Instant;
 pub fn decide(attempt: u32, retry: &RetryPolicy, end: End, now: Instant, random: u64) -> Outcome {
     match end {
         End::Acked => Outcome::Done,
-        End::Returned => Outcome::Return,
+        End::Returned => Outcome::Return { seen: false },
         End::Rejected => Outcome::DeadLetter(Reason::Rejected),
         End::Failed | End::Expired if attempt < retry.attempt_max => {
             Outcome::RetryAt(now + wait_after(attempt, &retry.backoff, random))
@@ -46,7 +46,7 @@ mod tests {
     fn success_return_and_rejection_do_not_look_at_the_attempts() {
         let spent = policy(1, 1, 1, 0.0);
         assert_eq!(decide(9, &spent, End::Acked, NOW, 0), Outcome::Done);
-        assert_eq!(decide(9, &spent, End::Returned, NOW, 0), Outcome::Return);
+        assert_eq!(decide(9, &spent, End::Returned, NOW, 0), Outcome::Return { seen: false });
         assert_eq!(decide(1, &spent, End::Rejected, NOW, 0), Outcome::DeadLetter(Reason::Rejected));
     }
 

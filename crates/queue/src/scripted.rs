@@ -73,7 +73,7 @@ impl Scripted {
     pub(crate) fn settled(&self) -> Vec<String> {
         let name = |outcome: &Outcome| match outcome {
             Outcome::Done => "done",
-            Outcome::Return => "return",
+            Outcome::Return { .. } => "return",
             Outcome::RetryAt(_) => "retry",
             Outcome::DeadLetter(reason) => reason.as_str(),
         };

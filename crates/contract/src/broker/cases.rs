@@ -41,6 +41,7 @@ macro_rules! broker {
                 what_is_done_does_not_come_back
                 settling_twice_says_that_it_is_not_held
                 a_returned_message_is_ready_at_once_and_the_attempt_does_not_count
+                a_message_that_was_seen_is_ready_at_once_in_its_place_and_the_attempt_counts
                 a_late_ack_does_not_settle_anothers_delivery
                 a_delivery_is_settled_only_in_its_own_queue
                 a_retried_message_comes_back_at_its_time_with_its_attempts_counted

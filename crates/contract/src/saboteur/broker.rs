@@ -100,7 +100,7 @@ impl BrokerSaboteur {
 
     /// Ends the hold as if the connection had broken; the message is ready again.
     async fn lose(&self, queue: &QueueName, delivery: DeliveryId) {
-        let _ = self.broker.settle(queue, delivery, Outcome::Return, None).await;
+        let _ = self.broker.settle(queue, delivery, Outcome::Return { seen: false }, None).await;
     }
 }
 

@@ -20,6 +20,7 @@ use forebay_log::{Class, Log, LogOptions};
 use crate::engine::Engine;
 use crate::memory::hot::Hot;
 use crate::records::{Record, SMALL_BYTES_MAX};
+use crate::settle::Settling;
 use crate::storage::claims::desk;
 use crate::storage::journal::Journal;
 use crate::storage::recover::{Recovered, Replay};
@@ -105,6 +106,49 @@ impl EmbeddedBroker {
         self.engine.close();
     }
 
+    /// Whether there is a queue of this name.
+    ///
+    /// ```
+    /// # fn look(broker: &forebay_broker::EmbeddedBroker) -> forebay_core::error::Result<bool> {
+    /// use forebay_core::queue::QueueName;
+    ///
+    /// Ok(broker.has_queue(&QueueName::new("orders")?))
+    /// # }
+    /// ```
+    pub fn has_queue(&self, queue: &QueueName) -> bool {
+        self.engine.topology.has(queue)
+    }
+
+    /// As [`settle`](Broker::settle), of several deliveries of one queue, with one wait until all is durable. Returns how many
+    /// of them were held. `Err`: none, some or all are settled. May repeat.
+    pub async fn settle_many(
+        &self,
+        queue: &QueueName,
+        deliveries: &[DeliveryId],
+        outcome: Outcome,
+    ) -> Result<u64> {
+        let (class, length) = self.needs(outcome);
+        let mut progress = Settling::default();
+        loop {
+            let before = progress.seen;
+            let settle = || self.engine.settle_many(queue, deliveries, outcome, &mut progress);
+            match self.engine.when_ready(class, length, settle).await {
+                Err(error) if error.kind() == Kind::Full && progress.seen > before => {}
+                settled => break settled?,
+            }
+        }
+        self.durable(progress.last).await.map(|()| progress.settled)
+    }
+
+    /// The log's room that carrying out the outcome needs.
+    fn needs(&self, outcome: Outcome) -> (Class, usize) {
+        match outcome {
+            Outcome::Done => (Class::Free, SMALL_BYTES_MAX),
+            Outcome::Return { .. } | Outcome::RetryAt(_) => (Class::Step, SMALL_BYTES_MAX),
+            Outcome::DeadLetter(_) => (Class::Free, self.engine.journal.message_bytes_max()),
+        }
+    }
+
     async fn durable(&self, sequence: u64) -> Result<()> {
         self.log().durable(sequence).await
     }
@@ -143,7 +187,7 @@ impl Broker for EmbeddedBroker {
             let queue = engine.when_ready(Class::New, length, declare).await?;
             let declared = queue.lock()?.declared;
             match declared {
-                Some(declared) => self.durable(declared.location.sequence).await,
+                Some(declared) => self.durable(queue.awaited(declared.location.sequence)).await,
                 None => Ok(()),
             }
         })
@@ -173,11 +217,7 @@ impl Broker for EmbeddedBroker {
         note: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Settled>> {
         Box::pin(async move {
-            let (class, length) = match outcome {
-                Outcome::Done => (Class::Free, SMALL_BYTES_MAX),
-                Outcome::Return | Outcome::RetryAt(_) => (Class::Step, SMALL_BYTES_MAX),
-                Outcome::DeadLetter(_) => (Class::Free, self.engine.journal.message_bytes_max()),
-            };
+            let (class, length) = self.needs(outcome);
             let settle = || self.engine.settle(queue, delivery, outcome, note);
             match self.engine.when_ready(class, length, settle).await? {
                 Some(sequence) => self.durable(sequence).await.map(|()| Settled::Done),

@@ -248,7 +248,7 @@ mod tests {
         let q = bench.queue("q");
         bench.publish(&q, 1);
         let first = bench.receive(&q).unwrap();
-        bench.settle(&first, Outcome::Return);
+        bench.settle(&first, Outcome::Return { seen: false });
         let second = bench.receive(&q).unwrap();
         let found = bench.engine().topology.find(&q).unwrap();
         let error = Error::new(Kind::Damaged, "read log record", "a test");
@@ -307,7 +307,7 @@ mod tests {
             assert_eq!((redrive(&bench), bench.depth(&q)), (0, 1));
             let held = bench.receive(&q).unwrap();
             publish(&bench, &q, "3");
-            bench.settle(&held, Outcome::Return);
+            bench.settle(&held, Outcome::Return { seen: false });
             assert_eq!(bench.depth(&q), 1, "what came back gave way to the newer one");
             assert_eq!(&*bench.receive(&q).unwrap().message.payload, b"3");
         }

@@ -168,7 +168,7 @@ impl Engine {
         state.counts.repeated += repeated.count();
         self.drop_overflow(queue, &mut state);
         self.changed(queue, &mut state);
-        Ok(Some((ids, last)))
+        Ok(Some((ids, queue.awaited(last))))
     }
 
     /// Finds the messages of a batch that the queue has taken before, within its window or in this batch.

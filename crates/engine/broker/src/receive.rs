@@ -382,8 +382,9 @@ impl Engine {
 
     /// False if the log does not take that: then it is held until its time is up.
     fn return_held(&self, queue: &Queue, state: &mut State, position: u64) -> bool {
-        let returned = self.journal.append(&Record::Return { queue: queue.number, position }).is_ok();
-        returned && state.give_back(position)
+        let returned =
+            self.journal.append(&Record::Return { queue: queue.number, position, seen: false }).is_ok();
+        returned && state.give_back(position, false)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
-use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_core::queue::{Lifetime, QueueName, QueueSettings};
 use forebay_log::Class;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
@@ -21,6 +21,7 @@ pub(crate) struct Queue {
     /// Its number in the log's records.
     pub(crate) number: u64,
     pub(crate) name: QueueName,
+    lifetime: Lifetime,
     pub(crate) state: Mutex<State>,
     /// Told, one receiver at a time, that there may be ready messages.
     pub(crate) arrivals: Notify,
@@ -33,9 +34,19 @@ impl Queue {
         Self {
             number,
             name: state.settings.name.clone(),
+            lifetime: state.settings.lifetime,
             state: Mutex::new(state),
             arrivals: Notify::new(),
             receivers: AtomicUsize::new(0),
+        }
+    }
+
+    /// What must be durable before anybody is told of what a record with this sequence has done: nothing where the queue
+    /// itself is not.
+    pub(crate) fn awaited(&self, sequence: u64) -> u64 {
+        match self.lifetime {
+            Lifetime::Durable => sequence,
+            Lifetime::Process => 0,
         }
     }
 
@@ -92,6 +103,10 @@ impl Topology {
 
     pub(crate) fn find(&self, name: &QueueName) -> Result<Arc<Queue>> {
         self.queues.read().by_name.get(name).cloned().ok_or_else(|| not_found(name))
+    }
+
+    pub(crate) fn has(&self, name: &QueueName) -> bool {
+        self.queues.read().by_name.contains_key(name)
     }
 
     pub(crate) fn numbered(&self, number: u64) -> Option<Arc<Queue>> {
@@ -202,6 +217,7 @@ fn difference(present: &QueueSettings, asked: &QueueSettings) -> Option<String> 
         ("priority_max", present.priority_max.to_string(), asked.priority_max.to_string()),
         ("dedup_window", format!("{:?}", present.dedup_window), format!("{:?}", asked.dedup_window)),
         ("retain", format!("{:?}", present.retain), format!("{:?}", asked.retain)),
+        ("lifetime", format!("{:?}", present.lifetime), format!("{:?}", asked.lifetime)),
         ("newest_by_key", present.newest_by_key.to_string(), asked.newest_by_key.to_string()),
     ];
     let differing = pairs.into_iter().find(|(_, present, asked)| present != asked);
@@ -214,6 +230,12 @@ fn not_found(name: &QueueName) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use forebay_core::delivery::{Outcome, Settled};
+    use forebay_core::message::{Message, MessageId};
+    use forebay_core::ports::broker::{Broker as _, BrokerAdmin as _};
+
     use crate::bench::Bench;
 
     use super::*;
@@ -254,6 +276,68 @@ mod tests {
         let bench = bench.crash();
         bench.queue("q");
         assert!(bench.engine().topology.find(&q).unwrap().number > first);
+    }
+
+    fn brief(bench: &Bench) -> QueueName {
+        let mut settings = QueueSettings::new(QueueName::new("brief").unwrap());
+        settings.lifetime = Lifetime::Process;
+        bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+        settings.name
+    }
+
+    #[test]
+    fn a_queue_of_a_process_is_gone_with_its_messages_whatever_the_log_has_released_since() {
+        for released in 0..12 {
+            let bench = Bench::new(1_000);
+            let (brief, busy) = (brief(&bench), bench.queue("busy"));
+            for _ in 0..40 {
+                bench.publish(&brief, 300);
+            }
+            let bench = bench.crash();
+            assert!(!bench.broker.has_queue(&brief) && bench.broker.has_queue(&busy));
+            let oldest = *bench.engine().journal.log.segments().start();
+            while *bench.engine().journal.log.segments().start() < oldest + released {
+                bench.publish(&busy, 300);
+                bench.settle(&bench.receive(&busy).unwrap(), Outcome::Done);
+                bench.write();
+                drop(bench.engine().free_step());
+            }
+            let bench = bench.crash();
+            assert_eq!(bench.engine().topology.all().len(), 1, "{released} segments were released");
+            assert_eq!(bench.recovered.ready, 0);
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_the_disk_because_of_a_queue_of_a_process() {
+        let bench = Bench::new(1_000);
+        let brief = brief(&bench);
+        let message = Message::new(MessageId::given("m").unwrap(), "".into());
+        let mut publish = bench.broker.publish(&brief, vec![message]);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(matches!(publish.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
+        let waits = || bench.engine().journal.log.durable_sequence() < bench.engine().journal.last();
+        assert!(waits());
+        let held = bench.receive(&brief).unwrap();
+        let mut settle = bench.broker.settle(&brief, held.id, Outcome::Done, None);
+        assert!(matches!(settle.as_mut().poll(&mut context), Poll::Ready(Ok(Settled::Done))));
+        assert!(waits());
+    }
+
+    #[test]
+    fn what_a_queue_was_declared_with_is_kept_and_is_no_reason_for_a_conflict() {
+        let bench = Bench::new(1_000);
+        let mut settings = QueueSettings::new(QueueName::new("q").unwrap());
+        settings.declaration = "durable, x-queue-type: classic".into();
+        let declare = |bench: &Bench, settings: &QueueSettings| {
+            bench.engine().topology.declare(&bench.engine().journal, settings, usize::MAX).map(drop)
+        };
+        declare(&bench, &settings).unwrap();
+        declare(&bench, &QueueSettings::new(settings.name.clone())).unwrap();
+        bench.write();
+        let bench = bench.crash();
+        let info = bench.until_ready(bench.broker.queue(&settings.name)).unwrap();
+        assert_eq!(info.settings, settings);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - `methods`: what the methods do, one file for each class; `basic` has several
 //! - `vhost`: exchanges, bindings and queues as AMQP declares them
 //! - `message`: what a message is in both worlds
+//! - `replies`: replies that go straight to who asked
 //! - `exception`: why a channel or connection is closed
 //!
 //! [`server::bind`] takes the socket and starts nothing.
@@ -16,6 +17,7 @@ mod exception;
 mod message;
 mod methods;
 mod options;
+mod replies;
 mod server;
 mod shared;
 mod vhost;

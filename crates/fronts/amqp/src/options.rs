@@ -7,6 +7,7 @@ use forebay_broker::EmbeddedBroker;
 use forebay_core::health::Health;
 use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
+use forebay_core::pressure::Pressure;
 
 /// How the front is set up.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Parts {
     pub broker: Arc<EmbeddedBroker>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// How far the memory of queues has come.
+    pub pressure: Arc<Pressure>,
     /// What is broken in this process.
     pub health: Arc<Health>,
     /// The version of this build, which clients are told.

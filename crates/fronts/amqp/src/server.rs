@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::Health;
-use forebay_core::limits::ACCEPT_PAUSE;
+use forebay_core::limits;
 use forebay_core::ports::clock::{Run, Work};
 use forebay_core::stats::ConnectionStats;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -69,7 +69,11 @@ impl Bound {
 
     /// What must be run. It ends once the front was told to stop and its clients have agreed, or had their time to.
     pub fn work(self) -> Vec<Work> {
-        vec![Work { name: "amqp front", run: Run::Task(Box::pin(self.run())) }]
+        let expirer = expire(Arc::clone(&self.shared), self.stop.clone());
+        vec![
+            Work { name: "amqp front", run: Run::Task(Box::pin(self.run())) },
+            Work { name: "amqp expirer", run: Run::Task(Box::pin(expirer)) },
+        ]
     }
 
     async fn run(self) {
@@ -103,13 +107,25 @@ impl Bound {
                     }
                     Err(reason) => {
                         warn!(%reason, "cannot accept an amqp connection");
-                        shared.clock.sleep_until(shared.clock.now() + ACCEPT_PAUSE).await;
+                        shared.clock.sleep_until(shared.clock.now() + limits::ACCEPT_PAUSE).await;
                     }
                 },
             }
         }
         drop(listener);
         while serving.join_next().await.is_some() {}
+    }
+}
+
+/// Deletes queues that nobody uses, until the front stops.
+async fn expire(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mut stopped = pin!(stopped(&mut stop));
+    loop {
+        let next = shared.clock.sleep_until(shared.clock.now() + limits::AMQP_UNUSED_LOOK);
+        tokio::select! {
+            () = &mut stopped => return,
+            () = next => shared.vhost.expire_unused().await,
+        }
     }
 }
 

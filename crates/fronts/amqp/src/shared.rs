@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use forebay_broker::EmbeddedBroker;
 use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
+use forebay_core::pressure::Pressure;
 use forebay_core::stats::ConnectionStats;
 
 use crate::options::{Options, Parts};
+use crate::replies::Replies;
 use crate::vhost::registry::Vhost;
 
 /// The parts of the front.
@@ -17,7 +19,9 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) connections: Arc<ConnectionStats>,
     pub(crate) bodies: Arc<Bodies>,
-    pub(crate) vhost: Vhost,
+    pub(crate) pressure: Arc<Pressure>,
+    pub(crate) replies: Arc<Replies>,
+    pub(crate) vhost: Arc<Vhost>,
     pub(crate) options: Options,
     pub(crate) version: &'static str,
     numbers: AtomicU64,
@@ -26,7 +30,9 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(options: Options, parts: Parts) -> Self {
         Self {
-            vhost: Vhost::new("/", Arc::clone(&parts.broker), Arc::clone(&parts.clock)),
+            pressure: parts.pressure,
+            replies: Arc::default(),
+            vhost: Arc::new(Vhost::new("/", Arc::clone(&parts.broker), Arc::clone(&parts.clock))),
             broker: parts.broker,
             clock: parts.clock,
             connections: Arc::default(),

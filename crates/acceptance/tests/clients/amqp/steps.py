@@ -410,6 +410,262 @@ step("a length of another type", lambda: (declare("typed", arguments={"x-max-len
 step("and of none", lambda: declare("typed"))
 step("typed gone", lambda: channel.queue_delete("typed").method.message_count)
 
+# Transactions.
+step("commit without transactions", lambda: channel.tx_commit())
+step("rollback without transactions", lambda: channel.tx_rollback())
+step("transactions", lambda: type(channel.tx_select().method).__name__)
+step("transactions again", lambda: type(channel.tx_select().method).__name__)
+step("confirms among transactions", lambda: channel.confirm_delivery())
+step("confirms alone", lambda: channel.confirm_delivery())
+step("transactions among confirms", lambda: channel.tx_select())
+
+
+def fresh():
+    global channel
+    channel.close()
+    channel = connection.channel()
+
+
+def depth(queue):
+    return declare(queue, passive=True)[1]
+
+
+def committed():
+    fresh()
+    channel.queue_declare("tx")
+    channel.tx_select()
+    put_into("tx", b"1", b"2")
+    before = depth("tx")
+    channel.tx_commit()
+    after = depth("tx")
+    first = get("tx")
+    channel.basic_ack(first[0])
+    channel.tx_rollback()
+    channel.basic_ack(first[0])
+    channel.tx_commit()
+    put_into("tx", b"3")
+    channel.tx_rollback()
+    second = get("tx")
+    channel.basic_nack(second[0], requeue=True)
+    not_yet = get("tx")
+    channel.tx_commit()
+    third = get("tx")
+    channel.basic_reject(third[0], requeue=False)
+    channel.tx_commit()
+    return before, after, first, second, not_yet, third, depth("tx")
+
+
+def put_into(queue, *bodies, **properties):
+    for body in bodies:
+        channel.basic_publish("", queue, body, pika.BasicProperties(**properties))
+
+
+step("committed and rolled back", committed)
+
+
+def returned():
+    back = []
+    channel.add_on_return_callback(lambda _c, method, _p, body: back.append((method.reply_code, method.routing_key, body)))
+    channel.basic_publish("", "absent", b"lost", mandatory=True)
+    connection.sleep(0.2)
+    before = list(back)
+    channel.tx_commit()
+    connection.sleep(0.2)
+    return before, back
+
+
+step("returned with the commit", returned)
+
+
+def abandoned():
+    put_into("tx", b"kept")
+    channel.tx_commit()
+    tag = get("tx")[0]
+    channel.basic_ack(tag)
+    put_into("tx", b"never")
+    fresh()
+    return get("tx", auto_ack=True), get("tx"), channel.queue_delete("tx").method.message_count
+
+
+step("abandoned", abandoned)
+
+# Replies that go straight to who asked.
+REPLIES = "amq.rabbitmq.reply-to"
+step("replies asked for", lambda: declare(REPLIES, passive=True))
+step("replies declared", lambda: declare(REPLIES, exclusive=True))
+step("replies of nobody", lambda: declare(REPLIES + ".nobody", passive=True))
+step("replies with acks", lambda: channel.basic_consume(REPLIES, lambda *_: None))
+step("replies for nobody", lambda: (put_into("absent", b"", reply_to=REPLIES), get("absent")))
+step("replies asked for from a queue", lambda: get(REPLIES))
+step("replies bound", lambda: channel.queue_bind(REPLIES, "amq.direct", "x"))
+step("replies consumed twice", lambda: [channel.basic_consume(REPLIES, lambda *_: None, auto_ack=True) for _ in range(2)])
+
+
+def replied():
+    fresh()
+    channel.queue_declare("questions")
+    got = []
+
+    def answered(_channel, method, properties, body):
+        mine = method.routing_key.startswith(REPLIES + ".")
+        got.append((method.consumer_tag, method.delivery_tag, method.redelivered, method.exchange, mine, properties.type, body))
+
+    channel.basic_consume(REPLIES, answered, auto_ack=True, consumer_tag="me")
+    put_into("questions", b"?", reply_to=REPLIES)
+    reply_to = channel.basic_get("questions", auto_ack=True)[1].reply_to
+    other = connect()
+    theirs = other.channel()
+    there = theirs.queue_declare(reply_to, passive=True).method.consumer_count
+    theirs.confirm_delivery()
+    theirs.basic_publish("", reply_to, b"!", pika.BasicProperties(type="reply"))
+    returned = None
+    try:
+        theirs.basic_publish("", reply_to, b"!!", mandatory=True)
+    except pika.exceptions.UnroutableError as unroutable:
+        returned = unroutable.messages[0].method.reply_code
+    connection.sleep(0.5)
+    channel.basic_cancel("me")
+    try:
+        theirs.queue_declare(reply_to, passive=True)
+    except pika.exceptions.ChannelClosedByBroker as closed:
+        there = there, closed.reply_code
+    other.close()
+    return reply_to.startswith(REPLIES + "."), there, returned, got, channel.queue_delete("questions").method.message_count
+
+
+step("replied", replied)
+
+
+# Copies for further keys.
+def copies():
+    for name in ["c1", "c2", "c3"]:
+        channel.queue_declare(name)
+    put_into("c1", b"x", headers={"CC": ["c2"], "BCC": ["c3"], "o": 1})
+    put_into("c1", b"x", headers={"BCC": ["c3"]})
+    got = []
+    for name in ["c1", "c2", "c3", "c1", "c3"]:
+        method, properties, _ = channel.basic_get(name, auto_ack=True)
+        got.append((name, method.routing_key, properties.headers))
+    return got
+
+
+step("copies", copies)
+step("copies to no list", lambda: (put_into("c1", b"", headers={"CC": "c2"}), get("c1")))
+
+
+def alternate():
+    channel.exchange_declare("otherwise", "fanout")
+    channel.queue_bind("c2", "otherwise")
+    channel.exchange_declare("choosy", "direct", arguments={"alternate-exchange": "otherwise"})
+    channel.queue_bind("c1", "choosy", "k")
+    channel.basic_publish("choosy", "k", b"fits")
+    channel.basic_publish("choosy", "l", b"does not")
+    return get("c1", auto_ack=True), get("c1"), get("c2", auto_ack=True), get("c2")
+
+
+step("alternate exchange", alternate)
+step("alternates gone", lambda: [channel.exchange_delete(name) for name in ["choosy", "otherwise"]] and None)
+step("copies gone", lambda: [channel.queue_delete(name).method.message_count for name in ["c1", "c2", "c3"]])
+
+
+# Whose turn it is.
+def priorities():
+    fresh()
+    channel.queue_declare("turns")
+    channel.basic_qos(prefetch_count=2)
+    got = []
+
+    def taker(name):
+        return lambda _c, method, _p, body: got.append((name, method.delivery_tag, body))
+
+    low = channel.basic_consume("turns", taker("low"))
+    channel.basic_consume("turns", taker("high"), arguments={"x-priority": 10})
+    for number in range(6):
+        put_into("turns", str(number).encode())
+        connection.sleep(0.1)
+    filled = sorted(got)
+    channel.basic_cancel(low)
+    [channel.basic_ack(tag) for name, tag, _ in filled if name == "high"]
+    connection.sleep(0.5)
+    return filled, sorted(got)[len(filled):] and [entry[0] for entry in got[len(filled):]]
+
+
+step("by priority of the consumer", priorities)
+step("a priority that is none", lambda: channel.basic_consume("turns", lambda *_: None, arguments={"x-priority": "high"}))
+step("turns gone", lambda: channel.queue_delete("turns").method.message_count)
+
+
+def single():
+    fresh()
+    channel.queue_declare("single", arguments={"x-single-active-consumer": True})
+    got = []
+
+    def taker(name):
+        return lambda _c, method, _p, body: got.append((name, body))
+
+    first = channel.basic_consume("single", taker("first"), auto_ack=True)
+    second = channel.basic_consume("single", taker("second"), auto_ack=True, arguments={"x-priority": 5})
+    count = declare("single", passive=True)
+    put_into("single", b"1", b"2")
+    connection.sleep(0.5)
+    channel.basic_cancel(first)
+    put_into("single", b"3", b"4")
+    connection.sleep(0.5)
+    channel.basic_cancel(second)
+    return count, got
+
+
+step("a single active consumer", single)
+step("single and exclusive", lambda: channel.basic_consume("single", lambda *_: None, exclusive=True))
+step("single gone", lambda: channel.queue_delete("single").method.message_count)
+
+
+# A queue that goes when nobody uses it.
+def unused():
+    channel.queue_declare("unused", arguments={"x-expires": 1500})
+    tag = channel.basic_consume("unused", lambda *_: None)
+    connection.sleep(2)
+    channel.basic_cancel(tag)
+    there = declare("unused", passive=True)
+    connection.sleep(2.5)
+    return there, declare("unused", passive=True)
+
+
+step("unused", unused)
+
+
+# A delivery limit counts what is given back.
+def limited():
+    fresh()
+    channel.queue_declare("limited", durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": 2})
+    put_into("limited", b"again")
+    got = []
+    for _ in range(4):
+        for _ in range(20):
+            method, properties, _ = channel.basic_get("limited")
+            if method:
+                break
+            connection.sleep(0.1)
+        if not method:
+            got.append("empty")
+            break
+        got.append((method.redelivered, properties.headers))
+        channel.basic_nack(method.delivery_tag, requeue=True)
+    return got, channel.queue_delete("limited").method.message_count
+
+
+step("a delivery limit", limited)
+
+for arguments in [
+    {"x-expires": 0}, {"x-expires": -1}, {"x-expires": "s"}, {"x-message-ttl": 2**40},
+    {"x-single-active-consumer": 1}, {"x-queue-mode": "odd"}, {"x-queue-type": "odd"}, {"x-queue-type": 1},
+    {"x-message-ttl": 2**37},
+]:
+    step(f"declare with {arguments}", lambda: declare("odd", arguments=arguments))
+step("odd gone", lambda: channel.queue_delete("odd").method.message_count)
+for flags in [{"durable": False}, {"durable": True, "exclusive": True}, {"durable": True, "auto_delete": True}]:
+    step(f"quorum {flags}", lambda: declare("quorum", arguments={"x-queue-type": "quorum"}, **flags))
+
 # Ends of connections.
 step("wrong password", lambda: refused(password="wrong"))
 step("wrong vhost", lambda: refused(virtual_host="absent"))

@@ -113,7 +113,7 @@ pub fn a_returned_message_comes_back_to_its_place(rig: &mut dyn Rig) {
     publish(rig, &q, &["a", "b", "c", "d"]);
     let held = receive(rig, &q, 3);
     for index in [1, 2, 0] {
-        end(rig, &held[index], Outcome::Return);
+        end(rig, &held[index], Outcome::Return { seen: false });
     }
     assert_eq!(drain(rig, &q), ["a", "b", "c", "d"]);
 }

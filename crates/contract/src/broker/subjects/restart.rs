@@ -44,7 +44,7 @@ pub fn what_was_settled_does_not_come_back(rig: &mut dyn Rig) {
         publish(rig, &q, &["a", "b", "c"]);
         let deliveries = receive(rig, &q, 2);
         end(rig, &deliveries[1], Outcome::Done);
-        end(rig, &deliveries[0], Outcome::Return);
+        end(rig, &deliveries[0], Outcome::Return { seen: false });
         restart(rig);
         assert_eq!(drain_and_finish(rig), ["a", "c"]);
     });

@@ -21,7 +21,7 @@ pub fn settling_twice_says_that_it_is_not_held(rig: &mut dyn Rig) {
     publish(rig, &q, &["m"]);
     let delivery = receive_one(rig, &q);
     end(rig, &delivery, Outcome::Done);
-    for outcome in [Outcome::Done, Outcome::Return, Outcome::RetryAt(rig.now())] {
+    for outcome in [Outcome::Done, Outcome::Return { seen: false }, Outcome::RetryAt(rig.now())] {
         assert_eq!(settle(rig, &q, delivery.id, outcome), Settled::NotHeld);
     }
     assert!(drain(rig, &q).is_empty());
@@ -33,15 +33,26 @@ pub fn a_returned_message_is_ready_at_once_and_the_attempt_does_not_count(rig: &
     for _ in 0..3 {
         let delivery = receive_one(rig, &q);
         assert_eq!(delivery.attempt, 1);
-        end(rig, &delivery, Outcome::Return);
+        end(rig, &delivery, Outcome::Return { seen: false });
     }
+}
+
+pub fn a_message_that_was_seen_is_ready_at_once_in_its_place_and_the_attempt_counts(rig: &mut dyn Rig) {
+    let q = queue(rig, "q");
+    publish(rig, &q, &["m", "n"]);
+    for attempt in 1..=3 {
+        let delivery = receive_one(rig, &q);
+        assert_eq!((delivery.message.id.as_str(), delivery.attempt), ("m", attempt));
+        end(rig, &delivery, Outcome::Return { seen: true });
+    }
+    assert_eq!(drain(rig, &q), ["m", "n"]);
 }
 
 pub fn a_late_ack_does_not_settle_anothers_delivery(rig: &mut dyn Rig) {
     let q = queue(rig, "q");
     publish(rig, &q, &["m"]);
     let first = receive_one(rig, &q);
-    end(rig, &first, Outcome::Return);
+    end(rig, &first, Outcome::Return { seen: false });
     let second = receive_one(rig, &q);
     assert_eq!(settle(rig, &q, first.id, Outcome::Done), Settled::NotHeld);
     assert!(held(rig, &first).is_none());

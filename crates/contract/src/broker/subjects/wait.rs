@@ -36,7 +36,7 @@ pub fn a_returned_message_wakes_a_receiver(rig: &mut dyn Rig) {
     let held = receive_one(rig, &q);
     let mut receive = waiting(rig, &q, 1, WHILE);
     assert!(receive.poll(rig).is_none());
-    end(rig, &held, Outcome::Return);
+    end(rig, &held, Outcome::Return { seen: false });
     assert_eq!(ids(&receive.poll(rig).unwrap().unwrap()), ["m"]);
 }
 

@@ -30,7 +30,7 @@ impl World {
     pub(super) fn publish(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&[
             "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes",
-            "keyed", "keyed",
+            "keyed", "keyed", "brief",
         ]) else {
             return;
         };
@@ -160,7 +160,7 @@ impl World {
     pub(super) fn receive(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&[
             "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes",
-            "keyed", "keyed", PARKED,
+            "keyed", "keyed", "brief", PARKED,
         ]) else {
             return;
         };
@@ -231,7 +231,7 @@ impl World {
         let now = self.now();
         let outcome = match self.random.below(10) {
             0..5 => Outcome::Done,
-            5 => Outcome::Return,
+            5 => Outcome::Return { seen: self.random.one_in(2) },
             6..8 => Outcome::RetryAt(now + Duration::from_secs(self.random.below(20))),
             _ => Outcome::DeadLetter(Reason::Rejected),
         };
@@ -246,8 +246,9 @@ impl World {
         let what = match outcome {
             Outcome::Done if retained => "retained",
             Outcome::Done => "done",
-            Outcome::Return | Outcome::RetryAt(_) if overtaken => "overtaken",
-            Outcome::Return => "returned",
+            Outcome::Return { .. } | Outcome::RetryAt(_) if overtaken => "overtaken",
+            Outcome::Return { seen: true } => "returned as seen",
+            Outcome::Return { seen: false } => "returned",
             Outcome::RetryAt(_) => "retried",
             Outcome::DeadLetter(_) => "dead-lettered",
         };
@@ -256,8 +257,8 @@ impl World {
             let change = match outcome {
                 Outcome::Done if retained => Change::Finish { queue, position },
                 Outcome::Done => Change::Gone { queue, position },
-                Outcome::Return | Outcome::RetryAt(_) if overtaken => Change::Gone { queue, position },
-                Outcome::Return => Change::Return { queue, position },
+                Outcome::Return { .. } | Outcome::RetryAt(_) if overtaken => Change::Gone { queue, position },
+                Outcome::Return { seen } => Change::Return { queue, position, seen },
                 Outcome::RetryAt(at) => Change::Retry { queue, position, at },
                 Outcome::DeadLetter(reason) => {
                     if !self.move_or_declare(sequence, queue, position, reason) {
@@ -272,7 +273,8 @@ impl World {
         }
         match settled {
             Ok(Some(sequence)) => {
-                assert_eq!(sequence, last);
+                let is_awaited = !Self::is_of_process(name.as_str()) || what == "dead-lettered";
+                assert_eq!(sequence, if is_awaited { last } else { 0 });
                 self.wait_for(sequence);
                 self.stale.push((name.clone(), id));
             }
@@ -414,7 +416,8 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["short", "head", "dead", "kept", "newest"]) else {
+        let Some((name, queue)) = self.some_queue(&["short", "head", "dead", "kept", "newest", "brief"])
+        else {
             return;
         };
         let (deleted, sequences) = self.appended(|engine| until_ready(engine, engine.delete(&name)));

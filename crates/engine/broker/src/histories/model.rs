@@ -153,9 +153,9 @@ impl Model {
             Change::Retry { queue, position, at } => {
                 self.items(*queue).get_mut(position).unwrap().place = Place::Waiting(*at);
             }
-            Change::Return { queue, position } => {
+            Change::Return { queue, position, seen } => {
                 let item = self.items(*queue).get_mut(position).unwrap();
-                item.attempts -= 1;
+                item.attempts -= u32::from(!seen);
                 item.place = Place::Waiting(Instant::from_ms(0));
             }
             Change::Gone { queue, position } => drop(self.items(*queue).remove(position).unwrap()),
@@ -194,7 +194,7 @@ pub(super) enum Change {
     Hold { queue: u64, position: u64, token: u32, until: Instant },
     Extend { queue: u64, position: u64, until: Instant },
     Retry { queue: u64, position: u64, at: Instant },
-    Return { queue: u64, position: u64 },
+    Return { queue: u64, position: u64, seen: bool },
     Gone { queue: u64, position: u64 },
     Finish { queue: u64, position: u64 },
     Move { queue: u64, position: u64, to: u64, reason: Option<Reason>, at: Instant },

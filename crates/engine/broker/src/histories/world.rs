@@ -13,11 +13,11 @@ use forebay_core::delivery::{DeliveryId, Reason};
 use forebay_core::error::Kind;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::files::Files;
-use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings, Retain};
+use forebay_core::queue::{Lifetime, Order, Overflow, QueueName, QueueSettings, Retain};
 use forebay_core::time::Instant;
 use forebay_log::{Durable, LogOptions};
 
-use super::model::{Change, Place, Story};
+use super::model::{Change, Place, Queue, Story};
 use crate::broker::{BrokerOptions, EmbeddedBroker, open};
 use crate::engine::Engine;
 use crate::storage::claims::file;
@@ -53,6 +53,8 @@ impl Seen {
             "forgotten in time",
             "gave way",
             "returned",
+            "returned as seen",
+            "ended with the process",
             "retried",
             "dead-lettered",
             "expired",
@@ -222,6 +224,7 @@ impl World {
                 settings.length_max = 6;
                 settings.hold = Duration::from_secs(20);
             }
+            "brief" => settings.lifetime = Lifetime::Process,
             "classes" => {
                 settings.priority_max = 2;
                 settings.dead_letter = Some(QueueName::new("dead").unwrap());
@@ -239,6 +242,10 @@ impl World {
             _ => {}
         }
         settings
+    }
+
+    pub(super) fn is_of_process(name: &str) -> bool {
+        Self::settings(name).lifetime == Lifetime::Process
     }
 
     /// Time passes, and whoever looks after silent consumers does so.
@@ -381,6 +388,16 @@ impl World {
         assert!(last >= self.confirmed, "{} was confirmed, and the log ends at {last}", self.confirmed);
         seen.note("lost records", u64::from(last < appended));
         self.story.cut(last);
+        // What opening has written is that queues have ended with their process.
+        let of_process = |queue: &Queue| Self::is_of_process(&queue.name);
+        let queues = self.story.model.queues.iter();
+        let ended: Vec<_> =
+            queues.filter(|(_, queue)| of_process(queue)).map(|(number, _)| *number).collect();
+        let written = self.engine().journal.last();
+        ended.into_iter().for_each(|queue| {
+            self.story.tell(written, Change::Delete { queue });
+            seen.note("ended with the process", 1);
+        });
         self.check();
         seen.note("files swept", (left.len() - self.claim_files().len()) as u64);
         assert_eq!(self.claim_files(), self.engine().journal.claims.known(), "all others are swept away");

@@ -264,7 +264,7 @@ mod tests {
         let refused = bench.until_ready(bench.engine().publish(&q, Vec::new())).unwrap_err();
         assert!(refused.to_string().contains("queues have used up their memory"), "{refused}");
         let delivery = bench.receive(&q).unwrap();
-        bench.settle(&delivery, Outcome::Return);
+        bench.settle(&delivery, Outcome::Return { seen: false });
         let delivery = bench.receive(&q).unwrap();
         bench.settle(&delivery, Outcome::Done);
         assert_eq!(bench.depth(&q), 0);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy};
+use forebay_core::queue::{
+    Backoff, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy,
+};
 use forebay_core::time::Instant;
 
 use super::bytes::Reader;
@@ -44,7 +46,7 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
         6 => Record::Extend { queue: reader.u64()?, position: reader.u64()?, held_until: reader.time()? },
         7 => Record::Settle { queue: reader.u64()?, position: reader.u64()? },
         8 => Record::Retry { queue: reader.u64()?, position: reader.u64()?, at: reader.time()? },
-        9 => Record::Return { queue: reader.u64()?, position: reader.u64()? },
+        9 => Record::Return { queue: reader.u64()?, position: reader.u64()?, seen: read_bool(&mut reader)? },
         10 => Record::Move {
             from: reader.u64()?,
             position: reader.u64()?,
@@ -55,6 +57,7 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
         },
         11 => Record::Marks { queue: reader.u64()?, marks: read_marks(&mut reader)? },
         12 => Record::Retain { queue: reader.u64()?, position: reader.u64()? },
+        13 => Record::End { queues: read_numbers(&mut reader)? },
         _ => return None,
     };
     reader.0.is_empty().then_some(record)
@@ -67,6 +70,10 @@ fn read_message<'a>(reader: &mut Reader<'a>) -> MessageBytes<'a> {
 fn read_marks<'a>(reader: &mut Reader<'a>) -> Option<Vec<(Instant, &'a str)>> {
     // What the count says is believed only as far as the bytes go.
     (0..reader.u32()?).map(|_| Some((reader.time()?, reader.text8()?))).collect()
+}
+
+fn read_numbers(reader: &mut Reader<'_>) -> Option<Vec<u64>> {
+    (0..reader.0.len() / size_of::<u64>()).map(|_| reader.u64()).collect()
 }
 
 fn read_bool(reader: &mut Reader<'_>) -> Option<bool> {
@@ -111,6 +118,12 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {
             time => Retain::For(time),
         },
         newest_by_key: read_bool(reader)?,
+        lifetime: match reader.u8()? {
+            0 => Lifetime::Durable,
+            1 => Lifetime::Process,
+            _ => return None,
+        },
+        declaration: reader.bytes32()?.into(),
     };
     settings.check().is_ok().then_some(settings)
 }

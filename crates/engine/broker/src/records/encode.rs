@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay_core::queue::{Order, Overflow, QueueSettings, Retain};
+use forebay_core::queue::{Lifetime, Order, Overflow, QueueSettings, Retain};
 
 use super::bytes::Writer;
 use super::{
@@ -26,6 +26,7 @@ impl Record<'_> {
             Self::Move { .. } => 10,
             Self::Marks { .. } => 11,
             Self::Retain { .. } => 12,
+            Self::End { .. } => 13,
         }
     }
 
@@ -54,12 +55,16 @@ impl Record<'_> {
                 writer.u64(*position);
                 writer.time(*time);
             }
-            Self::Settle { queue, position }
-            | Self::Return { queue, position }
-            | Self::Retain { queue, position } => {
+            Self::Settle { queue, position } | Self::Retain { queue, position } => {
                 writer.u64(*queue);
                 writer.u64(*position);
             }
+            Self::Return { queue, position, seen } => {
+                writer.u64(*queue);
+                writer.u64(*position);
+                writer.u8((*seen).into());
+            }
+            Self::End { queues } => queues.iter().for_each(|queue| writer.u64(*queue)),
             Self::Move { from, position, to, at, history, .. } => {
                 writer.u64(*from);
                 writer.u64(*position);
@@ -154,6 +159,11 @@ fn write_settings(writer: &mut Writer, settings: &QueueSettings) {
         Retain::For(time) => time,
     });
     writer.u8(settings.newest_by_key.into());
+    writer.u8(match settings.lifetime {
+        Lifetime::Durable => 0,
+        Lifetime::Process => 1,
+    });
+    writer.bytes32(&settings.declaration);
 }
 
 fn named(flag: u8, present: bool) -> u8 {

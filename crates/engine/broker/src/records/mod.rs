@@ -16,15 +16,16 @@
 //! | 6 | Extend | queue, position, held until `time` | it stays there |
 //! | 7 | Settle | queue, position | it is finished: acknowledged, dropped or expired |
 //! | 8 | Retry | queue, position, `time` | it is delivered again, from then on |
-//! | 9 | Return | queue, position | it is ready in its old place, and the attempt does not count |
+//! | 9 | Return | queue, position, seen `u8` | it is ready in its old place, and the attempt counts only if its consumer has seen it |
 //! | 10 | Move | from queue, position, to queue, moved `time`, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence |
 //! | 11 | Marks | queue, count `u32`, of each: taken `time`, dedup id `text8` | messages with these dedup ids were taken then; their own records are about to go |
 //! | 12 | Retain | queue, position | it is finished, and kept to be read again |
+//! | 13 | End | queues | these queues were for the life of a process that is gone, and they with it |
 //!
 //! *settings*: name `text8`, `attempt_max u32`, backoff first and longest `u64` nanoseconds, jitter `f64`, hold `u64`
 //! nanoseconds, dead-letter queue `text8` (empty for none), `length_max u64`, overflow `u8` (0 reject, 1 drop head),
 //! order `u8` (0 arrival, 1 key), `priority_max u8`, `dedup_window` and retain (0 for nothing) `u64` nanoseconds,
-//! `newest_by_key u8`.
+//! `newest_by_key u8`, lifetime `u8` (0 durable, 1 of the process), declaration behind its length `u32`.
 //! *flags* name, in this order: 1 attempts `u32`; 2 expires `time`; 4 delayed until `time`; 8 held: token `u32`, until
 //! `time`; 64 finished and retained; 128 replaces position or 0: the queue keeps the newest of a key, and the message at
 //! that position has left in the same step; with 0 in a new one, that is whichever waits with its key, for it may have come in
@@ -121,6 +122,7 @@ pub(crate) enum Record<'a> {
     Return {
         queue: u64,
         position: u64,
+        seen: bool,
     },
     Move {
         from: u64,
@@ -129,6 +131,9 @@ pub(crate) enum Record<'a> {
         at: Instant,
         history: Vec<History>,
         message: MessageBytes<'a>,
+    },
+    End {
+        queues: Vec<u64>,
     },
     Marks {
         queue: u64,

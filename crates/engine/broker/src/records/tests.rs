@@ -7,7 +7,9 @@ use forebay_core::error::Kind;
 use forebay_core::limits;
 use forebay_core::message::{Headers, Message, MessageId, Value};
 use forebay_core::payload::Payload;
-use forebay_core::queue::{Backoff, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy};
+use forebay_core::queue::{
+    Backoff, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy,
+};
 use forebay_core::time::Instant;
 use proptest::collection::vec;
 use proptest::option;
@@ -77,6 +79,7 @@ prop_compose! {
         jitter in 0.0..=1.0_f64, hold in 1_000_000_u64..1 << 40, dead_letter in option::of("[A-Z]{1,50}"),
         length_max in 1_u64.., drop_head: bool, by_key: bool, priority_max: u8, dedup in 0_u64..1 << 40,
         retain in option::of(1_u64..1 << 20), newest_by_key: bool,
+        of_process: bool, declaration in vec(any::<u8>(), 0..300),
     ) -> QueueSettings {
         let backoff = Backoff {
             first: Duration::from_nanos(first), longest: Duration::from_nanos(first + more), jitter,
@@ -93,6 +96,8 @@ prop_compose! {
             dedup_window: Duration::from_nanos(dedup),
             retain: retain.map_or(Retain::Nothing, |seconds| Retain::For(Duration::from_secs(seconds))),
             newest_by_key,
+            lifetime: if of_process { Lifetime::Process } else { Lifetime::Durable },
+            declaration: declaration.into(),
         }
     }
 }
@@ -129,7 +134,12 @@ fn any_record() -> impl Strategy<Value = Record<'static>> {
         place().prop_map(|(queue, position)| Record::Settle { queue, position }),
         place().prop_map(|(queue, position)| Record::Retain { queue, position }),
         (place(), time()).prop_map(|((queue, position), at)| Record::Retry { queue, position, at }),
-        place().prop_map(|(queue, position)| Record::Return { queue, position }),
+        (place(), any::<bool>()).prop_map(|((queue, position), seen)| Record::Return {
+            queue,
+            position,
+            seen
+        }),
+        vec(any::<u64>(), 0..9).prop_map(|queues| Record::End { queues }),
         (place(), any::<u64>(), time(), histories()).prop_map(move |((from, position), to, at, history)| {
             Record::Move { from, position, to, at, history, message }
         }),
@@ -303,7 +313,7 @@ fn a_delivery_is_the_largest_of_the_small_records() {
         Record::Settle { queue, position },
         Record::Retain { queue, position },
         Record::Retry { queue, position, at },
-        Record::Return { queue, position },
+        Record::Return { queue, position, seen: true },
     ] {
         assert!(smaller.head().len() <= SMALL_BYTES_MAX);
     }

@@ -137,10 +137,10 @@ impl State {
         true
     }
 
-    /// It is ready in its old place, and the attempt does not count.
-    pub(crate) fn give_back(&mut self, position: u64) -> bool {
+    /// It is ready in its old place, and the attempt counts only if its consumer has seen it.
+    pub(crate) fn give_back(&mut self, position: u64, seen: bool) -> bool {
         let Some(mut entry) = self.lift(position) else { return false };
-        entry.attempts = entry.attempts.saturating_sub(1);
+        entry.attempts = entry.attempts.saturating_sub(u16::from(!seen));
         self.ready.insert(entry);
         true
     }

@@ -220,7 +220,7 @@ mod tests {
         for outcome in [Outcome::Done, Outcome::DeadLetter(Reason::Rejected)] {
             publish(&bench, &q, "a");
             let delivery = bench.receive(&q).unwrap();
-            bench.settle(&delivery, Outcome::Return);
+            bench.settle(&delivery, Outcome::Return { seen: false });
             assert_eq!(noted(&bench, &q), 1);
             bench.settle(&bench.receive(&q).unwrap(), outcome);
             assert_eq!(noted(&bench, &q), 0);
@@ -235,7 +235,7 @@ mod tests {
         let bench = bench.crash();
         assert_eq!(noted(&bench, &q), 1);
         publish(&bench, &q, "a");
-        bench.settle(&held, Outcome::Return);
+        bench.settle(&held, Outcome::Return { seen: false });
         assert_eq!((noted(&bench, &q), bench.depth(&q)), (1, 1));
         bench.settle(&bench.receive(&q).unwrap(), Outcome::Done);
         bench.write();
@@ -260,7 +260,7 @@ mod tests {
             bench.free();
         }
         let bench = bench.crash();
-        bench.settle(&old, Outcome::Return);
+        bench.settle(&old, Outcome::Return { seen: false });
         assert_eq!(bench.depth(&q), 1, "it gave way to the newer one");
         publish(&bench, &q, "a");
         assert_eq!(bench.depth(&q), 1);
@@ -276,9 +276,9 @@ mod tests {
             held.extend(bench.receive(&q));
         }
         bench.settle(&held.pop().unwrap(), Outcome::Done);
-        bench.settle(&held[0], Outcome::Return);
+        bench.settle(&held[0], Outcome::Return { seen: false });
         assert_eq!(bench.depth(&q), 1, "only the other one, which is held");
-        bench.settle(&held[1], Outcome::Return);
+        bench.settle(&held[1], Outcome::Return { seen: false });
         publish(&bench, &q, "a");
         assert_eq!(bench.depth(&q), 1);
     }

@@ -440,6 +440,7 @@ fn class(record: &Record<'_>) -> Class {
         | Record::Delete { .. }
         | Record::Move { .. }
         | Record::Marks { .. }
+        | Record::End { .. }
         | Record::Put { position: 1.., .. }
         | Record::Declare { number: 1.., .. } => Class::Free,
         Record::Deliver { .. } | Record::Extend { .. } | Record::Retry { .. } | Record::Return { .. } => {

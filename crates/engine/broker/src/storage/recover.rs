@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
-use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_core::queue::{Lifetime, QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Damaged, LogOptions, Record as Logged};
 
@@ -111,10 +111,8 @@ impl Replay {
                 let state = self.queue(number)?;
                 state.declare(settings, paused, stored);
             }
-            Record::Delete { queue } => {
-                self.queues.remove(&queue);
-                self.marks.remove(&queue);
-            }
+            Record::Delete { queue } => self.remove(queue),
+            Record::End { queues } => queues.into_iter().for_each(|queue| self.remove(queue)),
             Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
             Record::Put {
                 queue,
@@ -176,7 +174,7 @@ impl Replay {
             Record::Retry { queue, position, at } => {
                 self.queue(queue)?.retry(position, delayed(at), now);
             }
-            Record::Return { queue, position } => drop(self.queue(queue)?.give_back(position)),
+            Record::Return { queue, position, seen } => drop(self.queue(queue)?.give_back(position, seen)),
             Record::Move { from, position, to, at, history, message } => {
                 let glance = message::glance(message.head)?;
                 let mut entry = Entry::new(sequence, stored, at, glance.rank());
@@ -199,6 +197,23 @@ impl Replay {
                 }
             }
             Record::Marks { queue, marks } => self.marks.entry(queue).or_default().record(&marks, stored),
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, queue: u64) {
+        self.queues.remove(&queue);
+        self.marks.remove(&queue);
+    }
+
+    /// Writes down that the queues of processes that are gone are gone too.
+    fn end_processes(&mut self, journal: &Journal) -> Result<()> {
+        let of_process = |(_, state): &(&u64, &State)| state.settings.lifetime == Lifetime::Process;
+        let mut ended: Vec<_> = self.queues.iter().filter(of_process).map(|(number, _)| *number).collect();
+        ended.sort_unstable();
+        for queues in ended.chunks((journal.message_bytes_max() / size_of::<u64>()).max(1)) {
+            journal.append(&Record::End { queues: queues.to_vec() })?;
+            queues.iter().for_each(|queue| self.remove(*queue));
         }
         Ok(())
     }
@@ -237,6 +252,7 @@ impl Replay {
                 note_redriven(state, position, &key, &origin);
             }
         }
+        self.end_processes(journal)?;
         let claims = &journal.claims;
         for (number, state) in &mut self.queues {
             recovered.unreadable += find_claims(journal, *number, state, &self.claims)?;

@@ -48,7 +48,7 @@ fn one_unacknowledged_message_pins_nothing_however_long_it_is_held() {
     let bench = bench.crash();
     let held = bench.engine().held(&q, pinned.id).unwrap().unwrap();
     assert_eq!(held.attempt, 1);
-    bench.settle(&pinned, Outcome::Return);
+    bench.settle(&pinned, Outcome::Return { seen: false });
     assert_eq!(bench.receive(&q).unwrap().message.payload.len(), 77);
 }
 
@@ -72,7 +72,7 @@ fn a_crash_between_carrying_and_releasing_loses_nothing_and_costs_no_second_copy
         bench.publish(&q, 300);
     }
     let first = bench.receive(&q).unwrap();
-    bench.settle(&first, Outcome::Return);
+    bench.settle(&first, Outcome::Return { seen: false });
     let deliveries: Vec<_> = (0..58).map_while(|_| bench.receive(&q)).collect();
     deliveries.iter().skip(1).for_each(|delivery| bench.settle(delivery, Outcome::Done));
     bench.write();
@@ -198,7 +198,8 @@ fn deliveries_that_nobody_settles_leave_the_last_space_to_what_empties_the_queue
                     assert!(rounds < 1_000, "it never comes to an end");
                     for delivery in held.drain(..held.len() - 20) {
                         bench.write();
-                        let returned = bench.engine().settle(&busy, delivery.id, Outcome::Return, None);
+                        let returned =
+                            bench.engine().settle(&busy, delivery.id, Outcome::Return { seen: false }, None);
                         if returned.is_err() {
                             break 'full;
                         }
@@ -223,7 +224,7 @@ fn deliveries_that_nobody_settles_leave_the_last_space_to_what_empties_the_queue
             let found = bench.engine().topology.find(&busy).unwrap();
             bench.engine().come_due(&found, &mut found.lock().unwrap(), bench.clock.now());
             for silent in bench.engine().offer_run_out() {
-                drop(bench.engine().settle(&busy, silent.id, Outcome::Return, None));
+                drop(bench.engine().settle(&busy, silent.id, Outcome::Return { seen: false }, None));
             }
             while let Ok(Some(delivery)) = bench.try_receive(&busy) {
                 bench.settle(&delivery, Outcome::Done);

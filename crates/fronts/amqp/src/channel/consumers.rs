@@ -7,6 +7,7 @@ use forebay_core::limits;
 use futures_util::future::AbortHandle;
 
 use crate::vhost::queue::Queue;
+use crate::vhost::turns::Seat;
 
 /// One consumer.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Consumer {
     pub(crate) queue: Arc<Queue>,
     /// What it gets counts as settled.
     pub(crate) no_ack: bool,
+    /// Its place among the consumers of the queue.
+    pub(crate) seat: Seat,
     /// Its own limit; 0 is none.
     prefetch: u16,
     /// What it has and has not settled.
@@ -34,6 +37,7 @@ impl Consumer {
     /// Gives up the wait, if there is one; that takes nothing.
     fn stop(&mut self) {
         self.waiting.take().into_iter().for_each(|waiting| waiting.abort());
+        self.seat.set_willing(false);
     }
 }
 
@@ -58,9 +62,10 @@ impl Consumers {
         self.by_tag.len()
     }
 
-    pub(crate) fn add(&mut self, tag: &str, number: u64, queue: Arc<Queue>, no_ack: bool) {
+    pub(crate) fn add(&mut self, tag: &str, number: u64, queue: Arc<Queue>, no_ack: bool, seat: Seat) {
         let (prefetch, held, waiting) = (self.prefetch, 0, None);
-        self.by_tag.insert(tag.to_owned(), Consumer { number, queue, no_ack, prefetch, held, waiting });
+        let consumer = Consumer { number, queue, no_ack, seat, prefetch, held, waiting };
+        self.by_tag.insert(tag.to_owned(), consumer);
     }
 
     pub(crate) fn remove(&mut self, tag: &str) -> Option<Consumer> {
@@ -130,6 +135,7 @@ impl Consumers {
             } else {
                 shared.min(room(consumer.prefetch, consumer.held))
             };
+            consumer.seat.set_willing(consumer.waiting.is_some() || count > 0);
             (consumer.waiting.is_none() && count > 0).then_some((consumer, count))
         })
     }
@@ -146,6 +152,7 @@ fn room(prefetch: u16, held: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use forebay_core::queue::QueueName;
+    use forebay_core::time::Instant;
 
     use super::*;
 
@@ -154,7 +161,10 @@ mod tests {
         consumers.set_prefetch(prefetch);
         consumers.set_shared(shared);
         for (tag, number) in [("a", 1), ("b", 2)] {
-            consumers.add(tag, number, Queue::found(QueueName::new("q").unwrap()), false);
+            let name = QueueName::new("q").unwrap();
+            let queue = Queue::found(name.clone(), name, Instant::from_ms(0));
+            let seat = queue.turns.join(0);
+            consumers.add(tag, number, queue, false, seat);
         }
         consumers
     }

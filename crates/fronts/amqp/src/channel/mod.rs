@@ -4,4 +4,5 @@ pub(crate) mod consumers;
 pub(crate) mod content;
 pub(crate) mod publisher;
 pub(crate) mod state;
+pub(crate) mod transaction;
 pub(crate) mod unsettled;

@@ -10,10 +10,11 @@ use forebay_core::error::Kind;
 use forebay_core::limits;
 use forebay_core::message::Message;
 use forebay_core::ports::broker::Broker;
-use forebay_core::queue::QueueName;
+use forebay_core::ports::clock::Clock;
 use forebay_core::time::Instant;
 use futures_util::future::join_all;
 
+use crate::connection::gate::Gate;
 use crate::vhost::queue::Queue;
 
 /// A message with the queues it goes to.
@@ -45,12 +46,19 @@ pub(crate) struct Publisher {
     on_the_way: bool,
     /// How many messages are to be confirmed so far; `None` where the channel does not ask for confirms.
     numbered: Option<u64>,
+    /// A message without a number was not taken.
+    has_failed: bool,
 }
 
 impl Publisher {
     /// Every message from now on is to be confirmed.
     pub(crate) fn confirm(&mut self) {
         self.numbered.get_or_insert(0);
+    }
+
+    /// Whether messages are confirmed.
+    pub(crate) fn confirms(&self) -> bool {
+        self.numbered.is_some()
     }
 
     /// The number of the next message, where it is to be confirmed.
@@ -81,8 +89,14 @@ impl Publisher {
     }
 
     /// The batch has arrived.
-    pub(crate) fn arrived(&mut self) {
+    pub(crate) fn arrived(&mut self, fates: &[(Option<u64>, Fate)]) {
         self.on_the_way = false;
+        self.has_failed |= fates.iter().any(|(number, fate)| number.is_none() && *fate != Fate::Taken);
+    }
+
+    /// Whether all messages without a number were taken since this was last asked.
+    pub(crate) fn were_taken(&mut self) -> bool {
+        !std::mem::take(&mut self.has_failed)
     }
 }
 
@@ -95,8 +109,16 @@ pub(crate) struct Arrived {
     pub(crate) bytes: usize,
 }
 
+/// What leads into the queues.
+pub(crate) struct Way {
+    pub(crate) broker: Arc<EmbeddedBroker>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Where messages wait while the queues take nothing.
+    pub(crate) gate: Arc<Gate>,
+}
+
 /// Brings a batch into its queues.
-pub(crate) async fn bring(broker: Arc<EmbeddedBroker>, batch: Vec<Outbound>) -> Arrived {
+pub(crate) async fn bring(way: &Way, batch: Vec<Outbound>) -> Arrived {
     let numbers: Vec<_> = batch.iter().map(|outbound| outbound.number).collect();
     let bytes = batch.iter().map(|outbound| outbound.message.payload.len()).sum();
     let mut fates = vec![Fate::Taken; batch.len()];
@@ -111,7 +133,7 @@ pub(crate) async fn bring(broker: Arc<EmbeddedBroker>, batch: Vec<Outbound>) -> 
                 let end = at + ttl;
                 copy.expires_at = Some(copy.expires_at.map_or(end, |own| own.min(end)));
             }
-            let share = match shares.iter_mut().position(|share| share.queue.name == queue.name) {
+            let share = match shares.iter_mut().position(|share| share.queue.stored == queue.stored) {
                 Some(share) => share,
                 None => {
                     shares.push(Share { queue, places: Vec::new(), messages: Vec::new() });
@@ -124,7 +146,7 @@ pub(crate) async fn bring(broker: Arc<EmbeddedBroker>, batch: Vec<Outbound>) -> 
             }
         }
     }
-    let arrived = join_all(shares.into_iter().map(|share| share.bring(&broker))).await;
+    let arrived = join_all(shares.into_iter().map(|share| share.bring(way))).await;
     for (place, fate) in arrived.into_iter().flatten() {
         if let Some(worst) = fates.get_mut(place).filter(|present| **present != Fate::Failed) {
             *worst = if fate == Fate::Taken { *worst } else { fate };
@@ -141,35 +163,42 @@ struct Share {
 }
 
 impl Share {
-    async fn bring(self, broker: &EmbeddedBroker) -> Vec<(usize, Fate)> {
+    async fn bring(self, way: &Way) -> Vec<(usize, Fate)> {
         let Self { queue, places, messages } = self;
         // A queue that refuses what does not fit takes a batch whole or not at all; then they go one by one.
-        let singly = queue.asked.rejects && messages.len() > 1;
+        let singly = queue.asked.rejects() && messages.len() > 1;
         let copies = if singly { messages.clone() } else { Vec::new() };
-        let fate = publish(broker, &queue, messages).await;
+        let fate = publish(way, &queue, messages).await;
         if fate != Fate::Rejected || !singly {
             return places.into_iter().map(|place| (place, fate)).collect();
         }
         let mut fates = Vec::with_capacity(places.len());
         for (place, message) in places.into_iter().zip(copies) {
-            fates.push((place, publish(broker, &queue, vec![message]).await));
+            fates.push((place, publish(way, &queue, vec![message]).await));
         }
         fates
     }
 }
 
-async fn publish(broker: &EmbeddedBroker, queue: &Queue, messages: Vec<Message>) -> Fate {
-    let name: &QueueName = &queue.name;
-    match broker.publish(name, messages).await {
-        Ok(_) => Fate::Taken,
-        // It was deleted since the message was routed there, and the message with it.
-        Err(error) if error.kind() == Kind::NotFound => Fate::Taken,
-        Err(error) if queue.asked.rejects && matches!(error.kind(), Kind::Full | Kind::TooLarge) => {
-            Fate::Rejected
-        }
-        Err(error) => {
-            tracing::warn!(%error, "publish by amqp failed");
-            Fate::Failed
+/// Publishes, and waits where the queues take nothing for now. Only a queue that was told to refuses at once.
+async fn publish(way: &Way, queue: &Queue, messages: Vec<Message>) -> Fate {
+    let mut pass = None;
+    loop {
+        match way.broker.publish(&queue.stored, messages.clone()).await {
+            Ok(_) => return Fate::Taken,
+            // It was deleted since the message was routed there, and the message with it.
+            Err(error) if error.kind() == Kind::NotFound => return Fate::Taken,
+            Err(error) if queue.asked.rejects() && matches!(error.kind(), Kind::Full | Kind::TooLarge) => {
+                return Fate::Rejected;
+            }
+            Err(error) if error.kind() == Kind::Full => {
+                pass.get_or_insert_with(|| way.gate.wait());
+                way.clock.sleep_until(way.clock.now() + limits::BROKER_PAUSE).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "publish by amqp failed");
+                return Fate::Failed;
+            }
         }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::consumers::Consumers;
 use super::content::Incoming;
 use super::publisher::Publisher;
+use super::transaction::Transaction;
 use super::unsettled::Unsettled;
+use crate::replies::ReplyTo;
 use crate::vhost::queue::Queue;
 
 /// One channel.
@@ -22,4 +24,17 @@ pub(crate) struct Channel {
     pub(crate) consumers: Consumers,
     pub(crate) unsettled: Unsettled,
     pub(crate) publisher: Publisher,
+    /// What waits for a commit, on a channel that has transactions.
+    pub(crate) transaction: Option<Transaction>,
+    /// Its commit waits for its messages to arrive, and all else on the channel for the commit.
+    pub(crate) is_committing: bool,
+    /// The consumer of replies that come straight to it.
+    pub(crate) replies: Option<ReplyTo>,
+}
+
+impl Channel {
+    /// Deliveries that are not settled for good.
+    pub(crate) fn held_len(&self) -> usize {
+        self.unsettled.len() + self.transaction.as_ref().map_or(0, Transaction::held_len)
+    }
 }

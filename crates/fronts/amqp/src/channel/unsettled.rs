@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forebay_core::delivery::DeliveryId;
+use forebay_core::time::Instant;
 
 use crate::exception::{Exception, Result};
 use crate::vhost::queue::Queue;
@@ -11,10 +12,26 @@ use crate::vhost::queue::Queue;
 /// A delivery in the client's hands.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
+    pub(crate) tag: u64,
     pub(crate) queue: Arc<Queue>,
     pub(crate) id: DeliveryId,
     /// The consumer it went to; one that was asked for went to none.
     pub(crate) consumer: Option<u64>,
+    /// 1 for the first.
+    pub(crate) attempt: u32,
+    /// When it went out.
+    pub(crate) at: Instant,
+}
+
+/// What the client says of deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// They are done.
+    Acked,
+    /// They are to go back into their queues.
+    Requeued,
+    /// Nobody is to get them again from where they came.
+    Rejected,
 }
 
 /// Which deliveries are settled by one word of the client.
@@ -43,9 +60,21 @@ impl Unsettled {
         self.last
     }
 
-    /// The delivery of this tag went out and is to be settled.
-    pub(crate) fn hold(&mut self, tag: u64, held: Held) {
-        self.held.insert(tag, held);
+    /// The tag that the next delivery will have.
+    pub(crate) fn coming_tag(&self) -> u64 {
+        self.last + 1
+    }
+
+    /// A delivery went out, or came back into the client's hands, and is to be settled.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held.insert(held.tag, held);
+    }
+
+    /// The oldest that is overdue: its queue gives its consumers so much time, and it has passed.
+    pub(crate) fn overdue(&self, now: Instant) -> Option<&Held> {
+        self.held.values().find(|held| {
+            held.queue.asked.consumer_timeout.is_some_and(|timeout| now.since(held.at) >= timeout)
+        })
     }
 
     /// Takes out what is settled, the oldest first.
@@ -81,11 +110,12 @@ mod tests {
 
     fn held(count: u64) -> Unsettled {
         let mut unsettled = Unsettled::default();
-        let queue = Queue::found(QueueName::new("q").unwrap());
+        let name = QueueName::new("q").unwrap();
+        let queue = Queue::found(name.clone(), name, Instant::from_ms(0));
         for position in 0..count {
             let tag = unsettled.next_tag();
-            let id = DeliveryId { position, token: 0 };
-            unsettled.hold(tag, Held { queue: Arc::clone(&queue), id, consumer: None });
+            let (id, queue) = (DeliveryId { position, token: 0 }, Arc::clone(&queue));
+            unsettled.hold(Held { tag, queue, id, consumer: None, attempt: 1, at: Instant::from_ms(0) });
         }
         unsettled
     }

@@ -2,47 +2,39 @@
 
 use std::sync::Arc;
 
-use forebay_core::delivery::Outcome;
 use forebay_wire::amqp::methods::basic;
 use forebay_wire::amqp::text::ShortStr;
 use futures_util::stream::StreamExt;
 
 use super::session::Session;
 use crate::channel::consumers::Consumer;
-use crate::channel::unsettled::Held;
 use crate::vhost::declare::OnlyIf;
 use crate::vhost::queue::Queue;
 use crate::vhost::registry::Vhost;
 
 impl Session {
-    /// Ends all that a channel has: its consumers go, what it published arrives, and what its client did not settle is
+    /// Ends all that a channel has but what it has published: its consumers go, and what its client did not settle is
     /// given back in order.
     pub(crate) async fn release(&mut self, number: u16) {
         let Some(channel) = self.channels.get_mut(&number) else { return };
         channel.incoming = None;
         let consumers = channel.consumers.take_all();
-        let unsettled = channel.unsettled.take_all();
+        channel.replies = None;
+        let mut unsettled = channel.unsettled.take_all();
+        let uncommitted = channel.transaction.take().map(|mut all| all.take_settled()).unwrap_or_default();
+        unsettled.extend(uncommitted.into_iter().flat_map(|(_, held)| held));
+        unsettled.sort_unstable_by_key(|held| held.tag);
         self.give_back(&unsettled);
         self.apply_settles();
         for consumer in consumers {
             self.consumer_left(consumer).await;
         }
-        self.await_publishes(number).await;
-    }
-
-    /// Gives back what the client may have seen: each is ready again in its old place, and counts as delivered before.
-    pub(crate) fn give_back(&self, unsettled: &[Held]) {
-        let now = self.now();
-        for held in unsettled {
-            self.settle(&held.queue.name, held.id, Outcome::RetryAt(now));
-        }
     }
 
     /// A consumer is gone; its queue may be so, too.
     pub(crate) async fn consumer_left(&mut self, consumer: Consumer) {
-        if consumer.queue.remove_consumer() {
-            let shared = Arc::clone(&self.shared);
-            delete_by_itself(&shared.vhost, &consumer.queue).await;
+        if consumer.queue.remove_consumer(self.now()) {
+            delete_by_itself(&self.vhost, &consumer.queue).await;
         }
     }
 
@@ -50,7 +42,7 @@ impl Session {
     pub(crate) async fn cancel_by_server(&mut self, number: u16, tag: &str) {
         let consumer = self.channels.get_mut(&number).and_then(|channel| channel.consumers.remove(tag));
         let Some(consumer) = consumer else { return };
-        consumer.queue.remove_consumer();
+        consumer.queue.remove_consumer(self.now());
         if self.tells_cancels {
             self.send(number, &basic::Cancel { consumer_tag: ShortStr::cut(tag), nowait: true });
         }
@@ -63,12 +55,28 @@ impl Session {
         for number in numbers {
             self.release(number).await;
         }
+        self.await_publishes().await;
         self.channels.clear();
-        let shared = Arc::clone(&self.shared);
-        for queue in shared.vhost.owned_by(self.number) {
-            delete_by_itself(&shared.vhost, &queue).await;
+        for queue in self.vhost.owned_by(self.number) {
+            delete_by_itself(&self.vhost, &queue).await;
         }
         while self.settles.next().await.is_some() {}
+    }
+
+    /// Lets what was published arrive, unless it must wait for room: then the publisher has gone without its confirm.
+    async fn await_publishes(&mut self) {
+        let gate = Arc::clone(&self.gate);
+        self.start_batches();
+        while !self.gate.is_shut() {
+            tokio::select! {
+                batch = self.batches.next() => match batch {
+                    Some(batch) => self.arrived(batch),
+                    None => return,
+                },
+                () = gate.changed() => {}
+            }
+            self.start_batches();
+        }
     }
 }
 

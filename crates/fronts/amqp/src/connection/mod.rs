@@ -1,8 +1,11 @@
 //! One connection, from its first octet to its last.
 
+pub(crate) mod blocked;
 pub(crate) mod end;
+pub(crate) mod gate;
 pub(crate) mod login;
 pub(crate) mod output;
+pub(crate) mod overdue;
 pub(crate) mod phase;
 pub(crate) mod pump;
 pub(crate) mod serve;

@@ -14,7 +14,7 @@ use forebay_wire::amqp::write;
 use futures_util::future::abortable;
 
 use super::session::{Batch, Received, Session};
-use crate::channel::publisher::{Confirm, Fate, bring, confirms};
+use crate::channel::publisher::{Confirm, Fate, Way, bring, confirms};
 use crate::channel::unsettled::Held;
 use crate::exception::Exception;
 use crate::message::outgoing;
@@ -25,8 +25,12 @@ impl Session {
         for (number, channel) in &mut self.channels {
             let Some(batch) = channel.publisher.next() else { continue };
             let (number, generation) = (*number, channel.generation);
-            let broker = Arc::clone(&self.shared.broker);
-            self.batches.push(Box::pin(async move { (number, generation, bring(broker, batch).await) }));
+            let way = Way {
+                broker: Arc::clone(&self.shared.broker),
+                clock: Arc::clone(&self.shared.clock),
+                gate: Arc::clone(&self.gate),
+            };
+            self.batches.push(Box::pin(async move { (number, generation, bring(&way, batch).await) }));
         }
     }
 
@@ -36,7 +40,8 @@ impl Session {
         self.publishing = (messages.saturating_sub(arrived.fates.len()), bytes.saturating_sub(arrived.bytes));
         let present = self.channels.get_mut(&number).filter(|channel| channel.generation == generation);
         let Some(channel) = present else { return };
-        channel.publisher.arrived();
+        channel.publisher.arrived(&arrived.fates);
+        let is_transactional = channel.transaction.is_some();
         if channel.closing || self.phase.is_over() {
             return;
         }
@@ -46,7 +51,9 @@ impl Session {
                 false => self.send(number, &basic::Nack { delivery_tag, multiple, requeue: false }),
             }
         }
-        if arrived.fates.iter().any(|(number, fate)| number.is_none() && *fate == Fate::Failed) {
+        if !is_transactional
+            && arrived.fates.iter().any(|(number, fate)| number.is_none() && *fate == Fate::Failed)
+        {
             // There is no other way to say so, and the publisher must not believe it was taken.
             let exception =
                 Exception::new(ReplyCode::ResourceError, "a published message could not be stored");
@@ -59,17 +66,22 @@ impl Session {
         let is_over = self.out.is_over() || self.phase.is_over();
         let wait_until = self.now() + limits::RECEIVE_WAIT_MAX;
         for (number, channel) in &mut self.channels {
-            if is_over || channel.closing || channel.unsettled.len() >= limits::AMQP_UNSETTLED_MAX {
+            if is_over || channel.closing || channel.held_len() >= limits::AMQP_UNSETTLED_MAX {
                 channel.consumers.stop();
                 continue;
             }
             for (consumer, count_max) in channel.consumers.ready() {
                 let broker = Arc::clone(&self.shared.broker);
                 let (queue, number, consumer_number) =
-                    (consumer.queue.name.clone(), *number, consumer.number);
+                    (consumer.queue.stored.clone(), *number, consumer.number);
                 // For as long as the connection is there.
                 let receive = Receive { count_max, hold: Some(Duration::MAX), wait_until };
-                let (wait, handle) = abortable(async move { broker.receive(&queue, receive).await });
+                let ask = move || {
+                    let (broker, queue) = (Arc::clone(&broker), queue.clone());
+                    async move { broker.receive(&queue, receive).await }
+                };
+                let turn = consumer.seat.in_turn(ask);
+                let (wait, handle) = abortable(async move { turn.await.unwrap_or(Ok(Vec::new())) });
                 consumer.waiting = Some(handle);
                 self.receives.push(Box::pin(async move { (number, consumer_number, wait.await) }));
             }
@@ -93,7 +105,7 @@ impl Session {
                 for delivery in deliveries {
                     match &consumer {
                         Some(tag) => self.deliver(number, consumer_number, tag, delivery),
-                        None => self.settle(&delivery.queue, delivery.id, Outcome::Return),
+                        None => self.settle(&delivery.queue, delivery.id, Outcome::Return { seen: false }),
                     }
                 }
             }
@@ -118,11 +130,11 @@ impl Session {
         let (queue, no_ack) = (Arc::clone(&consumer.queue), consumer.no_ack);
         if !no_ack && !channel.consumers.hold(consumer_number) {
             // The client has not seen it.
-            return self.settle(&delivery.queue, delivery.id, Outcome::Return);
+            return self.settle(&delivery.queue, delivery.id, Outcome::Return { seen: false });
         }
         let delivery_tag = channel.unsettled.next_tag();
         let outgoing::Content { exchange, key: routing_key, properties } =
-            outgoing::content(&delivery.message, delivery.queue.as_str());
+            outgoing::delivered(&delivery, &queue);
         let method = basic::Deliver {
             consumer_tag: ShortStr::cut(tag),
             delivery_tag,
@@ -135,8 +147,10 @@ impl Session {
         if no_ack {
             self.settle(&delivery.queue, delivery.id, Outcome::Done);
         } else {
-            let held = Held { queue, id: delivery.id, consumer: Some(consumer_number) };
-            channel.unsettled.hold(delivery_tag, held);
+            let (tag, id, attempt, at) =
+                (delivery_tag, delivery.id, delivery.attempt, self.shared.clock.now());
+            let consumer = Some(consumer_number);
+            channel.unsettled.hold(Held { tag, queue, id, consumer, attempt, at });
         }
     }
 

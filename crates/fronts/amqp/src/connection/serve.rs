@@ -66,7 +66,9 @@ impl<'s> Line<'s> {
         loop {
             self.take_input().await;
             self.session.start_batches();
+            self.session.finish_commits().await;
             self.session.start_receives();
+            self.session.tell_blocked();
             if self.session.phase == Phase::Ended {
                 return self.farewell(writer).await;
             }
@@ -76,7 +78,8 @@ impl<'s> Line<'s> {
             let may_read = self.session.may_take();
             self.make_room();
             let Self { session, input, .. } = &mut self;
-            let is_over = session.phase.is_over();
+            let (is_over, is_behind) = (session.phase.is_over(), session.out.is_over());
+            let (mailbox, gate) = (Arc::clone(&session.mailbox), Arc::clone(&session.gate));
             tokio::select! {
                 biased;
                 written = writer.write(session.out.rest()), if !session.out.is_empty() => match written {
@@ -87,8 +90,10 @@ impl<'s> Line<'s> {
                     _ => return,
                 },
                 Some(batch) = session.batches.next() => session.arrived(batch),
-                Some(()) = session.settles.next() => {}
+                Some(_) = session.settles.next() => {}
                 Some(received) = session.receives.next() => session.received(received).await,
+                reply = mailbox.next(), if !is_over && !is_behind => session.replied(&reply),
+                () = gate.changed() => {}
                 read = reader.read_buf(input), if may_read => match read {
                     Ok(count) if count > 0 => self.heard_at = self.session.now(),
                     _ => return,
@@ -97,6 +102,7 @@ impl<'s> Line<'s> {
                     if !self.alarmed() {
                         return;
                     }
+                    self.session.close_overdue().await;
                     alarm = self.alarm();
                 }
                 () = stopped(&mut stop), if !is_over => self.stop().await,
@@ -116,8 +122,8 @@ impl<'s> Line<'s> {
     }
 
     /// By what the alarm is set.
-    fn due(&self) -> (Phase, u16) {
-        (self.session.phase, self.session.heartbeat_seconds)
+    fn due(&self) -> (Phase, u16, Option<Duration>) {
+        (self.session.phase, self.session.heartbeat_seconds, self.session.timeout_min)
     }
 
     /// Room for what is awaited, by and by: it grows with what has come.
@@ -160,6 +166,9 @@ impl<'s> Line<'s> {
                 None
             }
             Ok(Decoded::Complete { frame, consumed }) => {
+                if self.session.must_wait(&frame) {
+                    return None;
+                }
                 self.needed = 1;
                 self.session.take_frame(&frame, self.peer).await;
                 Some(consumed)
@@ -207,7 +216,8 @@ impl<'s> Line<'s> {
             _ => None,
         };
         let far = self.session.now() + limits::AMQP_HANDSHAKE_WAIT_MAX;
-        let at = [beats, patience].into_iter().flatten().fold(far, Instant::min);
+        let overdue = self.session.timeout_min.map(|timeout| self.session.now() + timeout);
+        let at = [beats, patience, overdue].into_iter().flatten().fold(far, Instant::min);
         self.session.shared.clock.sleep_until(at)
     }
 

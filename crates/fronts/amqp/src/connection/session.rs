@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_core::delivery::{Delivery, DeliveryId, Outcome};
 use forebay_core::error;
@@ -12,17 +13,21 @@ use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
 use forebay_wire::amqp::frame::FRAME_BYTES_MIN;
 use forebay_wire::amqp::methods::{Arguments, MethodId, channel, connection};
+use forebay_wire::amqp::reply::ReplyCode;
 use forebay_wire::amqp::text::ShortStr;
 use forebay_wire::amqp::write;
 use futures_util::future::{Aborted, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use super::gate::Gate;
 use super::output::Output;
 use super::phase::Phase;
 use crate::channel::publisher::Arrived;
 use crate::channel::state::Channel;
 use crate::exception::{Exception, Result};
+use crate::replies::Mailbox;
 use crate::shared::Shared;
+use crate::vhost::registry::Vhost;
 
 /// A batch of a channel that has arrived, with the channel's number and generation.
 pub(crate) type Batch = (u16, u64, Arrived);
@@ -43,16 +48,28 @@ pub(crate) struct Session {
     pub(crate) heartbeat_seconds: u16,
     /// The client wants to be told when a consumer ends by itself.
     pub(crate) tells_cancels: bool,
+    /// The client wants to be told when what it publishes must wait.
+    pub(crate) tells_blocked: bool,
+    /// It was told so.
+    pub(crate) is_told_blocked: bool,
     /// The client wants to be told why it may not come in.
     pub(crate) tells_refusals: bool,
     pub(crate) out: Output,
     pub(crate) channels: BTreeMap<u16, Channel>,
     /// Batches on their way into the queues.
     pub(crate) batches: FuturesUnordered<BoxFuture<'static, Batch>>,
-    /// Settled deliveries on their way into the log.
-    pub(crate) settles: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Settled deliveries on their way into the log; true for those that got there.
+    pub(crate) settles: FuturesUnordered<BoxFuture<'static, bool>>,
     /// Consumers that wait.
     pub(crate) receives: FuturesUnordered<BoxFuture<'static, Received>>,
+    /// Replies that come straight to its channels.
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// Publishes that must wait.
+    pub(crate) gate: Arc<Gate>,
+    /// The virtual host that it is in.
+    pub(crate) vhost: Arc<Vhost>,
+    /// How soon the deliveries of its consumers may become overdue.
+    pub(crate) timeout_min: Option<Duration>,
     /// Messages published and not yet arrived, and the bytes of their bodies.
     pub(crate) publishing: (usize, usize),
     numbers: u64,
@@ -62,6 +79,7 @@ impl Session {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
             number: shared.next_number(),
+            vhost: Arc::clone(&shared.vhost),
             shared,
             user: String::new(),
             phase: Phase::Greeting,
@@ -69,12 +87,17 @@ impl Session {
             channels_max: limits::AMQP_CHANNELS_MAX,
             heartbeat_seconds: 0,
             tells_cancels: false,
+            tells_blocked: false,
+            is_told_blocked: false,
             tells_refusals: false,
             out: Output::default(),
             channels: BTreeMap::new(),
             batches: FuturesUnordered::new(),
             settles: FuturesUnordered::new(),
             receives: FuturesUnordered::new(),
+            mailbox: Arc::default(),
+            gate: Arc::default(),
+            timeout_min: None,
             publishing: (0, 0),
             numbers: 0,
         }
@@ -97,9 +120,9 @@ impl Session {
 
     /// The channel that a method came on: it was seen to be open before the method was looked at.
     pub(crate) fn channel(&mut self, number: u16) -> Result<&mut Channel> {
-        self.channels.get_mut(&number).ok_or_else(|| {
-            Exception::new(forebay_wire::amqp::reply::ReplyCode::ChannelError, "expected 'channel.open'")
-        })
+        self.channels
+            .get_mut(&number)
+            .ok_or_else(|| Exception::new(ReplyCode::ChannelError, "expected 'channel.open'"))
     }
 
     /// True where more of what the client says may be carried out.
@@ -141,25 +164,27 @@ impl Session {
         let (broker, queue) = (Arc::clone(&self.shared.broker), queue.clone());
         self.settles.push(Box::pin(async move {
             match broker.settle(&queue, id, outcome, None).await {
-                Ok(_) => {}
-                Err(error) if error.kind() == error::Kind::NotFound => {}
-                Err(error) => tracing::warn!(%error, "settle by amqp failed, the message will come again"),
+                Ok(_) => true,
+                Err(error) if error.kind() == error::Kind::NotFound => true,
+                Err(error) => {
+                    tracing::warn!(%error, "settle by amqp failed, the message will come again");
+                    false
+                }
             }
         }));
     }
 
     /// Lets every settled delivery reach its queue, so that what is asked next finds it there.
     pub(crate) fn apply_settles(&mut self) {
-        while let Some(Some(())) = self.settles.next().now_or_never() {}
+        while let Some(Some(_)) = self.settles.next().now_or_never() {}
     }
 
-    /// Waits until all that the channel published is in its queues.
-    pub(crate) async fn await_publishes(&mut self, channel: u16) {
-        self.start_batches();
-        while self.channels.get(&channel).is_some_and(|channel| !channel.publisher.is_done()) {
-            let Some(batch) = self.batches.next().await else { return };
-            self.arrived(batch);
-            self.start_batches();
+    /// Waits until every settled delivery is durable.
+    pub(crate) async fn await_settles(&mut self) -> Result<()> {
+        let mut all = true;
+        while let Some(is_durable) = self.settles.next().await {
+            all &= is_durable;
         }
+        if all { Ok(()) } else { Err(Exception::new(ReplyCode::ResourceError, "not all could be settled")) }
     }
 }

@@ -15,13 +15,16 @@ use super::session::Session;
 use crate::exception::{Exception, Result};
 
 /// What the server can do beyond AMQP 0-9-1, in RabbitMQ's words. Clients go by these.
-const CAPABILITIES: [&str; 6] = [
+const CAPABILITIES: [&str; 9] = [
     "publisher_confirms",
     "exchange_exchange_bindings",
     "basic.nack",
     "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
     "authentication_failure_close",
     "per_consumer_qos",
+    "direct_reply_to",
 ];
 
 impl Session {
@@ -65,6 +68,7 @@ impl Session {
         };
         let can = |name: &[u8]| capabilities.get(name) == Some(Value::Bool(true));
         self.tells_cancels = can(b"consumer_cancel_notify");
+        self.tells_blocked = can(b"connection.blocked");
         self.tells_refusals = can(b"authentication_failure_close");
         let mechanism = start.mechanism.as_str();
         match judge(mechanism, start.response.0, peer) {
@@ -117,7 +121,7 @@ impl Session {
 
     fn open(&mut self, open: &connection::Open<'_>) -> Result<()> {
         let vhost = open.virtual_host.as_str();
-        if vhost != self.shared.vhost.name {
+        if vhost != self.vhost.name {
             let text = format!("vhost {vhost} not found");
             return Err(Exception::new(ReplyCode::NotAllowed, text).of(connection::Open::ID));
         }

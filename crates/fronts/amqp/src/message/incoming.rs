@@ -6,10 +6,12 @@
 use forebay_core::message::{Headers, Message, MessageId, Value};
 use forebay_core::ports::clock::Clock;
 use forebay_wire::amqp::properties::Properties;
+use forebay_wire::amqp::table::TableBuf;
 use forebay_wire::amqp::text::ShortBytes;
 
 use super::{expiration, headers};
 use crate::exception::{Exception, Result};
+use crate::replies::PSEUDO_QUEUE;
 
 /// The header under which a message has what only AMQP knows of it.
 pub(crate) const ENVELOPE: &str = "forebay.amqp";
@@ -21,6 +23,22 @@ pub(crate) const KEY: &str = "key";
 pub(crate) const PROPERTIES: &str = "properties";
 /// The header that names a message's ordering key where that is not the routing key.
 const ORDER_KEY: &str = "x-key";
+/// The header with further routing keys.
+const COPIES: &str = "CC";
+/// The same, of which consumers are not told.
+const BLIND_COPIES: &str = "BCC";
+
+/// The further routing keys in the headers.
+pub(crate) fn copies(headers: &Headers) -> impl Iterator<Item = &str> {
+    let lists = [COPIES, BLIND_COPIES].into_iter().filter_map(|name| match headers.get(name) {
+        Some(Value::List(values)) => Some(values),
+        _ => None,
+    });
+    lists.flatten().filter_map(|value| match value {
+        Value::Text(key) => Some(key.as_str()),
+        _ => None,
+    })
+}
 
 /// A content that has come whole.
 #[derive(Debug)]
@@ -40,9 +58,20 @@ pub(crate) struct Prepared {
     pub(crate) message: Message,
 }
 
-/// Makes the message. `user` is whom the connection belongs to.
-pub(crate) fn prepare(published: &mut Published, user: &str, clock: &dyn Clock) -> Result<Prepared> {
-    let properties = Properties::parse(&published.properties).map_err(Exception::from)?;
+/// Who publishes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct From<'a> {
+    /// Whom the connection belongs to.
+    pub(crate) user: &'a str,
+    /// Where replies to the channel go, if it waits for some.
+    pub(crate) replies: Option<&'a str>,
+}
+
+/// Makes the message.
+pub(crate) fn prepare(published: &mut Published, from: From<'_>, clock: &dyn Clock) -> Result<Prepared> {
+    let came = std::mem::take(&mut published.properties);
+    let properties = Properties::parse(&came).map_err(Exception::from)?;
+    let user = from.user;
     if let Some(named) = properties.user_id.filter(|named| named.as_bytes() != user.as_bytes()) {
         let named = String::from_utf8_lossy(named.as_bytes());
         return Err(Exception::precondition(format!(
@@ -58,6 +87,7 @@ pub(crate) fn prepare(published: &mut Published, user: &str, clock: &dyn Clock) 
     let expires_at =
         properties.expiration.map(|text| expiration::read(&text)).transpose()?.map(|ttl| now + ttl);
     let headers = properties.headers.map(headers::read).unwrap_or_default();
+    let changed = rewritten(&properties, &headers, from.replies)?;
     let key = match headers.get(ORDER_KEY) {
         Some(Value::Text(key)) => Some(key.clone()),
         _ => Some(published.key.clone()),
@@ -67,15 +97,45 @@ pub(crate) fn prepare(published: &mut Published, user: &str, clock: &dyn Clock) 
     message.priority = properties.priority.unwrap_or(0);
     message.expires_at = expires_at;
     message.key = key.filter(|key| !key.is_empty());
-    message.headers = headers.clone();
+    let shown = headers.iter().filter(|(name, _)| *name != BLIND_COPIES);
+    message.headers = shown.map(|(name, value)| (name.to_owned(), value.clone())).collect();
     let envelope = [
         (EXCHANGE.to_owned(), Value::Text(published.exchange.clone())),
         (KEY.to_owned(), Value::Text(published.key.clone())),
-        (PROPERTIES.to_owned(), Value::Bytes(std::mem::take(&mut published.properties))),
+        (PROPERTIES.to_owned(), Value::Bytes(changed.unwrap_or(came))),
     ];
     message.headers.set(ENVELOPE, Value::Table(envelope.into_iter().collect()));
     message.check()?;
     Ok(Prepared { headers, message })
+}
+
+/// The properties where they go on otherwise than they came: without the names of those who get a copy that nobody is to
+/// know of, and with the channel's own name for the one that stands for it.
+fn rewritten(
+    properties: &Properties<'_>,
+    headers: &Headers,
+    replies: Option<&str>,
+) -> Result<Option<Vec<u8>>> {
+    let is_for_reply =
+        properties.reply_to.is_some_and(|reply_to| reply_to.as_bytes() == PSEUDO_QUEUE.as_bytes());
+    let has_blind_copies = headers.get(BLIND_COPIES).is_some();
+    if !is_for_reply && !has_blind_copies {
+        return Ok(None);
+    }
+    let (mut changed, mut shown) = (*properties, TableBuf::new());
+    if is_for_reply {
+        let refused = || Exception::precondition("fast reply consumer does not exist");
+        changed.reply_to = ShortBytes::new(replies.ok_or_else(refused)?.as_bytes());
+    }
+    if let Some(table) = properties.headers.filter(|_| has_blind_copies) {
+        for (name, value) in table.fields().filter(|(name, _)| name.as_bytes() != BLIND_COPIES.as_bytes()) {
+            shown.push(name, value);
+        }
+        changed.headers = Some(shown.as_table());
+    }
+    let mut octets = Vec::new();
+    changed.encode(&mut octets);
+    Ok(Some(octets))
 }
 
 /// The property where it is text.

@@ -2,12 +2,18 @@
 
 use std::borrow::Cow;
 
+use forebay_core::delivery::Delivery;
 use forebay_core::message::{Headers, Message, Value};
 use forebay_wire::amqp::properties::Properties;
+use forebay_wire::amqp::table::{TableBuf, Value as Field};
 use forebay_wire::amqp::text::{ShortBytes, ShortStr};
 
 use super::headers;
 use super::incoming::{ENVELOPE, EXCHANGE, KEY, PROPERTIES};
+use crate::vhost::queue::Queue;
+
+/// The header that says how often the message was delivered before.
+const DELIVERY_COUNT: &str = "x-delivery-count";
 
 /// What goes around a message's body.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +26,32 @@ pub(crate) struct Content<'m> {
 /// What the consumer of a message from `queue` is to get around its body.
 pub(crate) fn content<'m>(message: &'m Message, queue: &'m str) -> Content<'m> {
     published(message).unwrap_or_else(|| foreign(message, queue))
+}
+
+/// The same of a delivery, which says what has happened to the message on its way.
+pub(crate) fn delivered<'m>(delivery: &'m Delivery, queue: &'m Queue) -> Content<'m> {
+    let content = content(&delivery.message, queue.name.as_str());
+    if !queue.asked.is_quorum {
+        return content;
+    }
+    let properties =
+        with_header(&content.properties, DELIVERY_COUNT, Field::I64(i64::from(delivery.attempt) - 1));
+    Content { properties: properties.map_or(content.properties, Cow::Owned), ..content }
+}
+
+/// The properties with one header more, which takes the place of those with its name.
+fn with_header(properties: &[u8], name: &'static str, value: Field<'_>) -> Option<Vec<u8>> {
+    let mut properties = Properties::parse(properties).ok()?;
+    let (mut table, name) = (TableBuf::new(), ShortBytes::new(name.as_bytes())?);
+    let others = properties.headers.unwrap_or_default();
+    for (name, value) in others.fields().filter(|(other, _)| *other != name) {
+        table.push(name, value);
+    }
+    table.push(name, value);
+    properties.headers = Some(table.as_table());
+    let mut octets = Vec::new();
+    properties.encode(&mut octets);
+    Some(octets)
 }
 
 /// As it was published here. `None` where the envelope is not one that this front made.
@@ -62,9 +94,8 @@ fn foreign<'m>(message: &'m Message, queue: &'m str) -> Content<'m> {
 mod tests {
     use forebay_core::message::MessageId;
     use forebay_runtime::clock::TokioClock;
-    use forebay_wire::amqp::table::{TableBuf, Value as Field};
 
-    use super::super::incoming::{Published, prepare};
+    use super::super::incoming::{From, Published, prepare};
     use super::*;
 
     fn properties(fill: impl FnOnce(&mut Properties<'_>)) -> Vec<u8> {
@@ -77,7 +108,29 @@ mod tests {
     fn publish(properties: Vec<u8>) -> crate::exception::Result<Message> {
         let (exchange, key) = ("ex".to_owned(), "key".to_owned());
         let mut published = Published { exchange, key, mandatory: false, properties, body: b"body".to_vec() };
-        prepare(&mut published, "guest", &TokioClock::new()).map(|prepared| prepared.message)
+        let from = From { user: "guest", replies: Some("amq.rabbitmq.reply-to.me") };
+        prepare(&mut published, from, &TokioClock::new()).map(|prepared| prepared.message)
+    }
+
+    #[test]
+    fn blind_copies_are_told_to_nobody_and_replies_find_who_asked() {
+        let mut table = TableBuf::new();
+        let name = |name: &'static [u8]| ShortBytes::new(name).unwrap();
+        table.push(name(b"BCC"), Field::Void).push(name(b"n"), Field::I8(1));
+        let asked = Properties {
+            headers: Some(table.as_table()),
+            reply_to: Some(name(b"amq.rabbitmq.reply-to")),
+            ..Properties::default()
+        };
+        let mut octets = Vec::new();
+        asked.encode(&mut octets);
+        let message = publish(octets).unwrap();
+        assert_eq!(message.headers.get("BCC"), None);
+        let content = content(&message, "q");
+        let properties = Properties::parse(&content.properties).unwrap();
+        let fields: Vec<_> = properties.headers.unwrap().fields().collect();
+        assert_eq!(fields, [(name(b"n"), Field::I8(1))]);
+        assert_eq!(properties.reply_to, Some(name(b"amq.rabbitmq.reply-to.me")));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Which frame is whose: frames of a running connection to what carries them out.
 
 use forebay_wire::amqp::frame::{Frame, Payload};
-use forebay_wire::amqp::methods::{Arguments, Method, Sender, access, basic, channel, confirm};
+use forebay_wire::amqp::methods::{
+    Arguments, Method, Sender, access, basic, channel, confirm, connection, queue,
+};
 use forebay_wire::amqp::reply::ReplyCode;
 
 use crate::channel::content::{Step, unexpected};
@@ -9,6 +11,23 @@ use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 
 impl Session {
+    /// True where what the client says now must find in the queues what it has published before, and that has not arrived.
+    pub(crate) fn must_wait(&self, frame: &Frame<'_>) -> bool {
+        let has_arrived =
+            |number: &u16| self.channels.get(number).is_none_or(|channel| channel.publisher.is_done());
+        match &frame.payload {
+            Payload::Method(Method::Connection(connection::Method::Close(_))) => {
+                !self.channels.keys().all(has_arrived)
+            }
+            Payload::Method(
+                Method::Channel(channel::Method::Close(_) | channel::Method::CloseOk(_))
+                | Method::Queue(queue::Method::Declare(_) | queue::Method::Purge(_) | queue::Method::Delete(_))
+                | Method::Basic(basic::Method::Get(_)),
+            ) => !has_arrived(&frame.channel),
+            _ => self.channels.get(&frame.channel).is_some_and(|channel| channel.is_committing),
+        }
+    }
+
     /// Carries out a frame of an open connection.
     pub(crate) async fn take_while_running(&mut self, frame: &Frame<'_>) -> Result<()> {
         let number = frame.channel;
@@ -83,7 +102,7 @@ impl Session {
             Method::Queue(method) => self.queue_method(number, method).await,
             Method::Basic(method) => self.basic_method(number, method).await,
             Method::Confirm(confirm::Method::Select(select)) => self.confirm_select(number, *select),
-            Method::Tx(_) => Err(Exception::not_implemented("transactions")),
+            Method::Tx(method) => self.tx_method(number, method).await,
             Method::Connection(_) | Method::Access(_) | Method::Confirm(_) => {
                 Err(Exception::command_invalid("unimplemented method"))
             }

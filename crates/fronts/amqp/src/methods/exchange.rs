@@ -9,7 +9,7 @@ use crate::message::headers;
 
 impl Session {
     pub(super) async fn exchange_method(&mut self, number: u16, method: &exchange::Method<'_>) -> Result<()> {
-        let vhost = &self.shared.vhost;
+        let vhost = &self.vhost;
         match method {
             exchange::Method::Declare(declare) => {
                 self.declare_exchange(declare)?;
@@ -60,7 +60,7 @@ impl Session {
     }
 
     fn declare_exchange(&self, declare: &exchange::Declare<'_>) -> Result<()> {
-        let vhost = &self.shared.vhost;
+        let vhost = &self.vhost;
         if declare.passive {
             return vhost
                 .look(|topology, _| topology.exchange(&declare.exchange).map(drop))

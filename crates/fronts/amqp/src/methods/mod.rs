@@ -7,3 +7,4 @@ mod connection;
 mod dispatch;
 mod exchange;
 mod queue;
+mod tx;

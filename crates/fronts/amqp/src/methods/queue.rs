@@ -11,6 +11,7 @@ use forebay_wire::amqp::text::ShortStr;
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 use crate::message::headers;
+use crate::replies::{PSEUDO_QUEUE, is_direct};
 use crate::vhost::declare::{DeclareRequest, OnlyIf};
 use crate::vhost::queue::Queue;
 
@@ -22,9 +23,9 @@ impl Session {
             queue::Method::Unbind(unbind) => self.unbind_queue(number, unbind).await,
             queue::Method::Purge(purge) => {
                 let queue = self.queue(number, &purge.queue).await?;
-                self.catch_up(number).await;
-                let purged = self.shared.broker.purge(&queue.name).await;
-                let purged = purged.map_err(|error| self.shared.vhost.gone(&queue, error))?;
+                self.apply_settles();
+                let purged = self.shared.broker.purge(&queue.stored).await;
+                let purged = purged.map_err(|error| self.vhost.gone(&queue, error))?;
                 if !purge.nowait {
                     self.send(number, &queue::PurgeOk { message_count: count(purged) });
                 }
@@ -46,22 +47,23 @@ impl Session {
             let Some(last) = last else {
                 return Err(Exception::new(ReplyCode::NotFound, "no previously declared queue"));
             };
-            self.shared.vhost.find(last.as_str()).await?
+            self.vhost.find(last.as_str()).await?
         } else {
-            self.shared.vhost.find(name).await?
+            self.vhost.find(name).await?
         };
-        queue.check_access(self.number, &self.shared.vhost.name)?;
+        queue.check_access(self.number, &self.vhost.name)?;
         Ok(queue)
     }
 
-    /// Lets all that the channel has said reach the queues, before it is told how they are.
-    pub(super) async fn catch_up(&mut self, number: u16) {
-        self.apply_settles();
-        self.await_publishes(number).await;
-    }
-
     async fn declare_queue(&mut self, number: u16, declare: &queue::Declare<'_>) -> Result<()> {
-        self.catch_up(number).await;
+        self.apply_settles();
+        if let Some(name) = self.reply_queue(&declare.queue)? {
+            if !declare.nowait {
+                let queue = ShortStr::cut(&name);
+                self.send(number, &queue::DeclareOk { queue, message_count: 0, consumer_count: 1 });
+            }
+            return Ok(());
+        }
         let queue = if declare.passive {
             self.queue(number, &declare.queue).await?
         } else {
@@ -73,9 +75,10 @@ impl Session {
                 arguments: declare.arguments,
                 connection: self.number,
             };
-            self.shared.vhost.declare(&request).await?
+            self.vhost.declare(&request).await?
         };
-        let stats = self.shared.vhost.stats(&queue).await?;
+        queue.touch(self.now());
+        let stats = self.vhost.stats(&queue).await?;
         self.channel(number)?.last_queue = Some(Arc::clone(&queue));
         if !declare.nowait {
             let declared = queue::DeclareOk {
@@ -86,6 +89,14 @@ impl Session {
             self.send(number, &declared);
         }
         Ok(())
+    }
+
+    /// The name where it stands for a channel that waits for replies, which looks like a queue to those who ask.
+    fn reply_queue(&self, name: &str) -> Result<Option<String>> {
+        if is_direct(name) && !self.shared.replies.is_there(name) {
+            return Err(self.vhost.no_queue(name));
+        }
+        Ok((is_direct(name) || name == PSEUDO_QUEUE).then(|| name.to_owned()))
     }
 
     async fn bind_queue(&mut self, number: u16, bind: &queue::Bind<'_>) -> Result<()> {
@@ -99,7 +110,7 @@ impl Session {
         };
         let durability =
             |queue: &Queue| if queue.durable { Durability::Durable } else { Durability::Transient };
-        self.shared.vhost.change(|topology, queues| {
+        self.vhost.change(|topology, queues| {
             topology.bind(&request, |name| queues.get(name).map(|queue| durability(queue)))
         })?;
         if !bind.nowait {
@@ -117,7 +128,7 @@ impl Session {
             key: self.key(number, &unbind.queue, &unbind.routing_key)?,
             arguments: &arguments,
         };
-        self.shared.vhost.change(|topology, _| topology.unbind(&request))?;
+        self.vhost.change(|topology, _| topology.unbind(&request))?;
         self.send(number, &queue::UnbindOk {});
         Ok(())
     }
@@ -132,10 +143,10 @@ impl Session {
     }
 
     async fn delete_queue(&mut self, number: u16, delete: &queue::Delete<'_>) -> Result<()> {
-        self.catch_up(number).await;
-        let only_if = OnlyIf { unused: delete.if_unused, empty: delete.if_empty };
+        self.apply_settles();
+        let only_if = OnlyIf { unused: delete.if_unused, empty: delete.if_empty, overdue: false };
         let deleted = match self.queue(number, &delete.queue).await {
-            Ok(queue) => self.shared.vhost.delete(&queue, only_if).await?,
+            Ok(queue) => self.vhost.delete(&queue, only_if).await?,
             // A queue that is not there is as good as deleted.
             Err(exception) if exception.code == ReplyCode::NotFound && !delete.queue.is_empty() => 0,
             Err(exception) => return Err(exception),

@@ -10,8 +10,9 @@ use forebay_core::queue::QueueName;
 use forebay_wire::amqp::reply::ReplyCode;
 use forebay_wire::amqp::table::{Table, TableBuf};
 
-use super::arguments;
-use super::queue::Queue;
+use super::arguments::compare::check_same;
+use super::arguments::read::{Flags, read};
+use super::queue::{Declaration, Queue};
 use super::registry::Vhost;
 use crate::exception::{Exception, Result};
 
@@ -33,11 +34,19 @@ pub(crate) struct DeclareRequest<'a> {
     pub(crate) connection: u64,
 }
 
+impl DeclareRequest<'_> {
+    fn flags(&self) -> Flags {
+        Flags { durable: self.durable, exclusive: self.exclusive, auto_delete: self.auto_delete }
+    }
+}
+
 /// Under which conditions a queue is to be deleted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OnlyIf {
     pub(crate) unused: bool,
     pub(crate) empty: bool,
+    /// Only where it is still unused for its time.
+    pub(crate) overdue: bool,
 }
 
 impl Vhost {
@@ -62,14 +71,16 @@ impl Vhost {
             let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
             return Err(Exception::new(ReplyCode::AccessRefused, text));
         }
-        let asked = arguments::read(arguments, &self.place(name))?;
+        let asked = read(arguments, request.flags(), &self.place(name))?;
         let owner = exclusive.then_some(connection);
-        let arguments = TableBuf::from(arguments);
-        let queue = Queue::new(queue_name, durable, auto_delete, owner, arguments, asked);
+        let (arguments, stored) = (TableBuf::from(arguments), self.stored(&queue_name)?);
+        let settings = asked.settings(stored.clone());
+        let declaration = Declaration { durable, auto_delete, owner, arguments, asked };
+        let queue = Queue::new(queue_name, stored, declaration, self.clock.now());
         if queue.is_transient() {
-            self.transient.add(&queue.name).await?;
+            self.transient.add(&queue.stored).await?;
         }
-        self.broker.ensure(&asked.settings(queue.name.clone())).await?;
+        self.broker.ensure(&settings).await?;
         Ok(self.add(queue))
     }
 
@@ -96,15 +107,13 @@ impl Vhost {
         }
         if !present.is_known {
             // From before a restart: what it was declared with, the broker knows.
-            let asked = arguments::read(request.arguments, &place)?;
-            self.broker.ensure(&asked.settings(present.name.clone())).await?;
-            return Ok(self.replace(present.declared_with(
-                auto_delete,
-                TableBuf::from(request.arguments),
-                asked,
-            )));
+            let asked = read(request.arguments, request.flags(), &place)?;
+            self.broker.ensure(&asked.settings(present.stored.clone())).await?;
+            let arguments = TableBuf::from(request.arguments);
+            let now = self.clock.now();
+            return Ok(self.replace(present.declared_with(auto_delete, arguments, asked, now)));
         }
-        arguments::check_same(present.arguments.as_table(), request.arguments, &place)?;
+        check_same(present.arguments.as_table(), request.arguments, &place)?;
         Ok(present)
     }
 
@@ -114,8 +123,11 @@ impl Vhost {
         if !self.known(&queue.name).is_some_and(|present| present.is_same(queue)) {
             return Ok(0);
         }
+        if only_if.overdue && !self.is_due(queue) {
+            return Ok(0);
+        }
         let place = self.place(queue.name.as_str());
-        let ready = match self.broker.queue(&queue.name).await {
+        let ready = match self.broker.queue(&queue.stored).await {
             Ok(info) => info.stats.ready,
             Err(error) if error.kind() == Kind::NotFound => 0,
             Err(error) => return Err(error.into()),
@@ -127,12 +139,12 @@ impl Vhost {
             return Err(Exception::precondition(format!("{place} not empty")));
         }
         self.forget(&queue.name);
-        match self.broker.delete(&queue.name).await {
+        match self.broker.delete(&queue.stored).await {
             Err(error) if error.kind() != Kind::NotFound => return Err(error.into()),
             _ => {}
         }
         if queue.is_transient() {
-            self.transient.remove(&queue.name).await?;
+            self.transient.remove(&queue.stored).await?;
         }
         Ok(ready)
     }

@@ -2,6 +2,8 @@
 
 pub(crate) mod arguments;
 pub(crate) mod declare;
+mod expire;
 pub(crate) mod queue;
 pub(crate) mod registry;
 pub(crate) mod transient;
+pub(crate) mod turns;

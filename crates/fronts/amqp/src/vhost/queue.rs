@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use forebay_core::queue::QueueName;
+use forebay_core::time::Instant;
 use forebay_wire::amqp::reply::ReplyCode;
 use forebay_wire::amqp::table::TableBuf;
 use parking_lot::Mutex;
 
-use super::arguments::Asked;
+use super::arguments::read::Asked;
+use super::turns::Turns;
 use crate::exception::{Exception, Result};
 
 /// A queue. It is still one where the broker's queue is gone; then the broker says so.
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) name: QueueName,
+    /// Its name among the queues of all virtual hosts, as the broker knows it.
+    pub(crate) stored: QueueName,
     pub(crate) durable: bool,
     pub(crate) auto_delete: bool,
     /// The connection that has it for itself.
@@ -22,7 +26,11 @@ pub(crate) struct Queue {
     pub(crate) asked: Asked,
     /// Whether the arguments are known: a queue that was found may have been declared with others.
     pub(crate) is_known: bool,
+    /// Who gets the next message.
+    pub(crate) turns: Arc<Turns>,
     consumers: Arc<Mutex<Consumers>>,
+    /// When somebody last used it otherwise than by publishing.
+    used_at: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -33,32 +41,86 @@ struct Consumers {
     ever: bool,
 }
 
+/// How a queue is declared.
+#[derive(Clone, Debug)]
+pub(crate) struct Declaration {
+    pub(crate) durable: bool,
+    pub(crate) auto_delete: bool,
+    /// The connection that has it for itself.
+    pub(crate) owner: Option<u64>,
+    pub(crate) arguments: TableBuf,
+    pub(crate) asked: Asked,
+}
+
 impl Queue {
     pub(crate) fn new(
         name: QueueName,
-        durable: bool,
-        auto_delete: bool,
-        owner: Option<u64>,
-        arguments: TableBuf,
-        asked: Asked,
+        stored: QueueName,
+        declaration: Declaration,
+        now: Instant,
     ) -> Arc<Self> {
-        let (is_known, consumers) = (true, Arc::default());
-        Arc::new(Self { name, durable, auto_delete, owner, arguments, asked, is_known, consumers })
+        let Declaration { durable, auto_delete, owner, arguments, asked } = declaration;
+        let (turns, consumers) = (Turns::new(asked.single_active), Arc::default());
+        let used_at = Mutex::new(now);
+        let is_known = true;
+        Arc::new(Self {
+            name,
+            stored,
+            durable,
+            auto_delete,
+            owner,
+            arguments,
+            asked,
+            is_known,
+            turns,
+            consumers,
+            used_at,
+        })
     }
 
     /// A queue that another front declared, or this one before a restart.
-    pub(crate) fn found(name: QueueName) -> Arc<Self> {
-        let (durable, auto_delete, owner) = (true, false, None);
-        let (arguments, asked, is_known) = (TableBuf::new(), Asked::default(), false);
-        let consumers = Arc::default();
-        Arc::new(Self { name, durable, auto_delete, owner, arguments, asked, is_known, consumers })
+    pub(crate) fn found(name: QueueName, stored: QueueName, now: Instant) -> Arc<Self> {
+        let (arguments, asked) = (TableBuf::new(), Asked::default());
+        let declaration = Declaration { durable: true, auto_delete: false, owner: None, arguments, asked };
+        let mut queue = Self::new(name, stored, declaration, now);
+        if let Some(queue) = Arc::get_mut(&mut queue) {
+            queue.is_known = false;
+        }
+        queue
     }
 
     /// The same queue, now that somebody has said how it was declared and the broker agrees.
-    pub(crate) fn declared_with(&self, auto_delete: bool, arguments: TableBuf, asked: Asked) -> Arc<Self> {
-        let (name, consumers) = (self.name.clone(), Arc::clone(&self.consumers));
-        let (durable, owner, is_known) = (self.durable, self.owner, true);
-        Arc::new(Self { name, durable, auto_delete, owner, arguments, asked, is_known, consumers })
+    pub(crate) fn declared_with(
+        &self,
+        auto_delete: bool,
+        arguments: TableBuf,
+        asked: Asked,
+        now: Instant,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name: self.name.clone(),
+            stored: self.stored.clone(),
+            durable: self.durable,
+            auto_delete,
+            owner: self.owner,
+            turns: Arc::clone(&self.turns),
+            arguments,
+            asked,
+            is_known: true,
+            consumers: Arc::clone(&self.consumers),
+            used_at: Mutex::new(now),
+        })
+    }
+
+    /// It is used now.
+    pub(crate) fn touch(&self, now: Instant) {
+        *self.used_at.lock() = now;
+    }
+
+    /// When it is to go, if nobody uses it until then.
+    pub(crate) fn expires_at(&self) -> Option<Instant> {
+        let expires = self.asked.expires.filter(|_| self.consumer_count() == 0)?;
+        Some(*self.used_at.lock() + expires)
     }
 
     /// Whether both are one queue; another may have been declared by the same name since.
@@ -91,7 +153,7 @@ impl Queue {
     /// One more consumer; refused where one is or would be alone.
     pub(crate) fn add_consumer(&self, exclusive: bool, vhost: &str) -> Result<()> {
         let mut consumers = self.consumers.lock();
-        if consumers.exclusive || (exclusive && consumers.count > 0) {
+        if consumers.exclusive || (exclusive && (consumers.count > 0 || self.asked.single_active)) {
             let text = format!("queue '{}' in vhost '{vhost}' in exclusive use", self.name);
             return Err(Exception::new(ReplyCode::AccessRefused, text));
         }
@@ -100,7 +162,8 @@ impl Queue {
     }
 
     /// One less. True where the queue is to go with it.
-    pub(crate) fn remove_consumer(&self) -> bool {
+    pub(crate) fn remove_consumer(&self, now: Instant) -> bool {
+        self.touch(now);
         let mut consumers = self.consumers.lock();
         consumers.count = consumers.count.saturating_sub(1);
         consumers.exclusive = false;
@@ -114,14 +177,24 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const NOW: Instant = Instant::from_ms(1000);
+
+    fn queue(auto_delete: bool, asked: Asked) -> Arc<Queue> {
+        let (name, arguments) = (QueueName::new("q").unwrap(), TableBuf::new());
+        let declaration = Declaration { durable: true, auto_delete, owner: None, arguments, asked };
+        Queue::new(name.clone(), name, declaration, NOW)
+    }
 
     #[test]
     fn an_exclusive_consumer_is_alone_until_it_leaves() {
-        let queue = Queue::found(QueueName::new("q").unwrap());
+        let queue = queue(false, Asked::default());
         queue.add_consumer(true, "/").unwrap();
         assert_eq!(queue.add_consumer(false, "/").unwrap_err().code, ReplyCode::AccessRefused);
-        assert!(!queue.remove_consumer(), "it is not one that deletes itself");
+        assert!(!queue.remove_consumer(NOW), "it is not one that deletes itself");
         queue.add_consumer(false, "/").unwrap();
         assert!(queue.add_consumer(true, "/").is_err());
         assert_eq!(queue.consumer_count(), 1);
@@ -129,11 +202,22 @@ mod tests {
 
     #[test]
     fn a_queue_goes_with_its_last_consumer_where_it_was_told_to() {
-        let name = QueueName::new("q").unwrap();
-        let queue = Queue::new(name, true, true, None, TableBuf::new(), Asked::default());
+        let queue = queue(true, Asked::default());
         queue.add_consumer(false, "/").unwrap();
         queue.add_consumer(false, "/").unwrap();
-        assert!(!queue.remove_consumer());
-        assert!(queue.remove_consumer());
+        assert!(!queue.remove_consumer(NOW));
+        assert!(queue.remove_consumer(NOW));
+    }
+
+    #[test]
+    fn a_queue_expires_when_it_was_not_used_for_its_time_and_never_under_a_consumer() {
+        let expires = Duration::from_secs(5);
+        let queue = queue(false, Asked { expires: Some(expires), ..Asked::default() });
+        assert_eq!(queue.expires_at(), Some(NOW + expires));
+        queue.add_consumer(false, "/").unwrap();
+        assert_eq!(queue.expires_at(), None);
+        let later = NOW + expires;
+        queue.remove_consumer(later);
+        assert_eq!(queue.expires_at(), Some(later + expires));
     }
 }

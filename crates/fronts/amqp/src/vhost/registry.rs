@@ -3,7 +3,7 @@
 //! Exchanges, bindings and how queues were declared are in memory alone for now; the queues themselves, and what is in
 //! them, are the broker's. After a restart a queue is found there, and counts as declared without arguments.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use forebay_broker::EmbeddedBroker;
@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use super::queue::Queue;
 use super::transient::Transient;
 use crate::exception::{Exception, Result};
+use crate::message::incoming::copies;
 
 /// One virtual host.
 pub(crate) struct Vhost {
@@ -37,6 +38,16 @@ pub(crate) struct Vhost {
 struct State {
     topology: Topology,
     queues: HashMap<QueueName, Arc<Queue>>,
+    /// Those of them that go when nobody uses them.
+    expiring: HashSet<QueueName>,
+}
+
+impl State {
+    fn note_expiring(&mut self, queue: &Queue) {
+        if queue.asked.expires.is_some() {
+            self.expiring.insert(queue.name.clone());
+        }
+    }
 }
 
 impl Vhost {
@@ -47,7 +58,11 @@ impl Vhost {
             broker,
             clock,
             declaring: tokio::sync::Mutex::new(()),
-            state: Mutex::new(State { topology: Topology::new(name), queues: HashMap::new() }),
+            state: Mutex::new(State {
+                topology: Topology::new(name),
+                queues: HashMap::new(),
+                expiring: HashSet::new(),
+            }),
         }
     }
 
@@ -71,16 +86,22 @@ impl Vhost {
         if let Some(queue) = self.known(&name) {
             return Ok(queue);
         }
-        match self.broker.queue(&name).await {
-            Ok(_) => Ok(self.add(Queue::found(name))),
+        let stored = self.stored(&name)?;
+        match self.broker.queue(&stored).await {
+            Ok(_) => Ok(self.add(Queue::found(name, stored, self.clock.now()))),
             Err(error) if error.kind() == Kind::NotFound => Err(self.no_queue(name.as_str())),
             Err(error) => Err(error.into()),
         }
     }
 
+    /// The name under which the broker has the queue.
+    pub(super) fn stored(&self, name: &QueueName) -> Result<QueueName> {
+        Ok(name.clone())
+    }
+
     /// The state of the queue, or that it is not there.
     pub(crate) async fn stats(&self, queue: &Queue) -> Result<QueueStats> {
-        match self.broker.queue(&queue.name).await {
+        match self.broker.queue(&queue.stored).await {
             Ok(info) => Ok(info.stats),
             Err(error) => Err(self.gone(queue, error)),
         }
@@ -102,21 +123,34 @@ impl Vhost {
     /// Adds the queue, unless there is one of its name: then that.
     pub(super) fn add(&self, queue: Arc<Queue>) -> Arc<Queue> {
         let mut state = self.state.lock();
+        state.note_expiring(&queue);
         Arc::clone(state.queues.entry(queue.name.clone()).or_insert(queue))
     }
 
     /// Puts the queue in the place of the one of its name.
     pub(super) fn replace(&self, queue: Arc<Queue>) -> Arc<Queue> {
-        self.state.lock().queues.insert(queue.name.clone(), Arc::clone(&queue));
+        let mut state = self.state.lock();
+        state.note_expiring(&queue);
+        state.queues.insert(queue.name.clone(), Arc::clone(&queue));
+        drop(state);
         queue
     }
 
     /// The queue is gone, and so are its bindings.
     pub(super) fn forget(&self, name: &QueueName) {
         let mut state = self.state.lock();
-        state.queues.remove(name);
+        state.expiring.remove(name);
+        if let Some(queue) = state.queues.remove(name) {
+            queue.turns.end();
+        }
         let changes = state.topology.queue_deleted(name);
         changes.iter().for_each(|change| state.topology.apply(change));
+    }
+
+    /// The queues that go when nobody uses them.
+    pub(super) fn expiring(&self) -> Vec<Arc<Queue>> {
+        let state = self.state.lock();
+        state.expiring.iter().filter_map(|name| state.queues.get(name).cloned()).collect()
     }
 
     /// The queues that one connection has for itself.
@@ -149,9 +183,9 @@ impl Vhost {
         key: &str,
         headers: &Headers,
     ) -> Result<Vec<Arc<Queue>>> {
-        if exchange.is_empty() {
-            // It may be another front's queue that was not seen before.
-            match self.find(key).await {
+        // They may be another front's queues that were not seen before.
+        for name in std::iter::once(key).chain(copies(headers)).filter(|_| exchange.is_empty()) {
+            match self.find(name).await {
                 Err(exception) if exception.code != ReplyCode::NotFound => return Err(exception),
                 _ => {}
             }

@@ -199,7 +199,7 @@ pub(crate) async fn nack(
     let (outcome, at_ms) = match outcome {
         Outcome::RetryAt(at) => (OutcomeBody::Retry, Some(at.as_ms())),
         Outcome::DeadLetter(_) => (OutcomeBody::DeadLetter, None),
-        Outcome::Return | Outcome::Done => (OutcomeBody::Returned, None),
+        Outcome::Return { .. } | Outcome::Done => (OutcomeBody::Returned, None),
     };
     Ok(Json(NackedBody { outcome, at_ms }))
 }

@@ -35,7 +35,7 @@ pub fn what_is_held_when_a_queue_is_paused_can_be_settled(rig: &mut dyn Rig) {
         run(rig, admin.pause(&q, true)).unwrap();
         assert!(held(rig, &done).is_some());
         end(rig, &done, Outcome::Done);
-        end(rig, &returned, Outcome::Return);
+        end(rig, &returned, Outcome::Return { seen: false });
         assert!(receive(rig, &q, 10).is_empty());
         run(rig, admin.pause(&q, false)).unwrap();
         assert_eq!(drain(rig, &q), ["b"]);

@@ -54,7 +54,7 @@ pub fn a_returned_message_goes_back_to_its_place_in_its_class(rig: &mut dyn Rig)
     let held = receive(rig, &q, 2);
     assert_eq!(ids(&held), ["a", "b"]);
     publish(rig, &q, &[("high", 9)]);
-    held.iter().rev().for_each(|delivery| end(rig, delivery, Outcome::Return));
+    held.iter().rev().for_each(|delivery| end(rig, delivery, Outcome::Return { seen: false }));
     assert_eq!(drain(rig, &q), ["high", "a", "b", "c", "low"]);
 }
 
@@ -64,7 +64,7 @@ pub fn priorities_survive_a_restart(rig: &mut dyn Rig) {
     }
     let q = queue_with(rig, "q", |settings| settings.priority_max = 9);
     publish(rig, &q, &[("a", 0), ("b", 5), ("c", 9)]);
-    end(rig, &receive_one(rig, &q), Outcome::Return);
+    end(rig, &receive_one(rig, &q), Outcome::Return { seen: false });
     rig.crash();
     assert_eq!(drain(rig, &q), ["c", "b", "a"]);
 }

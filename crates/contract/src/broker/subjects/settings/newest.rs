@@ -54,7 +54,7 @@ pub fn messages_without_a_key_are_left_alone(rig: &mut dyn Rig) {
 
 pub fn a_held_message_is_left_alone_and_gives_way_when_it_comes_back(rig: &mut dyn Rig) {
     let Some(q) = newest(rig) else { return };
-    for outcome in [Outcome::Return, Outcome::RetryAt(rig.now())] {
+    for outcome in [Outcome::Return { seen: false }, Outcome::RetryAt(rig.now())] {
         publish(rig, &q, "old", "a");
         let held = receive_one(rig, &q);
         publish(rig, &q, "new", "a");
@@ -77,10 +77,10 @@ pub fn a_held_message_that_comes_back_to_no_newer_one_stays_and_is_replaced_late
     let first = receive_one(rig, &q);
     publish(rig, &q, "2", "a");
     end(rig, &receive_one(rig, &q), Outcome::Done);
-    end(rig, &first, Outcome::Return);
+    end(rig, &first, Outcome::Return { seen: false });
     let first = receive_one(rig, &q);
     assert_eq!(first.message.id.as_str(), "1");
-    end(rig, &first, Outcome::Return);
+    end(rig, &first, Outcome::Return { seen: false });
     publish(rig, &q, "3", "a");
     assert_eq!(drain(rig, &q), ["3"]);
 }
@@ -118,7 +118,7 @@ pub fn what_was_replaced_does_not_come_back_after_a_restart(rig: &mut dyn Rig) {
     publish(rig, &q, "b2", "b");
     rig.crash();
     publish(rig, &q, "b3", "b");
-    end(rig, &held, Outcome::Return);
+    end(rig, &held, Outcome::Return { seen: false });
     assert_eq!(drain(rig, &q), ["a2", "b3"]);
     rig.crash();
     rig.pass(2 * WHILE);

@@ -9,6 +9,8 @@ use forebay_wire::amqp::text::ShortStr;
 
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
+use crate::replies::PSEUDO_QUEUE;
+use crate::vhost::arguments::read::priority;
 
 impl Session {
     pub(crate) fn qos(&mut self, number: u16, qos: basic::Qos) -> Result<()> {
@@ -27,7 +29,6 @@ impl Session {
     }
 
     pub(crate) async fn consume(&mut self, number: u16, consume: &basic::Consume<'_>) -> Result<()> {
-        let queue = self.queue(number, &consume.queue).await?;
         let given;
         let tag = if consume.consumer_tag.is_empty() {
             let octets = [self.shared.clock.random(), self.shared.clock.random()].map(u64::to_be_bytes);
@@ -36,6 +37,15 @@ impl Session {
         } else {
             consume.consumer_tag.as_str()
         };
+        if consume.queue.as_str() == PSEUDO_QUEUE {
+            self.consume_replies(number, tag, consume.no_ack)?;
+            if !consume.nowait {
+                self.send(number, &basic::ConsumeOk { consumer_tag: ShortStr::cut(tag) });
+            }
+            return Ok(());
+        }
+        let queue = self.queue(number, &consume.queue).await?;
+        let priority = priority(consume.arguments, &self.vhost.place(queue.name.as_str()))?;
         let consumers = &self.channel(number)?.consumers;
         if consumers.contains(tag) {
             let text = format!("attempt to reuse consumer tag '{tag}'");
@@ -45,9 +55,12 @@ impl Session {
             let text = format!("channel has {} consumers, and may have no more", limits::AMQP_CONSUMERS_MAX);
             return Err(Exception::precondition(text));
         }
-        queue.add_consumer(consume.exclusive, &self.shared.vhost.name)?;
+        queue.add_consumer(consume.exclusive, &self.vhost.name)?;
         let consumer = self.next_number();
-        self.channel(number)?.consumers.add(tag, consumer, queue, consume.no_ack);
+        let (timeout, seat) = (queue.asked.consumer_timeout, queue.turns.join(priority));
+        self.timeout_min =
+            timeout.map(|timeout| self.timeout_min.map_or(timeout, |least| least.min(timeout)));
+        self.channel(number)?.consumers.add(tag, consumer, queue, consume.no_ack, seat);
         if !consume.nowait {
             self.send(number, &basic::ConsumeOk { consumer_tag: ShortStr::cut(tag) });
         }
@@ -56,7 +69,9 @@ impl Session {
 
     /// What the consumer has is still the channel's to settle.
     pub(crate) async fn cancel(&mut self, number: u16, cancel: &basic::Cancel<'_>) -> Result<()> {
-        let consumer = self.channel(number)?.consumers.remove(&cancel.consumer_tag);
+        let channel = self.channel(number)?;
+        channel.replies.take_if(|replies| replies.tag == cancel.consumer_tag.as_str());
+        let consumer = channel.consumers.remove(&cancel.consumer_tag);
         if let Some(consumer) = consumer {
             self.consumer_left(consumer).await;
         }

@@ -19,33 +19,36 @@ use crate::message::outgoing;
 impl Session {
     pub(crate) async fn get(&mut self, number: u16, get: &basic::Get<'_>) -> Result<()> {
         let queue = self.queue(number, &get.queue).await?;
-        self.catch_up(number).await;
+        self.apply_settles();
+        queue.touch(self.now());
         let shared = Arc::clone(&self.shared);
-        if self.channel(number)?.unsettled.len() >= limits::AMQP_UNSETTLED_MAX {
+        if self.channel(number)?.held_len() >= limits::AMQP_UNSETTLED_MAX {
             return Err(Exception::precondition("channel has too many unsettled deliveries"));
         }
         let receive = Receive { count_max: 1, hold: Some(Duration::MAX), wait_until: self.now() };
-        let received = shared.broker.receive(&queue.name, receive).await;
-        let received = received.map_err(|error| shared.vhost.gone(&queue, error))?;
+        let received = shared.broker.receive(&queue.stored, receive).await;
+        let received = received.map_err(|error| self.vhost.gone(&queue, error))?;
         let Some(delivery) = received.into_iter().next() else {
             self.send(number, &basic::GetEmpty { cluster_id: ShortStr::default() });
             return Ok(());
         };
-        let left = shared.vhost.stats(&queue).await.map_or(0, |stats| stats.ready);
+        let left = self.vhost.stats(&queue).await.map_or(0, |stats| stats.ready);
+        let at = self.now();
         let unsettled = &mut self.channel(number)?.unsettled;
         let delivery_tag = unsettled.next_tag();
         if !get.no_ack {
-            unsettled.hold(delivery_tag, Held { queue: Arc::clone(&queue), id: delivery.id, consumer: None });
+            let (tag, queue, id, consumer) = (delivery_tag, Arc::clone(&queue), delivery.id, None);
+            unsettled.hold(Held { tag, queue, id, consumer, attempt: delivery.attempt, at });
         }
         let outgoing::Content { exchange, key: routing_key, properties } =
-            outgoing::content(&delivery.message, queue.name.as_str());
+            outgoing::delivered(&delivery, &queue);
         let redelivered = delivery.attempt > 1;
         let message_count = count(left);
         let method = basic::GetOk { delivery_tag, redelivered, exchange, routing_key, message_count };
         let (frames, body) = (self.out.frames(), &delivery.message.payload);
         write::content(frames, number, &method, &properties, body, self.frame_bytes_max);
         if get.no_ack {
-            self.settle(&queue.name, delivery.id, Outcome::Done);
+            self.settle(&queue.stored, delivery.id, Outcome::Done);
         }
         Ok(())
     }

@@ -3,4 +3,5 @@
 mod consume;
 mod get;
 mod publish;
+mod reply;
 mod settle;

@@ -8,9 +8,10 @@ use forebay_wire::amqp::write;
 
 use crate::channel::content::Incoming;
 use crate::channel::publisher::Outbound;
+use crate::channel::transaction::Postponed;
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
-use crate::message::incoming::{Prepared, Published, prepare};
+use crate::message::incoming::{From, Prepared, Published, prepare};
 use crate::message::outgoing;
 
 impl Session {
@@ -27,27 +28,47 @@ impl Session {
     /// The content is whole: it goes to its queues, or back.
     pub(crate) async fn publish(&mut self, number: u16, mut published: Published) -> Result<()> {
         let publish = |exception: Exception| exception.of(basic::Publish::ID);
+        let replies = self.channels.get(&number).and_then(|channel| channel.replies.as_ref());
+        let from = From { user: &self.user, replies: replies.map(|replies| replies.name.as_str()) };
         let Prepared { headers, message } =
-            prepare(&mut published, &self.user, &*self.shared.clock).map_err(publish)?;
+            prepare(&mut published, from, &*self.shared.clock).map_err(publish)?;
         let Published { exchange, key, mandatory, .. } = published;
-        let queues = self.shared.vhost.route(&exchange, &key, &headers).await.map_err(publish)?;
-        if queues.is_empty() && mandatory {
+        let queues = self.vhost.route(&exchange, &key, &headers).await.map_err(publish)?;
+        self.send_replies(&exchange, &key, &headers, &message);
+        let (at, is_returned) = (self.now(), queues.is_empty() && mandatory);
+        let channel = self.channel(number)?;
+        if let Some(transaction) = &mut channel.transaction {
+            let outbound = Outbound { message, queues, at, number: None };
+            let returned = is_returned.then_some((exchange, key));
+            return transaction.publish(Postponed { outbound, returned }).map_err(publish);
+        }
+        let confirmed = channel.publisher.next_number();
+        if is_returned {
             self.give_back_to_publisher(number, &exchange, &key, &message);
         }
-        let (at, bytes) = (self.now(), message.payload.len());
-        let publisher = &mut self.channel(number)?.publisher;
-        let confirmed = publisher.next_number();
         if queues.is_empty() && confirmed.is_none() {
             return Ok(());
         }
         // One that goes nowhere is confirmed in its turn all the same.
-        publisher.push(Outbound { message, queues, at, number: confirmed });
+        self.push(number, Outbound { message, queues, at, number: confirmed })
+    }
+
+    /// Sends a message on its way.
+    pub(crate) fn push(&mut self, number: u16, outbound: Outbound) -> Result<()> {
+        let bytes = outbound.message.payload.len();
+        self.channel(number)?.publisher.push(outbound);
         self.publishing = (self.publishing.0 + 1, self.publishing.1 + bytes);
         Ok(())
     }
 
     /// Returns a message that nobody takes, before it is confirmed.
-    fn give_back_to_publisher(&mut self, number: u16, exchange: &str, key: &str, message: &Message) {
+    pub(crate) fn give_back_to_publisher(
+        &mut self,
+        number: u16,
+        exchange: &str,
+        key: &str,
+        message: &Message,
+    ) {
         let returned = basic::Return {
             reply_code: ReplyCode::NoRoute.number(),
             reply_text: ShortStr::cut(ReplyCode::NoRoute.name()),

@@ -1,58 +1,82 @@
 //! Settling deliveries.
 
-use forebay_core::delivery::Outcome;
+use forebay_core::delivery::{Outcome, Reason};
 use forebay_wire::amqp::methods::basic;
 
-use crate::channel::unsettled::{Held, Tags};
+use crate::channel::unsettled::{Held, Tags, Verdict};
 use crate::connection::session::Session;
 use crate::exception::Result;
 
 impl Session {
     pub(crate) fn ack(&mut self, number: u16, ack: basic::Ack) -> Result<()> {
         let tags = Tags { last: ack.delivery_tag, multiple: ack.multiple };
-        let settled = self.take_settled(number, tags)?;
-        self.settle_all(&settled, Outcome::Done);
-        Ok(())
+        self.judge(number, tags, Verdict::Acked)
     }
 
     pub(crate) fn reject(&mut self, number: u16, reject: basic::Reject) -> Result<()> {
-        self.refuse(number, Tags { last: reject.delivery_tag, multiple: false }, reject.requeue)
+        let tags = Tags { last: reject.delivery_tag, multiple: false };
+        self.judge(number, tags, refusal(reject.requeue))
     }
 
     pub(crate) fn nack(&mut self, number: u16, nack: basic::Nack) -> Result<()> {
-        self.refuse(number, Tags { last: nack.delivery_tag, multiple: nack.multiple }, nack.requeue)
-    }
-
-    /// What is refused for good is dropped: the queue has no dead-letter exchange.
-    fn refuse(&mut self, number: u16, tags: Tags, requeue: bool) -> Result<()> {
-        let settled = self.take_settled(number, tags)?;
-        if requeue {
-            self.give_back(&settled);
-        } else {
-            self.settle_all(&settled, Outcome::Done);
-        }
-        Ok(())
+        let tags = Tags { last: nack.delivery_tag, multiple: nack.multiple };
+        self.judge(number, tags, refusal(nack.requeue))
     }
 
     /// Gives back all that the channel has. RabbitMQ does so too where it is asked to send it to this client again.
     pub(crate) fn recover(&mut self, number: u16, _requeue: bool) -> Result<()> {
-        let settled = self.take_settled(number, Tags { last: 0, multiple: true })?;
-        self.give_back(&settled);
+        let held = self.channel(number)?.unsettled.take_all();
+        self.settle_all(number, &held, Verdict::Requeued)?;
         self.apply_settles();
         Ok(())
     }
 
-    fn take_settled(&mut self, number: u16, tags: Tags) -> Result<Vec<Held>> {
+    /// Carries out what the client says of its deliveries, or keeps it for the commit.
+    fn judge(&mut self, number: u16, tags: Tags, verdict: Verdict) -> Result<()> {
         let channel = self.channel(number)?;
-        let settled = channel.unsettled.take(tags)?;
-        settled
-            .iter()
-            .filter_map(|held| held.consumer)
-            .for_each(|consumer| channel.consumers.release(consumer));
-        Ok(settled)
+        let held = channel.unsettled.take(tags)?;
+        match &mut channel.transaction {
+            Some(transaction) => {
+                transaction.settle(held, verdict);
+                Ok(())
+            }
+            None => self.settle_all(number, &held, verdict),
+        }
     }
 
-    fn settle_all(&self, settled: &[Held], outcome: Outcome) {
-        settled.iter().for_each(|held| self.settle(&held.queue.name, held.id, outcome));
+    /// Carries it out.
+    pub(crate) fn settle_all(&mut self, number: u16, held: &[Held], verdict: Verdict) -> Result<()> {
+        let channel = self.channel(number)?;
+        held.iter().filter_map(|held| held.consumer).for_each(|consumer| channel.consumers.release(consumer));
+        match verdict {
+            Verdict::Acked => self.finish_with(held, Outcome::Done),
+            Verdict::Requeued => self.give_back(held),
+            // The queue has no dead-letter exchange.
+            Verdict::Rejected => self.finish_with(held, Outcome::Done),
+        }
+        Ok(())
     }
+
+    fn finish_with(&self, held: &[Held], outcome: Outcome) {
+        held.iter().for_each(|held| self.settle(&held.queue.stored, held.id, outcome));
+    }
+
+    /// Gives back what the client may have seen: each is ready again in its old place and counts as delivered before,
+    /// unless it has been delivered as often as its queue allows.
+    pub(crate) fn give_back(&self, held: &[Held]) {
+        let now = self.now();
+        for held in held {
+            let limit = held.queue.asked.delivery_limit;
+            let outcome = if limit.is_some_and(|limit| u64::from(held.attempt) > limit) {
+                Outcome::DeadLetter(Reason::AttemptsSpent)
+            } else {
+                Outcome::RetryAt(now)
+            };
+            self.settle(&held.queue.stored, held.id, outcome);
+        }
+    }
+}
+
+fn refusal(requeue: bool) -> Verdict {
+    if requeue { Verdict::Requeued } else { Verdict::Rejected }
 }
