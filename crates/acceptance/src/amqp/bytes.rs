@@ -1,7 +1,7 @@
 //! AMQP as bytes: frames built and read by hand, so that they can be wrong, and cheap, so that they can be many.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// What every client sends first.
@@ -196,6 +196,13 @@ impl Client {
     pub fn ask(&mut self, bytes: &[u8], answer: (u16, u16)) -> Frame {
         self.send(bytes);
         self.expect(answer)
+    }
+
+    /// Sends no more, and waits until the server has closed too.
+    pub fn finish(self) {
+        // It may be closed already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.read_to_end();
     }
 
     /// Everything that comes until the server closes, without the frames it is made of.

@@ -44,13 +44,11 @@ fn py_amqp_runs_unchanged() {
 }
 
 #[test]
-#[ignore = "tx is refused"]
 fn the_transactions_of_py_amqp_hold_back_until_they_are_committed() {
     with_daemon(|amqp| session(&mut py_amqp(amqp, "transactions")));
 }
 
 #[test]
-#[ignore = "x-expires is refused"]
 fn kombu_runs_unchanged() {
     with_daemon(|amqp| session(&mut kombu(amqp)));
 }

@@ -53,13 +53,11 @@ fn over_kills(name: &str) {
 }
 
 #[test]
-#[ignore = "x-expires is refused"]
 fn celery_with_processes_runs_unchanged() {
     cases("prefork");
 }
 
 #[test]
-#[ignore = "x-expires is refused"]
 fn celery_with_threads_runs_unchanged() {
     cases("threads");
 }
@@ -76,7 +74,6 @@ fn celery_runs_so_with_rabbitmq_and_memcached() {
 }
 
 #[test]
-#[ignore = "x-expires is refused"]
 fn every_task_that_was_confirmed_runs_though_the_daemon_is_killed() {
     over_kills("crash.py");
 }

@@ -4,5 +4,6 @@
 
 mod amqp;
 mod celery;
+mod examples;
 mod lapin;
 mod memcached;
