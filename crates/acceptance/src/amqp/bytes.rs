@@ -1,6 +1,6 @@
 //! AMQP as bytes: frames built and read by hand, so that they can be wrong, and cheap, so that they can be many.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -166,21 +166,27 @@ impl Client {
 
     /// The next frame; none at the end.
     pub fn read(&mut self) -> Option<Frame> {
+        self.read_within(ANSWER_MAX).expect("the server answers")
+    }
+
+    /// The same where no answer is an answer too.
+    pub fn read_within(&mut self, patience: Duration) -> io::Result<Option<Frame>> {
+        self.stream.set_read_timeout(Some(patience))?;
         loop {
             if let Some(head) = self.came.get(..7) {
                 let length = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
                 if self.came.len() >= length + 8 {
                     let (kind, channel) = (head[0], number(&head[1..]));
                     let bytes: Vec<u8> = self.came.drain(..length + 8).collect();
-                    return Some(Frame { kind, channel, payload: bytes[7..length + 7].to_vec() });
+                    return Ok(Some(Frame { kind, channel, payload: bytes[7..length + 7].to_vec() }));
                 }
             }
             let mut buffer = [0; 64 * 1024];
             match self.stream.read(&mut buffer) {
-                Ok(0) => return None,
+                Ok(0) => return Ok(None),
                 Ok(count) => self.came.extend(&buffer[..count]),
-                Err(error) if is_closed(error.kind()) => return None,
-                Err(error) => panic!("no answer: {error}"),
+                Err(error) if is_closed(error.kind()) => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -62,11 +62,12 @@ def length(data):
 @app.task(bind=True, max_retries=3)
 def flaky(self, failures):
     if self.request.retries < failures:
-        raise self.retry(countdown=0.1, exc=ValueError("not yet"))
+        # Celery stores RETRY after it has sent the next try, which must not be done by then.
+        raise self.retry(countdown=0.5, exc=ValueError("not yet"))
     return self.request.retries
 
 
-@app.task(autoretry_for=(KeyError,), retry_backoff=False, default_retry_delay=0.1, max_retries=1)
+@app.task(autoretry_for=(KeyError,), retry_backoff=False, default_retry_delay=0.5, max_retries=1)
 def hopeless():
     raise KeyError("never")
 
