@@ -20,33 +20,35 @@ pub struct Daemon {
     pub memcached: SocketAddr,
     /// Where HTTP clients connect.
     pub http: SocketAddr,
-    /// Where AMQP clients connect, if any may.
-    amqp: Option<SocketAddr>,
+    /// Where AMQP clients connect.
+    pub amqp: SocketAddr,
     panicked: Arc<AtomicBool>,
 }
 
 impl Daemon {
     /// Starts on free ports; returns once the daemon said that it is ready.
     pub fn start(data: &Path) -> Self {
-        Self::start_at(data, free(), free(), &[])
-    }
-
-    /// The same with the AMQP front.
-    pub fn start_amqp(data: &Path) -> Self {
-        Self::start_with(data, &["--amqp", &free().to_string()])
+        Self::start_with(data, &[])
     }
 
     /// The same with more arguments for `serve`.
     pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        Self::start_at(data, free(), free(), arguments)
+        Self::start_at(data, [free(); 3], arguments)
     }
 
-    fn start_at(data: &Path, memcached: SocketAddr, http: SocketAddr, arguments: &[&str]) -> Self {
+    fn start_at(data: &Path, mut addresses: [SocketAddr; 3], arguments: &[&str]) -> Self {
+        let fronts = ["memcached", "http", "amqp"];
         let mut child = Command::new(programs::forebay())
             .arg("serve")
             .arg("--data")
             .arg(data)
-            .args(["--memcached", &memcached.to_string(), "--http", &http.to_string(), "--log", "warn"])
+            .args(
+                fronts
+                    .iter()
+                    .zip(addresses)
+                    .flat_map(|(front, address)| [format!("--{front}"), address.to_string()]),
+            )
+            .args(["--log", "warn"])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -55,24 +57,19 @@ impl Daemon {
         let panicked = Arc::new(AtomicBool::new(false));
         listen(child.stderr.take().expect("its complaints are piped"), panicked.clone());
         let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-        let (mut addresses, mut amqp) = ([memcached, http], None);
         loop {
             let line =
                 lines.next().expect("the daemon says ready before it ends").expect("its output is text");
-            match line.split_once(' ') {
-                Some(("memcached", address)) => addresses[0] = address.parse().expect("an address"),
-                Some(("http", address)) => addresses[1] = address.parse().expect("an address"),
-                Some(("amqp", address)) => amqp = Some(address.parse().expect("an address")),
-                _ if line == "ready" => break,
-                _ => {}
+            if line == "ready" {
+                break;
+            }
+            let (front, address) = line.split_once(' ').expect("a front and its address");
+            if let Some(place) = fronts.iter().position(|known| *known == front) {
+                addresses[place] = address.parse().expect("an address");
             }
         }
-        Self { child, data: data.to_path_buf(), memcached: addresses[0], http: addresses[1], amqp, panicked }
-    }
-
-    /// Where AMQP clients connect.
-    pub fn amqp(&self) -> SocketAddr {
-        self.amqp.expect("it was started with the AMQP front")
+        let [memcached, http, amqp] = addresses;
+        Self { child, data: data.to_path_buf(), memcached, http, amqp, panicked }
     }
 
     /// Whether any part of it has panicked: it may go on, as if only one connection had come to its end.
@@ -93,9 +90,7 @@ impl Daemon {
 
     /// Starts a killed daemon again on the same addresses and data.
     pub fn restart(&mut self) {
-        let amqp = self.amqp.map(|address| ["--amqp".to_owned(), address.to_string()]);
-        let arguments: Vec<_> = amqp.iter().flatten().map(String::as_str).collect();
-        *self = Self::start_at(&self.data, self.memcached, self.http, &arguments);
+        *self = Self::start_at(&self.data, [self.memcached, self.http, self.amqp], &[]);
     }
 
     /// Asks it to stop and returns whether it ended cleanly.

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 /// The server itself; the one on the path changes to a user of its own.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// Its tool, likewise.
+const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 /// How long it may take to start.
 const START_MAX: Duration = Duration::from_secs(120);
 /// Where its ports are looked for.
@@ -23,7 +25,8 @@ const PORTS: Range<u16> = 12_000..32_000;
 pub struct RabbitMq {
     server: Child,
     names: Child,
-    _folder: TempDir,
+    folder: TempDir,
+    ports: [u16; 3],
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -32,9 +35,9 @@ impl RabbitMq {
     /// Starts Debian's RabbitMQ on free ports, with all its files in a folder of its own.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
-        let path = |name: &str| folder.path().join(name);
-        fs::write(path("plugins"), "[].").expect("the list of its plugins");
-        let [port, names_port, nodes_port] = free_ports();
+        fs::write(folder.path().join("plugins"), "[].").expect("the list of its plugins");
+        let ports = free_ports();
+        let [port, names_port, _] = ports;
         // Erlang's names service: were it left to Erlang, it would outlive the test.
         let names = Command::new("epmd")
             .args(["-address", "127.0.0.1", "-port", &names_port.to_string()])
@@ -42,44 +45,77 @@ impl RabbitMq {
             .stderr(Stdio::null())
             .spawn()
             .expect("rabbitmq-server is needed for this test: apt-get install rabbitmq-server");
-        let server = Command::new(SERVER)
-            .env("HOME", folder.path())
-            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env("ERL_EPMD_PORT", names_port.to_string())
-            .env("RABBITMQ_NODENAME", format!("forebay-{port}@localhost"))
-            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
-            .env("RABBITMQ_NODE_PORT", port.to_string())
-            .env("RABBITMQ_DIST_PORT", nodes_port.to_string())
-            .env("RABBITMQ_MNESIA_BASE", path("mnesia"))
-            .env("RABBITMQ_LOG_BASE", path("log"))
-            .env("RABBITMQ_PID_FILE", path("pid"))
-            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins"))
-            .env("RABBITMQ_CONFIG_FILE", path("none"))
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .expect("rabbitmq-server is needed for this test: apt-get install rabbitmq-server");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut rabbitmq = Self { server, names, _folder: folder, address };
+        let server = launch(&folder, ports);
+        let mut rabbitmq = Self { server, names, folder, ports, address };
+        rabbitmq.await_listening();
+        rabbitmq
+    }
+
+    /// Ends it with SIGKILL and starts it again with the files it left.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        self.server = launch(&self.folder, self.ports);
+        self.await_listening();
+    }
+
+    /// Has its own tool do something.
+    pub fn control(&self, arguments: &[&str]) {
+        let output = within(CONTROL, &self.folder, self.ports).args(arguments).output().expect("rabbitmqctl");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn await_listening(&mut self) {
         let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            let ended = rabbitmq.server.try_wait().expect("rabbitmq is our child");
+        while TcpStream::connect(self.address).is_err() {
+            let ended = self.server.try_wait().expect("rabbitmq is our child");
             assert!(ended.is_none(), "rabbitmq ended at once: {ended:?}");
             assert!(begun.elapsed() < START_MAX, "rabbitmq does not listen");
             thread::sleep(Duration::from_millis(50));
         }
-        rabbitmq
     }
+
+    fn kill(&mut self) {
+        // What has ended before cannot be killed.
+        let _ = kill_process_group(Pid::from_child(&self.server), Signal::KILL);
+        let _ = self.server.wait();
+    }
+}
+
+/// A program of RabbitMQ's with all its files in the folder.
+fn within(program: &str, folder: &TempDir, [port, names_port, nodes_port]: [u16; 3]) -> Command {
+    let path = |name: &str| folder.path().join(name);
+    let mut command = Command::new(program);
+    command
+        .env("HOME", folder.path())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .env("ERL_EPMD_PORT", names_port.to_string())
+        .env("RABBITMQ_NODENAME", format!("forebay-{port}@localhost"))
+        .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+        .env("RABBITMQ_NODE_PORT", port.to_string())
+        .env("RABBITMQ_DIST_PORT", nodes_port.to_string())
+        .env("RABBITMQ_MNESIA_BASE", path("mnesia"))
+        .env("RABBITMQ_LOG_BASE", path("log"))
+        .env("RABBITMQ_PID_FILE", path("pid"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins"))
+        .env("RABBITMQ_CONFIG_FILE", path("none"))
+        .current_dir(folder.path())
+        .stdin(Stdio::null());
+    command
+}
+
+fn launch(folder: &TempDir, ports: [u16; 3]) -> Child {
+    within(SERVER, folder, ports)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("rabbitmq-server is needed for this test: apt-get install rabbitmq-server")
 }
 
 impl Drop for RabbitMq {
     fn drop(&mut self) {
-        // What has ended before cannot be killed.
-        let _ = kill_process_group(Pid::from_child(&self.server), Signal::KILL);
-        let _ = self.server.wait();
+        self.kill();
         let _ = self.names.kill();
         let _ = self.names.wait();
     }

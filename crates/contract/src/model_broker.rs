@@ -286,7 +286,8 @@ impl Letter {
         let count = self.history.iter().find(|entry| same(entry)).map_or(0, |entry| entry.count) + 1;
         self.history.retain(|entry| !same(entry));
         let note = note.map(str::to_owned);
-        self.history.push(History { queue: queue.clone(), reason, count, at, attempts, note });
+        let line = History::new(queue.clone(), reason, at, attempts);
+        self.history.push(History { count, note, ..line });
         if self.history.len() > limits::HISTORY_ENTRIES_MAX {
             self.history.remove(0);
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Kind};
 use crate::message::Message;
@@ -51,8 +52,10 @@ pub enum Reason {
     AttemptsSpent,
     /// Its time to live passed before it was delivered.
     Expired,
-    /// It was the oldest in a queue at its length.
+    /// Its queue was at its length: it was the oldest there, or came too late.
     Overflow,
+    /// It was given back more often than its queue allows.
+    DeliveryLimit,
 }
 
 impl Reason {
@@ -63,6 +66,7 @@ impl Reason {
             Self::AttemptsSpent => "attempts_spent",
             Self::Expired => "expired",
             Self::Overflow => "overflow",
+            Self::DeliveryLimit => "delivery_limit",
         }
     }
 }
@@ -82,6 +86,20 @@ pub struct History {
     pub attempts: u32,
     /// What the consumer said of the last failure, if it said something.
     pub note: Option<String>,
+    /// The exchange by which it had come there first, if it had one.
+    pub exchange: Option<String>,
+    /// The routing keys with which it had, its own before those of its header `CC`; of many, the first.
+    pub routing_keys: Vec<String>,
+    /// The time to live that its publisher had given it, which has ended with this.
+    pub time_to_live: Option<Duration>,
+}
+
+impl History {
+    /// One departure from a queue that knows nothing of exchanges.
+    pub fn new(queue: QueueName, reason: Reason, at: Instant, attempts: u32) -> Self {
+        let (note, exchange, routing_keys, time_to_live) = (None, None, Vec::new(), None);
+        Self { queue, reason, count: 1, at, attempts, note, exchange, routing_keys, time_to_live }
+    }
 }
 
 /// A message held for one consumer.

@@ -125,6 +125,10 @@ pub const QUEUE_DECLARATION_BYTES_MAX: usize = 32 * 1024;
 pub const EXCHANGE_NAME_BYTES_MAX: usize = 255;
 /// Longest routing key of a binding, as the same has it; so a topic pattern has at most 256 words.
 pub const ROUTING_KEY_BYTES_MAX: usize = 255;
+/// Virtual hosts of one broker.
+pub const VIRTUAL_HOSTS_MAX: usize = 10_000;
+/// Longest name of a virtual host, as AMQP's short string has it.
+pub const VIRTUAL_HOST_NAME_BYTES_MAX: usize = 255;
 /// Exchanges of one virtual host.
 pub const EXCHANGES_MAX: usize = 100_000;
 /// Bindings of one virtual host.
@@ -175,7 +179,9 @@ pub const RUN_OUT_MAX: usize = 10_000;
 /// Deliveries whose hold ran out handed out at once.
 pub const EXPIRED_DELIVERIES_MAX: usize = 100;
 /// Entries in a dead letter's history; the oldest give way, the count of each goes on.
-pub const HISTORY_ENTRIES_MAX: usize = 16;
+pub const HISTORY_ENTRIES_MAX: usize = 64;
+/// Routing keys that each of them tells; the rest, and longer ones than an exchange takes, are left out.
+pub const HISTORY_KEYS_MAX: usize = 16;
 /// Queues in one broker.
 pub const QUEUES_MAX: usize = 100_000;
 /// Queues beyond these that are declared because dead letters must go somewhere; with more, messages stay where they are.
@@ -188,6 +194,8 @@ pub const QUEUE_HOT_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
 pub const DEDUP_WINDOW_DEFAULT: Duration = Duration::from_secs(120);
 /// The longest such time.
 pub const DEDUP_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest time to live that a queue can give what comes in.
+pub const MESSAGE_TTL_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 /// Dedup ids that one queue remembers; beyond it the oldest are forgotten before their time, and counted.
 pub const DEDUP_IDS_MAX: usize = 1_000_000;
 /// The longest that finished messages are kept to be read again.
@@ -330,6 +338,12 @@ pub const AMQP_SETTLING_MAX: usize = 64 * 1024;
 pub const AMQP_DELIVERY_LIMIT_DEFAULT: u64 = 20;
 /// How often it is looked for queues that nobody has used for their time.
 pub const AMQP_UNUSED_LOOK: Duration = Duration::from_millis(100);
+/// Memory that looking at one password may take, in KiB.
+pub const PASSWORD_KIB_MAX: u32 = 256 * 1024;
+/// The same over all its passes.
+pub const PASSWORD_COST_MAX: u64 = 1024 * 1024;
+/// Passwords that are looked at at a time; further ones wait.
+pub const PASSWORDS_AT_ONCE: usize = 2;
 /// Messages of one AMQP transaction.
 pub const AMQP_TX_MESSAGES_MAX: usize = 10_000;
 /// Their bytes.

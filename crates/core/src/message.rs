@@ -1,5 +1,7 @@
 //! A message, as it is published and delivered.
 
+use std::time::Duration;
+
 use crate::error::{Error, Kind, Result};
 use crate::limits;
 use crate::payload::Payload;
@@ -203,6 +205,13 @@ pub struct Message {
     pub priority: u8,
     /// A queue that took a message with this id within its window takes no other. 1 to 255 bytes.
     pub dedup_id: Option<String>,
+    /// The exchange that it was published to, where the front knows exchanges; empty for the default one. A dead letter has
+    /// the one that it came through.
+    pub exchange: Option<String>,
+    /// The routing key that it was published with, likewise.
+    pub routing_key: Option<String>,
+    /// The time to live that its publisher gave it, to be told of in its history; what counts is `expires_at`.
+    pub time_to_live: Option<Duration>,
 }
 
 impl Message {
@@ -218,6 +227,9 @@ impl Message {
             expires_at: None,
             priority: 0,
             dedup_id: None,
+            exchange: None,
+            routing_key: None,
+            time_to_live: None,
         }
     }
 
@@ -225,9 +237,12 @@ impl Message {
     pub fn check(&self) -> Result<()> {
         let refuse = |kind: Kind, what: &str| Err(Error::new(kind, "take message", what));
         let text_bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let texts = [&self.content_type, &self.key, &self.dedup_id];
+        let texts = [&self.content_type, &self.key, &self.dedup_id, &self.exchange, &self.routing_key];
         if texts.map(text_bytes).into_iter().any(|bytes| bytes > limits::MESSAGE_TEXT_BYTES_MAX) {
-            return refuse(Kind::TooLarge, "content type, key and dedup id have at most 255 bytes");
+            return refuse(
+                Kind::TooLarge,
+                "content type, keys, dedup id and exchange have at most 255 bytes",
+            );
         }
         if self.dedup_id.as_ref().is_some_and(String::is_empty) {
             return refuse(Kind::Invalid, "a dedup id has at least 1 byte");

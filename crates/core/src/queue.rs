@@ -61,8 +61,19 @@ pub enum Overflow {
     #[default]
     Reject,
     /// The oldest ready message is dropped, of those with the least priority that the queue tells apart: only because
-    /// the user asked for it.
+    /// the user asked for it. Where the queue has a dead-letter exchange it goes there instead.
     DropHead,
+    /// The publisher is refused with `Full`, and what it published goes to the dead-letter exchange, if the queue has one.
+    RejectDeadLetter,
+}
+
+/// Where dead letters are published to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterExchange {
+    /// The exchange of the queue's virtual host; empty for the default one. It need not be there.
+    pub exchange: String,
+    /// The routing key; `None` is the one that each message was published with, and those of its header `CC`.
+    pub key: Option<String>,
 }
 
 /// What is kept in order.
@@ -161,8 +172,15 @@ pub struct QueueSettings {
     pub hold: Duration,
     /// Where spent or rejected messages go; `None` is [`PARKED`].
     pub dead_letter: Option<QueueName>,
-    /// Most messages in the queue, held and delayed ones included.
+    /// The exchange that dead letters are published to, before `dead_letter`. What it brings to no queue is parked: only what
+    /// has come in a circle without ever having been rejected, and expired or overflowed again, is dropped.
+    pub dead_letter_exchange: Option<DeadLetterExchange>,
+    /// What comes in expires no later than after so long.
+    pub message_ttl: Option<Duration>,
+    /// Most messages in the queue, held and delayed ones included. 0 only where the oldest are dropped.
     pub length_max: u64,
+    /// Most bytes of payload of the ready messages in the queue.
+    pub length_bytes_max: Option<u64>,
     /// What happens at `length_max`.
     pub overflow: Overflow,
     /// What is kept in order.
@@ -193,6 +211,9 @@ impl QueueSettings {
             retry: RetryPolicy::default(),
             hold: limits::HOLD_DEFAULT,
             dead_letter: None,
+            dead_letter_exchange: None,
+            message_ttl: None,
+            length_bytes_max: None,
             length_max: limits::QUEUE_LENGTH_DEFAULT,
             overflow: Overflow::default(),
             order: Order::default(),
@@ -223,8 +244,17 @@ impl QueueSettings {
         if self.hold < Duration::from_millis(1) || self.hold > limits::HOLD_MAX {
             return refuse("hold must be 1 ms to 12 hours");
         }
-        if self.length_max == 0 {
-            return refuse("length_max must be at least 1");
+        if self.length_max == 0 && self.overflow != Overflow::DropHead {
+            return refuse("length_max must be at least 1 unless the oldest are dropped");
+        }
+        if self.message_ttl.is_some_and(|ttl| ttl > limits::MESSAGE_TTL_MAX) {
+            return refuse("message_ttl must be at most 100 years");
+        }
+        if let Some(DeadLetterExchange { exchange, key }) = &self.dead_letter_exchange
+            && (exchange.len() > limits::EXCHANGE_NAME_BYTES_MAX
+                || key.as_ref().is_some_and(|key| key.len() > limits::ROUTING_KEY_BYTES_MAX))
+        {
+            return refuse("dead-letter exchange and its key have at most 255 bytes");
         }
         if self.dedup_window > limits::DEDUP_WINDOW_MAX {
             return refuse("dedup_window must be at most 24 hours");

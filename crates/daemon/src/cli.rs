@@ -14,7 +14,8 @@ pub(crate) fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(serve())
         .subcommand(commands::queue::command())
-        .subcommand(commands::cache::command());
+        .subcommand(commands::cache::command())
+        .subcommand(commands::password::command());
     #[cfg(feature = "demo")]
     let command = command.subcommand(commands::demo::command());
     command
@@ -41,7 +42,12 @@ fn serve() -> Command {
             "Runs the daemon until SIGTERM or SIGINT, which let requests in progress finish; a second one stops at \
              once.\n\nOnce it is ready it prints to standard output where it listens, and the line: ready",
         )
-        .after_help("A flag wins over the environment, the environment over the file.")
+        .after_help(
+            "A flag wins over the environment, the environment over the file.\n\nThe users of AMQP, and its virtual hosts, \
+             are told by the file alone: amqp_vhosts = [\"shop\"], and for each user [[amqp_users]] with name, \
+             password_hash (see forebay hash-password) and [[amqp_users.permissions]] with vhost, configure, write and \
+             read, which are patterns of names. Without users there is guest, whose password is guest, from this machine.",
+        )
         .arg(config)
         .args(settings)
 }

@@ -167,7 +167,10 @@ impl Composed {
             self.fronts.extend(bound.work());
         }
         if let Some(address) = settings.amqp.on() {
-            let options = forebay_amqp::Options::new(*address);
+            let options = forebay_amqp::Options {
+                directory: Arc::clone(&settings.amqp_directory),
+                ..forebay_amqp::Options::new(*address)
+            };
             let amqp = forebay_amqp::Parts {
                 broker: Arc::clone(&self.broker),
                 clock: Arc::clone(&parts.clock),

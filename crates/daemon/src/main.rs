@@ -1,4 +1,5 @@
-//! The forebay command: `serve` is the daemon, `queue` and `cache` speak to a running one, `demo` shows it at work.
+//! The forebay command: `serve` is the daemon, `queue` and `cache` speak to a running one, `demo` shows it at work,
+//! `hash-password` makes what the settings have of a password.
 
 mod cli;
 mod commands;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         Some(("serve", matches)) => serve::run(matches),
         Some(("queue", matches)) => commands::queue::run(matches),
         Some(("cache", matches)) => commands::cache::run(matches),
+        Some(("hash-password", _)) => commands::password::run(),
         #[cfg(feature = "demo")]
         Some(("demo", matches)) => commands::demo::run(matches),
         // Clap lets none but these through.

@@ -120,7 +120,7 @@ fn friendly(error: &Error, settings: &Settings) -> Failure {
             "a file that is not a socket is there; move it away, or name another path with --memcached-unix"
         }
         (_, Some(io::ErrorKind::AddrInUse)) => {
-            "another program listens there; name another address with --memcached or --http, or port 0"
+            "another program listens there; name another address with --memcached, --amqp or --http, or port 0"
         }
         (_, Some(io::ErrorKind::PermissionDenied)) => {
             "this user may not do that; name a directory of yours with --data, a port above 1023, or change the owner"

@@ -60,6 +60,9 @@ impl Draft {
             expires_at: self.expires_in.map(|expires_in| now + expires_in),
             priority: self.priority,
             dedup_id: self.dedup_id,
+            exchange: None,
+            routing_key: None,
+            time_to_live: None,
         };
         message.check()?;
         Ok(message)

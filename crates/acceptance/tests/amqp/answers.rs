@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use forebay_acceptance::daemon::Daemon;
-use forebay_acceptance::programs::tool;
+use forebay_acceptance::programs::{forebay, tool};
 use forebay_acceptance::rabbitmq::RabbitMq;
 
 /// A script of the clients' folder that talks to `address`.
@@ -33,11 +33,16 @@ fn run(command: &mut Command, input: &str) -> (Option<i32>, String) {
 /// Runs the script against both servers, and compares what they answered line by line.
 fn compare(script: &str) {
     let (data, rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
-    let daemon = Daemon::start_amqp(data.path());
+    let daemon = Daemon::start(data.path());
+    compare_answers(script, &[], rabbitmq.address, daemon.amqp);
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+fn compare_answers(script: &str, arguments: &[&str], rabbitmq: SocketAddr, daemon: SocketAddr) {
     let (expected, found) = std::thread::scope(|scope| {
-        let answers = |address| run(&mut python(script, &[], address), "").1;
-        let expected = scope.spawn(move || answers(rabbitmq.address));
-        let found = answers(daemon.amqp());
+        let answers = |address| run(&mut python(script, arguments, address), "").1;
+        let expected = scope.spawn(move || answers(rabbitmq));
+        let found = answers(daemon);
         (expected.join().unwrap(), found)
     });
     assert!(expected.ends_with("all said\n"), "{expected}");
@@ -45,7 +50,6 @@ fn compare(script: &str) {
         assert_eq!(found, expected);
     }
     assert_eq!(found, expected);
-    assert!(daemon.stop(), "the daemon stops cleanly");
 }
 
 #[test]
@@ -59,10 +63,76 @@ fn frames_out_of_turn_get_the_same_answers_as_from_rabbitmq() {
 }
 
 #[test]
+fn dead_letters_tell_of_their_way_as_with_rabbitmq() {
+    compare("dead_letters.py");
+}
+
+#[test]
+fn exchanges_bindings_queues_and_messages_survive_a_kill_as_they_do_with_rabbitmq() {
+    let (data, mut rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
+    let mut daemon = Daemon::start(data.path());
+    for phase in ["before", "between", "after"] {
+        compare_answers("restart.py", &[phase], rabbitmq.address, daemon.amqp);
+        rabbitmq.kill_and_restart();
+        daemon.kill();
+        daemon.restart();
+    }
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+/// The hash of a password, from the daemon's own command.
+fn hashed(password: &str) -> String {
+    let (code, hash) = run(Command::new(forebay()).arg("hash-password"), password);
+    assert_eq!(code, Some(0), "{hash}");
+    hash.trim_end().to_owned()
+}
+
+#[test]
+fn users_may_do_what_they_may_with_rabbitmq_and_no_more() {
+    let (data, rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
+    rabbitmq.control(&["add_vhost", "shop"]);
+    rabbitmq.control(&["add_user", "u", "secret"]);
+    rabbitmq.control(&["set_permissions", "-p", "/", "u", "^c-", "^w-", "^r-"]);
+    let user = |name: &str, password: &str, [configure, write, read]: [&str; 3]| {
+        format!(
+            "[[amqp_users]]\nname = '{name}'\npassword_hash = '{}'\n[[amqp_users.permissions]]\nvhost = '/'\n\
+             configure = '{configure}'\nwrite = '{write}'\nread = '{read}'\n",
+            hashed(password)
+        )
+    };
+    let (guest, u) = (user("guest", "guest", [".*"; 3]), user("u", "secret", ["^c-", "^w-", "^r-"]));
+    let settings = data.path().join("forebay.toml");
+    std::fs::write(&settings, format!("amqp_vhosts = ['shop']\n{guest}{u}")).unwrap();
+    let settings = settings.to_str().unwrap();
+    let daemon = Daemon::start_with(&data.path().join("data"), &["--config", settings]);
+    compare_answers("users.py", &[], rabbitmq.address, daemon.amqp);
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn a_consumer_that_keeps_a_delivery_for_too_long_loses_its_channel() {
+    let data = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(data.path());
+    let (_, said) = run(&mut python("own.py", &["overdue"], daemon.amqp), "");
+    assert!(said.contains("all well"), "{said}");
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn publishers_are_told_when_the_disk_is_full_and_go_on_when_consumers_have_made_room() {
+    let data = tempfile::tempdir().unwrap();
+    let small = ["--segment-bytes", "1MiB", "--queue-disk", "16MiB"];
+    let daemon = Daemon::start_with(data.path(), &small);
+    let (_, said) = run(&mut python("own.py", &["blocked"], daemon.amqp), "");
+    assert!(said.contains("all well"), "{said}");
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
 fn many_messages_are_confirmed_together_and_come_in_order() {
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
-    let (_, said) = run(&mut python("many.py", &[], daemon.amqp()), "");
+    let daemon = Daemon::start(data.path());
+    let (_, said) = run(&mut python("many.py", &[], daemon.amqp), "");
     assert!(said.contains("all well"), "{said}");
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
@@ -70,10 +140,10 @@ fn many_messages_are_confirmed_together_and_come_in_order() {
 #[test]
 fn what_was_confirmed_survives_a_kill_and_what_was_delivered_before_says_so() {
     let data = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::start_amqp(data.path());
-    let (_, said) = run(&mut python("crash.py", &["publish"], daemon.amqp()), "");
+    let mut daemon = Daemon::start(data.path());
+    let (_, said) = run(&mut python("crash.py", &["publish"], daemon.amqp), "");
     assert!(said.contains("all well"), "{said}");
-    let mut holder = python("crash.py", &["hold"], daemon.amqp())
+    let mut holder = python("crash.py", &["hold"], daemon.amqp)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -85,7 +155,7 @@ fn what_was_confirmed_survives_a_kill_and_what_was_delivered_before_says_so() {
     holder.kill().unwrap();
     holder.wait().unwrap();
     daemon.restart();
-    let (_, said) = run(&mut python("crash.py", &["drain"], daemon.amqp()), "");
+    let (_, said) = run(&mut python("crash.py", &["drain"], daemon.amqp), "");
     assert!(said.contains("all well"), "{said}");
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
@@ -93,8 +163,8 @@ fn what_was_confirmed_survives_a_kill_and_what_was_delivered_before_says_so() {
 #[test]
 fn the_tools_of_librabbitmq_declare_publish_get_consume_and_delete() {
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
-    let url = format!("amqp://guest:guest@{}", daemon.amqp());
+    let daemon = Daemon::start(data.path());
+    let url = format!("amqp://guest:guest@{}", daemon.amqp);
     let tool = |name: &str, arguments: &[&str], input: &str| {
         let (code, said) = run(Command::new(name).args(["-u", &url]).args(arguments), input);
         (code, said.trim_end().to_owned())

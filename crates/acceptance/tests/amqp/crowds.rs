@@ -45,7 +45,7 @@ fn raise_descriptors() {
 
 /// Ends a test: nothing in the daemon has panicked, and it stops.
 fn end(daemon: Daemon) {
-    assert_served(daemon.amqp());
+    assert_served(daemon.amqp);
     assert!(!daemon.panicked());
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
@@ -55,8 +55,8 @@ fn a_thousand_connections_of_ten_channels_are_served() {
     const CONNECTIONS: usize = 1000;
     raise_descriptors();
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
-    let (amqp, before) = (daemon.amqp(), daemon.resident_bytes());
+    let daemon = Daemon::start(data.path());
+    let (amqp, before) = (daemon.amqp, daemon.resident_bytes());
     messages(&mut opened(amqp), "crowd", 2);
     let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::open(amqp)).collect();
     let channels: Vec<u8> = (1..=10).flat_map(open_channel).collect();
@@ -90,8 +90,8 @@ fn ten_thousand_queues_are_there_after_a_kill() {
     const QUEUES: usize = 10_000;
     const CLIENTS: usize = 20;
     let data = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::start_amqp(data.path());
-    let (amqp, begun) = (daemon.amqp(), Instant::now());
+    let mut daemon = Daemon::start(data.path());
+    let (amqp, begun) = (daemon.amqp, Instant::now());
     let names = |part: usize| (part..QUEUES).step_by(CLIENTS).map(|number| format!("queue-{number}"));
     thread::scope(|scope| {
         for part in 0..CLIENTS {
@@ -124,8 +124,8 @@ fn ten_thousand_queues_are_there_after_a_kill() {
 #[test]
 fn a_publisher_that_never_reads_is_not_read_either() {
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
-    let (mut client, before) = (opened(daemon.amqp()), daemon.resident_bytes());
+    let daemon = Daemon::start(data.path());
+    let (mut client, before) = (opened(daemon.amqp), daemon.resident_bytes());
     // Each message goes nowhere, and is given back whole.
     let mut back = method(1, (60, 40), &[vec![0, 0], vec![0], b"\x06absent".to_vec(), vec![1]].concat());
     back.extend(publish(1, "absent", &[b'x'; 100_000]).split_off(back.len()));
@@ -141,7 +141,7 @@ fn a_publisher_that_never_reads_is_not_read_either() {
     let grown = daemon.resident_bytes().saturating_sub(before);
     println!("{} MiB were taken of it, the daemon grew by {} MiB", sent / MIB, grown / MIB);
     assert!(grown < 64 * MIB, "{} MiB", grown / MIB);
-    assert_served(daemon.amqp());
+    assert_served(daemon.amqp);
     drop(client);
     end(daemon);
 }
@@ -150,15 +150,15 @@ fn a_publisher_that_never_reads_is_not_read_either() {
 fn a_consumer_that_never_acknowledges_keeps_the_daemon_small_and_loses_nothing() {
     const COUNT: u32 = 100_000;
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
-    let mut client = opened(daemon.amqp());
+    let daemon = Daemon::start(data.path());
+    let mut client = opened(daemon.amqp);
     messages(&mut client, "held", 2);
     for _ in 0..COUNT / 1000 {
         client.send(&publish(1, "held", &[b'x'; 1000]).repeat(1000));
     }
     assert_eq!(messages(&mut client, "held", 1), COUNT);
     let before = daemon.resident_bytes();
-    let mut consumer = opened(daemon.amqp());
+    let mut consumer = opened(daemon.amqp);
     consumer.ask(&consume(1, "held", 0), (60, 21));
     for _ in 0..COUNT {
         consumer.expect((60, 60));
@@ -181,18 +181,18 @@ fn a_consumer_that_never_acknowledges_keeps_the_daemon_small_and_loses_nothing()
 fn connections_that_are_never_opened_are_closed_and_keep_nobody_out() {
     const EACH: usize = 50;
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
+    let daemon = Daemon::start(data.path());
     let begun = Instant::now();
     let halves: Vec<_> = ["", "AMQP", "AMQP\0\0\x09\x01"]
         .into_iter()
         .flat_map(|beginning| std::iter::repeat_n(beginning, EACH))
         .map(|beginning| {
-            let mut client = Client::silent(daemon.amqp());
+            let mut client = Client::silent(daemon.amqp);
             client.send(beginning.as_bytes());
             client
         })
         .collect();
-    assert_served(daemon.amqp());
+    assert_served(daemon.amqp);
     for client in halves {
         client.read_to_end();
     }

@@ -32,11 +32,11 @@ fn what_was_delivered_before_a_kill_says_so_when_it_comes_again() {
 /// What became of each queue's messages.
 fn rounds_of_kill_9(rounds: usize) -> Vec<Sums> {
     let data = tempfile::tempdir().unwrap();
-    let mut daemon = Daemon::start_amqp(data.path());
+    let mut daemon = Daemon::start(data.path());
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let lanes: Vec<_> = (0..LANES).map(|number| Arc::new(Lane::new(&format!("lane-{number}")))).collect();
     let confirmed = || lanes.iter().map(|lane| lane.confirmed()).sum::<usize>();
-    let amqp = daemon.amqp();
+    let amqp = daemon.amqp;
     for round in 0..rounds {
         let mut tasks = Vec::new();
         for lane in &lanes {

@@ -240,8 +240,8 @@ fn rabbitmq_answers_malformed_frames_as_the_table_says() {
 #[test]
 fn every_malformed_frame_is_answered_with_its_code() {
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
-    assert_eq!(differing(daemon.amqp(), &[]), Vec::<String>::new());
+    let daemon = Daemon::start(data.path());
+    assert_eq!(differing(daemon.amqp, &[]), Vec::<String>::new());
     assert!(!daemon.panicked());
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
@@ -249,9 +249,9 @@ fn every_malformed_frame_is_answered_with_its_code() {
 #[test]
 fn a_table_as_deep_as_a_frame_is_refused_before_anyone_has_logged_in() {
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
+    let daemon = Daemon::start(data.path());
     for depth in [100, 1_000, 9_000] {
-        let mut client = at(Started, daemon.amqp());
+        let mut client = at(Started, daemon.amqp);
         client.send(&start_ok_of(&deep_table(depth), "PLAIN", b"\0guest\0guest"));
         let answer = client.read();
         assert!(answer.is_none_or(|frame| frame.close_code().is_some()), "{depth}");
@@ -316,15 +316,15 @@ fn spoil(mut frames: Vec<Vec<u8>>, random: &mut Random) -> Vec<u8> {
 fn random_bytes_before_and_after_login_harm_nobody() {
     let rounds = if torture() { 100_000 } else { 3_000 };
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
+    let daemon = Daemon::start(data.path());
     let mut random = Random::new(4);
-    let mut bystander = at(Channel, daemon.amqp());
+    let mut bystander = at(Channel, daemon.amqp);
     // Exclusive: what the random ones ask for cannot take anything out of it.
     bystander.ask(&declare(1, "mine", 4), (50, 11));
     let before = daemon.resident_bytes();
     for round in 0..rounds {
         let stage = [Silent, Started, Tuned, Open, Channel][round % 5];
-        let mut client = at(stage, daemon.amqp());
+        let mut client = at(stage, daemon.amqp);
         client.send(&spoil(conversation(stage), &mut random));
         if random.once_in(2) {
             client.finish();

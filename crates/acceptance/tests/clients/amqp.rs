@@ -33,8 +33,8 @@ fn librabbitmq(amqp: SocketAddr) {
 
 fn with_daemon(client: impl FnOnce(SocketAddr)) {
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
-    client(daemon.amqp());
+    let daemon = Daemon::start(data.path());
+    client(daemon.amqp);
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
 

@@ -22,16 +22,16 @@ fn script(name: &str, amqp: SocketAddr, memcached: SocketAddr, scratch: &Path) -
 
 fn cases(pool: &str) {
     let (data, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let daemon = Daemon::start_amqp(data.path());
-    session(script("session.py", daemon.amqp(), daemon.memcached, scratch.path()).arg(pool));
+    let daemon = Daemon::start(data.path());
+    session(script("session.py", daemon.amqp, daemon.memcached, scratch.path()).arg(pool));
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
 
 /// Runs a script that says when the daemon is to be killed, and waits until it is back.
 fn over_kills(name: &str) {
     let (data, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut daemon = Daemon::start_amqp(data.path());
-    let mut python = script(name, daemon.amqp(), daemon.memcached, scratch.path())
+    let mut daemon = Daemon::start(data.path());
+    let mut python = script(name, daemon.amqp, daemon.memcached, scratch.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

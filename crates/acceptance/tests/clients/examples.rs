@@ -16,7 +16,7 @@ fn python(program: &str, daemon: &Daemon) -> Command {
     let mut command = Command::new(tool(program));
     command
         .current_dir(example("python"))
-        .env("FOREBAY_AMQP", daemon.amqp().to_string())
+        .env("FOREBAY_AMQP", daemon.amqp.to_string())
         .env("FOREBAY_MEMCACHED", daemon.memcached.to_string())
         .env("PYTHONDONTWRITEBYTECODE", "1");
     command
@@ -24,7 +24,7 @@ fn python(program: &str, daemon: &Daemon) -> Command {
 
 fn with_daemon(check: impl FnOnce(&Daemon)) {
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
+    let daemon = Daemon::start(data.path());
     check(&daemon);
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
@@ -83,7 +83,7 @@ fn a_program_in_c_has_its_cache_and_its_queue_in_one_daemon() {
         let folder = tempfile::tempdir().unwrap();
         let libraries = ["memcached", "rabbitmq"];
         let mut program = compiled(&example("c/cache_and_queue.c"), &libraries, folder.path());
-        program.args([daemon.amqp().port().to_string(), daemon.memcached.port().to_string()]);
+        program.args([daemon.amqp.port().to_string(), daemon.memcached.port().to_string()]);
         assert_eq!(run(&mut program), "12 squared is 144\n");
     });
 }

@@ -14,9 +14,9 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ExchangeKind};
 /// Runs a client that has a connection to a daemon of its own.
 fn session<F: Future<Output = ()>>(client: impl FnOnce(Connection) -> F) {
     let data = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_amqp(data.path());
+    let daemon = Daemon::start(data.path());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    runtime.block_on(async { client(connect(daemon.amqp()).await.unwrap()).await });
+    runtime.block_on(async { client(connect(daemon.amqp).await.unwrap()).await });
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
 

@@ -1,9 +1,10 @@
-//! Operator commands: clients of a running daemon, over HTTP. `client` asks, `show` prints.
+//! Operator commands: clients of a running daemon, over HTTP (`client` asks, `show` prints), and what needs none.
 
 pub(crate) mod cache;
 mod client;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 mod messages;
+pub(crate) mod password;
 pub(crate) mod queue;
 mod show;

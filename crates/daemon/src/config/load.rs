@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::settings::{SETTINGS, Settings};
+use super::users;
 
 /// The variable that names a file.
 pub(crate) const FILE_VARIABLE: &str = "FOREBAY_CONFIG";
@@ -47,7 +48,8 @@ pub(crate) fn load(sources: &Sources<'_>) -> Result<Settings, String> {
 }
 
 fn read_file(settings: &mut Settings, text: &str) -> Result<(), String> {
-    let table: toml::Table = text.parse().map_err(|reason: toml::de::Error| reason.to_string())?;
+    let mut table: toml::Table = text.parse().map_err(|reason: toml::de::Error| reason.to_string())?;
+    settings.amqp_directory = users::take(&mut table)?;
     for (name, value) in table {
         let text = match value {
             toml::Value::String(text) => text,

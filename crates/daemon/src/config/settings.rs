@@ -3,7 +3,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use forebay_amqp::access::user::Directory;
 use forebay_bond::Budget;
 use forebay_core::error::Result;
 use forebay_core::limits;
@@ -42,11 +44,13 @@ macro_rules! settings {
         #[derive(Clone, Debug)]
         pub(crate) struct Settings {
             $(#[doc = $help] pub(crate) $name: $kind,)+
+            /// The users and virtual hosts of the AMQP front; only the file tells them.
+            pub(crate) amqp_directory: Arc<Directory>,
         }
 
         impl Default for Settings {
             fn default() -> Self {
-                Self { $($name: $default,)+ }
+                Self { $($name: $default,)+ amqp_directory: Arc::default() }
             }
         }
 
@@ -87,8 +91,8 @@ settings! {
         "SIZE", "Memory for half-read commands and half-sent answers of all its connections; one largest value always has room";
     http: Switch<SocketAddr> = Switch::On(local(8080)),
         "ADDR|off", "Where to speak HTTP; port 0 takes a free one";
-    amqp: Switch<SocketAddr> = Switch::Off,
-        "ADDR|off", "Where to speak AMQP 0-9-1; port 0 takes a free one. Not complete yet, and so off unless asked for";
+    amqp: Switch<SocketAddr> = Switch::On(local(5672)),
+        "ADDR|off", "Where to speak AMQP 0-9-1; port 0 takes a free one";
     memory: Size = Size(limits::MEMORY_BYTES_DEFAULT as u64),
         "SIZE", "Memory for cached entries, keys and overhead included";
     warm_restart: bool = false,

@@ -26,7 +26,8 @@ pub(crate) fn forebay() -> Command {
 pub(crate) fn serve(data: &Path) -> Command {
     let mut command = forebay();
     command.arg("serve").arg("--data").arg(data);
-    command.args(["--memcached", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "error"]);
+    command.args(["--memcached", "127.0.0.1:0", "--http", "127.0.0.1:0", "--amqp", "127.0.0.1:0"]);
+    command.args(["--log", "error"]);
     command
 }
 
@@ -68,6 +69,10 @@ impl Daemon {
 
     pub(crate) fn http(&self) -> SocketAddr {
         self.addresses["http"].parse().unwrap()
+    }
+
+    pub(crate) fn amqp(&self) -> SocketAddr {
+        self.addresses["amqp"].parse().unwrap()
     }
 
     pub(crate) fn memcached(&self) -> SocketAddr {

@@ -15,6 +15,7 @@ fn the_bound_addresses_are_printed_and_then_ready_and_nothing_else() {
     let expected = [
         format!("memcached {}", daemon.memcached()),
         format!("memcached-unix {}", socket.display()),
+        format!("amqp {}", daemon.amqp()),
         format!("http {}", daemon.http()),
     ];
     assert_eq!(daemon.lines, expected);
@@ -40,6 +41,7 @@ fn fronts_that_are_off_print_nothing() {
     let data = tempfile::tempdir().unwrap();
     let mut command = forebay();
     command.arg("serve").arg("--data").arg(data.path()).args(["--memcached", "off", "--http", "off"]);
+    command.args(["--amqp", "off"]);
     let daemon = Daemon::run(&mut command);
     assert!(daemon.lines.is_empty(), "{:?}", daemon.lines);
     daemon.stop();
@@ -67,7 +69,7 @@ fn a_port_in_use_is_named_with_what_to_do() {
     let data = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--http", "--memcached"] {
+    for flag in ["--http", "--memcached", "--amqp"] {
         let said = fails(serve(data.path()).args([flag, &address]));
         assert!(said.contains(&address) && said.contains("another program listens there"), "{said}");
     }
@@ -120,7 +122,7 @@ fn a_front_that_cannot_be_bound_leaves_the_log_closed() {
     let data = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--http", "--memcached"] {
+    for flag in ["--http", "--memcached", "--amqp"] {
         Daemon::start(data.path()).stop();
         fails(serve(data.path()).args([flag, &address]));
         // The next start says what it found; it fails as well, so that what it says can be read to its end.

@@ -136,7 +136,7 @@ impl Engine {
 
     /// Removes the queue and its messages. Returns the sequence that makes it durable.
     pub(crate) async fn delete(&self, name: &QueueName) -> Result<u64> {
-        let (queue, sequence) = self.topology.delete(&self.journal, name)?;
+        let (queue, sequence) = self.remove_queue(name)?;
         let entries = {
             let mut state = queue.state.lock();
             let records = state.declared.take().into_iter().chain(state.marks.records());

@@ -23,7 +23,7 @@ use crate::records::{Record, SMALL_BYTES_MAX};
 use crate::settle::Settling;
 use crate::storage::claims::desk;
 use crate::storage::journal::Journal;
-use crate::storage::recover::{Recovered, Replay};
+use crate::storage::recover::{Rebuilt, Recovered, Replay};
 use crate::storage::space;
 use crate::timers;
 
@@ -78,8 +78,8 @@ pub fn open(files: Arc<dyn Files>, options: BrokerOptions, clock: Arc<dyn Clock>
     let mut replay = Replay::new(clock.now(), &options.log);
     let opened = forebay_log::open(files.clone(), options.log.clone(), &mut |record| replay.apply(record))?;
     let journal = Journal::new(opened.log, &options.log, files, options.claim_above_bytes);
-    let (topology, recovered) = replay.finish(&journal, opened.recovered)?;
-    let engine = Arc::new(Engine::new(journal, topology, Hot::new(options.hot_bytes_max), clock));
+    let Rebuilt { hosts, topology, recovered } = replay.finish(&journal, opened.recovered)?;
+    let engine = Arc::new(Engine::new(journal, hosts, topology, Hot::new(options.hot_bytes_max), clock));
     for queue in engine.topology.all() {
         engine.changed(&queue, &mut queue.state.lock());
     }

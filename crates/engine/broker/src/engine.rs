@@ -16,13 +16,15 @@ use crate::state::entry::Entry;
 use crate::storage::journal::Journal;
 use crate::timers::Timers;
 use crate::topology::{Queue, Topology};
+use crate::virtual_hosts::Hosts;
 
 /// The running broker. Its operations are in the files named after them.
 ///
-/// Locks are taken in this order: the topology, the states of queues by their numbers, the timers, the journal. None is
+/// Locks are taken in this order: a virtual host, the topology, the states of queues by their numbers, the timers, the journal. None is
 /// held while waiting for anything else.
 pub(crate) struct Engine {
     pub(crate) journal: Journal,
+    pub(crate) hosts: Hosts,
     pub(crate) topology: Topology,
     pub(crate) timers: Timers,
     pub(crate) hot: Hot,
@@ -33,9 +35,16 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(journal: Journal, topology: Topology, hot: Hot, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        journal: Journal,
+        hosts: Hosts,
+        topology: Topology,
+        hot: Hot,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             journal,
+            hosts,
             topology,
             timers: Timers::default(),
             hot,

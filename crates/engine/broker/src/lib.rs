@@ -9,7 +9,7 @@
 //! - `publish`, `receive`, `settle`, `moves` (dead letters and redrive), `timers` (delay, expiry, holds that run out),
 //!   `admin`: what can be done with them
 //! - `memory`: which bodies stay in it, what queues take of it, and taking less
-//! - [`routing`]: AMQP's exchanges and bindings, as pure code
+//! - [`routing`]: AMQP's exchanges and bindings, as pure code; [`virtual_hosts`]: those that there are, in the log
 //! - [`broker`]: the handle, the ports
 //! - [`bus`]: notices to everybody in the process, beside the queues
 
@@ -32,6 +32,7 @@ mod state;
 mod storage;
 mod timers;
 mod topology;
+pub mod virtual_hosts;
 
 pub use broker::{BrokerOptions, EmbeddedBroker, OpenedBroker, open};
 pub use bus::embedded::{BusOptions, EmbeddedBus};

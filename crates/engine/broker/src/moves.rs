@@ -1,19 +1,19 @@
 //! Moving a message from one queue to another in one atomic record: dead letters, and dead letters sent back.
 
-use forebay_core::delivery::{DeliveryId, History, Reason};
-use forebay_core::error::{Error, Kind, Result};
+mod dead_letter;
+
+use std::sync::Arc;
+
+use forebay_core::delivery::{DeliveryId, History};
+use forebay_core::error::{Kind, Result};
 use forebay_core::payload::Payload;
-use forebay_core::queue::{PARKED, QueueName};
 
 use crate::engine::Engine;
 use crate::records::{MessageBytes, Record, history, message};
 use crate::state::State;
-use crate::state::entry::Entry;
+use crate::state::entry::{Entry, NEVER};
 use crate::storage::journal::Stored;
-use crate::topology::{Pair, Queue};
-
-/// How often a destination may vanish while a message is on its way before the caller is told.
-const DESTINATIONS_MAX: usize = 3;
+use crate::topology::{Locked, Queue};
 
 /// Which message is meant, and in what state it must be to be moved.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +40,12 @@ impl Pick {
     }
 }
 
-/// What a message moves for.
-enum Errand<'a> {
-    /// It was given up in its queue.
-    DeadLetter { reason: Reason, note: Option<&'a str> },
-    /// It goes back to where it came from, if that takes it.
-    Redrive,
+/// A message as it is sent to other queues.
+struct Sent<'a> {
+    message: MessageBytes<'a>,
+    history: Vec<History>,
+    /// Its departure; `None` where it goes back to where it came from, if that takes it.
+    line: Option<History>,
 }
 
 /// What became of a move.
@@ -62,64 +62,20 @@ pub(crate) enum Moved {
 }
 
 impl Engine {
-    /// Moves the message to its queue's dead-letter queue, which is declared if it is not there: what was confirmed is
-    /// not dropped for want of a destination, nor refused because that is at its length.
-    pub(crate) fn dead_letter(
-        &self,
-        from: &Queue,
-        pick: Pick,
-        reason: Reason,
-        note: Option<&str>,
-    ) -> Result<Option<u64>> {
-        for _ in 0..DESTINATIONS_MAX {
-            let name = match from.lock()?.settings.dead_letter.clone() {
-                Some(name) => name,
-                None => QueueName::new(PARKED)?,
-            };
-            if name == from.name {
-                return self.stay(from, pick);
-            }
-            let to = self.topology.find_or_declare(&self.journal, &name)?;
-            match self.relocate(from, pick, &to, Errand::DeadLetter { reason, note })? {
-                Moved::Done(sequence) => {
-                    from.state.lock().counts.dead_lettered += 1;
-                    return Ok(Some(sequence));
-                }
-                Moved::Gone | Moved::Refused => return Ok(None),
-                Moved::NoDestination => {}
-            }
-        }
-        Err(Error::new(Kind::Unavailable, "dead-letter message of queue", from.name.to_string()))
-    }
-
-    /// For a dead letter that fails again where it is parked: it has no other place to go to, and to write it again into
-    /// the same queue would only make room dear. It waits there for as long as the queue's policy lets any message wait.
-    fn stay(&self, queue: &Queue, pick: Pick) -> Result<Option<u64>> {
-        let mut state = queue.lock()?;
-        let position = pick.position();
-        if pick.find(&mut state).is_none() {
-            return Ok(None);
-        }
-        let now = self.clock.now();
-        let at = now + state.settings.retry.backoff.longest;
-        let written = self.journal.append(&Record::Retry { queue: queue.number, position, at })?;
-        state.retry(position, at, now);
-        state.counts.retried += 1;
-        self.changed(queue, &mut state);
-        Ok(Some(written.sequence))
-    }
-
     /// Sends a dead letter back to the queue it came from last, with fresh attempts, unless that is gone or at its
     /// length.
     pub(crate) fn redrive_one(&self, from: &Queue, position: u64) -> Result<Option<u64>> {
         let Some(body) = self.body(from, Pick::Ready(position))? else { return Ok(None) };
         let record = Record::decode(&body)?;
-        let Some(newest) = record.into_history().pop() else { return Ok(None) };
+        let history = record.clone().into_history();
+        let Some(newest) = history.last() else { return Ok(None) };
         let Ok(to) = self.topology.find(&newest.queue) else { return Ok(None) };
         if to.number == from.number {
             return Ok(None);
         }
-        match self.relocate(from, Pick::Ready(position), &to, Errand::Redrive)? {
+        let message = MessageBytes { head: record.message().head, payload: &[] };
+        let sent = Sent { message, history, line: None };
+        match self.send(from, Pick::Ready(position), &[to], sent)? {
             Moved::Done(sequence) => Ok(Some(sequence)),
             Moved::Gone | Moved::NoDestination | Moved::Refused => Ok(None),
         }
@@ -143,52 +99,73 @@ impl Engine {
         }
     }
 
-    /// The body is read before the locks are taken, and is the same wherever it has been carried in between. It is
-    /// written again, so that where it lies it is found under its new name.
-    fn relocate(&self, from: &Queue, pick: Pick, to: &Queue, errand: Errand<'_>) -> Result<Moved> {
-        let Some(body) = self.body(from, pick)? else { return Ok(Moved::Gone) };
-        let record = Record::decode(&body)?;
-        let message = MessageBytes { head: record.message().head, payload: &[] };
-        let glance = message::glance(message.head)?;
-        let mut history = record.clone().into_history();
+    /// Sends the message to all of these queues, in one step. Its body was read before the locks are taken, and is the same
+    /// wherever it has been carried in between. It is written again, so that where it lies it is found under its new name: once
+    /// for each queue, and with the last it leaves its own. A queue at its length takes it all the same.
+    fn send(&self, from: &Queue, pick: Pick, to: &[Arc<Queue>], sent: Sent<'_>) -> Result<Moved> {
+        let glance = message::glance(sent.message.head)?;
         let position = pick.position();
-        let mut pair = Pair::lock(from, to);
-        if pair.to().deleted {
+        let mut locked = Locked::lock(from, to);
+        if to.iter().any(|to| locked.to(to.number).deleted) {
             return Ok(Moved::NoDestination);
         }
-        let is_redriven = matches!(errand, Errand::Redrive);
-        if is_redriven && !takes_back(pair.to(), glance.key) {
+        let is_redriven = sent.line.is_none();
+        if is_redriven && !to.iter().all(|to| takes_back(locked.to(to.number), glance.key)) {
             return Ok(Moved::Refused);
         }
-        let present = if pair.from.deleted { None } else { pick.find(&mut pair.from) };
+        let present = if locked.from.deleted { None } else { pick.find(&mut locked.from) };
         let Some(entry) = present else { return Ok(Moved::Gone) };
         let at = self.clock.now();
-        if let Errand::DeadLetter { reason, note } = errand {
-            let (queue, note) = (from.name.clone(), note.map(str::to_owned));
-            let attempts = entry.attempts.into();
-            history::add(&mut history, History { queue, reason, count: 1, at, attempts, note });
+        let mut history = sent.history;
+        if let Some(line) = sent.line {
+            history::add(&mut history, History { at, attempts: entry.attempts.into(), ..line });
         }
-        let record =
-            |history| Record::Move { from: from.number, position, to: to.number, at, history, message };
-        while !self.journal.fits(&record(history.clone())) && history::shorten(&mut history) {}
-        let stored = self.journal.append_body(&record(history))?;
-        let sequence = stored.location.sequence;
-        let mut arrived = Entry::new(sequence, stored, at, glance.rank());
-        if glance.claim.is_some() {
-            arrived.set_claim();
-            self.journal.claims.moved(position, sequence);
+        let count = to.len();
+        let mut record = |index: usize, to: &Queue, history: &[History]| {
+            let settings = &locked.to(to.number).settings;
+            Record::Move {
+                from: from.number,
+                position,
+                to: to.number,
+                at,
+                expires_at: settings.message_ttl.map(|ttl| at + ttl),
+                stays: index + 1 < count,
+                is_newest: is_redriven && settings.newest_by_key && glance.key.is_some(),
+                history: history.to_vec(),
+                message: sent.message,
+            }
+        };
+        let mut records = |history: &[History]| -> Vec<_> {
+            to.iter().enumerate().map(|(index, to)| record(index, to, history)).collect()
+        };
+        let mut all = records(&history);
+        while !all.iter().all(|record| self.journal.fits(record)) && history::shorten(&mut history) {
+            all = records(&history);
         }
-        if let Some(left) = pair.from.take(position) {
+        let stored = self.journal.append_moves(&all)?;
+        let last = stored.last().map_or(0, |stored| stored.location.sequence);
+        if let Some(claim) = glance.claim {
+            let copies = stored.iter().rev().skip(1);
+            copies.for_each(|stored| self.journal.claims.keep(stored.location.sequence, claim));
+            self.journal.claims.moved(position, last);
+        }
+        if let Some(left) = locked.from.take(position) {
             self.forget(left);
         }
-        if let Some(key) = glance.key.filter(|_| is_redriven && pair.to().settings.newest_by_key) {
-            pair.to().note_key(sequence, key);
+        for ((to, stored), record) in to.iter().zip(stored).zip(&all) {
+            let Record::Move { expires_at, is_newest, .. } = record else { continue };
+            let state = locked.to(to.number);
+            let mut arrived = Entry::new(stored.location.sequence, stored, at, glance.rank());
+            arrived.expire_at(expires_at.unwrap_or(NEVER));
+            glance.claim.iter().for_each(|_| arrived.set_claim());
+            let key = glance.key.filter(|_| *is_newest);
+            key.into_iter().for_each(|key| state.note_key(stored.location.sequence, key));
+            state.arrive(arrived, None, at);
+            self.drop_overflow(to, state);
+            self.changed(to, state);
         }
-        pair.to().arrive(arrived, None, at);
-        self.drop_overflow(to, pair.to());
-        self.changed(to, pair.to());
-        self.changed(from, &mut pair.from);
-        Ok(Moved::Done(sequence))
+        self.changed(from, &mut locked.from);
+        Ok(Moved::Done(last))
     }
 }
 
@@ -199,9 +176,10 @@ fn takes_back(state: &mut State, key: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use forebay_core::delivery::Outcome;
+    use forebay_core::delivery::{Outcome, Reason};
+    use forebay_core::error::Error;
     use forebay_core::message::{Message, MessageId};
-    use forebay_core::queue::{Overflow, QueueSettings};
+    use forebay_core::queue::{Overflow, PARKED, QueueName, QueueSettings};
 
     use super::*;
     use crate::bench::Bench;

@@ -4,13 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use forebay_core::delivery::Reason;
 use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::queue::{Overflow, QueueName};
 use forebay_core::time::Instant;
 use forebay_log::Room;
 
 use crate::engine::Engine;
+use crate::moves::Pick;
 use crate::records::message::CLAIM_BYTES;
 use crate::records::{MessageBytes, NEW_BYTES_MAX, Record, Status, message};
 use crate::state::State;
@@ -56,6 +59,7 @@ impl Engine {
         let mut batch = self.batch(name, messages).await?;
         loop {
             if let Some(taken_in) = self.take_in(&mut batch)? {
+                self.shed_after_publish(&batch.queue);
                 return Ok(taken_in);
             }
             (&mut batch.room).await?;
@@ -121,7 +125,8 @@ impl Engine {
         let written = all.filter(|(index, (_, turn))| is_new(*index) && **turn != Turn::Overtaken);
         let records = written.map(|(index, ((message, head), turn))| {
             let payload = if fresh.get(index).is_some() { &[] } else { &*message.payload };
-            put(queue, message, MessageBytes { head, payload }, *turn, now)
+            let expires_at = state.expires_at(message, now);
+            put(queue, message, MessageBytes { head, payload }, *turn, now, expires_at)
         });
         let records: Vec<_> = records.collect();
         let Some(stored) = self.journal.append_bodies(room, &records)? else { return Ok(None) };
@@ -156,7 +161,7 @@ impl Engine {
             let not_before = message.not_before.filter(|at| *at > now);
             let rank = Rank::of(message.priority, message.key.as_deref());
             let mut entry = Entry::new(stored.location.sequence, stored, now, rank);
-            entry.expire_at(message.expires_at.unwrap_or(NEVER));
+            entry.expire_at(state.expires_at(&message, now).unwrap_or(NEVER));
             if let Some(claim) = fresh.take(index) {
                 entry.set_claim();
                 self.journal.claims.keep(entry.position, claim);
@@ -198,13 +203,39 @@ impl Engine {
     /// Drops the oldest ready messages of a queue beyond its length, where its owner asked for that. What cannot be
     /// dropped now, because all is in consumers' hands or the log takes nothing, is dropped by a later publish.
     pub(crate) fn drop_overflow(&self, queue: &Queue, state: &mut State) {
-        while state.settings.overflow == Overflow::DropHead && state.len() > state.settings.length_max {
+        while state.is_over() && state.settings.dead_letter_exchange.is_none() {
             let Some(position) = state.ready.least().map(|least| least.position) else { return };
             if self.journal.append(&Record::Settle { queue: queue.number, position }).is_err() {
                 return;
             }
             state.take(position).into_iter().for_each(|entry| self.forget(entry));
             state.counts.dropped += 1;
+        }
+    }
+}
+
+impl Engine {
+    /// Sends a bounded number of the messages that a queue has beyond its length through its dead-letter exchange, oldest
+    /// first. To be called without any lock; an alarm brings the rest.
+    pub(crate) fn shed(&self, queue: &Queue) -> Result<()> {
+        for _ in 0..limits::DUE_MESSAGES_MAX {
+            let position = queue.lock()?.to_be_shed();
+            let Some(pick) = position.map(Pick::Ready) else { return Ok(()) };
+            match self.dead_letter(queue, pick, Reason::Overflow, None) {
+                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Io) => {
+                    self.put_off(queue, pick, &error);
+                }
+                moved => drop(moved?),
+            }
+        }
+        Ok(())
+    }
+
+    fn shed_after_publish(&self, queue: &Queue) {
+        let sheds = queue.lock().is_ok_and(|state| state.to_be_shed().is_some());
+        // What is refused is tried again by the timers, and told there.
+        if sheds && self.shed(queue).is_err() {
+            queue.lock().into_iter().for_each(|mut state| self.changed(queue, &mut state));
         }
     }
 }
@@ -216,6 +247,7 @@ fn put<'a>(
     bytes: MessageBytes<'a>,
     turn: Turn,
     now: Instant,
+    expires_at: Option<Instant>,
 ) -> Record<'a> {
     let not_before = message.not_before.filter(|at| *at > now);
     Record::Put {
@@ -223,7 +255,7 @@ fn put<'a>(
         position: 0,
         published_at: now,
         attempts: 0,
-        expires_at: message.expires_at,
+        expires_at,
         status: not_before.map_or(Status::Ready, |until| Status::Delayed { until }),
         replaces: match turn {
             Turn::Newest { replaces } => Some(replaces),

@@ -119,11 +119,11 @@ impl Engine {
             state.alarm = None;
             self.come_due(&queue, &mut state, now);
         }
-        let expired = self.expire_heads(&queue, now);
+        let expired = self.expire_heads(&queue, now).and_then(|_| self.shed(&queue));
         let Ok(mut state) = queue.lock() else { return true };
         self.changed(&queue, &mut state);
         if let Err(error) = expired {
-            tracing::warn!(queue = %queue.name, %error, "expired messages stay for now");
+            tracing::warn!(queue = %queue.name, %error, "messages that are to go stay for now");
             let later = now + limits::QUEUE_PAUSE;
             self.timers.set(number, state.alarm, later);
             state.alarm = Some(later);
@@ -147,8 +147,8 @@ impl Engine {
         self.forget_unretained(queue.number, state, now);
     }
 
-    /// Takes a bounded number of messages past their time to live from the front of the queue: to its dead-letter queue
-    /// if it names one, else away, as the publisher has asked. Says whether there were any.
+    /// Takes a bounded number of messages past their time to live from the front of the queue: to its dead letters'
+    /// place if it names one, else away, as the publisher has asked. Says whether there were any.
     pub(crate) fn expire_heads(&self, queue: &Queue, now: Instant) -> Result<bool> {
         for count in 0..limits::DUE_MESSAGES_MAX {
             let position = {
@@ -160,7 +160,7 @@ impl Engine {
                     return Ok(count > 0);
                 };
                 let position = head.position;
-                if state.settings.dead_letter.is_none() {
+                if state.settings.dead_letter.is_none() && state.settings.dead_letter_exchange.is_none() {
                     self.journal.append(&Record::Settle { queue: queue.number, position })?;
                     state.take(position).into_iter().for_each(|entry| self.forget(entry));
                     state.counts.dropped += 1;

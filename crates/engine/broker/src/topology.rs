@@ -21,7 +21,7 @@ pub(crate) struct Queue {
     /// Its number in the log's records.
     pub(crate) number: u64,
     pub(crate) name: QueueName,
-    lifetime: Lifetime,
+    pub(crate) lifetime: Lifetime,
     pub(crate) state: Mutex<State>,
     /// Told, one receiver at a time, that there may be ready messages.
     pub(crate) arrivals: Notify,
@@ -57,26 +57,37 @@ impl Queue {
     }
 }
 
-/// The states of the two queues that a message moves between; one and the same queue is possible.
-pub(crate) struct Pair<'a> {
+/// The states of the queues that a message moves between; the one it comes from may be among those that it goes to.
+pub(crate) struct Locked<'a> {
     pub(crate) from: MutexGuard<'a, State>,
-    other: Option<MutexGuard<'a, State>>,
+    from_number: u64,
+    others: Vec<(u64, MutexGuard<'a, State>)>,
 }
 
-impl<'a> Pair<'a> {
-    /// Locks both, always in the order of their numbers, so that two moves never wait for each other.
-    pub(crate) fn lock(from: &'a Queue, to: &'a Queue) -> Self {
-        if from.number == to.number {
-            return Self { from: from.state.lock(), other: None };
-        }
-        let first = if from.number < to.number { from } else { to }.state.lock();
-        let second = if from.number < to.number { to } else { from }.state.lock();
-        let (from, other) = if from.number < to.number { (first, second) } else { (second, first) };
-        Self { from, other: Some(other) }
+impl<'a> Locked<'a> {
+    /// Locks all, always in the order of their numbers, so that two moves never wait for each other.
+    pub(crate) fn lock(from: &'a Queue, to: &'a [Arc<Queue>]) -> Self {
+        let mut to: Vec<_> = to.iter().filter(|to| to.number != from.number).collect();
+        to.sort_unstable_by_key(|to| to.number);
+        to.dedup_by_key(|to| to.number);
+        let first = to.partition_point(|to| to.number < from.number);
+        let (first, rest) = to.split_at(first);
+        let lock = |to: &&'a Arc<Queue>| (to.number, to.state.lock());
+        let mut others: Vec<_> = first.iter().map(lock).collect();
+        let locked = from.state.lock();
+        others.extend(rest.iter().map(lock));
+        Self { from: locked, from_number: from.number, others }
     }
 
-    pub(crate) fn to(&mut self) -> &mut State {
-        self.other.as_deref_mut().unwrap_or(&mut self.from)
+    /// The state of the queue with this number.
+    pub(crate) fn to(&mut self, number: u64) -> &mut State {
+        match self.others.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(index) if number != self.from_number => match self.others.get_mut(index) {
+                Some((_, state)) => state,
+                None => &mut self.from,
+            },
+            _ => &mut self.from,
+        }
     }
 }
 
@@ -171,12 +182,19 @@ impl Topology {
         Ok(queues.add(Queue::new(declared.location.sequence, state).into()))
     }
 
-    /// Removes the queue in the log and from here, and returns it with the sequence that makes it so.
-    pub(crate) fn delete(&self, journal: &Journal, name: &QueueName) -> Result<(Arc<Queue>, u64)> {
+    /// Removes the queue in the log and from here, with changes that go with it, and returns it with the sequence that makes
+    /// it so.
+    pub(crate) fn delete(
+        &self,
+        journal: &Journal,
+        name: &QueueName,
+        changes: &[Vec<u8>],
+    ) -> Result<(Arc<Queue>, u64)> {
         let mut queues = self.queues.write();
         let queue = queues.by_name.get(name).cloned().ok_or_else(|| not_found(name))?;
         let mut state = queue.state.lock();
-        let position = journal.append(&Record::Delete { queue: queue.number })?;
+        let changes = changes.iter().map(|change| &change[..]).collect();
+        let position = journal.append(&Record::Delete { queue: queue.number, changes })?;
         state.deleted = true;
         queues.by_name.remove(name);
         queues.by_number.remove(&queue.number);
@@ -211,6 +229,17 @@ fn difference(present: &QueueSettings, asked: &QueueSettings) -> Option<String> 
         ("backoff jitter", present.retry.backoff.jitter.to_string(), asked.retry.backoff.jitter.to_string()),
         ("hold", format!("{:?}", present.hold), format!("{:?}", asked.hold)),
         ("dead_letter", name(&present.dead_letter), name(&asked.dead_letter)),
+        (
+            "dead_letter_exchange",
+            format!("{:?}", present.dead_letter_exchange),
+            format!("{:?}", asked.dead_letter_exchange),
+        ),
+        ("message_ttl", format!("{:?}", present.message_ttl), format!("{:?}", asked.message_ttl)),
+        (
+            "length_bytes_max",
+            format!("{:?}", present.length_bytes_max),
+            format!("{:?}", asked.length_bytes_max),
+        ),
         ("length_max", present.length_max.to_string(), asked.length_max.to_string()),
         ("overflow", format!("{:?}", present.overflow), format!("{:?}", asked.overflow)),
         ("order", format!("{:?}", present.order), format!("{:?}", asked.order)),
@@ -350,9 +379,10 @@ mod tests {
         let bench = Bench::new(1_000);
         let queues = ["a", "b"].map(|name| bench.engine().topology.find(&bench.queue(name)).unwrap());
         for (from, to) in [(0, 1), (1, 0), (0, 0)] {
-            let mut pair = Pair::lock(&queues[from], &queues[to]);
-            assert_eq!(pair.from.settings.name, queues[from].name);
-            assert_eq!(pair.to().settings.name, queues[to].name);
+            let to = [queues[to].clone(), queues[to].clone()];
+            let mut locked = Locked::lock(&queues[from], &to);
+            assert_eq!(locked.from.settings.name, queues[from].name);
+            assert_eq!(locked.to(to[0].number).settings.name, to[0].name);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use forebay_broker::routing::refusal::{Reason, Refusal};
+use forebay_broker::virtual_hosts::NotChanged;
 use forebay_core::error::{Error, Kind};
 use forebay_wire::amqp::fault::Fault;
 use forebay_wire::amqp::methods::MethodId;
@@ -63,6 +64,15 @@ impl From<Refusal> for Exception {
             _ => ReplyCode::PreconditionFailed,
         };
         Self::new(code, refusal.to_string())
+    }
+}
+
+impl From<NotChanged> for Exception {
+    fn from(reason: NotChanged) -> Self {
+        match reason {
+            NotChanged::Refused(refusal) => refusal.into(),
+            NotChanged::Failed(error) => error.into(),
+        }
     }
 }
 

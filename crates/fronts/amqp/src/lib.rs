@@ -1,5 +1,6 @@
 //! The AMQP 0-9-1 front: what RabbitMQ's clients say, translated into queues on the commit log.
 //!
+//! - [`access`]: who may come in, and what they may do
 //! - `server`: the socket, and what is accepted from it
 //! - `connection`: one connection, from its first octet to its last: greeting, limits, heartbeats, reading and writing
 //! - `channel`: the state of one channel: a content that is coming, confirms, consumers, what is not settled
@@ -11,6 +12,7 @@
 //!
 //! [`server::bind`] takes the socket and starts nothing.
 
+pub mod access;
 mod channel;
 mod connection;
 mod exception;

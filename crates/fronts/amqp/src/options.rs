@@ -9,6 +9,8 @@ use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
 use forebay_core::pressure::Pressure;
 
+use crate::access::user::Directory;
+
 /// How the front is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -16,12 +18,14 @@ pub struct Options {
     pub address: SocketAddr,
     /// Connections beyond this many are turned away.
     pub connections_max: usize,
+    /// The users and virtual hosts.
+    pub directory: Arc<Directory>,
 }
 
 impl Options {
     /// The defaults on this address.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, connections_max: limits::CONNECTIONS_DEFAULT }
+        Self { address, connections_max: limits::CONNECTIONS_DEFAULT, directory: Arc::default() }
     }
 }
 

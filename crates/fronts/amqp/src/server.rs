@@ -78,9 +78,11 @@ impl Bound {
 
     async fn run(self) {
         let Self { listener, shared, health, mut stop, .. } = self;
-        if let Err(reason) = shared.vhost.open().await {
-            error!(%reason, "cannot open the virtual host");
-            return health.fail("the amqp front could not open its virtual host");
+        for vhost in shared.vhosts.values() {
+            if let Err(reason) = vhost.open().await {
+                error!(%reason, vhost = vhost.name, "cannot open the virtual host");
+                return health.fail("the amqp front could not open a virtual host");
+            }
         }
         let listener = match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => listener,
@@ -124,7 +126,11 @@ async fn expire(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         let next = shared.clock.sleep_until(shared.clock.now() + limits::AMQP_UNUSED_LOOK);
         tokio::select! {
             () = &mut stopped => return,
-            () = next => shared.vhost.expire_unused().await,
+            () = next => {
+                for vhost in shared.vhosts.values() {
+                    vhost.expire_unused().await;
+                }
+            }
         }
     }
 }

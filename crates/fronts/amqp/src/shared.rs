@@ -1,5 +1,6 @@
 //! What all connections of the front share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -9,6 +10,8 @@ use forebay_core::ports::clock::Clock;
 use forebay_core::pressure::Pressure;
 use forebay_core::stats::ConnectionStats;
 
+use crate::access::login::Door;
+use crate::access::user::DEFAULT_VHOST;
 use crate::options::{Options, Parts};
 use crate::replies::Replies;
 use crate::vhost::registry::Vhost;
@@ -21,7 +24,10 @@ pub(crate) struct Shared {
     pub(crate) bodies: Arc<Bodies>,
     pub(crate) pressure: Arc<Pressure>,
     pub(crate) replies: Arc<Replies>,
-    pub(crate) vhost: Arc<Vhost>,
+    /// Who may come in.
+    pub(crate) door: Door,
+    /// The virtual hosts, by name.
+    pub(crate) vhosts: BTreeMap<String, Arc<Vhost>>,
     pub(crate) options: Options,
     pub(crate) version: &'static str,
     numbers: AtomicU64,
@@ -29,10 +35,15 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(options: Options, parts: Parts) -> Self {
+        let vhost = |name: &str| {
+            let vhost = Vhost::new(name, Arc::clone(&parts.broker), Arc::clone(&parts.clock));
+            (name.to_owned(), Arc::new(vhost))
+        };
         Self {
+            vhosts: options.directory.vhosts().map(vhost).collect(),
+            door: Door::new(Arc::clone(&options.directory)),
             pressure: parts.pressure,
             replies: Arc::default(),
-            vhost: Arc::new(Vhost::new("/", Arc::clone(&parts.broker), Arc::clone(&parts.clock))),
             broker: parts.broker,
             clock: parts.clock,
             connections: Arc::default(),
@@ -41,6 +52,14 @@ impl Shared {
             version: parts.version,
             numbers: AtomicU64::new(0),
         }
+    }
+
+    /// The virtual host that a connection counts as in before it has entered one.
+    pub(crate) fn default_vhost(&self) -> Arc<Vhost> {
+        let there = self.vhosts.get(DEFAULT_VHOST).cloned();
+        there.unwrap_or_else(|| {
+            Arc::new(Vhost::new(DEFAULT_VHOST, Arc::clone(&self.broker), Arc::clone(&self.clock)))
+        })
     }
 
     /// A number that no other connection of this process has had.

@@ -131,6 +131,7 @@ impl Daemon {
             .arg("serve")
             .arg("--data")
             .arg(&self.data)
+            .args(["--amqp", "off"])
             .args(["--memcached", &addresses.memcached.to_string(), "--http", &addresses.http.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

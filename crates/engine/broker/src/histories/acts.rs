@@ -416,13 +416,17 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, seen: &mut Seen) {
-        let Some((name, queue)) = self.some_queue(&["short", "head", "dead", "kept", "newest", "brief"])
+        let Some((name, queue)) =
+            self.some_queue(&["short", "short", "head", "dead", "dead", "kept", "newest", "brief"])
         else {
             return;
         };
+        let routes = self.routes_of(queue);
         let (deleted, sequences) = self.appended(|engine| until_ready(engine, engine.delete(&name)));
         for sequence in sequences {
-            self.story.tell(sequence, Change::Delete { queue });
+            let routes = routes.clone();
+            seen.note("released with its queue", routes.len() as u64);
+            self.story.tell(sequence, Change::Delete { queue, routes });
             self.wait_for(sequence);
             seen.note("deleted", 1);
         }

@@ -83,7 +83,10 @@ impl World {
         assert_eq!(engine.journal.retained.load(Relaxed), retained as u64);
         let declared = states.iter().map(|state| state.declared.unwrap());
         let marks = states.iter().flat_map(|state| state.marks.records());
-        for stored in declared.chain(marks).chain(entries().map(|entry| entry.stored())) {
+        let hosts = engine.hosts.all();
+        let routes: Vec<_> = hosts.iter().flat_map(|host| host.read().stored().collect::<Vec<_>>()).collect();
+        assert_eq!(self.routes(), self.story.model.routes);
+        for stored in declared.chain(marks).chain(routes).chain(entries().map(|entry| entry.stored())) {
             let tally = tallies.entry(stored.location.segment.into()).or_default();
             *tally = (tally.0 + 1, tally.1 + u64::from(stored.bytes));
         }

@@ -9,6 +9,7 @@
 mod acts;
 mod check;
 mod model;
+mod routes;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

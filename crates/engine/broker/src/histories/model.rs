@@ -7,7 +7,9 @@ use forebay_core::delivery::Reason;
 use forebay_core::queue::Order;
 use forebay_core::time::Instant;
 
+use super::routes::Routes;
 use super::world::World;
+use crate::routing::change::Change as RouteChange;
 
 /// Where a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +114,7 @@ impl Queue {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pub(super) queues: BTreeMap<u64, Queue>,
+    pub(super) routes: Routes,
 }
 
 impl Model {
@@ -128,7 +131,11 @@ impl Model {
             Change::Declare(name) => {
                 self.queues.insert(sequence, Queue { name: name.clone(), ..Queue::default() });
             }
-            Change::Delete { queue } => drop(self.queues.remove(queue)),
+            Change::Delete { queue, routes } => {
+                self.queues.remove(queue);
+                routes.iter().for_each(|change| self.routes.apply(change));
+            }
+            Change::Route(changes) => changes.iter().for_each(|change| self.routes.apply(change)),
             Change::Pause { queue, paused } => self.queues.get_mut(queue).unwrap().paused = *paused,
             Change::Purge { queue } => {
                 self.items(*queue).retain(|_, item| matches!(item.place, Place::Held { .. }));
@@ -187,7 +194,8 @@ impl Model {
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Declare(String),
-    Delete { queue: u64 },
+    Delete { queue: u64, routes: Vec<RouteChange> },
+    Route(Vec<RouteChange>),
     Purge { queue: u64 },
     Pause { queue: u64, paused: bool },
     Put { queue: u64, item: Item, taken: Option<(&'static str, Instant)>, replaces: Option<u64> },

@@ -78,6 +78,11 @@ impl Seen {
             "repeated",
             "claimed",
             "no file",
+            "exchange declared",
+            "bound",
+            "unbound",
+            "exchange deleted",
+            "released with its queue",
             "files removed",
             "files swept",
         ] {
@@ -155,7 +160,8 @@ impl World {
     }
 
     fn step(&mut self, seen: &mut Seen) {
-        match self.random.below(100) {
+        match self.random.below(112) {
+            100..112 => self.route(seen),
             0..25 => self.publish(seen),
             25..40 => self.receive(seen),
             40..58 => self.settle(seen),
@@ -395,7 +401,7 @@ impl World {
             queues.filter(|(_, queue)| of_process(queue)).map(|(number, _)| *number).collect();
         let written = self.engine().journal.last();
         ended.into_iter().for_each(|queue| {
-            self.story.tell(written, Change::Delete { queue });
+            self.story.tell(written, Change::Delete { queue, routes: Vec::new() });
             seen.note("ended with the process", 1);
         });
         self.check();

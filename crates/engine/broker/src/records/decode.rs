@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::queue::{
-    Backoff, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy,
+    Backoff, DeadLetterExchange, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy,
 };
 use forebay_core::time::Instant;
 
 use super::bytes::Reader;
 use super::{
-    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MessageBytes, REPLACES, Record, Status, VERSION,
+    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MOVE_EXPIRES, MOVE_NEWEST, MOVE_STAYS, MessageBytes,
+    REPLACES, Record, SETTINGS_BYTES, SETTINGS_EXCHANGE, SETTINGS_KEY, SETTINGS_TTL, Status, VERSION,
     history,
 };
 
@@ -33,7 +34,7 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
             settings: read_settings(&mut reader)?,
             paused: read_bool(&mut reader)?,
         },
-        2 => Record::Delete { queue: reader.u64()? },
+        2 => Record::Delete { queue: reader.u64()?, changes: read_changes(&mut reader)? },
         3 => Record::Purge { queue: reader.u64()? },
         4 => read_put(&mut reader)?,
         5 => Record::Deliver {
@@ -47,17 +48,11 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
         7 => Record::Settle { queue: reader.u64()?, position: reader.u64()? },
         8 => Record::Retry { queue: reader.u64()?, position: reader.u64()?, at: reader.time()? },
         9 => Record::Return { queue: reader.u64()?, position: reader.u64()?, seen: read_bool(&mut reader)? },
-        10 => Record::Move {
-            from: reader.u64()?,
-            position: reader.u64()?,
-            to: reader.u64()?,
-            at: reader.time()?,
-            history: history::read(&mut reader)?,
-            message: read_message(&mut reader),
-        },
+        10 => read_move(&mut reader)?,
         11 => Record::Marks { queue: reader.u64()?, marks: read_marks(&mut reader)? },
         12 => Record::Retain { queue: reader.u64()?, position: reader.u64()? },
         13 => Record::End { queues: read_numbers(&mut reader)? },
+        14 => Record::Route { changes: read_changes(&mut reader)? },
         _ => return None,
     };
     reader.0.is_empty().then_some(record)
@@ -70,6 +65,14 @@ fn read_message<'a>(reader: &mut Reader<'a>) -> MessageBytes<'a> {
 fn read_marks<'a>(reader: &mut Reader<'a>) -> Option<Vec<(Instant, &'a str)>> {
     // What the count says is believed only as far as the bytes go.
     (0..reader.u32()?).map(|_| Some((reader.time()?, reader.text8()?))).collect()
+}
+
+fn read_changes<'a>(reader: &mut Reader<'a>) -> Option<Vec<&'a [u8]>> {
+    let mut changes = Vec::new();
+    while !reader.0.is_empty() {
+        changes.push(reader.bytes32()?);
+    }
+    Some(changes)
 }
 
 fn read_numbers(reader: &mut Reader<'_>) -> Option<Vec<u64>> {
@@ -85,6 +88,7 @@ fn read_bool(reader: &mut Reader<'_>) -> Option<bool> {
 }
 
 fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {
+    let flags;
     let settings = QueueSettings {
         name: QueueName::new(reader.text8()?).ok()?,
         retry: RetryPolicy {
@@ -100,10 +104,26 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {
             "" => None,
             name => Some(QueueName::new(name).ok()?),
         },
+        dead_letter_exchange: {
+            flags = reader.u8()?;
+            if flags & !(SETTINGS_EXCHANGE | SETTINGS_KEY | SETTINGS_TTL | SETTINGS_BYTES) != 0 {
+                return None;
+            }
+            let exchange = if flags & SETTINGS_EXCHANGE == 0 { None } else { Some(reader.text8()?) };
+            let key = if flags & SETTINGS_KEY == 0 { None } else { Some(reader.text8()?.to_owned()) };
+            match exchange {
+                Some(exchange) => Some(DeadLetterExchange { exchange: exchange.to_owned(), key }),
+                None if key.is_none() => None,
+                None => return None,
+            }
+        },
+        message_ttl: if flags & SETTINGS_TTL == 0 { None } else { Some(reader.duration()?) },
+        length_bytes_max: if flags & SETTINGS_BYTES == 0 { None } else { Some(reader.u64()?) },
         length_max: reader.u64()?,
         overflow: match reader.u8()? {
             0 => Overflow::Reject,
             1 => Overflow::DropHead,
+            2 => Overflow::RejectDeadLetter,
             _ => return None,
         },
         order: match reader.u8()? {
@@ -126,6 +146,25 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<QueueSettings> {
         declaration: reader.bytes32()?.into(),
     };
     settings.check().is_ok().then_some(settings)
+}
+
+fn read_move<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
+    let (from, position, to, at) = (reader.u64()?, reader.u64()?, reader.u64()?, reader.time()?);
+    let flags = reader.u8()?;
+    if flags & !(MOVE_EXPIRES | MOVE_STAYS | MOVE_NEWEST) != 0 {
+        return None;
+    }
+    Some(Record::Move {
+        from,
+        position,
+        to,
+        at,
+        expires_at: if flags & MOVE_EXPIRES != 0 { Some(reader.time()?) } else { None },
+        stays: flags & MOVE_STAYS != 0,
+        is_newest: flags & MOVE_NEWEST != 0,
+        history: history::read(reader)?,
+        message: read_message(reader),
+    })
 }
 
 fn read_put<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {

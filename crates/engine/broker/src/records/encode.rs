@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use forebay_core::queue::{Lifetime, Order, Overflow, QueueSettings, Retain};
+use forebay_core::queue::{DeadLetterExchange, Lifetime, Order, Overflow, QueueSettings, Retain};
 
 use super::bytes::Writer;
 use super::{
-    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MessageBytes, REPLACES, Record, Status, VERSION,
+    ATTEMPTS, DELAYED, EXPIRES, FINISHED, HELD, HISTORY, MOVE_EXPIRES, MOVE_NEWEST, MOVE_STAYS, MessageBytes,
+    REPLACES, Record, SETTINGS_BYTES, SETTINGS_EXCHANGE, SETTINGS_KEY, SETTINGS_TTL, Status, VERSION,
     history,
 };
 
@@ -27,6 +28,7 @@ impl Record<'_> {
             Self::Marks { .. } => 11,
             Self::Retain { .. } => 12,
             Self::End { .. } => 13,
+            Self::Route { .. } => 14,
         }
     }
 
@@ -41,7 +43,12 @@ impl Record<'_> {
                 write_settings(&mut writer, settings);
                 writer.u8((*paused).into());
             }
-            Self::Delete { queue } | Self::Purge { queue } => writer.u64(*queue),
+            Self::Purge { queue } => writer.u64(*queue),
+            Self::Delete { queue, changes } => {
+                writer.u64(*queue);
+                changes.iter().for_each(|change| writer.bytes32(change));
+            }
+            Self::Route { changes } => changes.iter().for_each(|change| writer.bytes32(change)),
             Self::Deliver { queue, position, attempt, token, held_until } => {
                 writer.u64(*queue);
                 writer.u64(*position);
@@ -65,11 +72,15 @@ impl Record<'_> {
                 writer.u8((*seen).into());
             }
             Self::End { queues } => queues.iter().for_each(|queue| writer.u64(*queue)),
-            Self::Move { from, position, to, at, history, .. } => {
+            Self::Move { from, position, to, at, expires_at, stays, is_newest, history, .. } => {
                 writer.u64(*from);
                 writer.u64(*position);
                 writer.u64(*to);
                 writer.time(*at);
+                writer.u8(named(MOVE_EXPIRES, expires_at.is_some())
+                    | named(MOVE_STAYS, *stays)
+                    | named(MOVE_NEWEST, *is_newest));
+                expires_at.iter().for_each(|at| writer.time(*at));
                 history::write(&mut writer, history);
             }
             Self::Marks { queue, marks } => {
@@ -143,10 +154,22 @@ fn write_settings(writer: &mut Writer, settings: &QueueSettings) {
     writer.f64(settings.retry.backoff.jitter);
     writer.duration(settings.hold);
     writer.text8(settings.dead_letter.as_ref().map_or("", |name| name.as_str()));
+    let (exchange, key) = match &settings.dead_letter_exchange {
+        Some(DeadLetterExchange { exchange, key }) => (Some(exchange), key.as_ref()),
+        None => (None, None),
+    };
+    writer.u8(named(SETTINGS_EXCHANGE, exchange.is_some())
+        | named(SETTINGS_KEY, key.is_some())
+        | named(SETTINGS_TTL, settings.message_ttl.is_some())
+        | named(SETTINGS_BYTES, settings.length_bytes_max.is_some()));
+    exchange.into_iter().chain(key).for_each(|text| writer.text8(text));
+    settings.message_ttl.into_iter().for_each(|ttl| writer.duration(ttl));
+    settings.length_bytes_max.into_iter().for_each(|bytes| writer.u64(bytes));
     writer.u64(settings.length_max);
     writer.u8(match settings.overflow {
         Overflow::Reject => 0,
         Overflow::DropHead => 1,
+        Overflow::RejectDeadLetter => 2,
     });
     writer.u8(match settings.order {
         Order::Arrival => 0,

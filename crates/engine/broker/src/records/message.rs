@@ -1,9 +1,10 @@
 //! The bytes of a message.
 //!
-//! *message* is flags `u8` (1 not before, 2 expires, 4 content type, 8 key, 16 headers, 32 dedup id, 64 claim), then what
+//! *message* is flags `u8` (1 not before, 2 expires, 4 content type, 8 key, 16 headers, 32 dedup id, 64 claim, 128 way), then what
 //! the flags name:
 //! not before `time`, expires `time`; then priority `u8`, id `text8`; then, if named: content type `text8`, key
-//! `text8`, dedup id `text8`, headers (their bytes `u32`, then a *table*); the rest is the payload or, with 64, a *claim*
+//! `text8`, dedup id `text8`, way (flags `u8`: 1 exchange, 2 routing key, 4 time to live; then exchange `text8`, routing key
+//! `text8`, time to live `u64` nanoseconds, if named), headers (their bytes `u32`, then a *table*); the rest is the payload or, with 64, a *claim*
 //! to it: the number `u64` of the file in which it lies, its length `u32` and its CRC-32C `u32`. The file
 //! `claim-<number, 20 digits>.bin` holds the payload and nothing else.
 //!
@@ -26,6 +27,11 @@ const KEY: u8 = 8;
 const HEADERS: u8 = 16;
 const DEDUP: u8 = 32;
 const CLAIM: u8 = 64;
+const WAY: u8 = 128;
+
+const EXCHANGE: u8 = 1;
+const ROUTING_KEY: u8 = 2;
+const TIME_TO_LIVE: u8 = 4;
 
 /// What the log has of a payload that lies in a file of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +55,9 @@ pub(crate) struct Decoded {
 /// Everything of the message but its payload, which follows as it is; with a claim, nothing follows.
 pub(crate) fn head(message: &Message, claim: Option<Claim>) -> Vec<u8> {
     let named = |flag: u8, present: bool| if present { flag } else { 0 };
+    let way = named(EXCHANGE, message.exchange.is_some())
+        | named(ROUTING_KEY, message.routing_key.is_some())
+        | named(TIME_TO_LIVE, message.time_to_live.is_some());
     let mut writer = Writer(Vec::with_capacity(64));
     writer.u8(named(NOT_BEFORE, message.not_before.is_some())
         | named(EXPIRES, message.expires_at.is_some())
@@ -56,12 +65,18 @@ pub(crate) fn head(message: &Message, claim: Option<Claim>) -> Vec<u8> {
         | named(KEY, message.key.is_some())
         | named(HEADERS, !message.headers.is_empty())
         | named(DEDUP, message.dedup_id.is_some())
+        | named(WAY, way != 0)
         | named(CLAIM, claim.is_some()));
     [message.not_before, message.expires_at].into_iter().flatten().for_each(|time| writer.time(time));
     writer.u8(message.priority);
     writer.text8(message.id.as_str());
     let texts = [&message.content_type, &message.key, &message.dedup_id];
     texts.into_iter().flatten().for_each(|text| writer.text8(text));
+    if way != 0 {
+        writer.u8(way);
+        [&message.exchange, &message.routing_key].into_iter().flatten().for_each(|text| writer.text8(text));
+        message.time_to_live.into_iter().for_each(|time| writer.duration(time));
+    }
     if !message.headers.is_empty() {
         let mut table = Writer::default();
         write_table(&mut table, &message.headers);
@@ -119,6 +134,11 @@ pub(crate) fn decode(body: &Payload, start: usize) -> Result<Decoded> {
     read(body, start).ok_or_else(damaged)
 }
 
+/// What of its way the message tells; at least something.
+fn read_way(reader: &mut Reader<'_>) -> Option<u8> {
+    reader.u8().filter(|way| *way != 0 && way & !(EXCHANGE | ROUTING_KEY | TIME_TO_LIVE) == 0)
+}
+
 fn read_claim(bytes: &[u8]) -> Option<Claim> {
     let mut reader = Reader(bytes);
     let claim = Claim { file: reader.u64()?, length: reader.u32()?, checksum: reader.u32()? };
@@ -128,23 +148,36 @@ fn read_claim(bytes: &[u8]) -> Option<Claim> {
 fn read(body: &Payload, start: usize) -> Option<Decoded> {
     let mut reader = Reader(body.get(start..)?);
     let flags = reader.u8()?;
-    if flags & !(NOT_BEFORE | EXPIRES | CONTENT_TYPE | KEY | HEADERS | DEDUP | CLAIM) != 0 {
-        return None;
-    }
     let mut time = |flag| Some(if flags & flag == 0 { None } else { Some(reader.time()?) });
     let (not_before, expires_at) = (time(NOT_BEFORE)?, time(EXPIRES)?);
     let priority = reader.u8()?;
     let id = MessageId::given(reader.text8()?).ok()?;
     let mut text = |flag| Some(if flags & flag == 0 { None } else { Some(reader.text8()?.to_owned()) });
     let (content_type, key, dedup_id) = (text(CONTENT_TYPE)?, text(KEY)?, text(DEDUP)?);
+    let way = if flags & WAY == 0 { 0 } else { read_way(&mut reader)? };
+    let mut text = |flag| Some(if way & flag == 0 { None } else { Some(reader.text8()?.to_owned()) });
+    let (exchange, routing_key) = (text(EXCHANGE)?, text(ROUTING_KEY)?);
+    let time_to_live = if way & TIME_TO_LIVE == 0 { None } else { Some(reader.duration()?) };
     let headers = if flags & HEADERS == 0 { Headers::new() } else { read_headers(reader.bytes32()?)? };
     let (payload, claim) = if flags & CLAIM == 0 {
         (body.slice(body.len() - reader.0.len(), body.len())?, None)
     } else {
         (Payload::empty(), Some(read_claim(reader.0)?))
     };
-    let message =
-        Message { id, payload, content_type, headers, key, not_before, expires_at, priority, dedup_id };
+    let message = Message {
+        id,
+        payload,
+        content_type,
+        headers,
+        key,
+        not_before,
+        expires_at,
+        priority,
+        dedup_id,
+        exchange,
+        routing_key,
+        time_to_live,
+    };
     Some(Decoded { message, claim })
 }
 

@@ -9,7 +9,7 @@
 //! | kind | name | body after kind and version | what it says |
 //! | --- | --- | --- | --- |
 //! | 1 | Declare | number, settings, paused `u8` | the queue is there, and hands out messages unless it is paused; number 0 means the sequence of this very record, so that numbers never repeat over the life of the log |
-//! | 2 | Delete | queue | it is gone with all its messages |
+//! | 2 | Delete | queue, changes | it is gone with all its messages, and with it what the changes of exchanges and bindings say |
 //! | 3 | Purge | queue | its ready and delayed messages are gone |
 //! | 4 | Put | queue, position or 0, published `time`, flags `u8`, what they name, message | with 0, the queue took a message, and its position is this record's sequence; else it is carried forward in its full state, so that older segments can go |
 //! | 5 | Deliver | queue, position, attempt `u32`, token `u32`, held until `time` | it is in a consumer's hands |
@@ -17,15 +17,19 @@
 //! | 7 | Settle | queue, position | it is finished: acknowledged, dropped or expired |
 //! | 8 | Retry | queue, position, `time` | it is delivered again, from then on |
 //! | 9 | Return | queue, position, seen `u8` | it is ready in its old place, and the attempt counts only if its consumer has seen it |
-//! | 10 | Move | from queue, position, to queue, moved `time`, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence |
+//! | 10 | Move | from queue, position, to queue, moved `time`, flags `u8`, expires `time` with 1, history, message | in one step it left one queue and is in another (a dead letter, or a dead letter sent back); its position there is this record's sequence; with 2 it has not left, and this is a copy; with 4 it is the newest of its key there |
 //! | 11 | Marks | queue, count `u32`, of each: taken `time`, dedup id `text8` | messages with these dedup ids were taken then; their own records are about to go |
 //! | 12 | Retain | queue, position | it is finished, and kept to be read again |
 //! | 13 | End | queues | these queues were for the life of a process that is gone, and they with it |
+//! | 14 | Route | changes | exchanges and bindings are there, or no more; one that comes to be is alone in its record, which is carried forward as it is |
 //!
 //! *settings*: name `text8`, `attempt_max u32`, backoff first and longest `u64` nanoseconds, jitter `f64`, hold `u64`
-//! nanoseconds, dead-letter queue `text8` (empty for none), `length_max u64`, overflow `u8` (0 reject, 1 drop head),
+//! nanoseconds, dead-letter queue `text8` (empty for none), flags `u8` (1 dead-letter exchange, 2 its key, 4 `message_ttl`, 8
+//! `length_bytes_max`), exchange `text8`, key `text8`, `message_ttl u64` nanoseconds and `length_bytes_max u64`, if named,
+//! `length_max u64`, overflow `u8` (0 reject, 1 drop head, 2 reject and dead-letter),
 //! order `u8` (0 arrival, 1 key), `priority_max u8`, `dedup_window` and retain (0 for nothing) `u64` nanoseconds,
 //! `newest_by_key u8`, lifetime `u8` (0 durable, 1 of the process), declaration behind its length `u32`.
+//! *changes*: of each, its bytes behind their length `u32`, as [`change`](crate::routing::change) lays them out.
 //! *flags* name, in this order: 1 attempts `u32`; 2 expires `time`; 4 delayed until `time`; 8 held: token `u32`, until
 //! `time`; 64 finished and retained; 128 replaces position or 0: the queue keeps the newest of a key, and the message at
 //! that position has left in the same step; with 0 in a new one, that is whichever waits with its key, for it may have come in
@@ -35,7 +39,7 @@
 //! The body of a message lies in the Put or Move record that brought it to its present place, and every later record
 //! about it lies behind that one. That of a large message is only a claim to its payload, which lies in a file of its own:
 //! the file is durable before the record that brings it is written, goes only once the record that ends it is durable,
-//! and whoever writes the message again, carrying or moving it, writes the same claim. So once no live body, no live Declare and no Marks of which one still counts lie in the segments up to some point, no
+//! and whoever writes the message again, carrying or moving it, writes the same claim. So once no live body, no live Declare or Route and no Marks of which one still counts lie in the segments up to some point, no
 //! record in them is needed any more, but for the dedup ids in them, which are written as Marks before: settled messages cannot come back when a *prefix* of the log is released, because
 //! whatever settled them is released no sooner than they are.
 
@@ -61,6 +65,17 @@ const HISTORY: u8 = 16;
 const FINISHED: u8 = 64;
 const REPLACES: u8 = 128;
 
+// What those of a Move record name,
+const MOVE_EXPIRES: u8 = 1;
+const MOVE_STAYS: u8 = 2;
+const MOVE_NEWEST: u8 = 4;
+
+// and those of a queue's settings.
+const SETTINGS_EXCHANGE: u8 = 1;
+const SETTINGS_KEY: u8 = 2;
+const SETTINGS_TTL: u8 = 4;
+const SETTINGS_BYTES: u8 = 8;
+
 /// What a Put record of a new message has before the message, at most.
 pub(crate) const NEW_BYTES_MAX: usize = 51;
 
@@ -77,6 +92,10 @@ pub(crate) enum Record<'a> {
     },
     Delete {
         queue: u64,
+        changes: Vec<&'a [u8]>,
+    },
+    Route {
+        changes: Vec<&'a [u8]>,
     },
     Purge {
         queue: u64,
@@ -129,6 +148,11 @@ pub(crate) enum Record<'a> {
         position: u64,
         to: u64,
         at: Instant,
+        expires_at: Option<Instant>,
+        /// It stays where it was, too.
+        stays: bool,
+        /// Its queue keeps the newest of a key, and knows it as that.
+        is_newest: bool,
         history: Vec<History>,
         message: MessageBytes<'a>,
     },

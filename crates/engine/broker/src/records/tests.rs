@@ -8,7 +8,7 @@ use forebay_core::limits;
 use forebay_core::message::{Headers, Message, MessageId, Value};
 use forebay_core::payload::Payload;
 use forebay_core::queue::{
-    Backoff, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy,
+    Backoff, DeadLetterExchange, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy,
 };
 use forebay_core::time::Instant;
 use proptest::collection::vec;
@@ -50,11 +50,13 @@ prop_compose! {
         id in ".{1,60}", payload in vec(any::<u8>(), 0..200), content_type in option::of(".{0,60}"),
         headers in vec((".{0,12}", value()), 0..4), key in option::of(".{0,60}"),
         not_before in option::of(time()), expires_at in option::of(time()), priority: u8,
-        dedup_id in option::of(".{1,60}"),
+        dedup_id in option::of(".{1,60}"), exchange in option::of(".{0,60}"),
+        routing_key in option::of(".{0,60}"), time_to_live in option::of(any::<u32>()),
     ) -> Message {
         let headers: Headers = headers.into_iter().collect();
         let id = MessageId::given(&id).unwrap();
-        Message { id, payload: payload.into(), content_type, headers, key, not_before, expires_at, priority, dedup_id }
+        Message { id, payload: payload.into(), content_type, headers, key, not_before, expires_at, priority, dedup_id, exchange,
+            routing_key, time_to_live: time_to_live.map(|ms| Duration::from_millis(ms.into())) }
     }
 }
 
@@ -66,10 +68,14 @@ prop_compose! {
 
 prop_compose! {
     fn any_history()(
-        queue in name(), reason in 0..4, count: u64, at in time(), attempts: u32, note in option::of(".{0,99}"),
+        queue in name(), reason in 0..5, count: u64, at in time(), attempts: u32, note in option::of(".{0,99}"),
+        exchange in option::of(".{0,60}"), routing_keys in vec(".{0,60}", 0..4), ttl in option::of(any::<u32>()),
     ) -> History {
-        let reason = [Reason::Rejected, Reason::AttemptsSpent, Reason::Expired, Reason::Overflow][reason as usize];
-        History { queue, reason, count, at, attempts, note }
+        let reasons =
+            [Reason::Rejected, Reason::AttemptsSpent, Reason::Expired, Reason::Overflow, Reason::DeliveryLimit];
+        let reason = reasons[reason as usize];
+        let time_to_live = ttl.map(|ms| Duration::from_millis(ms.into()));
+        History { queue, reason, count, at, attempts, note, exchange, routing_keys, time_to_live }
     }
 }
 
@@ -77,9 +83,10 @@ prop_compose! {
     fn any_settings()(
         name in name(), attempt_max in 1..=limits::ATTEMPTS_MAX, first in 0_u64..1 << 40, more in 0_u64..1 << 40,
         jitter in 0.0..=1.0_f64, hold in 1_000_000_u64..1 << 40, dead_letter in option::of("[A-Z]{1,50}"),
-        length_max in 1_u64.., drop_head: bool, by_key: bool, priority_max: u8, dedup in 0_u64..1 << 40,
+        length_max in 1_u64.., overflow in 0..3_usize, by_key: bool, priority_max: u8, dedup in 0_u64..1 << 40,
         retain in option::of(1_u64..1 << 20), newest_by_key: bool,
-        of_process: bool, declaration in vec(any::<u8>(), 0..300),
+        of_process: bool, through in option::of((".{0,60}", option::of(".{0,60}"))),
+        ttl in option::of(0_u64..1 << 40), length_bytes_max in option::of(any::<u64>()), declaration in vec(any::<u8>(), 0..300),
     ) -> QueueSettings {
         let backoff = Backoff {
             first: Duration::from_nanos(first), longest: Duration::from_nanos(first + more), jitter,
@@ -90,7 +97,10 @@ prop_compose! {
             hold: Duration::from_nanos(hold),
             dead_letter: dead_letter.map(|name| QueueName::new(&name).unwrap()),
             length_max,
-            overflow: if drop_head { Overflow::DropHead } else { Overflow::Reject },
+            dead_letter_exchange: through.map(|(exchange, key)| DeadLetterExchange { exchange, key }),
+            message_ttl: ttl.map(Duration::from_nanos),
+            length_bytes_max,
+            overflow: [Overflow::Reject, Overflow::DropHead, Overflow::RejectDeadLetter][overflow],
             order: if by_key { Order::Key } else { Order::Arrival },
             priority_max: if by_key { 0 } else { priority_max },
             dedup_window: Duration::from_nanos(dedup),
@@ -111,6 +121,10 @@ fn status() -> impl Strategy<Value = Status> {
     ]
 }
 
+fn changes() -> impl Strategy<Value = Vec<&'static [u8]>> {
+    vec(prop_oneof![Just(&b""[..]), Just(&b"\x02\x01/\x01x"[..])], 0..4)
+}
+
 /// A record with an empty message, which the tests add.
 fn any_record() -> impl Strategy<Value = Record<'static>> {
     let message = MessageBytes { head: &[], payload: &[] };
@@ -119,7 +133,8 @@ fn any_record() -> impl Strategy<Value = Record<'static>> {
     prop_oneof![
         (any::<u64>(), any_settings(), any::<bool>())
             .prop_map(|(number, settings, paused)| Record::Declare { number, settings, paused }),
-        any::<u64>().prop_map(|queue| Record::Delete { queue }),
+        (any::<u64>(), changes()).prop_map(|(queue, changes)| Record::Delete { queue, changes }),
+        changes().prop_map(|changes| Record::Route { changes }),
         any::<u64>().prop_map(|queue| Record::Purge { queue }),
         (place(), any::<u32>(), any::<u32>(), time()).prop_map(
             |((queue, position), attempt, token, held_until)| {
@@ -140,9 +155,11 @@ fn any_record() -> impl Strategy<Value = Record<'static>> {
             seen
         }),
         vec(any::<u64>(), 0..9).prop_map(|queues| Record::End { queues }),
-        (place(), any::<u64>(), time(), histories()).prop_map(move |((from, position), to, at, history)| {
-            Record::Move { from, position, to, at, history, message }
-        }),
+        (place(), any::<u64>(), time(), option::of(time()), any::<(bool, bool)>(), histories()).prop_map(
+            move |((from, position), to, at, expires_at, (stays, is_newest), history)| {
+                Record::Move { from, position, to, at, expires_at, stays, is_newest, history, message }
+            }
+        ),
         (place(), time(), any::<u32>(), option::of(time()), status(), option::of(any::<u64>()), histories())
             .prop_map(
                 move |((queue, position), published_at, attempts, expires_at, status, replaces, history)| {
@@ -265,12 +282,10 @@ fn the_deepest_and_the_largest_headers_that_are_taken_read_back() {
 #[test]
 fn history_counts_on_and_the_oldest_gives_way_at_the_limit() {
     let entry = |queue: &str, at| History {
-        queue: QueueName::new(queue).unwrap(),
-        reason: Reason::Rejected,
-        count: 1,
-        at: Instant::from_ms(at),
-        attempts: 1,
         note: Some("é".repeat(limits::NOTE_BYTES_MAX)),
+        exchange: Some(format!("x{at}")),
+        routing_keys: vec!["k".to_owned(); limits::HISTORY_KEYS_MAX + 1],
+        ..History::new(QueueName::new(queue).unwrap(), Reason::Rejected, Instant::from_ms(at), 1)
     };
     let mut entries = Vec::new();
     for number in 0..limits::HISTORY_ENTRIES_MAX {
@@ -281,6 +296,8 @@ fn history_counts_on_and_the_oldest_gives_way_at_the_limit() {
     let newest = entries.last().unwrap();
     assert_eq!((newest.queue.as_str(), newest.count, newest.at.as_ms()), ("q0", 2, 2));
     assert_eq!(newest.note.as_ref().unwrap().len(), limits::NOTE_BYTES_MAX);
+    assert_eq!(newest.exchange.as_deref(), Some("x1"), "how it had come the first time");
+    assert_eq!(newest.routing_keys.len(), limits::HISTORY_KEYS_MAX);
     history::add(&mut entries, entry("one more", 3));
     assert_eq!(entries.len(), limits::HISTORY_ENTRIES_MAX);
     assert_eq!(entries[0].queue.as_str(), "q2", "q1 was the oldest");

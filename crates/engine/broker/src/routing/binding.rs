@@ -48,7 +48,7 @@ impl Binding {
     }
 
     /// What sorts before every binding from `source` to `destination`.
-    pub(super) fn first(source: ExchangeName, destination: Destination) -> Self {
+    pub(crate) fn first(source: ExchangeName, destination: Destination) -> Self {
         let (key, arguments) = ("".into(), Headers::new());
         Self { source, destination, key, arguments, identity: Box::default(), durable: false }
     }

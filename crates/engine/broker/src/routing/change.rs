@@ -8,10 +8,10 @@
 //! | 2 | DeleteExchange | name `text` | it is gone, with every binding at either end of it |
 //! | 3 | Bind | source `text`, destination kind `u8` (0 queue, 1 exchange), its name `text`, key `text`, arguments *table* in the order of their names | the binding is there |
 //! | 4 | Unbind | the same | it is gone |
+//! | 5 | ReleaseQueue | name `text` | no binding leads to the queue, which is gone, any more |
 //!
 //! `text` is UTF-8 behind a length of one byte; a *table* is laid out in `codec`. Only what is durable is
-//! written, and a binding is where both its ends are. That a queue is gone is said by its own record: whoever reads that
-//! one applies [`Change::ReleaseQueue`].
+//! written, and a binding is where both its ends are.
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
@@ -46,6 +46,11 @@ const AUTO_DELETE: u8 = 1;
 const INTERNAL: u8 = 2;
 
 impl Change {
+    /// Something is there that was not: no end of anything.
+    pub(crate) fn brings(&self) -> bool {
+        matches!(self, Self::DeclareExchange(_) | Self::Bind(_))
+    }
+
     /// The bytes for the log; `None` where a restart forgets the change.
     pub fn encode(&self, vhost: &str) -> Option<Vec<u8>> {
         let kind = match self {
@@ -53,6 +58,7 @@ impl Change {
             Self::DeleteExchange { durable: true, .. } => 2,
             Self::Bind(binding) if binding.is_durable() => 3,
             Self::Unbind(binding) if binding.is_durable() => 4,
+            Self::ReleaseQueue(_) => 5,
             _ => return None,
         };
         let mut bytes = vec![kind];
@@ -82,7 +88,7 @@ impl Change {
                 codec::write_text(&mut bytes, binding.key())?;
                 bytes.extend(codec::table(binding.arguments())?);
             }
-            Self::ReleaseQueue(_) => return None,
+            Self::ReleaseQueue(queue) => codec::write_text(&mut bytes, queue.as_str())?,
         }
         Some(bytes)
     }
@@ -105,6 +111,7 @@ fn read(bytes: &[u8]) -> Option<(&str, Change)> {
         2 => Change::DeleteExchange { name: ExchangeName::new(reader.text()?)?, durable: true },
         3 => Change::Bind(read_binding(&mut reader)?),
         4 => Change::Unbind(read_binding(&mut reader)?),
+        5 => Change::ReleaseQueue(QueueName::new(reader.text()?).ok()?),
         _ => return None,
     };
     reader.0.is_empty().then_some((vhost, change))
@@ -203,9 +210,13 @@ mod tests {
         ]
     }
 
+    fn released() -> impl Strategy<Value = Change> {
+        name().prop_map(|name| Change::ReleaseQueue(QueueName::new(name.as_str()).unwrap()))
+    }
+
     proptest! {
         #[test]
-        fn every_durable_change_reads_back(written in change(true), vhost in ".{0,60}") {
+        fn every_durable_change_reads_back(written in prop_oneof![change(true), released()], vhost in ".{0,60}") {
             let bytes = written.encode(&vhost).unwrap();
             let (read_vhost, read) = Change::decode(&bytes).unwrap();
             prop_assert_eq!((read_vhost, &read), (vhost.as_str(), &written));
@@ -221,7 +232,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_gives_a_change_or_damaged(kind in 0_u8..6, rest in vec(any::<u8>(), 0..200)) {
+        fn garbage_gives_a_change_or_damaged(kind in 0_u8..7, rest in vec(any::<u8>(), 0..200)) {
             let bytes: Vec<_> = [kind].into_iter().chain(rest).collect();
             if let Err(error) = Change::decode(&bytes) {
                 prop_assert_eq!(error.kind(), Kind::Damaged);
@@ -261,7 +272,7 @@ mod tests {
         let exchange = Exchange { name: source, kind, durable, auto_delete, internal, arguments };
         assert_eq!(Change::DeclareExchange(exchange).encode("/"), after(1, b"\x01/\x01x\x03\x02\0\0\0\0"));
         let released = Change::ReleaseQueue(QueueName::new("q").unwrap());
-        assert_eq!(released.encode("/"), None);
+        assert_eq!(released.encode("/"), after(5, b"\x01/\x01q"));
     }
 
     #[test]

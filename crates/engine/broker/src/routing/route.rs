@@ -40,6 +40,22 @@ impl Topology {
         headers: &Headers,
         exists: impl Fn(&QueueName) -> bool,
     ) -> Result<Routed, Refusal> {
+        if self.exchanges.get(exchange).is_some_and(|node| node.exchange.internal) {
+            let text = format!("cannot publish to internal {}", self.vhost.exchange(exchange));
+            return Err(Refusal::new(Reason::AccessRefused, text));
+        }
+        self.pass_on(exchange, key, headers, exists)
+    }
+
+    /// Where a message goes that the broker itself sends through an exchange: as one that is published there, but an internal
+    /// one takes it, too.
+    pub fn pass_on(
+        &self,
+        exchange: &str,
+        key: &str,
+        headers: &Headers,
+        exists: impl Fn(&QueueName) -> bool,
+    ) -> Result<Routed, Refusal> {
         if exchange.is_empty() {
             let named = keys(key, headers)?.into_iter().filter_map(|key| QueueName::new(key).ok());
             return Ok(routed(named.filter(exists).collect()));
@@ -47,10 +63,6 @@ impl Topology {
         let Some(start) = self.exchanges.get(exchange) else {
             return Err(self.vhost.no_exchange(exchange));
         };
-        if start.exchange.internal {
-            let text = format!("cannot publish to internal {}", self.vhost.exchange(exchange));
-            return Err(Refusal::new(Reason::AccessRefused, text));
-        }
         let sought = Sought::new(keys(key, headers)?, headers);
         let mut queues = Vec::new();
         let mut seen = HashSet::from([start.exchange.name.as_str()]);

@@ -15,7 +15,7 @@ use super::table::by_kind::Table;
 /// What an exchange counts beside its name and arguments: itself, its place and its table.
 const EXCHANGE_BYTES: usize = 512;
 /// What a binding counts beside its key and arguments.
-const BINDING_BYTES: usize = 384;
+const BINDING_BYTES: usize = 640;
 /// What a word of its key counts: a place in the tree of a topic exchange.
 const WORD_BYTES: usize = 256;
 
@@ -105,6 +105,15 @@ impl Topology {
     pub fn bindings_to<'a>(&'a self, destination: &'a Destination) -> impl Iterator<Item = &'a Binding> {
         let sources = self.sources.get(destination).into_iter().flat_map(BTreeMap::keys);
         sources.filter_map(|source| self.exchanges.get(source)).flat_map(move |node| node.to(destination))
+    }
+
+    /// Whether both ends of the binding are there; `exists` says so of queues.
+    pub(crate) fn has_ends(&self, binding: &Binding, exists: impl Fn(&QueueName) -> bool) -> bool {
+        self.exchanges.contains_key(binding.source())
+            && match binding.destination() {
+                Destination::Queue(queue) => exists(queue),
+                Destination::Exchange(exchange) => self.exchanges.contains_key(exchange),
+            }
     }
 
     /// The changes that make this virtual host's durable part out of a new one. Bindings come behind both their ends.
@@ -213,13 +222,14 @@ impl Node {
 /// What an exchange counts towards the bytes of a virtual host.
 pub(super) fn exchange_bytes(exchange: &Exchange) -> usize {
     let arguments = codec::table(&exchange.arguments).map_or(0, |bytes| bytes.len());
-    EXCHANGE_BYTES + 2 * (exchange.name.as_str().len() + arguments)
+    EXCHANGE_BYTES + 3 * (exchange.name.as_str().len() + arguments)
 }
 
-/// What a binding counts. Its arguments are kept three times: as they are, as bytes, and in the table.
+/// What a binding counts. Its arguments are kept five times: as they are and as bytes, here and beside the place of its
+/// record, and in the table.
 pub(super) fn binding_bytes(binding: &Binding) -> usize {
     let words = 1 + binding.key().bytes().filter(|byte| *byte == b'.').count();
-    BINDING_BYTES + words * WORD_BYTES + binding.key().len() + 3 * binding.identity().len()
+    BINDING_BYTES + words * WORD_BYTES + binding.key().len() + 5 * binding.identity().len()
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ pub(crate) mod newest;
 pub(crate) mod ready;
 pub(crate) mod unsettled;
 
-use forebay_core::queue::{Order, QueueSettings, Retain};
+use forebay_core::message::Message;
+use forebay_core::queue::{Order, Overflow, QueueSettings, Retain};
 use forebay_core::stats::QueueStats;
 use forebay_core::time::Instant;
 
@@ -222,13 +223,31 @@ impl State {
         self.ready.head().is_some_and(|head| head.expires_at() <= now)
     }
 
+    /// When a message that is published now expires: its own time, or that of the queue.
+    pub(crate) fn expires_at(&self, message: &Message, now: Instant) -> Option<Instant> {
+        let by_queue = self.settings.message_ttl.map(|ttl| now + ttl);
+        message.expires_at.into_iter().chain(by_queue).min()
+    }
+
+    /// True if the queue has more than it may, and gives up its oldest messages for that.
+    pub(crate) fn is_over(&self) -> bool {
+        self.settings.overflow == Overflow::DropHead && self.len() > self.settings.length_max
+    }
+
+    /// The message that is to go first through the dead-letter exchange because the queue has more than it may.
+    pub(crate) fn to_be_shed(&self) -> Option<u64> {
+        let sheds = self.settings.dead_letter_exchange.is_some() && self.is_over();
+        self.ready.least().filter(|_| sheds).map(|least| least.position)
+    }
+
     /// When something in this queue comes to its time next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let expiry = self.ready.head().map(|head| head.expires_at()).filter(|at| *at != entry::NEVER);
         let oldest = self.finished.oldest().and_then(|entry| self.retained_until(entry.published_at()));
         // Once a second is often enough for what is only forgotten.
         let retained = oldest.map(|at| Instant::from_ms(at.as_ms().next_multiple_of(1_000)));
-        [self.unsettled.next_due(), expiry, retained].into_iter().flatten().min()
+        let overflow = self.to_be_shed().map(|_| Instant::from_ms(0));
+        [self.unsettled.next_due(), expiry, retained, overflow].into_iter().flatten().min()
     }
 
     pub(crate) fn stats(&self, now: Instant) -> QueueStats {

@@ -157,11 +157,6 @@ impl State {
     pub(crate) fn note_key(&mut self, position: u64, key: &str) {
         self.newest.note(position, key);
     }
-
-    /// True if the message is here, and not only retained.
-    pub(crate) fn is_unfinished(&mut self, position: u64) -> bool {
-        self.find(position).is_some_and(|(_, status)| status != Status::Finished)
-    }
 }
 
 #[cfg(test)]

@@ -233,10 +233,38 @@ impl Journal {
         self.check_space(&mut live, room.segments() as u64)?;
         let appended = self.log.append_all(room, first.kind(), &parts);
         let appended = appended.inspect_err(|error| self.refused(&mut live, Class::New, error));
-        let Some(positions) = appended? else { return Ok(None) };
+        Ok(appended?.map(|positions| self.all_live(&mut live, positions, &parts)))
+    }
+
+    /// Appends these moves of one message, or none of them.
+    pub(crate) fn append_moves(&self, records: &[Record<'_>]) -> Result<Vec<Stored>> {
+        if let [only] = records {
+            return self.append_body(only).map(|stored| vec![stored]);
+        }
+        let heads: Vec<_> = records.iter().map(Record::head).collect();
+        let parts = records.iter().zip(&heads).map(|(record, head)| {
+            let message = record.message();
+            [&head[..], message.head, message.payload]
+        });
+        let parts: Vec<_> = parts.collect();
+        let lengths = parts.iter().map(|parts| parts.iter().map(|part| part.len()).sum());
+        let room = self.log.room(Class::Free, lengths)?;
+        let mut live = self.live.lock();
+        if self.used() > self.segments_max.moves {
+            self.check_hope(&live)?;
+        }
+        let Some(first) = records.first() else { return Ok(Vec::new()) };
+        match self.log.append_all(&room, first.kind(), &parts)? {
+            Some(positions) => Ok(self.all_live(&mut live, positions, &parts)),
+            None => Err(Error::new(Kind::Full, "append to log", "it is not ready for so much at once")),
+        }
+    }
+
+    /// Counts the bodies of records that were appended together as alive.
+    fn all_live(&self, live: &mut Live, positions: Vec<Position>, parts: &[[&[u8]; 3]]) -> Vec<Stored> {
         let mut rolled = false;
         let mut all = Vec::with_capacity(positions.len());
-        for (position, parts) in positions.into_iter().zip(&parts) {
+        for (position, parts) in positions.into_iter().zip(parts) {
             let bytes = bytes_in_log(parts.iter().map(|part| part.len()).sum());
             let stored = Stored { location: position.into(), bytes };
             live.add(stored);
@@ -244,9 +272,9 @@ impl Journal {
             all.push(stored);
         }
         if rolled {
-            self.rolled(&mut live);
+            self.rolled(live);
         }
-        Ok(Some(all))
+        all
     }
 
     /// The disk may end before its budget does. Then a refusal is the first that is known of it, and carrying may be worth
@@ -441,6 +469,7 @@ fn class(record: &Record<'_>) -> Class {
         | Record::Move { .. }
         | Record::Marks { .. }
         | Record::End { .. }
+        | Record::Route { .. }
         | Record::Put { position: 1.., .. }
         | Record::Declare { number: 1.., .. } => Class::Free,
         Record::Deliver { .. } | Record::Extend { .. } | Record::Retry { .. } | Record::Return { .. } => {

@@ -12,12 +12,14 @@ use forebay_log::{Damaged, LogOptions, Record as Logged};
 
 use crate::records::message::Claim;
 use crate::records::{Record, Status, message};
+use crate::routing::change::Change;
 use crate::state::entry::{Entry, NEVER};
 use crate::state::marks::FoundMarks;
 use crate::state::{State, counted};
 use crate::storage::claims::ledger::After;
 use crate::storage::journal::{Journal, Stored, bytes_in_log};
 use crate::topology::{Queue, Topology};
+use crate::virtual_hosts::{Host, Hosts, Routes, names};
 
 /// What opening has found.
 #[derive(Clone, Debug)]
@@ -39,35 +41,33 @@ pub struct Recovered {
     pub last_sequence: u64,
 }
 
+/// What the records come to.
+pub(crate) struct Rebuilt {
+    pub(crate) hosts: Hosts,
+    pub(crate) topology: Topology,
+    pub(crate) recovered: Recovered,
+}
+
 /// The states of all queues while the log is replayed.
 pub(crate) struct Replay {
     queues: HashMap<u64, State>,
+    hosts: HashMap<String, Routes>,
     marks: HashMap<u64, FoundMarks>,
     /// By position, of all that had one when it came; many have left.
     claims: HashMap<u64, Claim>,
-    /// Messages with a key that moved to queues whose declarations had not come by then.
-    unclear: Vec<Unclear>,
     now: Instant,
     damaged: Damaged,
     unreadable: u64,
     last_sequence: u64,
 }
 
-/// A message that may have been sent back to where it came from last.
-struct Unclear {
-    queue: u64,
-    position: u64,
-    key: String,
-    origin: QueueName,
-}
-
 impl Replay {
     pub(crate) fn new(now: Instant, options: &LogOptions) -> Self {
         Self {
             queues: HashMap::new(),
+            hosts: HashMap::new(),
             marks: HashMap::new(),
             claims: HashMap::new(),
-            unclear: Vec::new(),
             now,
             damaged: options.damaged,
             unreadable: 0,
@@ -111,7 +111,11 @@ impl Replay {
                 let state = self.queue(number)?;
                 state.declare(settings, paused, stored);
             }
-            Record::Delete { queue } => self.remove(queue),
+            Record::Delete { queue, changes } => {
+                self.remove(queue);
+                self.route(&changes, stored)?;
+            }
+            Record::Route { changes } => self.route(&changes, stored)?,
             Record::End { queues } => queues.into_iter().for_each(|queue| self.remove(queue)),
             Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
             Record::Put {
@@ -175,28 +179,34 @@ impl Replay {
                 self.queue(queue)?.retry(position, delayed(at), now);
             }
             Record::Return { queue, position, seen } => drop(self.queue(queue)?.give_back(position, seen)),
-            Record::Move { from, position, to, at, history, message } => {
+            Record::Move { from, position, to, at, expires_at, stays, is_newest, message, .. } => {
                 let glance = message::glance(message.head)?;
                 let mut entry = Entry::new(sequence, stored, at, glance.rank());
                 if let Some(claim) = glance.claim {
                     entry.set_claim();
-                    self.claims.remove(&position);
                     self.claims.insert(sequence, claim);
                 }
-                self.queue(from)?.take(position);
-                let state = self.queue(to)?;
-                state.arrive(entry, None, now);
-                let origin = history.last().map(|last| last.queue.clone());
-                if let (Some(key), Some(origin)) = (glance.key, origin) {
-                    if state.declared.is_some() {
-                        note_redriven(state, sequence, key, &origin);
-                    } else {
-                        let key = key.to_owned();
-                        self.unclear.push(Unclear { queue: to, position: sequence, key, origin });
-                    }
+                if !stays {
+                    self.claims.remove(&position);
+                    self.queue(from)?.take(position);
                 }
+                entry.expire_at(expires_at.unwrap_or(NEVER));
+                let state = self.queue(to)?;
+                glance.key.filter(|_| is_newest).into_iter().for_each(|key| state.note_key(sequence, key));
+                state.arrive(entry, None, now);
             }
             Record::Marks { queue, marks } => self.marks.entry(queue).or_default().record(&marks, stored),
+        }
+        Ok(())
+    }
+
+    fn route(&mut self, changes: &[&[u8]], stored: Stored) -> Result<()> {
+        for bytes in changes {
+            let (vhost, change) = Change::decode(bytes)?;
+            if !self.hosts.contains_key(vhost) {
+                self.hosts.insert(vhost.to_owned(), Routes::default());
+            }
+            self.hosts.get_mut(vhost).into_iter().for_each(|host| drop(host.apply(&change, Some(stored))));
         }
         Ok(())
     }
@@ -230,12 +240,8 @@ impl Replay {
         })
     }
 
-    /// Counts what lives where, and hands the queues over.
-    pub(crate) fn finish(
-        mut self,
-        journal: &Journal,
-        log: forebay_log::Recovered,
-    ) -> Result<(Topology, Recovered)> {
+    /// Counts what lives where, and hands queues and virtual hosts over.
+    pub(crate) fn finish(mut self, journal: &Journal, log: forebay_log::Recovered) -> Result<Rebuilt> {
         let mut recovered = Recovered {
             log,
             queues: 0,
@@ -247,11 +253,6 @@ impl Replay {
         };
         // Leftovers of a queue that was deleted before, and whose deletion lies in a segment that is gone.
         self.queues.retain(|_, state| state.declared.is_some() || state.len() > 0);
-        for Unclear { queue, position, key, origin } in std::mem::take(&mut self.unclear) {
-            if let Some(state) = self.queues.get_mut(&queue).filter(|state| state.declared.is_some()) {
-                note_redriven(state, position, &key, &origin);
-            }
-        }
         self.end_processes(journal)?;
         let claims = &journal.claims;
         for (number, state) in &mut self.queues {
@@ -285,15 +286,15 @@ impl Replay {
         let lost_records = log.set_aside + self.unreadable > 0;
         claims.sweep(lost_records)?;
         let queues = self.queues.into_iter().map(|(number, state)| Queue::new(number, state));
-        Ok((Topology::new(queues), recovered))
-    }
-}
-
-/// Notes the key of a message that is in the queue it came from last: a dead letter that was sent back. Others that come
-/// in from elsewhere are left alone.
-fn note_redriven(state: &mut State, position: u64, key: &str, origin: &QueueName) {
-    if state.settings.newest_by_key && state.settings.name == *origin && state.is_unfinished(position) {
-        state.note_key(position, key);
+        let topology = Topology::new(queues);
+        let mut hosts = Vec::new();
+        for (vhost, routes) in self.hosts {
+            let exists = |queue: &QueueName| {
+                names::queue_name(&vhost, queue.as_str()).is_ok_and(|queue| topology.has(&queue))
+            };
+            hosts.push(Host::recovered(&vhost, routes, exists, journal)?);
+        }
+        Ok(Rebuilt { hosts: Hosts::new(hosts.into_iter()), topology, recovered })
     }
 }
 

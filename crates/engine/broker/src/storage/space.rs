@@ -14,6 +14,7 @@ use forebay_log::{Damaged, Position, Record as Logged};
 
 use crate::engine::Engine;
 use crate::records::{MessageBytes, Record, Status, message};
+use crate::routing::change::Change;
 use crate::state::entry::{Location, NEVER};
 use crate::storage::claims::file;
 use crate::storage::claims::ledger::{After, Leaving};
@@ -100,6 +101,8 @@ impl Engine {
                     later.push(leaving);
                 }
                 After::Record { .. } => later.push(leaving),
+                // A copy of the message has it still.
+                After::Nothing | After::Durable(_) if claims.let_go(leaving.claim.file) => removed = true,
                 After::Nothing | After::Durable(_) => {
                     match file::remove(&*claims.files, leaving.claim.file) {
                         Ok(()) => {
@@ -229,7 +232,22 @@ impl Engine {
                 Some(queue) => self.carry_marks(&queue, |stored| lies_at(stored, position)),
                 None => Ok(()),
             },
+            Record::Route { changes } => {
+                for bytes in changes {
+                    self.carry_change(bytes, |stored| lies_at(stored, position))?;
+                }
+                Ok(())
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Writes an exchange or a binding again that lives there.
+    fn carry_change(&self, bytes: &[u8], lies_there: impl Fn(Stored) -> bool) -> Result<()> {
+        let Ok((vhost, change)) = Change::decode(bytes) else { return Ok(()) };
+        match self.hosts.find(vhost) {
+            Some(host) => host.write().carry(&self.journal, Some(&change), lies_there),
+            None => Ok(()),
         }
     }
 
@@ -239,6 +257,9 @@ impl Engine {
     fn leave_damage(&self, segment: u64, damage: Vec<Range<u32>>) -> Result<()> {
         let lives_there = |stored: Stored| u64::from(stored.location.segment) == segment;
         let mut lost = Vec::new();
+        for host in self.hosts.all() {
+            host.write().carry(&self.journal, None, lives_there)?;
+        }
         for queue in self.topology.all() {
             self.carry_marks(&queue, lives_there)?;
             let Ok(mut state) = queue.lock() else { continue };

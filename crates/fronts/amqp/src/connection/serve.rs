@@ -265,14 +265,14 @@ impl Session {
                     self.raise(frame.channel, exception).await;
                 }
             }
-            _ => self.take_while_opening(frame, peer),
+            _ => self.take_while_opening(frame, peer).await,
         }
     }
 
-    fn take_while_opening(&mut self, frame: &Frame<'_>, peer: SocketAddr) {
+    async fn take_while_opening(&mut self, frame: &Frame<'_>, peer: SocketAddr) {
         let taken = match &frame.payload {
             Payload::Heartbeat => Ok(()),
-            Payload::Method(method) if frame.channel == 0 => self.open_step(method, peer),
+            Payload::Method(method) if frame.channel == 0 => self.open_step(method, peer).await,
             _ => Err(Exception::command_invalid("unexpected frame before the connection was open")),
         };
         let Err(exception) = taken else { return };

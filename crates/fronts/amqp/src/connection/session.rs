@@ -8,7 +8,6 @@ use forebay_core::delivery::{Delivery, DeliveryId, Outcome};
 use forebay_core::error;
 use forebay_core::limits;
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::broker::Broker;
 use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
 use forebay_wire::amqp::frame::FRAME_BYTES_MIN;
@@ -22,6 +21,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::gate::Gate;
 use super::output::Output;
 use super::phase::Phase;
+use crate::access::permissions::Permissions;
 use crate::channel::publisher::Arrived;
 use crate::channel::state::Channel;
 use crate::exception::{Exception, Result};
@@ -68,6 +68,8 @@ pub(crate) struct Session {
     pub(crate) gate: Arc<Gate>,
     /// The virtual host that it is in.
     pub(crate) vhost: Arc<Vhost>,
+    /// What its user may do there; nothing before it is in.
+    pub(crate) permissions: Option<Permissions>,
     /// How soon the deliveries of its consumers may become overdue.
     pub(crate) timeout_min: Option<Duration>,
     /// Messages published and not yet arrived, and the bytes of their bodies.
@@ -79,7 +81,8 @@ impl Session {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
             number: shared.next_number(),
-            vhost: Arc::clone(&shared.vhost),
+            vhost: shared.default_vhost(),
+            permissions: None,
             shared,
             user: String::new(),
             phase: Phase::Greeting,
@@ -161,9 +164,15 @@ impl Session {
 
     /// Carries out the outcome of a delivery. The client is not told when: AMQP has no word for it.
     pub(crate) fn settle(&self, queue: &QueueName, id: DeliveryId, outcome: Outcome) {
-        let (broker, queue) = (Arc::clone(&self.shared.broker), queue.clone());
+        self.settle_together(Some(queue), vec![id], outcome);
+    }
+
+    /// The same of several deliveries of one queue.
+    pub(crate) fn settle_together(&self, queue: Option<&QueueName>, ids: Vec<DeliveryId>, outcome: Outcome) {
+        let Some(queue) = queue.cloned() else { return };
+        let broker = Arc::clone(&self.shared.broker);
         self.settles.push(Box::pin(async move {
-            match broker.settle(&queue, id, outcome, None).await {
+            match broker.settle_many(&queue, &ids, outcome).await {
                 Ok(_) => true,
                 Err(error) if error.kind() == error::Kind::NotFound => true,
                 Err(error) => {

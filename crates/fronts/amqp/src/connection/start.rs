@@ -9,9 +9,9 @@ use forebay_wire::amqp::reply::ReplyCode;
 use forebay_wire::amqp::table::{Table, TableBuf, Value};
 use forebay_wire::amqp::text::{ShortBytes, ShortStr};
 
-use super::login::{Login, MECHANISMS, judge};
 use super::phase::Phase;
 use super::session::Session;
+use crate::access::login::MECHANISMS;
 use crate::exception::{Exception, Result};
 
 /// What the server can do beyond AMQP 0-9-1, in RabbitMQ's words. Clients go by these.
@@ -45,11 +45,11 @@ impl Session {
     }
 
     /// Carries out what a client says before its connection is open.
-    pub(crate) fn open_step(&mut self, method: &Method<'_>, peer: SocketAddr) -> Result<()> {
+    pub(crate) async fn open_step(&mut self, method: &Method<'_>, peer: SocketAddr) -> Result<()> {
         use connection::Method as M;
         let Method::Connection(method) = method else { return Err(out_of_turn()) };
         match (self.phase, method) {
-            (Phase::Starting, M::StartOk(start)) => self.start(start, peer),
+            (Phase::Starting, M::StartOk(start)) => self.start(start, peer).await,
             (Phase::Tuning, M::TuneOk(tune)) => self.tune(*tune),
             (Phase::Opening, M::Open(open)) => self.open(open),
             (_, M::Close(_)) => {
@@ -61,7 +61,7 @@ impl Session {
         }
     }
 
-    fn start(&mut self, start: &connection::StartOk<'_>, peer: SocketAddr) -> Result<()> {
+    async fn start(&mut self, start: &connection::StartOk<'_>, peer: SocketAddr) -> Result<()> {
         let capabilities = match start.client_properties.get(b"capabilities") {
             Some(Value::Table(capabilities)) => capabilities,
             _ => Table::default(),
@@ -70,20 +70,7 @@ impl Session {
         self.tells_cancels = can(b"consumer_cancel_notify");
         self.tells_blocked = can(b"connection.blocked");
         self.tells_refusals = can(b"authentication_failure_close");
-        let mechanism = start.mechanism.as_str();
-        match judge(mechanism, start.response.0, peer) {
-            Login::Granted(user) => self.user = user,
-            Login::UnknownMechanism => {
-                let text = format!("unknown authentication mechanism '{mechanism}'");
-                return Err(Exception::command_invalid(text));
-            }
-            Login::Refused => {
-                let text = format!(
-                    "Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
-                );
-                return Err(Exception::new(ReplyCode::AccessRefused, text));
-            }
-        }
+        self.log_in(start.mechanism.as_str(), start.response.0, peer).await?;
         let heartbeat = limits::AMQP_HEARTBEAT.as_secs() as u16;
         let frame_max = limits::AMQP_FRAME_BYTES_MAX;
         self.send(0, &connection::Tune { channel_max: limits::AMQP_CHANNELS_MAX, frame_max, heartbeat });
@@ -120,11 +107,7 @@ impl Session {
     }
 
     fn open(&mut self, open: &connection::Open<'_>) -> Result<()> {
-        let vhost = open.virtual_host.as_str();
-        if vhost != self.vhost.name {
-            let text = format!("vhost {vhost} not found");
-            return Err(Exception::new(ReplyCode::NotAllowed, text).of(connection::Open::ID));
-        }
+        self.enter(open.virtual_host.as_str()).map_err(|exception| exception.of(connection::Open::ID))?;
         self.send(0, &connection::OpenOk { known_hosts: ShortStr::default() });
         self.phase = Phase::Running;
         Ok(())

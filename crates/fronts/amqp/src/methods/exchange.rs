@@ -1,24 +1,32 @@
 //! The class exchange.
 
+use std::sync::Arc;
+
 use forebay_broker::routing::decide::{BindRequest, DeclareRequest, Target};
+use forebay_core::message::Value;
 use forebay_wire::amqp::methods::exchange;
 
+use crate::access::permissions::Right;
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 use crate::message::headers;
 
+/// The argument that names where a message goes that has no other way.
+const ALTERNATE: &str = "alternate-exchange";
+
 impl Session {
     pub(super) async fn exchange_method(&mut self, number: u16, method: &exchange::Method<'_>) -> Result<()> {
-        let vhost = &self.vhost;
+        let vhost = Arc::clone(&self.vhost);
         match method {
             exchange::Method::Declare(declare) => {
-                self.declare_exchange(declare)?;
+                self.declare_exchange(declare).await?;
                 if !declare.nowait {
                     self.send(number, &exchange::DeclareOk {});
                 }
             }
             exchange::Method::Delete(delete) => {
-                vhost.change(|topology, _| topology.delete(&delete.exchange, delete.if_unused))?;
+                self.may_use_exchange(Right::Configure, &delete.exchange)?;
+                vhost.change(|topology| topology.delete(&delete.exchange, delete.if_unused)).await?;
                 if !delete.nowait {
                     self.send(number, &exchange::DeleteOk {});
                 }
@@ -31,7 +39,9 @@ impl Session {
                     key: &bind.routing_key,
                     arguments: &arguments,
                 };
-                vhost.change(|topology, _| topology.bind(&request, |_| None))?;
+                self.may_use_exchange(Right::Write, &bind.destination)?;
+                self.may_use_exchange(Right::Read, &bind.source)?;
+                vhost.change(|topology| topology.bind(&request, |_| None)).await?;
                 if !bind.nowait {
                     self.send(number, &exchange::BindOk {});
                 }
@@ -44,7 +54,9 @@ impl Session {
                     key: &unbind.routing_key,
                     arguments: &arguments,
                 };
-                vhost.change(|topology, _| topology.unbind(&request))?;
+                self.may_use_exchange(Right::Write, &unbind.destination)?;
+                self.may_use_exchange(Right::Read, &unbind.source)?;
+                vhost.change(|topology| topology.unbind(&request)).await?;
                 if !unbind.nowait {
                     self.send(number, &exchange::UnbindOk {});
                 }
@@ -59,14 +71,19 @@ impl Session {
         Ok(())
     }
 
-    fn declare_exchange(&self, declare: &exchange::Declare<'_>) -> Result<()> {
-        let vhost = &self.vhost;
+    async fn declare_exchange(&mut self, declare: &exchange::Declare<'_>) -> Result<()> {
+        let vhost = Arc::clone(&self.vhost);
         if declare.passive {
             return vhost
-                .look(|topology, _| topology.exchange(&declare.exchange).map(drop))
+                .look(|topology| topology.exchange(&declare.exchange).map(drop))
                 .map_err(Exception::from);
         }
+        self.may_use_exchange(Right::Configure, &declare.exchange)?;
         let arguments = headers::read(declare.arguments);
+        if let Some(Value::Text(alternate)) = arguments.get(ALTERNATE) {
+            self.may_use_exchange(Right::Read, &declare.exchange)?;
+            self.may_use_exchange(Right::Write, alternate)?;
+        }
         let request = DeclareRequest {
             name: &declare.exchange,
             kind: &declare.r#type,
@@ -75,6 +92,6 @@ impl Session {
             internal: declare.internal,
             arguments: &arguments,
         };
-        vhost.change(|topology, _| topology.declare(&request))
+        vhost.change(|topology| topology.declare(&request)).await
     }
 }

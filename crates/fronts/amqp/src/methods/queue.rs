@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use forebay_broker::routing::decide::{BindRequest, Durability, Target};
+use forebay_broker::routing::decide::{BindRequest, Target};
 use forebay_core::ports::broker::BrokerAdmin;
+use forebay_core::queue::QueueName;
 use forebay_wire::amqp::methods::queue;
 use forebay_wire::amqp::reply::ReplyCode;
+use forebay_wire::amqp::table::Value;
 use forebay_wire::amqp::text::ShortStr;
 
+use crate::access::permissions::Right;
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 use crate::message::headers;
@@ -22,6 +25,7 @@ impl Session {
             queue::Method::Bind(bind) => self.bind_queue(number, bind).await,
             queue::Method::Unbind(unbind) => self.unbind_queue(number, unbind).await,
             queue::Method::Purge(purge) => {
+                self.may_use(Right::Read, self.named(number, &purge.queue))?;
                 let queue = self.queue(number, &purge.queue).await?;
                 self.apply_settles();
                 let purged = self.shared.broker.purge(&queue.stored).await;
@@ -67,8 +71,20 @@ impl Session {
         let queue = if declare.passive {
             self.queue(number, &declare.queue).await?
         } else {
+            let given;
+            let name = if declare.queue.is_empty() {
+                given = self.vhost.give_name();
+                &given
+            } else {
+                declare.queue.as_str()
+            };
+            self.may_use(Right::Configure, name)?;
+            if let Some(Value::Text(exchange)) = declare.arguments.get(b"x-dead-letter-exchange") {
+                self.may_use(Right::Read, name)?;
+                self.may_use_exchange(Right::Write, &String::from_utf8_lossy(exchange))?;
+            }
             let request = DeclareRequest {
-                name: &declare.queue,
+                name,
                 durable: declare.durable,
                 exclusive: declare.exclusive,
                 auto_delete: declare.auto_delete,
@@ -100,6 +116,8 @@ impl Session {
     }
 
     async fn bind_queue(&mut self, number: u16, bind: &queue::Bind<'_>) -> Result<()> {
+        self.may_use(Right::Write, self.named(number, &bind.queue))?;
+        self.may_use_exchange(Right::Read, &bind.exchange)?;
         let queue = self.queue(number, &bind.queue).await?;
         let arguments = headers::read(bind.arguments);
         let request = BindRequest {
@@ -108,11 +126,9 @@ impl Session {
             key: self.key(number, &bind.queue, &bind.routing_key)?,
             arguments: &arguments,
         };
-        let durability =
-            |queue: &Queue| if queue.durable { Durability::Durable } else { Durability::Transient };
-        self.vhost.change(|topology, queues| {
-            topology.bind(&request, |name| queues.get(name).map(|queue| durability(queue)))
-        })?;
+        let (broker, vhost) = (&self.shared.broker, &self.vhost);
+        let durability = |queue: &QueueName| broker.durability(&vhost.name, queue.as_str());
+        vhost.change(|topology| topology.bind(&request, durability)).await?;
         if !bind.nowait {
             self.send(number, &queue::BindOk {});
         }
@@ -120,6 +136,8 @@ impl Session {
     }
 
     async fn unbind_queue(&mut self, number: u16, unbind: &queue::Unbind<'_>) -> Result<()> {
+        self.may_use(Right::Write, self.named(number, &unbind.queue))?;
+        self.may_use_exchange(Right::Read, &unbind.exchange)?;
         let queue = self.queue(number, &unbind.queue).await?;
         let arguments = headers::read(unbind.arguments);
         let request = BindRequest {
@@ -128,9 +146,18 @@ impl Session {
             key: self.key(number, &unbind.queue, &unbind.routing_key)?,
             arguments: &arguments,
         };
-        self.vhost.change(|topology, _| topology.unbind(&request))?;
+        self.vhost.change(|topology| topology.unbind(&request)).await?;
         self.send(number, &queue::UnbindOk {});
         Ok(())
+    }
+
+    /// The name that an empty one stands for.
+    pub(crate) fn named<'n>(&'n self, number: u16, name: &'n str) -> &'n str {
+        let last = self.channels.get(&number).and_then(|channel| channel.last_queue.as_deref());
+        match last {
+            Some(last) if name.is_empty() => last.name.as_str(),
+            _ => name,
+        }
     }
 
     /// Where neither queue nor key is named, the queue's name is the key.
@@ -144,6 +171,7 @@ impl Session {
 
     async fn delete_queue(&mut self, number: u16, delete: &queue::Delete<'_>) -> Result<()> {
         self.apply_settles();
+        self.may_use(Right::Configure, self.named(number, &delete.queue))?;
         let only_if = OnlyIf { unused: delete.if_unused, empty: delete.if_empty, overdue: false };
         let deleted = match self.queue(number, &delete.queue).await {
             Ok(queue) => self.vhost.delete(&queue, only_if).await?,

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use forebay_broker::virtual_hosts::names;
 use forebay_core::error::Kind;
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
-use forebay_core::queue::QueueName;
+use forebay_core::queue::{Lifetime, QueueName, QueueSettings};
 use forebay_wire::amqp::reply::ReplyCode;
 use forebay_wire::amqp::table::{Table, TableBuf};
 
 use super::arguments::compare::check_same;
 use super::arguments::read::{Flags, read};
+use super::declaration;
 use super::queue::{Declaration, Queue};
 use super::registry::Vhost;
 use crate::exception::{Exception, Result};
@@ -24,7 +26,6 @@ const GIVEN_PREFIX: &str = "amq.gen-";
 /// A request that a queue be there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeclareRequest<'a> {
-    /// Empty: the server gives one.
     pub(crate) name: &'a str,
     pub(crate) durable: bool,
     pub(crate) exclusive: bool,
@@ -53,14 +54,8 @@ impl Vhost {
     /// Declares a queue, or checks that it is as asked for.
     pub(crate) async fn declare(&self, request: &DeclareRequest<'_>) -> Result<Arc<Queue>> {
         let DeclareRequest { name, durable, exclusive, auto_delete, arguments, connection } = *request;
-        let given;
-        let name = if name.is_empty() {
-            given = self.give_name();
-            &given
-        } else {
-            name
-        };
         let queue_name = QueueName::new(name).map_err(Exception::from)?;
+        let stored = names::queue_name(&self.name, name).map_err(Exception::from)?;
         let _declaring = self.declaring.lock().await;
         match self.find(name).await {
             Ok(present) => return self.check_same(present, request).await,
@@ -73,18 +68,21 @@ impl Vhost {
         }
         let asked = read(arguments, request.flags(), &self.place(name))?;
         let owner = exclusive.then_some(connection);
-        let (arguments, stored) = (TableBuf::from(arguments), self.stored(&queue_name)?);
-        let settings = asked.settings(stored.clone());
+        let is_passing = !durable || exclusive;
+        let settings = QueueSettings {
+            lifetime: if is_passing { Lifetime::Process } else { Lifetime::Durable },
+            declaration: declaration::write(request.flags(), arguments),
+            ..asked.settings(stored.clone())
+        };
+        let arguments = TableBuf::from(arguments);
         let declaration = Declaration { durable, auto_delete, owner, arguments, asked };
         let queue = Queue::new(queue_name, stored, declaration, self.clock.now());
-        if queue.is_transient() {
-            self.transient.add(&queue.stored).await?;
-        }
         self.broker.ensure(&settings).await?;
         Ok(self.add(queue))
     }
 
-    fn give_name(&self) -> String {
+    /// A name for a queue whose client leaves it to the server.
+    pub(crate) fn give_name(&self) -> String {
         let octets = [self.clock.random(), self.clock.random()].map(u64::to_be_bytes).concat();
         format!("{GIVEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(octets))
     }
@@ -120,7 +118,7 @@ impl Vhost {
     /// Deletes the queue with its messages, and says how many were ready. One that is not there counts as deleted.
     pub(crate) async fn delete(&self, queue: &Queue, only_if: OnlyIf) -> Result<u64> {
         let _declaring = self.declaring.lock().await;
-        if !self.known(&queue.name).is_some_and(|present| present.is_same(queue)) {
+        if !self.known(&queue.stored).is_some_and(|present| present.is_same(queue)) {
             return Ok(0);
         }
         if only_if.overdue && !self.is_due(queue) {
@@ -138,13 +136,10 @@ impl Vhost {
         if only_if.empty && ready > 0 {
             return Err(Exception::precondition(format!("{place} not empty")));
         }
-        self.forget(&queue.name);
+        self.forget(queue);
         match self.broker.delete(&queue.stored).await {
             Err(error) if error.kind() != Kind::NotFound => return Err(error.into()),
             _ => {}
-        }
-        if queue.is_transient() {
-            self.transient.remove(&queue.stored).await?;
         }
         Ok(ready)
     }

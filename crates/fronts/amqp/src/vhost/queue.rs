@@ -128,11 +128,6 @@ impl Queue {
         Arc::ptr_eq(&self.consumers, &other.consumers)
     }
 
-    /// Whether it goes with its connection or its process.
-    pub(crate) fn is_transient(&self) -> bool {
-        !self.durable || self.owner.is_some()
-    }
-
     /// Refuses where another connection has the queue for itself.
     pub(crate) fn check_access(&self, connection: u64, vhost: &str) -> Result<()> {
         match self.owner {

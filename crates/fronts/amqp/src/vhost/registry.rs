@@ -1,7 +1,5 @@
-//! What there is in a virtual host: queues by name, and the exchanges and bindings that lead to them.
-//!
-//! Exchanges, bindings and how queues were declared are in memory alone for now; the queues themselves, and what is in
-//! them, are the broker's. After a restart a queue is found there, and counts as declared without arguments.
+//! The queues of a virtual host as AMQP knows them. The broker has them, and exchanges and bindings; what it keeps of how
+//! a queue was declared is read when the queue is first asked for.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,6 +8,7 @@ use forebay_broker::EmbeddedBroker;
 use forebay_broker::routing::change::Change;
 use forebay_broker::routing::refusal::Refusal;
 use forebay_broker::routing::topology::Topology;
+use forebay_broker::virtual_hosts::names;
 use forebay_core::error::{self, Error, Kind};
 use forebay_core::message::Headers;
 use forebay_core::ports::broker::BrokerAdmin;
@@ -19,56 +18,55 @@ use forebay_core::stats::QueueStats;
 use forebay_wire::amqp::reply::ReplyCode;
 use parking_lot::Mutex;
 
+use super::declaration;
 use super::queue::Queue;
-use super::transient::Transient;
 use crate::exception::{Exception, Result};
-use crate::message::incoming::copies;
 
 /// One virtual host.
 pub(crate) struct Vhost {
     pub(crate) name: String,
     pub(super) broker: Arc<EmbeddedBroker>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) transient: Transient,
     /// Held over a whole declaration or deletion, so that no two of one queue meet.
     pub(super) declaring: tokio::sync::Mutex<()>,
-    state: Mutex<State>,
+    queues: Mutex<Queues>,
 }
 
-struct State {
-    topology: Topology,
-    queues: HashMap<QueueName, Arc<Queue>>,
+/// Queues by the names that the broker has for them.
+#[derive(Default)]
+struct Queues {
+    known: HashMap<QueueName, Arc<Queue>>,
     /// Those of them that go when nobody uses them.
     expiring: HashSet<QueueName>,
 }
 
-impl State {
+impl Queues {
     fn note_expiring(&mut self, queue: &Queue) {
         if queue.asked.expires.is_some() {
-            self.expiring.insert(queue.name.clone());
+            self.expiring.insert(queue.stored.clone());
         }
     }
 }
 
 impl Vhost {
     pub(crate) fn new(name: &str, broker: Arc<EmbeddedBroker>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            name: name.to_owned(),
-            transient: Transient::new(Arc::clone(&broker), Arc::clone(&clock)),
-            broker,
-            clock,
-            declaring: tokio::sync::Mutex::new(()),
-            state: Mutex::new(State {
-                topology: Topology::new(name),
-                queues: HashMap::new(),
-                expiring: HashSet::new(),
-            }),
-        }
+        let (name, declaring, queues) = (name.to_owned(), tokio::sync::Mutex::default(), Mutex::default());
+        Self { name, broker, clock, declaring, queues }
     }
 
-    /// Deletes what the process before left behind. To be called once, before anything else.
+    /// Gets to know the queues that go when nobody uses them: from now on nobody does.
     pub(crate) async fn open(&self) -> error::Result<()> {
-        self.transient.clear().await
+        for info in self.broker.queues().await? {
+            let (vhost, local) = names::place(&info.settings.name);
+            let name = QueueName::new(local);
+            if let (true, Ok(name)) = (*vhost == *self.name, name)
+                && let Some(queue) = declaration::recall(name, &info.settings, self.clock.now())
+                && queue.asked.expires.is_some()
+            {
+                self.add(queue);
+            }
+        }
+        Ok(())
     }
 
     /// The queue in words, as RabbitMQ has them.
@@ -82,21 +80,19 @@ impl Vhost {
 
     /// The queue of this name, whichever front declared it.
     pub(crate) async fn find(&self, name: &str) -> Result<Arc<Queue>> {
-        let Ok(name) = QueueName::new(name) else { return Err(self.no_queue(name)) };
-        if let Some(queue) = self.known(&name) {
+        let Ok(stored) = names::queue_name(&self.name, name) else { return Err(self.no_queue(name)) };
+        if let Some(queue) = self.known(&stored) {
             return Ok(queue);
         }
-        let stored = self.stored(&name)?;
         match self.broker.queue(&stored).await {
-            Ok(_) => Ok(self.add(Queue::found(name, stored, self.clock.now()))),
-            Err(error) if error.kind() == Kind::NotFound => Err(self.no_queue(name.as_str())),
+            Ok(info) => {
+                let (name, now) = (QueueName::new(name)?, self.clock.now());
+                let recalled = declaration::recall(name.clone(), &info.settings, now);
+                Ok(self.add(recalled.unwrap_or_else(|| Queue::found(name, stored, now))))
+            }
+            Err(error) if error.kind() == Kind::NotFound => Err(self.no_queue(name)),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// The name under which the broker has the queue.
-    pub(super) fn stored(&self, name: &QueueName) -> Result<QueueName> {
-        Ok(name.clone())
     }
 
     /// The state of the queue, or that it is not there.
@@ -112,68 +108,60 @@ impl Vhost {
         if error.kind() != Kind::NotFound {
             return error.into();
         }
-        self.forget(&queue.name);
+        self.forget(queue);
         self.no_queue(queue.name.as_str())
     }
 
-    pub(super) fn known(&self, name: &QueueName) -> Option<Arc<Queue>> {
-        self.state.lock().queues.get(name).cloned()
+    pub(super) fn known(&self, stored: &QueueName) -> Option<Arc<Queue>> {
+        self.queues.lock().known.get(stored).cloned()
     }
 
     /// Adds the queue, unless there is one of its name: then that.
     pub(super) fn add(&self, queue: Arc<Queue>) -> Arc<Queue> {
-        let mut state = self.state.lock();
-        state.note_expiring(&queue);
-        Arc::clone(state.queues.entry(queue.name.clone()).or_insert(queue))
+        let mut queues = self.queues.lock();
+        queues.note_expiring(&queue);
+        Arc::clone(queues.known.entry(queue.stored.clone()).or_insert(queue))
     }
 
     /// Puts the queue in the place of the one of its name.
     pub(super) fn replace(&self, queue: Arc<Queue>) -> Arc<Queue> {
-        let mut state = self.state.lock();
-        state.note_expiring(&queue);
-        state.queues.insert(queue.name.clone(), Arc::clone(&queue));
-        drop(state);
+        let mut queues = self.queues.lock();
+        queues.note_expiring(&queue);
+        queues.known.insert(queue.stored.clone(), Arc::clone(&queue));
         queue
     }
 
-    /// The queue is gone, and so are its bindings.
-    pub(super) fn forget(&self, name: &QueueName) {
-        let mut state = self.state.lock();
-        state.expiring.remove(name);
-        if let Some(queue) = state.queues.remove(name) {
-            queue.turns.end();
-        }
-        let changes = state.topology.queue_deleted(name);
-        changes.iter().for_each(|change| state.topology.apply(change));
+    /// The queue is gone.
+    pub(super) fn forget(&self, queue: &Queue) {
+        let mut queues = self.queues.lock();
+        queues.expiring.remove(&queue.stored);
+        queues.known.remove(&queue.stored);
+        queue.turns.end();
     }
 
     /// The queues that go when nobody uses them.
     pub(super) fn expiring(&self) -> Vec<Arc<Queue>> {
-        let state = self.state.lock();
-        state.expiring.iter().filter_map(|name| state.queues.get(name).cloned()).collect()
+        let queues = self.queues.lock();
+        queues.expiring.iter().filter_map(|name| queues.known.get(name).cloned()).collect()
     }
 
     /// The queues that one connection has for itself.
     pub(crate) fn owned_by(&self, connection: u64) -> Vec<Arc<Queue>> {
-        let state = self.state.lock();
-        state.queues.values().filter(|queue| queue.owner == Some(connection)).cloned().collect()
+        let queues = self.queues.lock();
+        queues.known.values().filter(|queue| queue.owner == Some(connection)).cloned().collect()
     }
 
-    /// Looks at exchanges, bindings and queues together.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&Topology, &HashMap<QueueName, Arc<Queue>>) -> T) -> T {
-        let state = self.state.lock();
-        look(&state.topology, &state.queues)
+    /// Looks at exchanges and bindings.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Topology) -> T) -> T {
+        self.broker.look(&self.name, look)
     }
 
     /// Decides about exchanges and bindings, and makes the changes that are decided, in one step.
-    pub(crate) fn change<C: IntoIterator<Item = Change>>(
+    pub(crate) async fn change<C: IntoIterator<Item = Change>>(
         &self,
-        decide: impl FnOnce(&Topology, &HashMap<QueueName, Arc<Queue>>) -> std::result::Result<C, Refusal>,
+        decide: impl FnMut(&Topology) -> std::result::Result<C, Refusal>,
     ) -> Result<()> {
-        let mut state = self.state.lock();
-        let changes = decide(&state.topology, &state.queues)?;
-        changes.into_iter().for_each(|change| state.topology.apply(&change));
-        Ok(())
+        self.broker.change(&self.name, decide).await.map_err(Exception::from)
     }
 
     /// The queues that a message goes to.
@@ -183,16 +171,21 @@ impl Vhost {
         key: &str,
         headers: &Headers,
     ) -> Result<Vec<Arc<Queue>>> {
-        // They may be another front's queues that were not seen before.
-        for name in std::iter::once(key).chain(copies(headers)).filter(|_| exchange.is_empty()) {
-            match self.find(name).await {
-                Err(exception) if exception.code != ReplyCode::NotFound => return Err(exception),
-                _ => {}
+        let routed = self.broker.route(&self.name, exchange, key, headers)?;
+        let mut queues = Vec::with_capacity(routed.len());
+        for stored in routed {
+            if let Some(queue) = self.known(&stored) {
+                queues.push(queue);
+                continue;
+            }
+            // Another front's, or one from before a restart.
+            let (_, local) = names::place(&stored);
+            match self.find(&local).await {
+                Ok(queue) => queues.push(queue),
+                Err(exception) if exception.code == ReplyCode::NotFound => {}
+                Err(exception) => return Err(exception),
             }
         }
-        self.look(|topology, queues| {
-            let routed = topology.route(exchange, key, headers, |name| queues.contains_key(name))?;
-            Ok(routed.queues.iter().filter_map(|name| queues.get(name).cloned()).collect())
-        })
+        Ok(queues)
     }
 }

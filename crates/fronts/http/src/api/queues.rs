@@ -85,8 +85,10 @@ pub(crate) enum OrderBody {
 pub(crate) enum OverflowBody {
     /// The publisher is refused.
     Reject,
-    /// The oldest ready message is dropped.
+    /// The oldest ready message is dropped, or goes to the dead-letter exchange that another front gave the queue.
     DropHead,
+    /// The publisher is refused, and the message goes to that exchange, if there is one.
+    RejectDeadLetter,
 }
 
 impl NewQueue {
@@ -121,6 +123,7 @@ impl NewQueue {
             None => settings.overflow,
             Some(OverflowBody::Reject) => Overflow::Reject,
             Some(OverflowBody::DropHead) => Overflow::DropHead,
+            Some(OverflowBody::RejectDeadLetter) => Overflow::RejectDeadLetter,
         };
         settings.order = match self.order {
             None => settings.order,
@@ -226,6 +229,7 @@ impl From<&QueueInfo> for QueueBody {
             overflow: match settings.overflow {
                 Overflow::Reject => OverflowBody::Reject,
                 Overflow::DropHead => OverflowBody::DropHead,
+                Overflow::RejectDeadLetter => OverflowBody::RejectDeadLetter,
             },
             order: match settings.order {
                 Order::Arrival => OrderBody::Arrival,

@@ -13,7 +13,7 @@ use super::file;
 use crate::records::message::Claim;
 
 /// Claims of all queues. A message has its claim under its position, which no other message ever has: a position is a
-/// sequence of the log. A claim belongs to one message at a time: moving hands it on, and nothing shares one.
+/// sequence of the log. Moving hands it on; copies of a message share one, and the file goes with the last of them.
 pub(crate) struct Ledger {
     pub(crate) files: Arc<dyn Files>,
     log: Log,
@@ -28,6 +28,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct Accounts {
     by_position: HashMap<u64, Claim>,
+    /// How many have a file, by its number: messages, and those that have left and wait to let go of it.
+    holders: HashMap<u64, u32>,
     leaving: Vec<Leaving>,
     /// Files that were found damaged.
     damaged: HashSet<u64>,
@@ -49,6 +51,27 @@ pub(crate) enum After {
     Durable(u64),
     /// For a record that says so: the message was finished, and is given up without one.
     Record { queue: u64, position: u64 },
+}
+
+impl Accounts {
+    fn keep(&mut self, position: u64, claim: Claim) {
+        if self.by_position.insert(position, claim).is_none() {
+            *self.holders.entry(claim.file).or_default() += 1;
+        }
+    }
+
+    fn let_go(&mut self, file: u64) -> bool {
+        match self.holders.get_mut(&file) {
+            Some(holders) if *holders > 1 => {
+                *holders -= 1;
+                true
+            }
+            _ => {
+                self.holders.remove(&file);
+                false
+            }
+        }
+    }
 }
 
 impl Ledger {
@@ -74,7 +97,9 @@ impl Ledger {
 
     /// What the account itself takes in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.accounts.lock().by_position.capacity() * size_of::<(u64, Claim)>()
+        let accounts = self.accounts.lock();
+        accounts.by_position.capacity() * size_of::<(u64, Claim)>()
+            + accounts.holders.capacity() * size_of::<(u64, u32)>()
     }
 
     /// So many bytes are about to be written.
@@ -89,7 +114,12 @@ impl Ledger {
 
     /// The file now is the message's.
     pub(crate) fn keep(&self, position: u64, claim: Claim) {
-        self.accounts.lock().by_position.insert(position, claim);
+        self.accounts.lock().keep(position, claim);
+    }
+
+    /// One of those who have the file lets go of it; true if there are others.
+    pub(crate) fn let_go(&self, file: u64) -> bool {
+        self.accounts.lock().let_go(file)
     }
 
     pub(crate) fn get(&self, position: u64) -> Option<Claim> {
@@ -115,6 +145,11 @@ impl Ledger {
     /// The message is given up for damage: its file is kept under another name.
     pub(crate) fn set_aside(&self, position: u64) -> Result<()> {
         let Some(claim) = self.get(position) else { return Ok(()) };
+        if self.let_go(claim.file) {
+            // The last one that has it does so.
+            self.accounts.lock().by_position.remove(&position);
+            return Ok(());
+        }
         file::set_aside(&*self.files, claim.file)?;
         // Before anything says that the message is given up: opening removes what nobody claims.
         self.files.sync_names()?;
@@ -150,7 +185,7 @@ impl Ledger {
 
     /// Whether some message has the file.
     pub(crate) fn is_claimed(&self, file: u64) -> bool {
-        self.accounts.lock().by_position.values().any(|claim| claim.file == file)
+        self.accounts.lock().holders.contains_key(&file)
     }
 
     /// The file is not what was written. Told once.
@@ -184,9 +219,10 @@ impl Ledger {
     #[cfg(test)]
     pub(crate) fn audit(&self) -> (HashMap<u64, Claim>, usize) {
         let accounts = self.accounts.lock();
-        let claimed: u64 = accounts.by_position.values().map(|claim| u64::from(claim.length)).sum();
-        let leaving: u64 = accounts.leaving.iter().map(|leaving| u64::from(leaving.claim.length)).sum();
-        assert_eq!(self.bytes(), claimed + leaving);
+        let leaving = accounts.leaving.iter().map(|leaving| leaving.claim);
+        let all = accounts.by_position.values().copied().chain(leaving);
+        let files: HashMap<_, _> = all.map(|claim| (claim.file, u64::from(claim.length))).collect();
+        assert_eq!(self.bytes(), files.values().sum::<u64>());
         (accounts.by_position.clone(), accounts.leaving.len())
     }
 }

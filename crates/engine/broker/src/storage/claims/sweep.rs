@@ -10,7 +10,9 @@ use crate::records::message::Claim;
 impl Ledger {
     /// A message that recovery has found has this claim.
     pub(crate) fn found(&self, position: u64, claim: Claim) {
-        self.reserve(claim.length.into());
+        if !self.is_claimed(claim.file) {
+            self.reserve(claim.length.into());
+        }
         self.keep(position, claim);
         self.skip_to(claim.file);
     }

@@ -7,6 +7,7 @@ use forebay_wire::amqp::methods::basic;
 use forebay_wire::amqp::reply::ReplyCode;
 use forebay_wire::amqp::text::ShortStr;
 
+use crate::access::permissions::Right;
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 use crate::replies::PSEUDO_QUEUE;
@@ -44,6 +45,7 @@ impl Session {
             }
             return Ok(());
         }
+        self.may_use(Right::Read, self.named(number, &consume.queue))?;
         let queue = self.queue(number, &consume.queue).await?;
         let priority = priority(consume.arguments, &self.vhost.place(queue.name.as_str()))?;
         let consumers = &self.channel(number)?.consumers;

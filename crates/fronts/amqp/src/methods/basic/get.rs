@@ -11,6 +11,7 @@ use forebay_wire::amqp::text::ShortStr;
 use forebay_wire::amqp::write;
 
 use super::super::queue::count;
+use crate::access::permissions::Right;
 use crate::channel::unsettled::Held;
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
@@ -18,6 +19,7 @@ use crate::message::outgoing;
 
 impl Session {
     pub(crate) async fn get(&mut self, number: u16, get: &basic::Get<'_>) -> Result<()> {
+        self.may_use(Right::Read, self.named(number, &get.queue))?;
         let queue = self.queue(number, &get.queue).await?;
         self.apply_settles();
         queue.touch(self.now());

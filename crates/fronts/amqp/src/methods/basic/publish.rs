@@ -6,6 +6,7 @@ use forebay_wire::amqp::reply::ReplyCode;
 use forebay_wire::amqp::text::ShortStr;
 use forebay_wire::amqp::write;
 
+use crate::access::permissions::Right;
 use crate::channel::content::Incoming;
 use crate::channel::publisher::Outbound;
 use crate::channel::transaction::Postponed;
@@ -28,6 +29,7 @@ impl Session {
     /// The content is whole: it goes to its queues, or back.
     pub(crate) async fn publish(&mut self, number: u16, mut published: Published) -> Result<()> {
         let publish = |exception: Exception| exception.of(basic::Publish::ID);
+        self.may_use_exchange(Right::Write, &published.exchange).map_err(publish)?;
         let replies = self.channels.get(&number).and_then(|channel| channel.replies.as_ref());
         let from = From { user: &self.user, replies: replies.map(|replies| replies.name.as_str()) };
         let Prepared { headers, message } =
@@ -35,10 +37,10 @@ impl Session {
         let Published { exchange, key, mandatory, .. } = published;
         let queues = self.vhost.route(&exchange, &key, &headers).await.map_err(publish)?;
         self.send_replies(&exchange, &key, &headers, &message);
-        let (at, is_returned) = (self.now(), queues.is_empty() && mandatory);
+        let is_returned = queues.is_empty() && mandatory;
         let channel = self.channel(number)?;
         if let Some(transaction) = &mut channel.transaction {
-            let outbound = Outbound { message, queues, at, number: None };
+            let outbound = Outbound { message, queues, number: None };
             let returned = is_returned.then_some((exchange, key));
             return transaction.publish(Postponed { outbound, returned }).map_err(publish);
         }
@@ -50,7 +52,7 @@ impl Session {
             return Ok(());
         }
         // One that goes nowhere is confirmed in its turn all the same.
-        self.push(number, Outbound { message, queues, at, number: confirmed })
+        self.push(number, Outbound { message, queues, number: confirmed })
     }
 
     /// Sends a message on its way.

@@ -51,28 +51,44 @@ impl Session {
         match verdict {
             Verdict::Acked => self.finish_with(held, Outcome::Done),
             Verdict::Requeued => self.give_back(held),
-            // The queue has no dead-letter exchange.
-            Verdict::Rejected => self.finish_with(held, Outcome::Done),
+            Verdict::Rejected => self.give_up(held),
         }
         Ok(())
     }
 
+    /// What is rejected becomes a dead letter where the queue says so, or another front declared it; otherwise it is dropped.
+    fn give_up(&self, held: &[Held]) {
+        let has_way = |held: &Held| held.queue.asked.dead_letter.is_some() || !held.queue.is_known;
+        for alike in held.chunk_by(|one, other| has_way(one) == has_way(other)) {
+            let outcome = match alike.first() {
+                Some(first) if has_way(first) => Outcome::DeadLetter(Reason::Rejected),
+                _ => Outcome::Done,
+            };
+            self.finish_with(alike, outcome);
+        }
+    }
+
     fn finish_with(&self, held: &[Held], outcome: Outcome) {
-        held.iter().for_each(|held| self.settle(&held.queue.stored, held.id, outcome));
+        // Mostly all are of one queue, and one wait serves those.
+        for of_one in held.chunk_by(|one, other| one.queue.stored == other.queue.stored) {
+            let ids = of_one.iter().map(|held| held.id).collect();
+            self.settle_together(of_one.first().map(|held| &held.queue.stored), ids, outcome);
+        }
     }
 
     /// Gives back what the client may have seen: each is ready again in its old place and counts as delivered before,
     /// unless it has been delivered as often as its queue allows.
     pub(crate) fn give_back(&self, held: &[Held]) {
-        let now = self.now();
-        for held in held {
+        let is_spent = |held: &Held| {
             let limit = held.queue.asked.delivery_limit;
-            let outcome = if limit.is_some_and(|limit| u64::from(held.attempt) > limit) {
-                Outcome::DeadLetter(Reason::AttemptsSpent)
-            } else {
-                Outcome::RetryAt(now)
+            limit.is_some_and(|limit| u64::from(held.attempt) > limit)
+        };
+        for alike in held.chunk_by(|one, other| is_spent(one) == is_spent(other)) {
+            let outcome = match alike.first() {
+                Some(first) if is_spent(first) => Outcome::DeadLetter(Reason::DeliveryLimit),
+                _ => Outcome::Return { seen: true },
             };
-            self.settle(&held.queue.stored, held.id, outcome);
+            self.finish_with(alike, outcome);
         }
     }
 }

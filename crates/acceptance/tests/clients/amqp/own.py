@@ -1,0 +1,57 @@
+"""What cannot be compared with RabbitMQ, because it looks once a minute or must be short of disk for it.
+
+Usage: own.py overdue|blocked HOST:PORT
+"""
+
+import sys
+
+import pika
+import pika.exceptions
+
+from answers import Client
+
+client = Client(sys.argv[2])
+channel = client.channel
+
+
+def overdue():
+    channel.queue_declare("timed", arguments={"x-consumer-timeout": 1000})
+    channel.basic_publish("", "timed", b"late")
+    channel.basic_consume("timed", lambda *_: None)
+    try:
+        channel.start_consuming()
+        raise AssertionError("the channel is still open")
+    except pika.exceptions.ChannelClosedByBroker as closed:
+        assert closed.reply_code == 406 and "timed out. Timeout value used: 1000 ms" in closed.reply_text, closed
+    client.channel = client.connection.channel()
+    assert client.get("timed")[0] is True, "it was delivered before"
+
+
+def blocked():
+    told = []
+    client.connection.add_on_connection_blocked_callback(lambda _c, method: told.append(method.method.reason))
+    client.connection.add_on_connection_unblocked_callback(lambda _c, _m: told.append("unblocked"))
+    channel.queue_declare("deep", durable=True)
+    body = b"x" * 100_000
+    published = 0
+    while not told:
+        assert published < 1000, "the disk was never full"
+        channel.basic_publish("", "deep", body, pika.BasicProperties(delivery_mode=2))
+        published += 1
+        client.connection.process_data_events(0)
+    assert told == ["low on disk"], told
+    reader = Client(sys.argv[2])
+    read = 0
+    for method, _, came in reader.channel.consume("deep", inactivity_timeout=10):
+        assert method is not None, f"{read} of {published} came"
+        assert came == body
+        reader.channel.basic_ack(method.delivery_tag)
+        read += 1
+        if read == published:
+            break
+    client.connection.sleep(2)
+    assert told == ["low on disk", "unblocked"], told
+
+
+{"overdue": overdue, "blocked": blocked}[sys.argv[1]]()
+print("all well", flush=True)
