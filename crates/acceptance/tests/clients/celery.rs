@@ -79,7 +79,6 @@ fn every_task_that_was_confirmed_runs_though_the_daemon_is_killed() {
 }
 
 #[test]
-#[ignore = "results are not pinned"]
 fn results_survive_a_kill_and_a_chord_that_was_half_done_ends() {
     over_kills("results.py");
 }

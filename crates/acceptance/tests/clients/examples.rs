@@ -44,7 +44,6 @@ fn reading_through_a_cache_keeps_no_old_value() {
 }
 
 #[test]
-#[ignore = "x-dead-letter-exchange is refused"]
 fn a_work_queue_keeps_apart_what_cannot_be_done() {
     with_daemon(|daemon| {
         let run = |words: &[&str]| run(python("python", daemon).arg("work_queue.py").args(words));

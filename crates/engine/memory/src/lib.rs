@@ -24,3 +24,4 @@ mod verbs;
 pub use memory::{Memory, MemoryOptions};
 pub use resize::MemoryBudget;
 pub use sweep::sweeper;
+pub use verbs::decimal;
