@@ -1,4 +1,6 @@
 # Two commands do everything: `make demo` shows it, `make test` proves it.
+CLIENTS = python3 python3-venv nodejs npm memcached libmemcached-tools libmemcached-dev amqp-tools librabbitmq-dev rabbitmq-server
+
 .PHONY: demo test torture check bench
 
 demo: ## the whole story on real traffic, one minute
@@ -6,11 +8,11 @@ demo: ## the whole story on real traffic, one minute
 	cargo run --locked --release --bin forebay -- demo $(ARGS)
 
 test: ## every test, lint and licence check
-	@.ci/packages gcc libc6-dev python3 python3-venv memcached libmemcached-tools amqp-tools rabbitmq-server
+	@.ci/packages gcc libc6-dev $(CLIENTS)
 	cargo xtask test
 
 torture: ## the same suites, far longer
-	@.ci/packages gcc libc6-dev python3 python3-venv memcached libmemcached-tools amqp-tools rabbitmq-server
+	@.ci/packages gcc libc6-dev $(CLIENTS)
 	cargo xtask torture
 
 check: ## format, house rules, lints

@@ -11,7 +11,6 @@ use forebay_core::limits;
 use forebay_core::message::Message;
 use forebay_core::ports::broker::Broker;
 use forebay_core::ports::clock::Clock;
-use forebay_core::time::Instant;
 use futures_util::future::join_all;
 
 use crate::connection::gate::Gate;
@@ -22,8 +21,6 @@ use crate::vhost::queue::Queue;
 pub(crate) struct Outbound {
     pub(crate) message: Message,
     pub(crate) queues: Vec<Arc<Queue>>,
-    /// When it was published.
-    pub(crate) at: Instant,
     /// Its number among those to be confirmed.
     pub(crate) number: Option<u64>,
 }
@@ -123,16 +120,12 @@ pub(crate) async fn bring(way: &Way, batch: Vec<Outbound>) -> Arrived {
     let bytes = batch.iter().map(|outbound| outbound.message.payload.len()).sum();
     let mut fates = vec![Fate::Taken; batch.len()];
     let mut shares: Vec<Share> = Vec::new();
-    for (place, Outbound { message, queues, at, .. }) in batch.into_iter().enumerate() {
+    for (place, Outbound { message, queues, .. }) in batch.into_iter().enumerate() {
         let last = queues.len().saturating_sub(1);
         let mut message = Some(message);
         for (index, queue) in queues.into_iter().enumerate() {
             let copy = if index == last { message.take() } else { message.clone() };
-            let Some(mut copy) = copy else { break };
-            if let Some(ttl) = queue.asked.ttl {
-                let end = at + ttl;
-                copy.expires_at = Some(copy.expires_at.map_or(end, |own| own.min(end)));
-            }
+            let Some(copy) = copy else { break };
             let share = match shares.iter_mut().position(|share| share.queue.stored == queue.stored) {
                 Some(share) => share,
                 None => {
@@ -162,62 +155,46 @@ struct Share {
     messages: Vec<Message>,
 }
 
-/// What came of publishing some messages together.
-enum Together {
-    /// One fate for all.
-    All(Fate),
-    /// None was taken, because they are too many to be taken together.
-    TooMany,
-}
-
 impl Share {
-    /// Together if they can be, else by halves: a queue that refuses what does not fit, and a log with small segments, take
-    /// a batch whole or not at all.
+    /// Publishes all. The broker takes a batch whole or not at all: one that is too much at once goes in halves.
     async fn bring(self, way: &Way) -> Vec<(usize, Fate)> {
         let Self { queue, places, messages } = self;
         let mut fates = Vec::with_capacity(places.len());
-        // The next to be tried is the last.
-        let mut stretches = vec![(0, messages.len())];
-        while let Some((start, end)) = stretches.pop() {
-            let together = messages.get(start..end).unwrap_or_default();
-            match publish(way, &queue, together).await {
-                Together::All(fate) => {
-                    let places = places.get(start..end).unwrap_or_default();
-                    fates.extend(places.iter().map(|place| (*place, fate)));
+        let mut parts = vec![(places, messages)];
+        while let Some((mut places, mut messages)) = parts.pop() {
+            match publish(way, &queue, &messages).await {
+                Err(_) if places.len() > 1 => {
+                    let half = places.len() / 2;
+                    parts.push((places.split_off(half), messages.split_off(half)));
+                    parts.push((places, messages));
                 }
-                Together::TooMany => {
-                    let middle = start + (end - start) / 2;
-                    stretches.extend([(middle, end), (start, middle)]);
-                }
+                Ok(fate) | Err(fate) => fates.extend(places.into_iter().map(|place| (place, fate))),
             }
         }
         fates
     }
 }
 
-/// Publishes, and waits where the queues take nothing for now. Only a queue that was told to refuses at once.
-async fn publish(way: &Way, queue: &Queue, messages: &[Message]) -> Together {
+/// Publishes, and waits where the queues take nothing for now. Only a queue that was told to refuses at once. `Err`: what
+/// becomes of a single message; of several some might be taken by themselves.
+async fn publish(way: &Way, queue: &Queue, messages: &[Message]) -> Result<Fate, Fate> {
     let mut pass = None;
-    let rejects = queue.asked.rejects();
     loop {
         match way.broker.publish(&queue.stored, messages.to_vec()).await {
-            Ok(_) => return Together::All(Fate::Taken),
+            Ok(_) => return Ok(Fate::Taken),
             // It was deleted since the message was routed there, and the message with it.
-            Err(error) if error.kind() == Kind::NotFound => return Together::All(Fate::Taken),
-            Err(error) if error.kind() == Kind::TooLarge && messages.len() > 1 => return Together::TooMany,
-            Err(error) if rejects && error.kind() == Kind::Full && messages.len() > 1 => {
-                return Together::TooMany;
-            }
-            Err(error) if rejects && matches!(error.kind(), Kind::Full | Kind::TooLarge) => {
-                return Together::All(Fate::Rejected);
+            Err(error) if error.kind() == Kind::NotFound => return Ok(Fate::Taken),
+            Err(error) if queue.asked.rejects() && matches!(error.kind(), Kind::Full | Kind::TooLarge) => {
+                return Err(Fate::Rejected);
             }
             Err(error) if error.kind() == Kind::Full => {
                 pass.get_or_insert_with(|| way.gate.wait());
                 way.clock.sleep_until(way.clock.now() + limits::BROKER_PAUSE).await;
             }
+            Err(error) if error.kind() == Kind::TooLarge && messages.len() > 1 => return Err(Fate::Failed),
             Err(error) => {
                 tracing::warn!(%error, "publish by amqp failed");
-                return Together::All(Fate::Failed);
+                return Ok(Fate::Failed);
             }
         }
     }

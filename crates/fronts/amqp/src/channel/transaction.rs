@@ -65,14 +65,13 @@ impl Transaction {
 #[cfg(test)]
 mod tests {
     use forebay_core::message::{Message, MessageId};
-    use forebay_core::time::Instant;
 
     use super::*;
 
     fn postponed(bytes: usize) -> Postponed {
         let message = Message::new(MessageId::given("m").unwrap(), vec![0; bytes].into());
-        let (queues, at, number) = (Vec::new(), Instant::from_ms(0), None);
-        Postponed { outbound: Outbound { message, queues, at, number }, returned: None }
+        let (queues, number) = (Vec::new(), None);
+        Postponed { outbound: Outbound { message, queues, number }, returned: None }
     }
 
     #[test]

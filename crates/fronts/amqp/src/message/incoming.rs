@@ -24,7 +24,7 @@ pub(crate) const PROPERTIES: &str = "properties";
 /// The header that names a message's ordering key where that is not the routing key.
 const ORDER_KEY: &str = "x-key";
 /// The header with further routing keys.
-const COPIES: &str = "CC";
+pub(super) const COPIES: &str = "CC";
 /// The same, of which consumers are not told.
 const BLIND_COPIES: &str = "BCC";
 
@@ -84,8 +84,7 @@ pub(crate) fn prepare(published: &mut Published, from: From<'_>, clock: &dyn Clo
         Some(Ok(id)) => id,
         _ => MessageId::generate(now, [clock.random(), clock.random()]),
     };
-    let expires_at =
-        properties.expiration.map(|text| expiration::read(&text)).transpose()?.map(|ttl| now + ttl);
+    let time_to_live = properties.expiration.map(|text| expiration::read(&text)).transpose()?;
     let headers = properties.headers.map(headers::read).unwrap_or_default();
     let changed = rewritten(&properties, &headers, from.replies)?;
     let key = match headers.get(ORDER_KEY) {
@@ -95,7 +94,9 @@ pub(crate) fn prepare(published: &mut Published, from: From<'_>, clock: &dyn Clo
     let mut message = Message::new(id, std::mem::take(&mut published.body).into());
     message.content_type = text(properties.content_type.as_ref()).map(str::to_owned);
     message.priority = properties.priority.unwrap_or(0);
-    message.expires_at = expires_at;
+    message.expires_at = time_to_live.map(|time| now + time);
+    message.time_to_live = time_to_live;
+    (message.exchange, message.routing_key) = (Some(published.exchange.clone()), Some(published.key.clone()));
     message.key = key.filter(|key| !key.is_empty());
     let shown = headers.iter().filter(|(name, _)| *name != BLIND_COPIES);
     message.headers = shown.map(|(name, value)| (name.to_owned(), value.clone())).collect();

@@ -8,8 +8,8 @@ use forebay_wire::amqp::properties::Properties;
 use forebay_wire::amqp::table::{TableBuf, Value as Field};
 use forebay_wire::amqp::text::{ShortBytes, ShortStr};
 
-use super::headers;
-use super::incoming::{ENVELOPE, EXCHANGE, KEY, PROPERTIES};
+use super::incoming::{COPIES, ENVELOPE, EXCHANGE, KEY, PROPERTIES};
+use super::{deaths, headers};
 use crate::vhost::queue::Queue;
 
 /// The header that says how often the message was delivered before.
@@ -30,24 +30,44 @@ pub(crate) fn content<'m>(message: &'m Message, queue: &'m str) -> Content<'m> {
 
 /// The same of a delivery, which says what has happened to the message on its way.
 pub(crate) fn delivered<'m>(delivery: &'m Delivery, queue: &'m Queue) -> Content<'m> {
-    let content = content(&delivery.message, queue.name.as_str());
-    if !queue.asked.is_quorum {
-        return content;
+    let first = content(&delivery.message, queue.name.as_str());
+    if delivery.history.is_empty() && !queue.asked.is_quorum {
+        return first;
     }
-    let properties =
-        with_header(&content.properties, DELIVERY_COUNT, Field::I64(i64::from(delivery.attempt) - 1));
-    Content { properties: properties.map_or(content.properties, Cow::Owned), ..content }
+    let properties = told(&first, delivery, queue.asked.is_quorum);
+    let message = &delivery.message;
+    let short = |text: &'m Option<String>| text.as_deref().and_then(ShortStr::new);
+    Content {
+        exchange: short(&message.exchange).unwrap_or(first.exchange),
+        key: short(&message.routing_key).unwrap_or(first.key),
+        properties: properties.map_or(first.properties, Cow::Owned),
+    }
 }
 
-/// The properties with one header more, which takes the place of those with its name.
-fn with_header(properties: &[u8], name: &'static str, value: Field<'_>) -> Option<Vec<u8>> {
-    let mut properties = Properties::parse(properties).ok()?;
-    let (mut table, name) = (TableBuf::new(), ShortBytes::new(name.as_bytes())?);
-    let others = properties.headers.unwrap_or_default();
-    for (name, value) in others.fields().filter(|(other, _)| *other != name) {
-        table.push(name, value);
+/// The properties with what has happened to the message. A dead letter no longer expires, and where it has another key the
+/// further ones have had their time.
+fn told(first: &Content<'_>, delivery: &Delivery, is_counted: bool) -> Option<Vec<u8>> {
+    let mut properties = Properties::parse(&first.properties).ok()?;
+    let is_dead = !delivery.history.is_empty();
+    let has_other_key = delivery.message.routing_key.as_deref().is_some_and(|key| key != first.key.as_str());
+    let goes = |name: &[u8]| {
+        (is_counted && name == DELIVERY_COUNT.as_bytes())
+            || (is_dead && deaths::is_of_death(name))
+            || (is_dead && has_other_key && name == COPIES.as_bytes())
+    };
+    let mut table = TableBuf::new();
+    for (name, value) in properties.headers.unwrap_or_default().fields() {
+        if !goes(name.as_bytes()) {
+            table.push(name, value);
+        }
     }
-    table.push(name, value);
+    if is_dead {
+        properties.expiration = None;
+        deaths::write(&mut table, &delivery.history, first.exchange.as_str(), first.key.as_str());
+    }
+    if is_counted {
+        table.push(ShortBytes::new(DELIVERY_COUNT.as_bytes())?, Field::I64(i64::from(delivery.attempt) - 1));
+    }
     properties.headers = Some(table.as_table());
     let mut octets = Vec::new();
     properties.encode(&mut octets);

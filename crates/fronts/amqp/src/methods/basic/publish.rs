@@ -37,10 +37,10 @@ impl Session {
         let Published { exchange, key, mandatory, .. } = published;
         let queues = self.vhost.route(&exchange, &key, &headers).await.map_err(publish)?;
         self.send_replies(&exchange, &key, &headers, &message);
-        let (at, is_returned) = (self.now(), queues.is_empty() && mandatory);
+        let is_returned = queues.is_empty() && mandatory;
         let channel = self.channel(number)?;
         if let Some(transaction) = &mut channel.transaction {
-            let outbound = Outbound { message, queues, at, number: None };
+            let outbound = Outbound { message, queues, number: None };
             let returned = is_returned.then_some((exchange, key));
             return transaction.publish(Postponed { outbound, returned }).map_err(publish);
         }
@@ -52,7 +52,7 @@ impl Session {
             return Ok(());
         }
         // One that goes nowhere is confirmed in its turn all the same.
-        self.push(number, Outbound { message, queues, at, number: confirmed })
+        self.push(number, Outbound { message, queues, number: confirmed })
     }
 
     /// Sends a message on its way.

@@ -51,10 +51,21 @@ impl Session {
         match verdict {
             Verdict::Acked => self.finish_with(held, Outcome::Done),
             Verdict::Requeued => self.give_back(held),
-            // The queue has no dead-letter exchange.
-            Verdict::Rejected => self.finish_with(held, Outcome::Done),
+            Verdict::Rejected => self.give_up(held),
         }
         Ok(())
+    }
+
+    /// What is rejected becomes a dead letter where the queue says so, or another front declared it; otherwise it is dropped.
+    fn give_up(&self, held: &[Held]) {
+        let has_way = |held: &Held| held.queue.asked.dead_letter.is_some() || !held.queue.is_known;
+        for alike in held.chunk_by(|one, other| has_way(one) == has_way(other)) {
+            let outcome = match alike.first() {
+                Some(first) if has_way(first) => Outcome::DeadLetter(Reason::Rejected),
+                _ => Outcome::Done,
+            };
+            self.finish_with(alike, outcome);
+        }
     }
 
     fn finish_with(&self, held: &[Held], outcome: Outcome) {
@@ -74,7 +85,7 @@ impl Session {
         };
         for alike in held.chunk_by(|one, other| is_spent(one) == is_spent(other)) {
             let outcome = match alike.first() {
-                Some(first) if is_spent(first) => Outcome::DeadLetter(Reason::AttemptsSpent),
+                Some(first) if is_spent(first) => Outcome::DeadLetter(Reason::DeliveryLimit),
                 _ => Outcome::Return { seen: true },
             };
             self.finish_with(alike, outcome);

@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use forebay_core::limits;
-use forebay_core::queue::{Backoff, Overflow, QueueName, QueueSettings, RetryPolicy};
+use forebay_core::queue::{Backoff, DeadLetterExchange, Overflow, QueueName, QueueSettings, RetryPolicy};
 use forebay_wire::amqp::table::{Table, Value};
 
 use super::words::{type_name, whole};
 use crate::exception::{Exception, Result};
 
-/// Arguments whose effect is not there yet: better no queue than one that does not do what it was told.
-const MISSING: [&str; 4] =
-    ["x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy", "x-max-length-bytes"];
 /// The longest time that a queue can be told, as RabbitMQ has it: ten years.
 const TIME_MS_MAX: u64 = 10 * 365 * 24 * 3600 * 1000;
 
@@ -23,6 +20,8 @@ pub(crate) enum Full {
     DropsHead,
     /// Its publisher is refused.
     Rejects,
+    /// The same, and it becomes a dead letter.
+    RejectsToDeadLetters,
 }
 
 /// What a queue's arguments ask for.
@@ -41,6 +40,9 @@ pub(crate) struct Asked {
     /// It counts on each delivery how often it was delivered before.
     pub(crate) is_quorum: bool,
     pub(crate) length_max: Option<u64>,
+    pub(crate) length_bytes_max: Option<u64>,
+    /// Where its dead letters go.
+    pub(crate) dead_letter: Option<DeadLetterExchange>,
     pub(crate) full: Full,
     pub(crate) priority_max: u8,
 }
@@ -99,9 +101,7 @@ pub(crate) fn read(table: Table<'_>, flags: Flags, place: &str) -> Result<Asked>
     let full = match arguments.text("x-overflow")? {
         None | Some(b"drop-head") => Full::DropsHead,
         Some(b"reject-publish") => Full::Rejects,
-        Some(b"reject-publish-dlx") => {
-            return Err(Exception::not_implemented(format!("x-overflow=reject-publish-dlx for {place}")));
-        }
+        Some(b"reject-publish-dlx") => Full::RejectsToDeadLetters,
         Some(_) => return refuse("x-overflow", "invalid_overflow"),
     };
     match arguments.text("x-queue-mode")? {
@@ -121,11 +121,12 @@ pub(crate) fn read(table: Table<'_>, flags: Flags, place: &str) -> Result<Asked>
         limit => limit,
     };
     let consumer_timeout = arguments.time("x-consumer-timeout")?;
-    if let Some(missing) = MISSING.iter().find(|name| table.get(name.as_bytes()).is_some()) {
-        return Err(Exception::not_implemented(format!("{missing} for {place}")));
-    }
-    if length_max == Some(0) {
-        return Err(Exception::not_implemented(format!("x-max-length=0 for {place}")));
+    let length_bytes_max = arguments.number("x-max-length-bytes")?;
+    let dead_letter = arguments.dead_letter()?;
+    match arguments.text("x-dead-letter-strategy")? {
+        // Dead letters move in one step, and are never lost on their way.
+        None | Some(b"at-most-once" | b"at-least-once") => {}
+        Some(_) => return refuse("x-dead-letter-strategy", "invalid_dlx_strategy"),
     }
     Ok(Asked {
         ttl,
@@ -135,6 +136,8 @@ pub(crate) fn read(table: Table<'_>, flags: Flags, place: &str) -> Result<Asked>
         consumer_timeout,
         is_quorum,
         length_max,
+        length_bytes_max,
+        dead_letter,
         full,
         priority_max,
     })
@@ -174,6 +177,27 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// Where dead letters go, by two arguments.
+    fn dead_letter(&self) -> Result<Option<DeadLetterExchange>> {
+        let (exchange, key) = ("x-dead-letter-exchange", "x-dead-letter-routing-key");
+        let owned = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+        let exchange = match self.table.get(exchange.as_bytes()) {
+            None => None,
+            Some(Value::Text(name)) => Some(owned(name)),
+            Some(value) => {
+                let (given, place) = (type_name(value), self.place);
+                let text = format!("invalid type '{given}' for arg '{exchange}' in {place}");
+                return Err(Exception::precondition(text));
+            }
+        };
+        let given = self.text(key)?.map(owned);
+        match (exchange, given) {
+            (None, Some(_)) => Err(self.refuse(key, "routing_key_but_no_dlx_defined".to_owned())),
+            (None, None) => Ok(None),
+            (Some(exchange), key) => Ok(Some(DeadLetterExchange { exchange, key })),
+        }
+    }
+
     fn text(&self, name: &str) -> Result<Option<&'a [u8]>> {
         match self.table.get(name.as_bytes()) {
             None => Ok(None),
@@ -186,21 +210,28 @@ impl<'a> Arguments<'a> {
 impl Asked {
     /// A message that does not fit is refused; otherwise the oldest goes.
     pub(crate) fn rejects(&self) -> bool {
-        self.full == Full::Rejects
+        self.full != Full::DropsHead
     }
 
     /// What the broker is to keep. A consumer of AMQP holds what it has for as long as it is there, and gives back as
     /// often as it likes.
     pub(crate) fn settings(&self, name: QueueName) -> QueueSettings {
         let backoff = Backoff { first: Duration::ZERO, longest: Duration::ZERO, jitter: 0.0 };
-        let overflow = match (self.length_max, self.full) {
-            (None, _) | (_, Full::Rejects) => Overflow::Reject,
-            (Some(_), Full::DropsHead) => Overflow::DropHead,
+        let is_limited = self.length_max.is_some() || self.length_bytes_max.is_some();
+        let overflow = match self.full {
+            Full::RejectsToDeadLetters => Overflow::RejectDeadLetter,
+            Full::DropsHead if is_limited => Overflow::DropHead,
+            Full::DropsHead | Full::Rejects => Overflow::Reject,
         };
+        // Nothing is dropped for a limit that nobody has set.
+        let unlimited = if overflow == Overflow::DropHead { u64::MAX } else { limits::QUEUE_LENGTH_DEFAULT };
         QueueSettings {
             retry: RetryPolicy { attempt_max: limits::ATTEMPTS_MAX, backoff },
             hold: limits::HOLD_MAX,
-            length_max: self.length_max.unwrap_or(limits::QUEUE_LENGTH_DEFAULT),
+            length_max: self.length_max.unwrap_or(unlimited),
+            length_bytes_max: self.length_bytes_max,
+            message_ttl: self.ttl,
+            dead_letter_exchange: self.dead_letter.clone(),
             overflow,
             priority_max: self.priority_max,
             dedup_window: Duration::ZERO,
@@ -243,10 +274,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_is_refused_and_not_passed_over() {
-        for name in MISSING {
-            assert_eq!(refused(name, Value::I32(1)).code, ReplyCode::NotImplemented, "{name}");
-        }
+    fn dead_letters_have_their_exchange_and_a_key_only_with_one() {
+        let mut arguments = table("x-dead-letter-exchange", Value::Text(b""));
+        let key = ShortBytes::new(b"x-dead-letter-routing-key").unwrap();
+        arguments.push(key, Value::Text(b"dead"));
+        let asked = read(arguments.as_table(), FLAGS, PLACE).unwrap();
+        let expected = DeadLetterExchange { exchange: String::new(), key: Some("dead".into()) };
+        assert_eq!(asked.dead_letter, Some(expected));
+        let alone = refused("x-dead-letter-routing-key", Value::Text(b"dead")).to_string();
+        assert!(alone.ends_with("routing_key_but_no_dlx_defined"), "{alone}");
+        assert!(
+            refused("x-dead-letter-exchange", Value::I32(1)).to_string().contains("invalid type 'signedint'")
+        );
+    }
+
+    #[test]
+    fn streams_are_refused_and_not_passed_over() {
         assert_eq!(refused("x-queue-type", Value::Text(b"stream")).code, ReplyCode::NotImplemented);
     }
 

@@ -1,6 +1,4 @@
-//! AMQP clients that people already have, unchanged, against the real daemon; and the daemon beside RabbitMQ.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! pika and the tools of librabbitmq against the daemon; and the daemon beside RabbitMQ.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -62,6 +60,11 @@ fn pika_gets_the_same_answers_as_from_rabbitmq() {
 #[test]
 fn frames_out_of_turn_get_the_same_answers_as_from_rabbitmq() {
     compare("frames.py");
+}
+
+#[test]
+fn dead_letters_tell_of_their_way_as_with_rabbitmq() {
+    compare("dead_letters.py");
 }
 
 #[test]
