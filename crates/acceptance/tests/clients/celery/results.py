@@ -9,6 +9,7 @@ from celery import chord
 from celery.result import AsyncResult
 from kombu import Queue
 from kombu.exceptions import OperationalError
+from pymemcache.exceptions import MemcacheError
 
 from tasks import add, app, noted, total, write
 from worker import Worker, limit, wait_until
@@ -23,7 +24,7 @@ def answers(ask):
     """What is answered; nothing while the connection of old is found to be gone."""
     try:
         return ask()
-    except (OperationalError, OSError):
+    except (OperationalError, MemcacheError, OSError):
         return None
 
 
@@ -41,6 +42,8 @@ with Worker("prefork"):
         part.get(30)
     assert len(noted("half")) == 5
     kill()
+    # pymemcache fails once on the connection of old.
+    wait_until("the results are asked for anew", lambda: answers(lambda: [app.backend.client.get("any")]))
     fresh = [AsyncResult(result.id, app=app) for result in results]
     assert [result.get(30) for result in fresh] == [2 * number for number in range(50)]
     wait_until("the worker is back", lambda: answers(lambda: app.control.add_consumer("later", reply=True, timeout=2, limit=1)), 60)

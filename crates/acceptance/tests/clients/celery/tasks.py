@@ -16,6 +16,8 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_transport_options={"confirm_publish": True},
+    # pymemcache fails once on a connection whose server was killed.
+    cache_backend_options={"retry_attempts": 5, "retry_delay": 0.2},
     result_expires=600,
     task_send_sent_event=True,
     task_queues=[
