@@ -21,17 +21,18 @@ pub(super) fn is_of_death(name: &[u8]) -> bool {
 /// Adds the headers of a message that was first published to `exchange` with `key`.
 pub(super) fn write(table: &mut TableBuf, history: &[History], exchange: &str, key: &str) {
     let mut deaths = ArrayBuf::new();
-    history.iter().for_each(|line| {
+    // The newest comes first.
+    history.iter().rev().for_each(|line| {
         deaths.push(Field::Table(death(line).as_table()));
     });
     push(table, DEATH, Field::Array(deaths.as_array()));
-    // The newest comes first. Who has gone round in a circle died first where it was published to.
+    // Who has gone round in a circle died first where it was published to.
     let is_first = |line: &&History| {
         line.exchange.as_deref().unwrap_or_default() == exchange
             && line.routing_keys.first().is_some_and(|first| first == key)
     };
-    let first = history.iter().rfind(is_first).or(history.last());
-    for (line, names) in [(first, FIRST), (history.first(), LAST)] {
+    let first = history.iter().find(is_first).or(history.first());
+    for (line, names) in [(first, FIRST), (history.last(), LAST)] {
         let Some(line) = line else { continue };
         let told = [queue(line), reason(line.reason), line.exchange.as_deref().unwrap_or_default()];
         for (name, text) in names.into_iter().zip(told) {
@@ -105,14 +106,14 @@ mod tests {
     #[test]
     fn who_has_gone_round_in_a_circle_died_first_where_it_was_published_to() {
         let history =
-            [line("work", Reason::Rejected, "", "work"), line("wait", Reason::Expired, "later", "work")];
+            [line("wait", Reason::Expired, "later", "work"), line("work", Reason::Rejected, "", "work")];
         let mut table = TableBuf::new();
         write(&mut table, &history, "", "work");
         assert_eq!(text(&table, "x-first-death-queue"), "work");
         assert_eq!(text(&table, "x-first-death-reason"), "rejected");
         assert_eq!(text(&table, "x-last-death-queue"), "work");
         let mut table = TableBuf::new();
-        write(&mut table, &history[1..], "", "elsewhere");
+        write(&mut table, &history[..1], "", "elsewhere");
         assert_eq!(text(&table, "x-first-death-queue"), "wait");
         assert_eq!(text(&table, "x-last-death-exchange"), "later");
         assert!(table.as_table().fields().all(|(name, _)| is_of_death(name.as_bytes())));

@@ -20,8 +20,6 @@ pub(crate) enum Full {
     DropsHead,
     /// Its publisher is refused.
     Rejects,
-    /// The same, and it becomes a dead letter.
-    RejectsToDeadLetters,
 }
 
 /// What a queue's arguments ask for.
@@ -40,7 +38,6 @@ pub(crate) struct Asked {
     /// It counts on each delivery how often it was delivered before.
     pub(crate) is_quorum: bool,
     pub(crate) length_max: Option<u64>,
-    pub(crate) length_bytes_max: Option<u64>,
     /// Where its dead letters go.
     pub(crate) dead_letter: Option<DeadLetterExchange>,
     pub(crate) full: Full,
@@ -101,7 +98,9 @@ pub(crate) fn read(table: Table<'_>, flags: Flags, place: &str) -> Result<Asked>
     let full = match arguments.text("x-overflow")? {
         None | Some(b"drop-head") => Full::DropsHead,
         Some(b"reject-publish") => Full::Rejects,
-        Some(b"reject-publish-dlx") => Full::RejectsToDeadLetters,
+        Some(b"reject-publish-dlx") => {
+            return Err(Exception::not_implemented(format!("x-overflow=reject-publish-dlx for {place}")));
+        }
         Some(_) => return refuse("x-overflow", "invalid_overflow"),
     };
     match arguments.text("x-queue-mode")? {
@@ -121,7 +120,10 @@ pub(crate) fn read(table: Table<'_>, flags: Flags, place: &str) -> Result<Asked>
         limit => limit,
     };
     let consumer_timeout = arguments.time("x-consumer-timeout")?;
-    let length_bytes_max = arguments.number("x-max-length-bytes")?;
+    if arguments.number("x-max-length-bytes")?.is_some() {
+        // Better no queue than one that does not do what it was told.
+        return Err(Exception::not_implemented(format!("x-max-length-bytes for {place}")));
+    }
     let dead_letter = arguments.dead_letter()?;
     match arguments.text("x-dead-letter-strategy")? {
         // Dead letters move in one step, and are never lost on their way.
@@ -136,7 +138,6 @@ pub(crate) fn read(table: Table<'_>, flags: Flags, place: &str) -> Result<Asked>
         consumer_timeout,
         is_quorum,
         length_max,
-        length_bytes_max,
         dead_letter,
         full,
         priority_max,
@@ -210,26 +211,21 @@ impl<'a> Arguments<'a> {
 impl Asked {
     /// A message that does not fit is refused; otherwise the oldest goes.
     pub(crate) fn rejects(&self) -> bool {
-        self.full != Full::DropsHead
+        self.full == Full::Rejects
     }
 
     /// What the broker is to keep. A consumer of AMQP holds what it has for as long as it is there, and gives back as
     /// often as it likes.
     pub(crate) fn settings(&self, name: QueueName) -> QueueSettings {
         let backoff = Backoff { first: Duration::ZERO, longest: Duration::ZERO, jitter: 0.0 };
-        let is_limited = self.length_max.is_some() || self.length_bytes_max.is_some();
         let overflow = match self.full {
-            Full::RejectsToDeadLetters => Overflow::RejectDeadLetter,
-            Full::DropsHead if is_limited => Overflow::DropHead,
+            Full::DropsHead if self.length_max.is_some() => Overflow::DropHead,
             Full::DropsHead | Full::Rejects => Overflow::Reject,
         };
-        // Nothing is dropped for a limit that nobody has set.
-        let unlimited = if overflow == Overflow::DropHead { u64::MAX } else { limits::QUEUE_LENGTH_DEFAULT };
         QueueSettings {
             retry: RetryPolicy { attempt_max: limits::ATTEMPTS_MAX, backoff },
             hold: limits::HOLD_MAX,
-            length_max: self.length_max.unwrap_or(unlimited),
-            length_bytes_max: self.length_bytes_max,
+            length_max: self.length_max.unwrap_or(limits::QUEUE_LENGTH_DEFAULT),
             message_ttl: self.ttl,
             dead_letter_exchange: self.dead_letter.clone(),
             overflow,
@@ -289,7 +285,10 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_refused_and_not_passed_over() {
+    fn what_is_not_there_yet_is_refused_and_not_passed_over() {
+        assert_eq!(refused("x-max-length-bytes", Value::I32(1)).code, ReplyCode::NotImplemented);
+        let overflow = refused("x-overflow", Value::Text(b"reject-publish-dlx"));
+        assert_eq!(overflow.code, ReplyCode::NotImplemented);
         assert_eq!(refused("x-queue-type", Value::Text(b"stream")).code, ReplyCode::NotImplemented);
     }
 
