@@ -29,9 +29,17 @@ pub(crate) fn install(root: &Path) -> Result<()> {
     })?;
     unless_there(root, NODE, "node.txt", |packages| {
         let folder = root.join(".tools/node");
-        fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+        fs::create_dir_all(&folder)
+            .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         run(Command::new("npm")
-            .args(["install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"])
+            .args([
+                "install",
+                "--no-save",
+                "--no-package-lock",
+                "--no-audit",
+                "--no-fund",
+                "--loglevel=error",
+            ])
             .arg("--prefix")
             .arg(&folder)
             .args(packages.lines()))
@@ -39,7 +47,12 @@ pub(crate) fn install(root: &Path) -> Result<()> {
 }
 
 /// Runs `install` unless the copy of the list `wanted` in `.tools` says that its like was installed before.
-fn unless_there(root: &Path, wanted: &str, copy: &str, install: impl FnOnce(&str) -> Result<()>) -> Result<()> {
+fn unless_there(
+    root: &Path,
+    wanted: &str,
+    copy: &str,
+    install: impl FnOnce(&str) -> Result<()>,
+) -> Result<()> {
     let list =
         fs::read_to_string(root.join(wanted)).map_err(|error| format!("cannot read {wanted}: {error}"))?;
     let copy = root.join(".tools").join(copy);

@@ -22,7 +22,6 @@ fn what_was_confirmed_comes_again_in_order_over_rounds_of_kill_9() {
 }
 
 #[test]
-#[ignore = "a delivery whose record was not yet durable is forgotten with the process"]
 fn what_was_delivered_before_a_kill_says_so_when_it_comes_again() {
     for sums in rounds_of_kill_9(3) {
         assert_eq!(sums.unmarked, 0, "of {} that came again", sums.again);

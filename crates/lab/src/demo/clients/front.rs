@@ -78,6 +78,7 @@ impl Running {
         let parts = Parts {
             broker: opened.broker.clone(),
             clock,
+            pressure: Arc::default(),
             health: health.clone(),
             version: env!("CARGO_PKG_VERSION"),
         };
