@@ -1,5 +1,6 @@
 //! A RabbitMQ of its own, with which the AMQP front is compared.
 
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::os::unix::process::CommandExt;
@@ -7,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::{fs, io, thread};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
@@ -55,6 +56,10 @@ impl RabbitMq {
     /// Ends it with SIGKILL and starts it again with the files it left.
     pub fn kill_and_restart(&mut self) {
         self.kill();
+        // What the script has started ends a little after it.
+        while TcpStream::connect(self.address).is_ok() {
+            thread::sleep(Duration::from_millis(10));
+        }
         self.server = launch(&self.folder, self.ports);
         self.await_listening();
     }
@@ -67,7 +72,7 @@ impl RabbitMq {
 
     fn await_listening(&mut self) {
         let begun = Instant::now();
-        while TcpStream::connect(self.address).is_err() {
+        while !answers(self.address) {
             let ended = self.server.try_wait().expect("rabbitmq is our child");
             assert!(ended.is_none(), "rabbitmq ended at once: {ended:?}");
             assert!(begun.elapsed() < START_MAX, "rabbitmq does not listen");
@@ -80,6 +85,17 @@ impl RabbitMq {
         let _ = kill_process_group(Pid::from_child(&self.server), Signal::KILL);
         let _ = self.server.wait();
     }
+}
+
+/// Whether it speaks: while it starts it may take connections and end them.
+fn answers(address: SocketAddr) -> bool {
+    let greet = || -> io::Result<()> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(START_MAX))?;
+        stream.write_all(b"AMQP\0\0\x09\x01")?;
+        stream.read_exact(&mut [0; 8])
+    };
+    greet().is_ok()
 }
 
 /// A program of RabbitMQ's with all its files in the folder.

@@ -37,4 +37,4 @@ class Client:
         method, properties, body = self.channel.basic_get(queue, auto_ack=True)
         if method is None:
             return "empty"
-        return method.redelivered, method.exchange, method.routing_key, properties.headers, body
+        return method.exchange, method.routing_key, properties.headers, body

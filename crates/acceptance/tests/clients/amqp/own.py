@@ -25,7 +25,7 @@ def overdue():
     except pika.exceptions.ChannelClosedByBroker as closed:
         assert closed.reply_code == 406 and "timed out. Timeout value used: 1000 ms" in closed.reply_text, closed
     client.channel = client.connection.channel()
-    assert client.get("timed")[0] is True, "it was delivered before"
+    assert client.channel.basic_get("timed", auto_ack=True)[0].redelivered
 
 
 def blocked():
