@@ -1,4 +1,6 @@
 # Two commands do everything: `make demo` shows it, `make test` proves it.
+CLIENTS = python3 python3-venv nodejs npm memcached libmemcached-tools libmemcached-dev amqp-tools librabbitmq-dev rabbitmq-server
+
 .PHONY: demo test torture check bench
 
 demo: ## the whole story on real traffic, one minute
@@ -6,20 +8,22 @@ demo: ## the whole story on real traffic, one minute
 	cargo run --locked --release --bin forebay -- demo $(ARGS)
 
 test: ## every test, lint and licence check
-	@.ci/packages gcc libc6-dev python3 python3-venv memcached libmemcached-tools amqp-tools rabbitmq-server
+	@.ci/packages gcc libc6-dev $(CLIENTS)
 	cargo xtask test
 
 torture: ## the same suites, far longer
-	@.ci/packages gcc libc6-dev python3 python3-venv memcached libmemcached-tools amqp-tools rabbitmq-server
+	@.ci/packages gcc libc6-dev $(CLIENTS)
 	cargo xtask torture
 
 check: ## format, house rules, lints
 	cargo xtask check
 
 bench: ## side by side with peers, into benches/report/
-	@.ci/packages gcc libc6-dev memcached redis-server
+	@.ci/packages gcc libc6-dev memcached redis-server rabbitmq-server
 	mkdir -p benches/report && cd benches && cargo build --locked --release --bins
 	cd benches && target/release/memcached_front | tee report/memcached-front.md
+	cargo build --locked --release --bin forebay
+	cd benches && target/release/amqp report | tee report/amqp.md
 	cd benches && target/release/durable_append report | tee report/durable-append.md
 	cd benches && target/release/depth report | tee report/depth.md
 	cd benches && target/release/recovery report | tee report/recovery.md

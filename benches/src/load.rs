@@ -86,7 +86,8 @@ pub fn run(server: &Server, batches: &Batches, effort: Effort) -> Outcome {
     }
 }
 
-fn latencies() -> Histogram<u64> {
+/// No latencies yet: up to a minute, in nanoseconds.
+pub fn latencies() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("valid bounds")
 }
 

@@ -3,12 +3,15 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const START_MAX: Duration = Duration::from_secs(10);
+use rustix::process::{Pid, Signal, kill_process_group};
+
+const START_MAX: Duration = Duration::from_secs(60);
 
 /// Where a server listens.
 #[derive(Clone, Debug)]
@@ -41,7 +44,8 @@ pub struct Server {
 impl Server {
     /// Starts a program that will listen at `address`.
     pub fn start(command: &mut Command, address: Address) -> Self {
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        // A group of its own: a server may be a script that starts others.
+        let child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let server = Self { child, address };
         let begun = Instant::now();
@@ -52,11 +56,20 @@ impl Server {
         server
     }
 
-    /// Nanoseconds that its threads have run, in user space and in the kernel for it.
+    /// Nanoseconds that the threads of all its processes have run, in user space and in the kernel for it.
     pub fn processor_ns(&self) -> u64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it is running");
-        tasks.map(|task| run_ns(&task.expect("a thread").path())).sum()
+        let processes = fs::read_dir("/proc").expect("processes").flatten().map(|entry| entry.path());
+        let of_group = processes.filter(|process| group(process) == Some(self.child.id()));
+        let tasks =
+            of_group.filter_map(|process| fs::read_dir(process.join("task")).ok()).flatten().flatten();
+        tasks.map(|task| run_ns(&task.path())).sum()
     }
+}
+
+/// The process group of a process in `/proc`: the third number behind the name, which stands in brackets.
+fn group(process: &Path) -> Option<u32> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(2)?.parse().ok()
 }
 
 /// The first number in `schedstat`: time on a processor, to the nanosecond where `stat` has only ticks.
@@ -67,7 +80,7 @@ fn run_ns(task: &Path) -> u64 {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
 }

@@ -3,7 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -19,6 +22,7 @@ pub struct Daemon {
     pub http: SocketAddr,
     /// Where AMQP clients connect.
     pub amqp: SocketAddr,
+    panicked: Arc<AtomicBool>,
 }
 
 impl Daemon {
@@ -47,8 +51,11 @@ impl Daemon {
             .args(["--log", "warn"])
             .args(arguments)
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the daemon starts");
+        let panicked = Arc::new(AtomicBool::new(false));
+        listen(child.stderr.take().expect("its complaints are piped"), panicked.clone());
         let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
         loop {
             let line =
@@ -62,7 +69,12 @@ impl Daemon {
             }
         }
         let [memcached, http, amqp] = addresses;
-        Self { child, data: data.to_path_buf(), memcached, http, amqp }
+        Self { child, data: data.to_path_buf(), memcached, http, amqp, panicked }
+    }
+
+    /// Whether any part of it has panicked: it may go on, as if only one connection had come to its end.
+    pub fn panicked(&self) -> bool {
+        self.panicked.load(Relaxed)
     }
 
     /// Its process id.
@@ -101,6 +113,16 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Passes on what the daemon complains of, and notes a panic.
+fn listen(complaints: ChildStderr, panicked: Arc<AtomicBool>) {
+    thread::spawn(move || {
+        for line in BufReader::new(complaints).lines().map_while(Result::ok) {
+            panicked.fetch_or(line.contains("panicked at"), Relaxed);
+            eprintln!("{line}");
+        }
+    });
 }
 
 fn free() -> SocketAddr {

@@ -2,8 +2,9 @@
 //!
 //! Everything here may panic: a test that cannot start its parts has failed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+pub mod amqp;
 pub mod busy;
 pub mod daemon;
 pub mod differential;

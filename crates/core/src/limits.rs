@@ -41,6 +41,26 @@ pub const MEMORY_SEGMENT_BYTES_MIN: usize = 4 * 1024;
 pub const MEMORY_SEGMENT_BYTES_MAX: usize = 64 * 1024;
 /// Groups of keys in one shard that share what is known of removed versions.
 pub const MEMORY_LEASE_STRIPES: usize = 256;
+/// Memory for pinned results, keys and overhead included, unless configured otherwise.
+pub const PINNED_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+/// Prefixes whose keys are pinned results.
+pub const PINNED_PREFIXES_MAX: usize = 64;
+/// Groups of pinned keys that share what is known of removed versions.
+pub const PINNED_LEASE_STRIPES: usize = 4_096;
+/// Changes of pinned results that are written together, in bytes; one larger than that is written alone.
+pub const PINNED_BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// The same in records.
+pub const PINNED_BATCH_RECORDS_MAX: usize = 4_096;
+/// Smallest file of the log of pinned results.
+pub const PINNED_SEGMENT_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// Files that the log of pinned results has beyond twice what is in it, before old ones are emptied.
+pub const PINNED_SEGMENTS_SLACK: u64 = 4;
+/// Files that it may have beyond twice its memory: those, and what a log keeps ready and in reserve.
+pub const PINNED_SEGMENTS_BEYOND: u64 = 32;
+/// How long the log of pinned results rests after the disk had no room for it.
+pub const PINNED_RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How often pinned results whose time is over are looked for.
+pub const PINNED_SWEEP_PAUSE: Duration = Duration::from_secs(1);
 /// Entries that one write may spare while it makes room; then the oldest go, used or not.
 pub const MEMORY_SPARED_MAX: usize = 1024;
 /// Entries that a write pushes out before it lets others have the shard for a moment, and goes on.

@@ -155,6 +155,23 @@ pub struct LogStats {
     pub damaged: u64,
 }
 
+/// The state of pinned results. Counts are since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PinnedStats {
+    /// Results that are there, expired ones not yet swept included.
+    pub items: u64,
+    /// Bytes they take, keys and overhead included.
+    pub bytes: u64,
+    /// The budget for `bytes`.
+    pub bytes_max: u64,
+    /// Writes refused for want of room, in the budget or on the disk.
+    pub refused: u64,
+    /// Results dropped because their time was over.
+    pub expired: u64,
+    /// The log they are in.
+    pub log: LogStats,
+}
+
 /// The state of one queue. Counts are since the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStats {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_bond::{Governor, warm};
+use forebay_bond::pinned::ResultsOptions;
+use forebay_bond::{Governor, Pinned, Results, warm};
 use forebay_broker::{BrokerOptions, EmbeddedBroker};
 use forebay_core::entry::Version;
 use forebay_core::error::Result;
@@ -33,6 +34,7 @@ pub(crate) struct Composed {
     engines: Vec<Work>,
     background: Vec<Work>,
     broker: Arc<EmbeddedBroker>,
+    results: Option<Results>,
     warm: Option<Warm>,
     health: Arc<Health>,
     stop: watch::Sender<bool>,
@@ -50,6 +52,7 @@ pub(crate) struct Running {
     fronts: Tasks,
     engines: Tasks,
     broker: Arc<EmbeddedBroker>,
+    results: Option<Results>,
     warm: Option<Warm>,
     stop: watch::Sender<bool>,
 }
@@ -75,10 +78,18 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
         first_version: Version::first(clock.now()),
     }));
     let begun = Instant::now();
-    let entries = warm::begin(&*disk, &memory, settings.warm_restart, clock.now())?;
+    let entries = warm::begin(&*disk, &memory, settings.warm_restart, &settings.pinned, clock.now())?;
     if entries > 0 {
         info!(entries, took = ?begun.elapsed(), "the cache is warm");
     }
+    let begun = Instant::now();
+    let pinned = Results::open_beside(&settings.data, results_options(settings), Arc::clone(&clock))?;
+    let results = pinned.map(|opened| {
+        info!(results = opened.recovered, took = ?begun.elapsed(), "pinned results are open");
+        engines.extend(opened.work);
+        opened.results
+    });
+    let store = Arc::new(Pinned::new(Arc::clone(&memory), results.clone()));
     let pressure = Arc::new(Pressure::default());
     let governor = Governor::new(&memory, &opened.broker, settings.budget()?, Arc::clone(&pressure));
     engines.push(governor.work(Arc::clone(&clock)));
@@ -90,6 +101,7 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
         engines,
         background,
         broker: opened.broker,
+        results,
         warm: settings.warm_restart.then(|| Warm { disk, memory: memory.clone(), clock: clock.clone() }),
         health: Arc::clone(&health),
         stop,
@@ -97,7 +109,7 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
     let parts = Parts {
         queues,
         admin: broker,
-        store: memory.clone(),
+        store: store.clone(),
         log,
         clock,
         pressure,
@@ -105,7 +117,7 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
         fronts: Vec::new(),
         version: env!("CARGO_PKG_VERSION"),
     };
-    match composed.bind(settings, memory, parts, stopped) {
+    match composed.bind(settings, store, parts, stopped) {
         Ok(()) => Ok(composed),
         Err(error) => {
             composed.fronts.clear();
@@ -143,6 +155,15 @@ fn broker_options(settings: &Settings) -> BrokerOptions {
     }
 }
 
+fn results_options(settings: &Settings) -> ResultsOptions {
+    ResultsOptions {
+        prefixes: settings.pinned.clone(),
+        bytes_max: settings.pinned_memory.0,
+        value_bytes_max: as_usize(settings.value_bytes_max.0),
+        damaged: settings.damaged,
+    }
+}
+
 fn as_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
@@ -152,14 +173,14 @@ impl Composed {
     fn bind(
         &mut self,
         settings: &Settings,
-        memory: Arc<Memory>,
+        store: Arc<Pinned<Memory>>,
         mut parts: Parts,
         stopped: watch::Receiver<bool>,
     ) -> Result<()> {
         if settings.memcached.on().is_some() || settings.memcached_unix.on().is_some() {
             let options = memcached_options(settings);
             let clock = Arc::clone(&parts.clock);
-            let bound = forebay_memcached::bind(options, memory, clock, stopped.clone())?;
+            let bound = forebay_memcached::bind(options, store, clock, stopped.clone())?;
             let Addresses { tcp, unix } = bound.addresses();
             self.addresses.extend(tcp.map(|address| format!("memcached {address}")));
             self.addresses.extend(unix.iter().map(|path| format!("memcached-unix {}", path.display())));
@@ -203,7 +224,8 @@ impl Composed {
         // Ends by itself when the memory is gone, and holds up nobody.
         background.spawn_all(self.background);
         fronts.spawn_all(self.fronts);
-        Running { fronts, engines, broker: self.broker, warm: self.warm, stop: self.stop }
+        let Self { broker, results, warm, stop, .. } = self;
+        Running { fronts, engines, broker, results, warm, stop }
     }
 }
 
@@ -221,6 +243,9 @@ impl Running {
         self.stop.send_replace(true);
         let fronts = self.fronts.drain(timeout).await;
         self.broker.close();
+        if let Some(results) = &self.results {
+            results.close();
+        }
         let engines = self.engines.drain(CLOSE_MAX).await;
         // A request that was cut off may still change the cache, and be answered.
         if let Some(warm) = self.warm.filter(|_| fronts.unfinished.is_empty()) {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use forebay_bond::{Budget, Governor, warm};
+use forebay_bond::pinned::{ResultsOptions, Waiting};
+use forebay_bond::{Budget, Governor, Pinned, Prefixes, Results, warm};
 use forebay_broker::BrokerOptions;
 use forebay_cache::CacheOptions;
 use forebay_core::entry::Version;
@@ -11,6 +12,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::Health;
 use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
+use forebay_core::ports::local_store::LocalStore;
 use forebay_core::pressure::Pressure;
 use forebay_log::Disk;
 use forebay_memory::{Memory, MemoryOptions};
@@ -37,6 +39,8 @@ pub struct Builder {
     memory_bytes: usize,
     memory_total_bytes: Option<u64>,
     warm: bool,
+    pinned: Prefixes,
+    pinned_bytes_max: u64,
     value_bytes_max: usize,
     data: PathBuf,
     queue: BrokerOptions,
@@ -48,6 +52,8 @@ impl Builder {
             memory_bytes: limits::MEMORY_BYTES_DEFAULT,
             memory_total_bytes: None,
             warm: false,
+            pinned: Prefixes::default(),
+            pinned_bytes_max: limits::PINNED_BYTES_DEFAULT,
             value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT,
             data: "forebay-data".into(),
             queue: BrokerOptions::default(),
@@ -114,6 +120,50 @@ impl Builder {
     #[must_use]
     pub fn warm(mut self, warm: bool) -> Self {
         self.warm = warm;
+        self
+    }
+
+    /// Keys that begin with one of these are never forgotten before their time: results of tasks rather than cached values. A
+    /// write returns when it is on the disk, for which it blocks its thread: in an async program, do it where blocking is
+    /// right. No invalidation but by name takes them; what finds no room in [`pinned_memory`](Self::pinned_memory) is refused.
+    /// None unless said otherwise; keys that are pinned no more are forgotten at the next opening.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let builder = forebay::Forebay::builder().data(data).pinned(["task:"])?;
+    /// let forebay = builder.clone().open().await?;
+    /// forebay.cache().set("task:7", "done")?;
+    /// # forebay.close().await;
+    /// let forebay = builder.open().await?; // also after a crash
+    /// assert_eq!(forebay.cache().get("task:7").as_deref(), Some(&b"done"[..]));
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn pinned(mut self, prefixes: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Self> {
+        self.pinned = Prefixes::new(prefixes)?;
+        Ok(self)
+    }
+
+    /// Memory for pinned keys in bytes, beside all other memory; 64 MiB unless said otherwise. On disk they take up to about
+    /// twice that.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// let builder = forebay::Forebay::builder().data(data).pinned(["task:"])?.pinned_memory(1_000);
+    /// let forebay = builder.open().await?;
+    /// assert!(forebay.cache().set("task:7", [0; 1_000]).is_err());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn pinned_memory(mut self, bytes: u64) -> Self {
+        self.pinned_bytes_max = bytes;
         self
     }
 
@@ -223,14 +273,20 @@ impl Builder {
             value_bytes_max: self.value_bytes_max,
             first_version: Version::first(clock.now()),
         }));
+        let pinned = ResultsOptions {
+            bytes_max: self.pinned_bytes_max,
+            value_bytes_max: self.value_bytes_max,
+            ..ResultsOptions::new(self.pinned)
+        };
         let (filled, is_warm) = (Arc::clone(&memory), self.warm);
         let opened = handle.spawn_blocking(move || {
-            let disk = Arc::new(Disk::open(data)?);
-            warm::begin(&*disk, &filled, is_warm, disk_clock.now())?;
-            let opened = forebay_broker::open(disk.clone(), options, disk_clock)?;
-            Ok((disk, opened))
+            let disk = Arc::new(Disk::open(&data)?);
+            warm::begin(&*disk, &filled, is_warm, &pinned.prefixes, disk_clock.now())?;
+            let opened = forebay_broker::open(disk.clone(), options, disk_clock.clone())?;
+            let results = Results::open_beside(&data, pinned, disk_clock)?;
+            Ok((disk, opened, results))
         });
-        let (disk, opened) =
+        let (disk, opened, results) =
             opened.await.map_err(|reason| refuse("recovery was cut off").because(reason))??;
         let health = Arc::new(Health::default());
         let engines = Tasks::new(handle.clone(), Arc::clone(&health));
@@ -243,7 +299,15 @@ impl Builder {
         engines.spawn_all(vec![governor.work(Arc::clone(&clock))]);
         background.spawn_all(vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))]);
         let warm = self.warm.then(|| Warm { disk, memory: Arc::clone(&memory), clock: Arc::clone(&clock) });
-        let cache = Arc::new(forebay_cache::Cache::new(memory, Arc::clone(&clock), CacheOptions::default())?);
+        let results = results.map(|opened| {
+            engines.spawn_all(opened.work);
+            opened.results
+        });
+        let store: Arc<dyn LocalStore> = match &results {
+            Some(results) => Arc::new(Waiting::new(Arc::new(Pinned::new(memory, Some(results.clone()))))),
+            None => memory,
+        };
+        let cache = Arc::new(forebay_cache::Cache::new(store, Arc::clone(&clock), CacheOptions::default())?);
         let broker = opened.broker;
         Ok(Forebay::new(Parts {
             cache,
@@ -254,6 +318,7 @@ impl Builder {
             background,
             pressure,
             health,
+            results,
             warm,
             write_behinds: Arc::default(),
         }))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_bond::behind::{Joined, Names};
-use forebay_bond::warm;
+use forebay_bond::{Results, warm};
 use forebay_broker::EmbeddedBroker;
 use forebay_core::error::Result;
 use forebay_core::health::Health;
@@ -57,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) background: Tasks,
     pub(crate) pressure: Arc<Pressure>,
     pub(crate) health: Arc<Health>,
+    pub(crate) results: Option<Results>,
     pub(crate) warm: Option<Warm>,
     pub(crate) write_behinds: Arc<Names>,
 }
@@ -71,7 +72,16 @@ pub(crate) struct Warm {
 impl Drop for Parts {
     fn drop(&mut self) {
         // The background work holds the broker too, and ends only when it is closed.
+        self.close();
+    }
+}
+
+impl Parts {
+    fn close(&self) {
         self.broker.close();
+        if let Some(results) = &self.results {
+            results.close();
+        }
     }
 }
 
@@ -285,7 +295,7 @@ impl Forebay {
     /// # }).unwrap();
     /// ```
     pub async fn close(self) -> bool {
-        self.parts.broker.close();
+        self.parts.close();
         let closed = self.parts.engines.drain(CLOSE_WAIT_MAX).await.unfinished.is_empty();
         let parts = Arc::clone(&self.parts);
         let left = tokio::task::spawn_blocking(move || parts.warm.as_ref().is_none_or(Warm::leave));

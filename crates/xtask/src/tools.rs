@@ -1,4 +1,4 @@
-//! What the tests need beside Rust: Python clients and cargo-deny in the private folder `.tools`.
+//! What the tests need beside Rust: clients in Python and node, and cargo-deny, in the private folder `.tools`.
 //!
 //! Debian packages are installed before this by `.ci/packages`. Once installed, nothing is fetched again.
 
@@ -8,28 +8,59 @@ use std::process::Command;
 
 use crate::Result;
 
-/// The Python packages with their versions; also the stamp that says they are installed.
-const REQUIREMENTS: &str = "crates/acceptance/requirements.txt";
+/// The Python packages with their versions.
+const PYTHON: &str = "crates/acceptance/requirements.txt";
+/// The packages of node with their versions, one a line.
+const NODE: &str = "crates/acceptance/node-packages.txt";
 
 /// The private Python's programs: `python`, `schemathesis`, `cargo-deny`.
 pub(crate) fn programs(root: &Path) -> PathBuf {
     root.join(".tools/venv/bin")
 }
 
-/// Installs what is missing; does nothing when the requirements have not changed since.
+/// Installs what is missing; does nothing when what is wanted has not changed since.
 pub(crate) fn install(root: &Path) -> Result<()> {
-    let wanted = fs::read_to_string(root.join(REQUIREMENTS))
-        .map_err(|error| format!("cannot read {REQUIREMENTS}: {error}"))?;
-    let stamp = root.join(".tools/installed.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+    unless_there(root, PYTHON, "python.txt", |_| {
+        let venv = root.join(".tools/venv");
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+        run(Command::new(programs(root).join("python"))
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .arg(root.join(PYTHON)))
+    })?;
+    unless_there(root, NODE, "node.txt", |packages| {
+        let folder = root.join(".tools/node");
+        fs::create_dir_all(&folder)
+            .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+        run(Command::new("npm")
+            .args([
+                "install",
+                "--no-save",
+                "--no-package-lock",
+                "--no-audit",
+                "--no-fund",
+                "--loglevel=error",
+            ])
+            .arg("--prefix")
+            .arg(&folder)
+            .args(packages.lines()))
+    })
+}
+
+/// Runs `install` unless the copy of the list `wanted` in `.tools` says that its like was installed before.
+fn unless_there(
+    root: &Path,
+    wanted: &str,
+    copy: &str,
+    install: impl FnOnce(&str) -> Result<()>,
+) -> Result<()> {
+    let list =
+        fs::read_to_string(root.join(wanted)).map_err(|error| format!("cannot read {wanted}: {error}"))?;
+    let copy = root.join(".tools").join(copy);
+    if fs::read_to_string(&copy).is_ok_and(|installed| installed == list) {
         return Ok(());
     }
-    let venv = root.join(".tools/venv");
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-    run(Command::new(programs(root).join("python"))
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(root.join(REQUIREMENTS)))?;
-    fs::write(&stamp, wanted).map_err(|error| format!("cannot write {}: {error}", stamp.display()))
+    install(&list)?;
+    fs::write(&copy, list).map_err(|error| format!("cannot write {}: {error}", copy.display()))
 }
 
 /// Runs a command to its end; its output goes where ours goes.

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod files;
 pub mod loader;
 pub mod local_store;
+pub mod pledges;
 
 use std::future::Future;
 use std::pin::Pin;

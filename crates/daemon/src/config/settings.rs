@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use forebay_amqp::access::user::Directory;
-use forebay_bond::Budget;
+use forebay_bond::{Budget, Prefixes};
 use forebay_core::error::Result;
 use forebay_core::limits;
 use forebay_log::Damaged;
@@ -97,6 +97,10 @@ settings! {
         "SIZE", "Memory for cached entries, keys and overhead included";
     warm_restart: bool = false,
         "true|false", "Whether a stop in good order leaves the cache to the next start, in the data directory";
+    pinned: Prefixes = Prefixes::usual(),
+        "PREFIX,…|off", "Keys that begin so are never forgotten before their time: durable before they are answered, and kept over kill -9";
+    pinned_memory: Size = Size(limits::PINNED_BYTES_DEFAULT),
+        "SIZE", "Memory for pinned keys, beside all other memory; beyond it their writes are refused. On disk they take up to about twice that";
     value_bytes_max: Size = Size(limits::VALUE_BYTES_MAX_DEFAULT as u64),
         "SIZE", "Largest cached value";
     queue_disk: Size = Size(limits::LOG_DISK_BYTES_DEFAULT),
@@ -139,6 +143,7 @@ impl Settings {
         within("memory", self.memory, memory_min, usize::MAX as u64 / 2)?;
         within("memcached_buffers", self.memcached_buffers, 0, usize::MAX as u64 / 2)?;
         within("value_bytes_max", self.value_bytes_max, 1, value_max)?;
+        within("pinned_memory", self.pinned_memory, memory_min, usize::MAX as u64 / 4)?;
         within("queue_memory", self.queue_memory, 0, usize::MAX as u64 / 2)?;
         if self.budget().is_err() {
             let both = Size(self.memory.0 + self.queue_memory.0).show();
@@ -196,6 +201,7 @@ mod tests {
             ("segment_bytes", "16777217"),
             ("queue_disk", "191MiB"),
             ("memory_total", "319MiB"),
+            ("pinned_memory", "1KiB"),
             ("memcached_threads", "1000000"),
             ("memcached_connections_max", "0"),
             ("memcached_buffers", "16777215TiB"),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use forebay_bond::Prefixes;
 use forebay_log::Damaged;
 use tracing::level_filters::LevelFilter;
 
@@ -175,6 +176,20 @@ impl<T: Value> Value for Switch<T> {
 
     fn show(&self) -> String {
         self.on().map_or_else(|| "off".into(), T::show)
+    }
+}
+
+impl Value for Prefixes {
+    fn read(text: &str) -> Result<Self, &'static str> {
+        let prefixes = text.split(',').filter(|_| text != "off");
+        Self::new(prefixes).map_err(|_| "expected beginnings of keys with commas between them, or off")
+    }
+
+    fn show(&self) -> String {
+        if self.is_empty() {
+            return "off".into();
+        }
+        self.iter().map(String::from_utf8_lossy).collect::<Vec<_>>().join(",")
     }
 }
 

@@ -10,15 +10,23 @@ use forebay_core::ports::local_store::LocalStore;
 use forebay_core::time::Instant;
 use forebay_memory::Memory;
 
+use crate::pinned::Prefixes;
+
 /// The snapshot that the next start may believe.
 const SNAPSHOT: &str = "cache.snapshot";
 /// The one that is being written, or that is being read and belongs to nobody else any more.
 const UNFINISHED: &str = "cache.snapshot.unfinished";
 
 /// To be called by every start, before the cache is used: takes the snapshot away and, where it is wanted, fills the
-/// memory from it. How many entries there are. A damaged one is said and leaves the memory empty; `Err`: the snapshot is
+/// memory from it, except with `apart`, the keys that others have the truth of. How many entries there are. A damaged one is said and leaves the memory empty; `Err`: the snapshot is
 /// there and cannot be taken away, so that nobody may go on.
-pub fn begin(files: &dyn Files, memory: &Memory, wanted: bool, now: Instant) -> Result<u64> {
+pub fn begin(
+    files: &dyn Files,
+    memory: &Memory,
+    wanted: bool,
+    apart: &Prefixes,
+    now: Instant,
+) -> Result<u64> {
     let names = files.list()?;
     let is_there = |name: &str| names.iter().any(|other| other == name);
     if is_there(SNAPSHOT) {
@@ -31,7 +39,7 @@ pub fn begin(files: &dyn Files, memory: &Memory, wanted: bool, now: Instant) -> 
         return Ok(0);
     }
     files.sync_names()?;
-    let loaded = if wanted { load(files, memory, now) } else { Ok(0) };
+    let loaded = if wanted { load(files, memory, apart, now) } else { Ok(0) };
     let loaded = loaded.unwrap_or_else(|error| {
         tracing::warn!(%error, "the cache begins empty");
         memory.flush(now, now);
@@ -52,10 +60,10 @@ pub fn end(files: &dyn Files, memory: &Memory, now: Instant) -> Result<u64> {
     saved
 }
 
-fn load(files: &dyn Files, memory: &Memory, now: Instant) -> Result<u64> {
+fn load(files: &dyn Files, memory: &Memory, apart: &Prefixes, now: Instant) -> Result<u64> {
     let file = files.open(UNFINISHED)?;
     let mut offset = 0;
-    memory.load(now, file.len()?, &mut |buffer| {
+    memory.load(now, file.len()?, &|key| !apart.has(key), &mut |buffer| {
         file.read_at(buffer, offset)?;
         offset += buffer.len() as u64;
         Ok(())
@@ -102,7 +110,7 @@ mod tests {
     /// The next start, and whether the entry is there.
     fn begun(files: &Saboteur, wanted: bool) -> bool {
         let memory = memory();
-        let loaded = begin(files, &memory, wanted, NOW).unwrap();
+        let loaded = begin(files, &memory, wanted, &Prefixes::default(), NOW).unwrap();
         let there = memory.read(b"key", Read::at(NOW), &mut |view| assert_eq!(view.value, b"value"));
         assert_eq!((loaded, memory.stats().items), (u64::from(there), u64::from(there)));
         there
@@ -162,6 +170,20 @@ mod tests {
             assert!(end(&files, &memory(), NOW).is_err(), "{operation:?}");
             assert!(!begun(&files, true));
         }
+    }
+
+    #[test]
+    fn keys_that_are_pinned_by_now_are_not_taken_from_it() {
+        let files = Saboteur::new();
+        let before = memory();
+        for key in [&b"task:7"[..], b"task", b"key"] {
+            before.write(key, b"value", Write::at(NOW));
+        }
+        assert_eq!(end(&files, &before, NOW).unwrap(), 3);
+        let after = memory();
+        let apart = Prefixes::new(["task:"]).unwrap();
+        assert_eq!(begin(&files, &after, true, &apart, NOW).unwrap(), 2);
+        assert!(!after.read(b"task:7", Read::at(NOW), &mut |_| ()));
     }
 
     #[test]

@@ -87,15 +87,24 @@ pub fn open(files: Arc<dyn Files>, options: BrokerOptions, clock: Arc<dyn Clock>
     work.push(timers::work(engine.clone()));
     work.push(space::work(engine.clone()));
     work.extend(desk::work(&engine));
-    Ok(OpenedBroker { broker: Arc::new(EmbeddedBroker { engine }), work, recovered })
+    let in_doubt = if recovered.log.clean { 0 } else { recovered.last_sequence };
+    Ok(OpenedBroker { broker: Arc::new(EmbeddedBroker { engine, in_doubt }), work, recovered })
 }
 
 /// Queues on the commit log of this process. Dropping the last handle closes it.
 pub struct EmbeddedBroker {
     pub(crate) engine: Arc<Engine>,
+    /// The last sequence that was found in a log that had not been closed in good order.
+    in_doubt: u64,
 }
 
 impl EmbeddedBroker {
+    /// Whether the message may have been delivered before, whatever its attempts say: the process that had it did not end
+    /// in good order, and a delivery is not waited for to be durable. Known until the next opening.
+    pub fn may_have_been_delivered(&self, delivery: DeliveryId) -> bool {
+        delivery.position <= self.in_doubt
+    }
+
     /// The log below, for its statistics.
     pub fn log(&self) -> &Log {
         &self.engine.journal.log
@@ -290,5 +299,33 @@ impl BrokerAdmin for EmbeddedBroker {
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { self.durable(self.engine.delete(queue).await?).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::delivery::Outcome;
+
+    use crate::bench::Bench;
+
+    #[test]
+    fn what_a_killed_process_had_is_in_doubt_and_what_came_since_is_not() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        bench.publish(&q, 1);
+        let doubtful = |bench: &Bench| {
+            let delivery = bench.receive(&q).unwrap();
+            let in_doubt = bench.broker.may_have_been_delivered(delivery.id);
+            bench.settle(&delivery, Outcome::Done);
+            in_doubt
+        };
+        let bench = bench.crash();
+        bench.publish(&q, 1);
+        assert_eq!((doubtful(&bench), doubtful(&bench)), (true, false));
+        bench.publish(&q, 1);
+        bench.broker.close();
+        bench.write();
+        let bench = bench.crash();
+        assert!(!doubtful(&bench), "it was closed in good order");
     }
 }

@@ -1,6 +1,6 @@
 //! Moving a message from one queue to another in one atomic record: dead letters, and dead letters sent back.
 
-mod dead_letter;
+pub(crate) mod dead_letter;
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use forebay_core::error::{Kind, Result};
 use forebay_core::payload::Payload;
 
 use crate::engine::Engine;
+use crate::records::message::Glance;
 use crate::records::{MessageBytes, Record, history, message};
 use crate::state::State;
 use crate::state::entry::{Entry, NEVER};
@@ -103,14 +104,17 @@ impl Engine {
     /// wherever it has been carried in between. It is written again, so that where it lies it is found under its new name: once
     /// for each queue, and with the last it leaves its own. A queue at its length takes it all the same.
     fn send(&self, from: &Queue, pick: Pick, to: &[Arc<Queue>], sent: Sent<'_>) -> Result<Moved> {
-        let glance = message::glance(sent.message.head)?;
+        let mut glance = message::glance(sent.message.head)?;
+        if glance.claim.is_none() {
+            glance.payload_bytes += sent.message.payload.len();
+        }
         let position = pick.position();
         let mut locked = Locked::lock(from, to);
         if to.iter().any(|to| locked.to(to.number).deleted) {
             return Ok(Moved::NoDestination);
         }
         let is_redriven = sent.line.is_none();
-        if is_redriven && !to.iter().all(|to| takes_back(locked.to(to.number), glance.key)) {
+        if is_redriven && !to.iter().all(|to| takes_back(locked.to(to.number), &glance)) {
             return Ok(Moved::Refused);
         }
         let present = if locked.from.deleted { None } else { pick.find(&mut locked.from) };
@@ -160,6 +164,7 @@ impl Engine {
             glance.claim.iter().for_each(|_| arrived.set_claim());
             let key = glance.key.filter(|_| *is_newest);
             key.into_iter().for_each(|key| state.note_key(stored.location.sequence, key));
+            state.note_payload(stored.location.sequence, glance.payload_bytes);
             state.arrive(arrived, None, at);
             self.drop_overflow(to, state);
             self.changed(to, state);
@@ -170,8 +175,10 @@ impl Engine {
 }
 
 /// Where only the newest of a key is kept, what comes back is not the newest if one is there.
-fn takes_back(state: &mut State, key: Option<&str>) -> bool {
-    state.len() < state.settings.length_max && key.is_none_or(|key| state.newest_with(key).is_none())
+fn takes_back(state: &mut State, glance: &Glance<'_>) -> bool {
+    state.len() < state.settings.length_max
+        && state.has_room(glance.payload_bytes as u64)
+        && glance.key.is_none_or(|key| state.newest_with(key).is_none())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use forebay_core::delivery::Reason;
+use forebay_core::delivery::{History, Reason};
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
@@ -14,8 +14,9 @@ use forebay_log::Room;
 
 use crate::engine::Engine;
 use crate::moves::Pick;
+use crate::moves::dead_letter::{Letter, Way};
 use crate::records::message::CLAIM_BYTES;
-use crate::records::{MessageBytes, NEW_BYTES_MAX, Record, Status, message};
+use crate::records::{MessageBytes, NEW_BYTES_MAX, Record, Status, history, message};
 use crate::state::State;
 use crate::state::entry::{Entry, NEVER, Rank};
 use crate::state::newest::Turn;
@@ -48,6 +49,16 @@ impl Repeated {
 /// The ids of the messages that were taken in, and the sequence that makes them durable.
 pub(crate) type TakenIn = (Vec<MessageId>, u64);
 
+/// What became of a batch.
+enum Taking {
+    /// It was taken in.
+    In(TakenIn),
+    /// Its room must be waited for first.
+    NotReady,
+    /// The queue is at its length; nothing was taken.
+    TooMany,
+}
+
 impl Engine {
     /// Appends all messages to the queue and returns the sequence that makes them durable. They may be delivered
     /// before: whatever a consumer does with them lies behind them in the log. Every error says that none was taken.
@@ -58,11 +69,18 @@ impl Engine {
         }
         let mut batch = self.batch(name, messages).await?;
         loop {
-            if let Some(taken_in) = self.take_in(&mut batch)? {
-                self.shed_after_publish(&batch.queue);
-                return Ok(taken_in);
+            match self.take_in(&mut batch)? {
+                Taking::In(taken_in) => {
+                    self.shed_after_publish(&batch.queue);
+                    return Ok(taken_in);
+                }
+                Taking::TooMany => {
+                    self.pass_on_refused(&mut batch);
+                    let context = format!("{name}: at its length");
+                    return Err(Error::new(Kind::Full, "publish to queue", context));
+                }
+                Taking::NotReady => (&mut batch.room).await?,
             }
-            (&mut batch.room).await?;
         }
     }
 
@@ -89,7 +107,7 @@ impl Engine {
         let queue = self.topology.find(name)?;
         {
             let settings = &queue.lock()?.settings;
-            if settings.overflow == Overflow::Reject && messages.len() as u64 > settings.length_max {
+            if settings.overflow != Overflow::DropHead && messages.len() as u64 > settings.length_max {
                 return too_large("more messages than its length");
             }
         }
@@ -104,8 +122,7 @@ impl Engine {
         Ok(Batch { queue, messages, heads, fresh, room })
     }
 
-    /// Takes the batch in; `None` if its room must be waited for first.
-    fn take_in(&self, batch: &mut Batch<'_>) -> Result<Option<TakenIn>> {
+    fn take_in(&self, batch: &mut Batch<'_>) -> Result<Taking> {
         let Batch { queue, messages, heads, fresh, room } = batch;
         let mut state = queue.lock()?;
         let now = self.clock.now();
@@ -115,11 +132,11 @@ impl Engine {
         let adds = |turn: &Turn| matches!(turn, Turn::Alone | Turn::Newest { replaces: 0 });
         let more = turns.iter().enumerate().filter(|(index, turn)| is_new(*index) && adds(turn)).count();
         let settings = &state.settings;
-        if settings.overflow == Overflow::Reject
-            && state.len().saturating_add(more as u64) > settings.length_max.max(state.len())
+        if settings.overflow != Overflow::DropHead
+            && (state.len().saturating_add(more as u64) > settings.length_max.max(state.len())
+                || more > 0 && !state.has_room_for(messages))
         {
-            let context = format!("{}: at its length", queue.name);
-            return Err(Error::new(Kind::Full, "publish to queue", context));
+            return Ok(Taking::TooMany);
         }
         let all = messages.iter().zip(&*heads).zip(&turns).enumerate();
         let written = all.filter(|(index, (_, turn))| is_new(*index) && **turn != Turn::Overtaken);
@@ -129,7 +146,7 @@ impl Engine {
             put(queue, message, MessageBytes { head, payload }, *turn, now, expires_at)
         });
         let records: Vec<_> = records.collect();
-        let Some(stored) = self.journal.append_bodies(room, &records)? else { return Ok(None) };
+        let Some(stored) = self.journal.append_bodies(room, &records)? else { return Ok(Taking::NotReady) };
         drop(records);
         // Who publishes again is answered when the first message with that dedup id is durable.
         let last = stored.last().map_or(0, |stored| stored.location.sequence).max(repeated.durable_with);
@@ -162,18 +179,20 @@ impl Engine {
             let rank = Rank::of(message.priority, message.key.as_deref());
             let mut entry = Entry::new(stored.location.sequence, stored, now, rank);
             entry.expire_at(state.expires_at(&message, now).unwrap_or(NEVER));
+            let payload_bytes = message.payload.len();
             if let Some(claim) = fresh.take(index) {
                 entry.set_claim();
                 self.journal.claims.keep(entry.position, claim);
             } else if not_before.is_none() && state.ready.is_hot() {
                 self.hot.keep(&mut entry, message);
             }
+            state.note_payload(entry.position, payload_bytes);
             state.arrive(entry, not_before, now);
         }
         state.counts.repeated += repeated.count();
         self.drop_overflow(queue, &mut state);
         self.changed(queue, &mut state);
-        Ok(Some((ids, queue.awaited(last))))
+        Ok(Taking::In((ids, queue.awaited(last))))
     }
 
     /// Finds the messages of a batch that the queue has taken before, within its window or in this batch.
@@ -228,6 +247,72 @@ impl Engine {
                 moved => drop(moved?),
             }
         }
+        Ok(())
+    }
+
+    /// Sends a batch that the queue has refused through its dead-letter exchange, where its owner asked for that. The publisher
+    /// was told that it was refused, so that nothing is promised of it: what cannot be written now is gone.
+    fn pass_on_refused(&self, Batch { queue, messages, fresh, .. }: &mut Batch<'_>) {
+        let exchange = match queue.lock() {
+            Ok(state) if state.settings.overflow == Overflow::RejectDeadLetter => {
+                state.settings.dead_letter_exchange.clone()
+            }
+            _ => None,
+        };
+        let Some(exchange) = exchange else { return };
+        let now = self.clock.now();
+        for (index, message) in std::mem::take(messages).into_iter().enumerate() {
+            let mut letter = Letter { message, claim: fresh.get(index), history: Vec::new() };
+            let line = History { at: now, ..letter.line(&queue.name, Reason::Overflow, None) };
+            let Way::To(queues, message) = self.way(&queue.name, &exchange, &letter, &line) else { continue };
+            history::add(&mut letter.history, line);
+            let head = message::head(&message, letter.claim);
+            let payload = if letter.claim.is_some() { &[] } else { &*message.payload };
+            let bytes = MessageBytes { head: &head, payload };
+            for to in queues {
+                match self.bring(&to, &letter, &message, bytes, now) {
+                    Ok(()) => drop(fresh.take(index)),
+                    Err(error) => {
+                        tracing::warn!(queue = %to.name, %error, "refused message does not reach its dead letters")
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a message that was in no queue into this one, with its history.
+    fn bring(
+        &self,
+        to: &Queue,
+        letter: &Letter,
+        message: &Message,
+        bytes: MessageBytes<'_>,
+        now: Instant,
+    ) -> Result<()> {
+        let mut state = to.lock()?;
+        let expires_at = state.expires_at(message, now);
+        let stored = self.journal.append_body(&Record::Put {
+            queue: to.number,
+            position: 0,
+            published_at: now,
+            attempts: 0,
+            expires_at,
+            status: Status::Ready,
+            replaces: None,
+            history: letter.history.clone(),
+            message: bytes,
+        })?;
+        let sequence = stored.location.sequence;
+        let mut entry = Entry::new(sequence, stored, now, Rank::of(message.priority, message.key.as_deref()));
+        entry.expire_at(expires_at.unwrap_or(NEVER));
+        if let Some(claim) = letter.claim {
+            entry.set_claim();
+            self.journal.claims.keep(sequence, claim);
+        }
+        state.note_payload(sequence, letter.message.payload.len());
+        state.arrive(entry, None, now);
+        self.drop_overflow(to, &mut state);
+        self.changed(to, &mut state);
         Ok(())
     }
 

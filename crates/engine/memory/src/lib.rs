@@ -7,6 +7,7 @@
 //! change the budget. `floor` is what makes leases safe; `sweep` drops what has expired.
 //! `snapshot` writes it all out and takes it in again; `classes` and `top` know what there is and what is read most.
 
+mod bucket;
 mod classes;
 mod evict;
 mod floor;
@@ -24,3 +25,4 @@ mod verbs;
 pub use memory::{Memory, MemoryOptions};
 pub use resize::MemoryBudget;
 pub use sweep::sweeper;
+pub use verbs::decimal;

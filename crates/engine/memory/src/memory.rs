@@ -10,6 +10,7 @@ use forebay_core::entry::{
 };
 use forebay_core::limits::{KEY_BYTES_MAX, MEMORY_SHARD_BYTES_MIN, MEMORY_SHARDS_MAX};
 use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_core::stats::{StoreDetail, StoreStats};
 use forebay_core::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
@@ -198,6 +199,9 @@ impl LocalStore for Memory {
         StoreDetail { classes: classes.filled(), top: self.top.keys() }
     }
 }
+
+/// It may forget anything, and so it pledges nothing.
+impl Pledges for Memory {}
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use forebay_broker::EmbeddedBroker;
+use forebay_core::delivery::Delivery;
 use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
 use forebay_core::pressure::Pressure;
@@ -60,6 +61,12 @@ impl Shared {
         there.unwrap_or_else(|| {
             Arc::new(Vhost::new(DEFAULT_VHOST, Arc::clone(&self.broker), Arc::clone(&self.clock)))
         })
+    }
+
+    /// Whether a client may have seen the message. After a process that was killed that is not known of any it had, so that
+    /// all are said to come again, as RabbitMQ does.
+    pub(crate) fn is_redelivered(&self, delivery: &Delivery) -> bool {
+        delivery.attempt > 1 || self.broker.may_have_been_delivered(delivery.id)
     }
 
     /// A number that no other connection of this process has had.

@@ -40,6 +40,13 @@ pub(crate) async fn health(State(app): State<App>) -> Answer<Json<HealthBody>> {
     if log.poisoned {
         reasons.push("the commit log has stopped after a failed write, restart to recover".into());
     }
+    let pinned = app.parts.store.pinned().map(|pinned| pinned.log).unwrap_or_default();
+    if pinned.poisoned {
+        reasons.push("the log of pinned results has stopped after a failed write, restart to recover".into());
+    }
+    if pinned.full {
+        reasons.push("there is no disk space for pinned results, their writes are refused".into());
+    }
     if log.full {
         reasons.push("the commit log is full, publishes are refused until messages are settled".into());
     }
@@ -56,7 +63,7 @@ pub(crate) async fn health(State(app): State<App>) -> Answer<Json<HealthBody>> {
     if reasons.is_empty() {
         return Ok(Json(HealthBody { status: "ok", memory: rung.name() }));
     }
-    let passes = reasons.len() == usize::from(log.full) + usize::from(refuses);
+    let passes = reasons.len() == usize::from(log.full) + usize::from(pinned.full) + usize::from(refuses);
     let refused = if passes { Refused::for_now } else { Refused::new };
     Err(refused(StatusCode::SERVICE_UNAVAILABLE, reasons.join("; ")))
 }

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use forebay_core::limits;
 use forebay_core::ports::broker::QueueInfo;
 use forebay_core::pressure::{PressureStats, Rung};
-use forebay_core::stats::{LogStats, QueueStats, SizeClass, StoreStats};
+use forebay_core::stats::{LogStats, PinnedStats, QueueStats, SizeClass, StoreStats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -41,6 +41,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse>
     let classes = app.parts.store.detail().classes.into_iter();
     let snapshot = Snapshot {
         store: app.parts.store.stats(),
+        pinned: app.parts.store.pinned(),
         classes: classes.map(|class| (class.bytes_max.to_string(), class)).collect(),
         pressure: app.parts.pressure.stats(),
         log: app.parts.log.stats(),
@@ -106,6 +107,7 @@ struct Connections {
 #[derive(Debug)]
 struct Snapshot {
     store: StoreStats,
+    pinned: Option<PinnedStats>,
     /// With their labels; keys are no labels, for there is no end of them.
     classes: Vec<(String, SizeClass)>,
     pressure: PressureStats,
@@ -122,6 +124,7 @@ impl Collector for Snapshot {
         let mut page = Page(encoder);
         self.process(&mut page)?;
         self.cache(&mut page)?;
+        self.pinned(&mut page)?;
         self.memory(&mut page)?;
         self.log(&mut page)?;
         self.queues(&mut page)
@@ -150,6 +153,26 @@ impl Snapshot {
         page.family("connections_refused", "Connections turned away", MetricType::Counter, "front", || {
             self.fronts.iter().map(|front| (front.front, ConstCounter::new(front.refused)))
         })
+    }
+
+    fn pinned(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(pinned) = &self.pinned else { return Ok(()) };
+        for (name, help, value) in [
+            ("pinned_items", "Pinned results that are there", pinned.items),
+            ("pinned_bytes", "Bytes that pinned results take, keys and overhead included", pinned.bytes),
+            ("pinned_budget_bytes", "The budget for them", pinned.bytes_max),
+            ("pinned_log_disk_bytes", "Disk taken by the log of pinned results", pinned.log.disk_bytes),
+        ] {
+            page.gauge(name, help, value)?;
+        }
+        for (name, help, value) in [
+            ("pinned_refused", "Writes of pinned results refused for want of room", pinned.refused),
+            ("pinned_expired", "Pinned results dropped because their time was over", pinned.expired),
+            ("pinned_log_syncs", "Completed syncs of the log of pinned results", pinned.log.syncs),
+        ] {
+            page.counter(name, help, value)?;
+        }
+        Ok(())
     }
 
     fn cache(&self, page: &mut Page<'_>) -> fmt::Result {

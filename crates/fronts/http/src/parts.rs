@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use forebay_core::health::Health;
 use forebay_core::limits;
 use forebay_core::ports::broker::BrokerAdmin;
 use forebay_core::ports::clock::Clock;
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_core::pressure::Pressure;
 use forebay_core::stats::ConnectionStats;
 use forebay_core::time::Instant;
@@ -16,6 +17,7 @@ use forebay_queue::queues::Queues;
 use tokio::sync::watch;
 
 use crate::body::Budget;
+use crate::errors::{Answer, Refused};
 
 /// How the front is set up.
 #[derive(Clone, Debug)]
@@ -58,8 +60,8 @@ pub struct Parts {
     pub queues: Queues,
     /// Looking after queues.
     pub admin: Arc<dyn BrokerAdmin>,
-    /// The cache.
-    pub store: Arc<dyn LocalStore>,
+    /// The cache, and what is pinned beside it.
+    pub store: Arc<dyn Pledges>,
     /// The commit log, for its state.
     pub log: Log,
     /// Time.
@@ -86,6 +88,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// To be awaited before anybody is told of this key.
+    pub(crate) async fn may_tell(&self, key: &str) -> Answer<()> {
+        let Some(pledge) = self.parts.store.pledge(key.as_bytes()) else { return Ok(()) };
+        self.parts.store.kept(pledge).await.map_err(|error| {
+            let what = format!("answer for key {key}, which may or may not have changed: {error}");
+            Refused::for_now(StatusCode::SERVICE_UNAVAILABLE, what)
+        })
+    }
+
     /// Is ready when the front shall stop; also when whoever could say so is gone.
     pub(crate) async fn stopped(&self) {
         let mut stop = self.stop.clone();

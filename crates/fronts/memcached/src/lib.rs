@@ -12,6 +12,7 @@ pub mod serve;
 mod session;
 mod shared;
 mod stats;
+mod told;
 mod version;
 
 pub use options::Options;

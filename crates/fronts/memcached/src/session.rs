@@ -1,7 +1,7 @@
 //! One connection's place in its stream, without the connection: bytes in, answers out.
 
 use forebay_core::limits::{MEMCACHED_INPUT_BYTES, OUTPUT_BYTES_MAX};
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::parse::{Parsed, parse, parse_refused};
 use forebay_wire::memcached::refusal::Refusal;
 
@@ -59,7 +59,7 @@ pub(crate) enum Next {
 
 impl Session {
     /// Carries out every complete command of `input`, until the output is full or one turn's work is done.
-    pub(crate) fn advance<S: LocalStore>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
+    pub(crate) fn advance<S: Pledges>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
         if !self.begun && !input.is_empty() {
             self.begun = true;
             // The binary protocol is deprecated and not spoken. Its clients understand a closed connection better than
@@ -111,7 +111,7 @@ impl Session {
 
     /// Gives up the value that the command at the head of `input` waits for, because there is no memory for it. A line
     /// that is still open cannot be answered: the connection ends.
-    pub(crate) fn give_up<S: LocalStore>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
+    pub(crate) fn give_up<S: Pledges>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
         let Some((write, line, swallow)) = parse_refused(input, &turn.shared.limits) else {
             return Progress { consumed: 0, next: Next::Close };
         };
@@ -140,6 +140,7 @@ mod tests {
     use crate::serve::bind::Addresses;
     use crate::shared::Shared;
     use crate::stats::counters::{Count, Tally};
+    use crate::told::Told;
 
     const MIB: usize = 1024 * 1024;
 
@@ -189,6 +190,7 @@ mod tests {
             self.out.clear();
             let mut turn = Turn {
                 shared: &self.shared,
+                store: Told::new(&*self.shared.store),
                 now: self.shared.clock.now(),
                 out: &mut self.out,
                 tally: &mut self.tally,

@@ -21,6 +21,8 @@ use super::limits;
 pub(super) struct Addresses {
     /// Memcached protocol.
     pub(super) memcached: SocketAddr,
+    /// AMQP 0-9-1.
+    pub(super) amqp: SocketAddr,
     /// HTTP.
     pub(super) http: SocketAddr,
 }
@@ -29,6 +31,7 @@ impl Addresses {
     /// Any free ports of this machine.
     const FREE: Self = Self {
         memcached: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+        amqp: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
         http: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
     };
 }
@@ -131,8 +134,9 @@ impl Daemon {
             .arg("serve")
             .arg("--data")
             .arg(&self.data)
-            .args(["--amqp", "off"])
-            .args(["--memcached", &addresses.memcached.to_string(), "--http", &addresses.http.to_string()])
+            .args(["--memcached", &addresses.memcached.to_string()])
+            .args(["--amqp", &addresses.amqp.to_string()])
+            .args(["--http", &addresses.http.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::options().create(true).append(true).open(&self.log)?)
@@ -164,6 +168,7 @@ async fn read_ready(output: &mut Lines<BufReader<ChildStdout>>) -> Option<Addres
         let line = output.next_line().await.ok()??;
         match line.split_once(' ') {
             Some(("memcached", address)) => addresses.memcached = address.parse().ok()?,
+            Some(("amqp", address)) => addresses.amqp = address.parse().ok()?,
             Some(("http", address)) => addresses.http = address.parse().ok()?,
             _ if line == "ready" => return Some(addresses),
             _ => {}
@@ -196,7 +201,8 @@ mod tests {
         Daemon::new(&program, folder)
     }
 
-    const READY: &str = "echo memcached 127.0.0.1:7; echo http 127.0.0.1:8; echo ready";
+    const READY: &str =
+        "echo memcached 127.0.0.1:7; echo amqp 127.0.0.1:9; echo http 127.0.0.1:8; echo ready";
 
     #[tokio::test]
     async fn a_started_daemon_is_asked_for_its_old_addresses_when_started_again() {
@@ -209,11 +215,18 @@ mod tests {
         assert_eq!(daemon.id(), 0);
         daemon.start().await.unwrap();
         assert!(daemon.id() != 0 && daemon.id() != first);
-        assert_eq!(daemon.addresses().borrow().http.port(), 8);
+        let addresses = *daemon.addresses().borrow();
+        assert_eq!((addresses.amqp.port(), addresses.http.port()), (9, 8));
         daemon.kill().await.unwrap();
         let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
         let asked: Vec<_> = asked.lines().map(|line| line.split(" --memcached ").nth(1).unwrap()).collect();
-        assert_eq!(asked, ["127.0.0.1:0 --http 127.0.0.1:0", "127.0.0.1:7 --http 127.0.0.1:8"]);
+        assert_eq!(
+            asked,
+            [
+                "127.0.0.1:0 --amqp 127.0.0.1:0 --http 127.0.0.1:0",
+                "127.0.0.1:7 --amqp 127.0.0.1:9 --http 127.0.0.1:8"
+            ]
+        );
     }
 
     #[tokio::test]

@@ -30,7 +30,7 @@ pub(super) const OPEN_ORDERS_MAX: u64 = 600;
 pub(super) const BURST_EVERY_MAX: Duration = Duration::from_secs(3);
 /// Publishes that a burst is made of at least, so that a crash can fall between them.
 pub(super) const BURST_BATCHES_MIN: usize = 4;
-/// Orders in one publish.
+/// Orders that are published before their confirms are waited for.
 pub(super) const BATCH_ORDERS_MAX: usize = 100;
 /// Workers on the order queue.
 pub(super) const WORKERS: usize = 4;
@@ -38,9 +38,7 @@ pub(super) const WORKERS: usize = 4;
 pub(super) const WORK_RATE_PERCENT: u32 = 115;
 /// Workers' rate before there was an order, per second.
 pub(super) const WORK_RATE_MIN: f64 = 10.0;
-/// How long a worker holds an order. It needs milliseconds; after a crash this is what a held order waits.
-pub(super) const WORK_HOLD: Duration = Duration::from_secs(3);
-/// How long a worker waits for an order in one request.
+/// How long a worker waits for an order before it looks whether it is to stop.
 pub(super) const RECEIVE_WAIT: Duration = Duration::from_millis(250);
 /// How long after the replay the last orders may take.
 pub(super) const DRAIN_MAX: Duration = Duration::from_secs(15);
@@ -67,14 +65,18 @@ pub(super) const BACKOFF_FIRST: Duration = Duration::from_millis(5);
 pub(super) const BACKOFF_LONGEST: Duration = Duration::from_millis(40);
 /// How long one answer of the cache may take.
 pub(super) const CACHE_ANSWER_MAX: Duration = Duration::from_secs(1);
-/// How long one answer of the queue may take, apart from waiting for a message.
+/// How long one call to the queue may take, a new connection included, apart from waiting for a message.
 pub(super) const QUEUE_ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Longest line that the cache may answer with.
 pub(super) const CACHE_LINE_BYTES_MAX: usize = 2_048;
 /// Longest value that the cache may answer with; a page is a fraction of it.
 pub(super) const CACHE_VALUE_BYTES_MAX: usize = 64 * 1024;
-/// Longest answer of the queue.
-pub(super) const QUEUE_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longest answer to the question how deep the queue is.
+pub(super) const QUEUE_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longest AMQP frame; a client keeps buffers for 64 of them, and an order is a fraction of one.
+pub(super) const QUEUE_FRAME_BYTES_MAX: u32 = 8 * 1024;
+/// Heartbeats of an AMQP connection, in seconds: one that says nothing for twice as long is given up.
+pub(super) const QUEUE_HEARTBEAT_SECONDS: u16 = 5;
 
 /// How long the daemon may take from start to ready, recovery included.
 pub(super) const START_MAX: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clients::cache::CacheClient;
-use super::clients::queue::QueueClient;
+use super::clients::session;
 use super::daemon::Daemon;
 use super::limits;
 
@@ -39,9 +39,12 @@ pub(super) async fn strike(daemon: &mut Daemon, start: Instant) -> Result<Outage
     let killed = Instant::now();
     daemon.kill().await?;
     let addresses = daemon.addresses();
-    // A new client for every question: none of them waits out the pause after the last failure.
+    // A new connection for every question: none of them waits out the pause after the last failure.
     let cache = async || CacheClient::new(addresses.clone()).ping().await.is_ok();
-    let queue = async || QueueClient::new(addresses.clone()).depth().await.is_ok();
+    let queue = async || {
+        let address = addresses.borrow().amqp;
+        session::ping(address).await.is_ok()
+    };
     let (cache_answers, queue_answers) = (answers("cache", killed, cache), answers("queue", killed, queue));
     let ((), cache, queue) = tokio::try_join!(daemon.start(), cache_answers, queue_answers)?;
     Ok(Outage { killed_id, next_id: daemon.id(), at: killed - start, cache, queue })

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::clients::queue::QueueClient;
+use super::clients::session;
 use super::daemon::Daemon;
 use super::limits;
 use super::options::DemoOptions;
@@ -56,7 +56,8 @@ async fn story(options: &DemoOptions, folder: &Path, daemon: &mut Daemon) -> Res
     let shop = Shop::open(folder, &survey.keys).await?;
     daemon.start().await?;
     progress.note(&format!("daemon is process {}", daemon.id()));
-    QueueClient::new(daemon.addresses()).declare().await?;
+    let address = daemon.addresses().borrow().amqp;
+    session::declare(address).await?;
 
     let (start, length) = (Instant::now(), Duration::from_secs(options.seconds));
     let counts = Arc::new(Counts::new(start, length + limits::DRAIN_MAX));
@@ -116,7 +117,8 @@ async fn surveyed(trace: Trace) -> Result<Survey> {
 fn introduction(trace: &Trace, survey: &Survey, seconds: u64) -> String {
     format!(
         "A shop with {} products replays the trace {} for {seconds} s.\n\
-         Pages are read through the cache; orders come in bursts and are worked off evenly; half-way the daemon is killed.",
+         Pages are read through the cache over memcached; orders come in bursts over AMQP and are worked off evenly;\n\
+         half-way the daemon is killed.",
         survey.keys.len(),
         trace.name(),
     )

@@ -19,6 +19,7 @@ def overdue():
     channel.basic_publish("", "timed", b"late")
     channel.basic_consume("timed", lambda *_: None)
     try:
+        client.connection.call_later(30, channel.stop_consuming)
         channel.start_consuming()
         raise AssertionError("the channel is still open")
     except pika.exceptions.ChannelClosedByBroker as closed:

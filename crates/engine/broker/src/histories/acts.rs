@@ -9,7 +9,7 @@ use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{PARKED, QueueName};
 
 use super::model::{Change, DEDUP_IDS, Item, Place};
-use super::world::{RETAINED, Seen, World};
+use super::world::{HEAD_BYTES_MAX, RETAINED, Seen, World};
 use crate::bench::until_ready;
 use crate::records::Record;
 
@@ -382,7 +382,10 @@ impl World {
         let has_room = (model.queues[&to].items.len() as u64) < Self::settings(name).length_max;
         let key = model.queues[&queue].items[&position].key;
         let is_newest = key.is_none_or(|key| model.queues[&to].newest(key).is_none());
-        (has_room && is_newest).then_some(to)
+        let bytes =
+            model.queues[&to].ready_bytes(self.now()) + model.queues[&queue].items[&position].payload as u64;
+        let has_bytes = name != "head" || bytes <= HEAD_BYTES_MAX;
+        (has_room && has_bytes && is_newest).then_some(to)
     }
 
     pub(super) fn purge(&mut self, seen: &mut Seen) {

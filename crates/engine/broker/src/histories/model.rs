@@ -104,6 +104,11 @@ impl Queue {
         found.next().map(|(position, item)| (*position, item))
     }
 
+    /// Bytes of payload of what is ready.
+    pub(super) fn ready_bytes(&self, now: Instant) -> u64 {
+        self.ready(now).iter().map(|position| self.items[position].payload as u64).sum()
+    }
+
     /// Positions of what is ready, as it came.
     pub(super) fn ready(&self, now: Instant) -> Vec<u64> {
         self.items.iter().filter(|(_, item)| item.is_ready(now)).map(|(position, _)| *position).collect()

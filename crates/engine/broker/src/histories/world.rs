@@ -25,6 +25,9 @@ use crate::storage::space::Step;
 
 const STEPS: u64 = 150;
 
+/// How many bytes of payload may be ready in the queue "head".
+pub(super) const HEAD_BYTES_MAX: u64 = 400;
+
 /// How long the queue "kept" retains.
 pub(super) const RETAINED: Duration = Duration::from_secs(60);
 
@@ -243,6 +246,7 @@ impl World {
             "head" => {
                 settings.dead_letter = Some(QueueName::new("dead").unwrap());
                 settings.length_max = 4;
+                settings.length_bytes_max = Some(HEAD_BYTES_MAX);
                 settings.overflow = Overflow::DropHead;
             }
             _ => {}

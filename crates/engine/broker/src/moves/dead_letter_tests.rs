@@ -271,3 +271,89 @@ fn in_a_virtual_host_the_exchange_is_its_own() {
     give_up(&bench, "//v/q", Reason::Rejected);
     assert_eq!((bench.depth(&name("other")), bench.depth(&name("//v/other"))), (0, 1));
 }
+
+#[test]
+fn a_publish_that_is_refused_goes_to_the_dead_letters_where_that_is_asked_for() {
+    for bytes in [10, 5_000] {
+        let bench = Bench::new(1_000);
+        queue(&bench, "q", "amq.fanout", None, |settings| {
+            (settings.length_max, settings.overflow) = (1, Overflow::RejectDeadLetter);
+        });
+        let payload = || Message { payload: vec![7; bytes].into(), ..message("x", "k") };
+        publish(&bench, "q", payload());
+        assert_eq!(bench.publish_all(&name("q"), vec![payload()]), Err(Kind::Full));
+        for to in ["a", "b"] {
+            bind(&bench, "amq.fanout", to, "");
+        }
+        assert_eq!(bench.publish_all(&name("q"), vec![payload()]), Err(Kind::Full));
+        bench.write();
+        let bench = bench.crash();
+        assert_eq!(bench.depth(&name("q")), 1);
+        for to in ["a", "b"] {
+            let dead = bench.receive(&name(to)).unwrap();
+            assert_eq!((dead.message.payload.len(), dead.attempt), (bytes, 1));
+            assert_eq!(told(&dead), ["q overflow x1 from x by k"]);
+            bench.settle(&dead, Outcome::Done);
+            assert!(bench.receive(&name(to)).is_none());
+        }
+        give_up(&bench, "q", Reason::Rejected);
+        for to in ["a", "b"] {
+            bench.settle(&bench.receive(&name(to)).unwrap(), Outcome::Done);
+        }
+        bench.free();
+        assert_eq!(bench.engine().journal.claims.bytes(), 0);
+    }
+}
+
+#[test]
+fn a_queue_of_no_length_gives_up_all_that_comes() {
+    for through in [false, true] {
+        let bench = Bench::new(1_000);
+        queue(&bench, "q", "", Some("next"), |settings| {
+            (settings.length_max, settings.overflow) = (0, Overflow::DropHead);
+            settings.dead_letter_exchange.take_if(|_| !through);
+        });
+        bench.queue("next");
+        publish(&bench, "q", message("", "q"));
+        assert_eq!(["q", "next"].map(|queue| bench.depth(&name(queue))), [0, u64::from(through)]);
+    }
+}
+
+#[test]
+fn the_bytes_of_what_is_ready_count_and_the_oldest_go_beyond_them() {
+    let bench = Bench::new(1_000);
+    let mut settings = QueueSettings::new(name("q"));
+    (settings.length_bytes_max, settings.overflow) = (Some(100), Overflow::DropHead);
+    bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+    let sized = |bytes: usize| Message { payload: vec![7; bytes].into(), ..message("", "q") };
+    for bytes in [40, 50, 10] {
+        publish(&bench, "q", sized(bytes));
+    }
+    let held = bench.receive(&settings.name).unwrap();
+    publish(&bench, "q", sized(40));
+    assert_eq!(bench.depth(&settings.name), 4, "what is held does not count");
+    bench.write();
+    let bench = bench.crash();
+    publish(&bench, "q", sized(1));
+    assert_eq!(bench.depth(&settings.name), 4, "one has gone");
+    bench.settle(&held, Outcome::Done);
+    let lengths: Vec<_> =
+        std::iter::from_fn(|| bench.receive(&settings.name)).map(|one| one.message.payload.len()).collect();
+    assert_eq!(lengths, [10, 40, 1]);
+}
+
+#[test]
+fn a_publish_beyond_the_bytes_of_a_queue_that_refuses_is_refused() {
+    let bench = Bench::new(1_000);
+    let mut settings = QueueSettings::new(name("q"));
+    settings.length_bytes_max = Some(100);
+    bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+    bench.publish(&settings.name, 60);
+    assert_eq!(bench.try_publish(&settings.name, 41), Err(Kind::Full));
+    assert_eq!(bench.try_publish(&settings.name, 40), Ok(()));
+    let held = bench.receive(&settings.name).unwrap();
+    assert_eq!(bench.try_publish(&settings.name, 60), Ok(()));
+    bench.settle(&held, Outcome::Done);
+    bench.until_ready(bench.engine().purge(&settings.name)).unwrap();
+    assert_eq!(bench.try_publish(&settings.name, 100), Ok(()));
+}

@@ -98,6 +98,8 @@ pub(crate) struct Glance<'a> {
     pub(crate) dedup_id: Option<&'a str>,
     /// To its payload, if that lies elsewhere.
     pub(crate) claim: Option<Claim>,
+    /// Of its payload, wherever it lies.
+    pub(crate) payload_bytes: usize,
 }
 
 impl Glance<'_> {
@@ -120,7 +122,18 @@ pub(crate) fn glance(bytes: &[u8]) -> Result<Glance<'_>> {
         text(CONTENT_TYPE)?;
         let (key, dedup_id) = (text(KEY)?, text(DEDUP)?);
         let claim = if flags & CLAIM == 0 { None } else { Some(read_claim(reader.last(CLAIM_BYTES)?)?) };
-        Some(Glance { priority, key, dedup_id, claim })
+        let way = if flags & WAY == 0 { 0 } else { read_way(&mut reader)? };
+        for _ in [EXCHANGE, ROUTING_KEY].into_iter().filter(|flag| way & flag != 0) {
+            reader.text8()?;
+        }
+        if way & TIME_TO_LIVE != 0 {
+            reader.duration()?;
+        }
+        if flags & HEADERS != 0 {
+            reader.bytes32()?;
+        }
+        let payload_bytes = claim.map_or(reader.0.len(), |claim| claim.length as usize);
+        Some(Glance { priority, key, dedup_id, claim, payload_bytes })
     };
     look().ok_or_else(damaged)
 }

@@ -79,6 +79,9 @@ impl State {
     /// and takes its steps as they were taken.
     pub(crate) fn keep_order(&mut self) {
         self.ready.settle_order();
+        if self.settings.length_bytes_max.is_none() {
+            self.ready.forget_other_payloads(std::iter::empty());
+        }
         if self.settings.order == Order::Key {
             self.ready.keep_keys_in_order();
             self.unsettled
@@ -149,7 +152,9 @@ impl State {
     /// It leaves, from wherever it is.
     pub(crate) fn take(&mut self, position: u64) -> Option<Entry> {
         self.newest.forget(position);
-        self.lift(position)
+        let taken = self.lift(position);
+        self.ready.forget_payload(position);
+        taken
     }
 
     /// It goes from one place in the queue to another.
@@ -167,6 +172,7 @@ impl State {
             held.set_holds_key(false);
             self.ready.hold(held);
         }
+        self.ready.forget_other_payloads(self.unsettled.iter().map(|held| held.position));
         let staying = self.newest.of(self.unsettled.iter());
         let newest = std::mem::replace(&mut self.newest, staying);
         std::iter::from_fn(move || {
@@ -229,9 +235,30 @@ impl State {
         message.expires_at.into_iter().chain(by_queue).min()
     }
 
+    /// True if the ready messages have no more bytes of payload than they may when these are added to them.
+    pub(crate) fn has_room_for(&self, messages: &[Message]) -> bool {
+        self.has_room(messages.iter().map(|message| message.payload.len() as u64).sum())
+    }
+
+    /// The same of so many bytes.
+    pub(crate) fn has_room(&self, more: u64) -> bool {
+        self.settings
+            .length_bytes_max
+            .is_none_or(|max| self.ready.payload_bytes().saturating_add(more) <= max)
+    }
+
+    /// Notes how long the payload of a message is that is about to come, where that counts. Recovery notes all until it has
+    /// come to the declaration.
+    pub(crate) fn note_payload(&mut self, position: u64, bytes: usize) {
+        if self.settings.length_bytes_max.is_some() || self.declared.is_none() {
+            self.ready.note_payload(position, bytes);
+        }
+    }
+
     /// True if the queue has more than it may, and gives up its oldest messages for that.
     pub(crate) fn is_over(&self) -> bool {
-        self.settings.overflow == Overflow::DropHead && self.len() > self.settings.length_max
+        self.settings.overflow == Overflow::DropHead
+            && (self.len() > self.settings.length_max || !self.has_room(0))
     }
 
     /// The message that is to go first through the dead-letter exchange because the queue has more than it may.

@@ -1,7 +1,7 @@
 //! The ready messages of a queue, in the order in which they are to be delivered.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 use super::entry::Entry;
 use super::lines::Lines;
@@ -23,6 +23,23 @@ pub(crate) struct Ready {
     len: usize,
     /// How many have no body in memory.
     cold: usize,
+    /// Only where their bytes count.
+    payloads: Option<Box<Payloads>>,
+}
+
+/// How long payloads are.
+#[derive(Debug, Default)]
+struct Payloads {
+    /// By position, of all the queue's messages.
+    lengths: HashMap<u64, u64>,
+    /// Their sum over the ready ones.
+    ready_bytes: u64,
+}
+
+impl Payloads {
+    fn length(&self, position: u64) -> u64 {
+        self.lengths.get(&position).copied().unwrap_or(0)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +82,9 @@ impl Ready {
     pub(crate) fn insert(&mut self, entry: Entry) {
         self.len += 1;
         self.cold += usize::from(entry.body.is_none());
+        if let Some(payloads) = &mut self.payloads {
+            payloads.ready_bytes += payloads.length(entry.position);
+        }
         match &mut self.lines {
             Some(lines) if lines.is_held(entry.key) => lines.wait(entry),
             _ => self.enlist(entry),
@@ -141,6 +161,35 @@ impl Ready {
     fn uncount(&mut self, entry: &Entry) {
         self.len -= 1;
         self.cold -= usize::from(entry.body.is_none());
+        if let Some(payloads) = &mut self.payloads {
+            payloads.ready_bytes -= payloads.length(entry.position);
+        }
+    }
+
+    /// Bytes of payload of the ready messages, as far as they were noted.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        self.payloads.as_ref().map_or(0, |payloads| payloads.ready_bytes)
+    }
+
+    /// Notes the length of a payload whose message is not among the ready ones yet.
+    pub(crate) fn note_payload(&mut self, position: u64, bytes: usize) {
+        self.payloads.get_or_insert_default().lengths.insert(position, bytes as u64);
+    }
+
+    /// The message is not among the ready ones any more, nor comes again.
+    pub(crate) fn forget_payload(&mut self, position: u64) {
+        if let Some(payloads) = &mut self.payloads {
+            payloads.lengths.remove(&position);
+        }
+    }
+
+    /// Forgets all lengths but those of these, which are not among the ready ones.
+    pub(crate) fn forget_other_payloads(&mut self, positions: impl Iterator<Item = u64>) {
+        let Some(payloads) = self.payloads.take() else { return };
+        for position in positions {
+            let length = payloads.lengths.get(&position);
+            length.into_iter().for_each(|length| self.note_payload(position, *length as usize));
+        }
     }
 
     /// Lets others of its key wait for this message, which is not among the ready ones.
@@ -191,7 +240,10 @@ impl Ready {
 
     /// What the lists take, bodies apart.
     pub(crate) fn bytes(&self) -> usize {
-        self.lists().map(List::bytes).sum::<usize>() + self.lines.as_ref().map_or(0, Lines::bytes)
+        let lengths = self.payloads.as_ref().map_or(0, |payloads| payloads.lengths.capacity());
+        lengths * (size_of::<(u64, u64)>() + 1)
+            + self.lists().map(List::bytes).sum::<usize>()
+            + self.lines.as_ref().map_or(0, Lines::bytes)
     }
 
     /// The entry at `position`, whose body must stay as it is.
@@ -246,7 +298,10 @@ impl Ready {
     /// Takes all out, in no particular order. No key is held any more.
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = Entry> + use<> {
         let lines = self.lines.as_ref().map(|_| Lines::default());
-        let all = std::mem::replace(self, Self { priority_max: self.priority_max, lines, ..Self::default() });
+        let mut payloads = self.payloads.take();
+        payloads.iter_mut().for_each(|payloads| payloads.ready_bytes = 0);
+        let cleared = Self { priority_max: self.priority_max, lines, payloads, ..Self::default() };
+        let all = std::mem::replace(self, cleared);
         let waiting = all.lines.into_iter().flat_map(Lines::into_entries);
         all.classes.into_iter().flat_map(|class| class.list.into_entries()).chain(waiting)
     }

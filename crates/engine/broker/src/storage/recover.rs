@@ -148,6 +148,7 @@ impl Replay {
                     entry.carried(stored);
                     return Ok(());
                 }
+                state.note_payload(position, glance.payload_bytes);
                 let mut entry = Entry::new(position, stored, published_at, glance.rank());
                 entry.attempts = counted(attempts);
                 glance.claim.iter().for_each(|_| entry.set_claim());
@@ -192,6 +193,7 @@ impl Replay {
                 }
                 entry.expire_at(expires_at.unwrap_or(NEVER));
                 let state = self.queue(to)?;
+                state.note_payload(sequence, glance.payload_bytes);
                 glance.key.filter(|_| is_newest).into_iter().for_each(|key| state.note_key(sequence, key));
                 state.arrive(entry, None, now);
             }

@@ -16,12 +16,13 @@ const CHUNK_BYTES_MAX: usize = SNAPSHOT_CHUNK_BYTES + VALUE_BYTES_MAX_CEILING + 
 
 impl Memory {
     /// Takes in what `save` wrote, `bytes` in all, and returns how many entries there are. `read` fills its buffer with what
-    /// comes next. Entries keep their versions, and new ones are above them; those whose time is over stay away.
+    /// comes next; keys that `wanted` does not want stay away. Entries keep their versions, and new ones are above them; those whose time is over stay away.
     /// `Damaged`: it is not what was written, and the store holds a part of it: nothing of that may be served.
     pub fn load(
         &self,
         now: Instant,
         bytes: u64,
+        wanted: &dyn Fn(&[u8]) -> bool,
         read: &mut dyn FnMut(&mut [u8]) -> Result<()>,
     ) -> Result<u64> {
         let mut left = bytes;
@@ -55,7 +56,9 @@ impl Memory {
                 if kept.version > highest {
                     return Err(damaged("a version is above the highest"));
                 }
-                self.restore(&kept, now);
+                if wanted(kept.key) {
+                    self.restore(&kept, now);
+                }
             }
         }
         for shard in &self.shards {
@@ -129,7 +132,7 @@ mod tests {
     }
 
     fn load(memory: &Memory, mut bytes: &[u8]) -> Result<u64> {
-        memory.load(LATER, bytes.len() as u64, &mut |buffer| {
+        memory.load(LATER, bytes.len() as u64, &|_| true, &mut |buffer| {
             let (piece, rest) = bytes.split_at(buffer.len());
             buffer.copy_from_slice(piece);
             bytes = rest;

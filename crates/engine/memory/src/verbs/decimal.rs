@@ -4,13 +4,14 @@
 const DIGITS_MAX: usize = 20;
 
 /// A number as text, without allocation.
-pub(crate) struct Decimal {
+pub struct Decimal {
     digits: [u8; DIGITS_MAX],
     start: usize,
 }
 
 impl Decimal {
-    pub(crate) fn new(mut number: u64) -> Self {
+    /// Its digits, without leading zeros.
+    pub fn new(mut number: u64) -> Self {
         let mut digits = [b'0'; DIGITS_MAX];
         let mut start = DIGITS_MAX - 1;
         for (place, digit) in digits.iter_mut().enumerate().rev() {
@@ -24,12 +25,13 @@ impl Decimal {
         Self { digits, start }
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
         self.digits.get(self.start..).unwrap_or_default()
     }
 
     /// Fills `target`, which is not shorter, with the number and blanks behind it.
-    pub(crate) fn write_padded(&self, target: &mut [u8]) {
+    pub fn write_padded(&self, target: &mut [u8]) {
         let mut digits = self.as_bytes().iter();
         for byte in target {
             *byte = digits.next().copied().unwrap_or(b' ');
@@ -39,7 +41,7 @@ impl Decimal {
 
 /// The number that the text stands for, read as memcached reads it: blanks and a plus may come before the digits, and
 /// behind them the text ends or a blank or a zero byte follows, whatever comes then.
-pub(crate) fn parse(text: &[u8]) -> Option<u64> {
+pub fn parse(text: &[u8]) -> Option<u64> {
     let text = text.get(text.iter().position(|byte| !is_blank(*byte))?..)?;
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let digits = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());

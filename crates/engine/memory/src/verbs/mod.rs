@@ -1,7 +1,7 @@
 //! The verbs of the port, as one shard carries them out.
 
 mod count;
-mod decimal;
+pub mod decimal;
 mod delete;
 mod read;
 mod write;

@@ -138,7 +138,7 @@ impl Session {
         let method = basic::Deliver {
             consumer_tag: ShortStr::cut(tag),
             delivery_tag,
-            redelivered: delivery.attempt > 1,
+            redelivered: self.shared.is_redelivered(&delivery),
             exchange,
             routing_key,
         };

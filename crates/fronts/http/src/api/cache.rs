@@ -66,6 +66,8 @@ pub(crate) struct IfNone {
         (status = 304, description = "The client's copy is still good.", headers(("etag" = String, description = "Its version."))),
         (status = 400, description = "The key is not one.", body = ErrorBody),
         (status = 404, description = "There is no value under this key.", body = ErrorBody),
+        (status = 503, description = "The disk failed under a pinned key; it may have changed or not.", body = ErrorBody,
+            headers(("retry-after" = u64, description = "Seconds to wait."))),
     )
 )]
 pub(crate) async fn get(State(app): State<App>, Key(key): Key, headers: HeaderMap) -> Answer<Response> {
@@ -76,6 +78,7 @@ pub(crate) async fn get(State(app): State<App>, Key(key): Key, headers: HeaderMa
             found = Some((view.version, (!unchanged).then(|| view.value.to_vec())));
         }
     });
+    app.may_tell(&key).await?;
     let Some((version, value)) = found else {
         return Err(Refused::new(StatusCode::NOT_FOUND, format!("read key {key}: there is no value")));
     };
@@ -104,6 +107,7 @@ pub(crate) struct PutQuery {
 
 /// Writes a value
 ///
+/// A pinned key is durable when this answers, and never makes way for others: where there is no room for it, the answer is 429.
 /// With `If-None-Match: *` only where there is none; with `If-Match` only over that version, or over any with `*`.
 /// A value that is refused for its size leaves no older one behind.
 #[utoipa::path(
@@ -117,6 +121,8 @@ pub(crate) struct PutQuery {
         (status = 412, description = "The condition does not hold; nothing was changed.", body = ErrorBody),
         (status = 413, description = "The value is too large.", body = ErrorBody),
         (status = 429, description = "Too many bodies are arriving at once.", body = ErrorBody,
+            headers(("retry-after" = u64, description = "Seconds to wait."))),
+        (status = 503, description = "The disk failed under a pinned key; it may have changed or not.", body = ErrorBody,
             headers(("retry-after" = u64, description = "Seconds to wait."))),
     )
 )]
@@ -133,7 +139,9 @@ pub(crate) async fn put(
         Ok(value) => value,
         Err(refused) => {
             if refused.status == StatusCode::PAYLOAD_TOO_LARGE {
-                refuse_too_large(&app, &key, mode, condition)?;
+                let fits = refuse_too_large(&app, &key, mode, condition);
+                app.may_tell(&key).await?;
+                fits?;
             }
             return Err(refused);
         }
@@ -141,7 +149,9 @@ pub(crate) async fn put(
     let now = app.parts.clock.now();
     let expires_at = query.ttl_ms.map(|Whole(ms)| now + Duration::from_millis(ms));
     let write = Write { mode, condition, expires_at, ..Write::at(now) };
-    match store.write(key.as_bytes(), value.bytes(), write) {
+    let written = store.write(key.as_bytes(), value.bytes(), write);
+    app.may_tell(&key).await?;
+    match written {
         Written::Stored(version) => {
             Ok((StatusCode::NO_CONTENT, [(header::ETAG, tag(version))]).into_response())
         }
@@ -151,7 +161,9 @@ pub(crate) async fn put(
             format!("write key {key}: there is no room for the value now"),
         )),
         Written::TooLarge => {
-            refuse_too_large(&app, &key, mode, condition)?;
+            let fits = refuse_too_large(&app, &key, mode, condition);
+            app.may_tell(&key).await?;
+            fits?;
             Err(Refused::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("write key {key}: the value is larger than the cache takes"),
@@ -196,6 +208,8 @@ fn refuse_too_large(app: &App, key: &str, mode: Mode, condition: Condition) -> A
         (status = 400, description = "The request is wrong; the text says what.", body = ErrorBody),
         (status = 404, description = "There was no value under this key.", body = ErrorBody),
         (status = 412, description = "Another version is there; nothing was changed.", body = ErrorBody),
+        (status = 503, description = "The disk failed under a pinned key; it may have changed or not.", body = ErrorBody,
+            headers(("retry-after" = u64, description = "Seconds to wait."))),
     )
 )]
 pub(crate) async fn delete(State(app): State<App>, Key(key): Key, headers: HeaderMap) -> Answer<StatusCode> {
@@ -204,7 +218,9 @@ pub(crate) async fn delete(State(app): State<App>, Key(key): Key, headers: Heade
         Some(Match::Any) | None => None,
     };
     let delete = Delete { version, ..Delete::at(app.parts.clock.now()) };
-    match app.parts.store.delete(key.as_bytes(), delete) {
+    let deleted = app.parts.store.delete(key.as_bytes(), delete);
+    app.may_tell(&key).await?;
+    match deleted {
         Deleted::Done => Ok(StatusCode::NO_CONTENT),
         Deleted::NotFound => {
             Err(Refused::new(StatusCode::NOT_FOUND, format!("delete key {key}: there is no value")))

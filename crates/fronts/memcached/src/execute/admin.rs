@@ -1,6 +1,6 @@
 //! Commands without a key: `flush_all`, `cache_memlimit`, `stats`.
 
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::command::{FlushAll, MemoryLimit, Section};
 use forebay_wire::memcached::refusal::Refusal;
 
@@ -12,19 +12,19 @@ use crate::stats::{connections, general, settings, slabs};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-pub(super) fn flush_all<S: LocalStore>(turn: &mut Turn<'_, S>, command: FlushAll) {
-    turn.store().flush(flush_at(command.delay, turn.now), turn.now);
+pub(super) fn flush_all<S: Pledges>(turn: &mut Turn<'_, S>, command: FlushAll) {
+    turn.shared.store.flush(flush_at(command.delay, turn.now), turn.now);
     turn.tally.one(Count::Flushes);
     reply::line_unless(command.quiet, turn.out, "OK");
 }
 
-pub(super) fn memory_limit<S: LocalStore>(turn: &mut Turn<'_, S>, command: MemoryLimit) {
-    let resized = turn.store().resize(u64::from(command.mebibytes) * MEBIBYTE);
+pub(super) fn memory_limit<S: Pledges>(turn: &mut Turn<'_, S>, command: MemoryLimit) {
+    let resized = turn.shared.store.resize(u64::from(command.mebibytes) * MEBIBYTE);
     let answer = if resized { "OK" } else { Refusal::LimitFailed.text() };
     reply::line_unless(command.quiet, turn.out, answer);
 }
 
-pub(super) fn stats<S: LocalStore>(turn: &mut Turn<'_, S>, section: Section) {
+pub(super) fn stats<S: Pledges>(turn: &mut Turn<'_, S>, section: Section) {
     // What this turn has counted so far belongs to what is shown, or set back.
     turn.shared.counters.take(turn.tally, turn.connection);
     match section {

@@ -2,7 +2,7 @@
 
 use forebay_core::entry::Read;
 use forebay_core::limits::{MEMCACHED_TURN_KEYS_MAX, OUTPUT_BYTES_MAX};
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::command::Get;
 use forebay_wire::memcached::words::{Place, Words};
 
@@ -30,7 +30,7 @@ impl Paused {
 
 /// Answers key by key. Thousands of keys may be asked for at once, so it stops where the output is full, or where
 /// other connections have waited long enough, and goes on when that has been sent.
-pub(crate) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, get: Get<'_>) -> Ran {
+pub(crate) fn get<S: Pledges>(turn: &mut Turn<'_, S>, get: Get<'_>) -> Ran {
     let mut keys = get.keys;
     let read = Read { touch: get.touch.map(|exptime| expiry(exptime, turn.now)), ..Read::at(turn.now) };
     let (command, hits, misses) = match get.touch {
@@ -44,7 +44,7 @@ pub(crate) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, get: Get<'_>) -> Ran {
         }
         let Some(key) = keys.next() else { break };
         let out = &mut *turn.out;
-        let hit = turn.shared.store.read(key, read, &mut |view| {
+        let hit = turn.store.read(key, read, &mut |view| {
             reply::value(out, key, &view, get.versions);
         });
         answered += 1;

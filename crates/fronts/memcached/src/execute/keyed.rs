@@ -1,7 +1,7 @@
 //! `delete`, `incr`, `decr`, `touch`.
 
 use forebay_core::entry::{Arithmetic, Counted, Delete, Deleted, Read, Step};
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::command;
 use forebay_wire::memcached::refusal::Refusal;
 
@@ -10,17 +10,17 @@ use crate::expiry::expiry;
 use crate::stats::counters::Count;
 use crate::{outcome, reply};
 
-pub(super) fn delete<S: LocalStore>(turn: &mut Turn<'_, S>, command: command::Delete<'_>) {
-    let deleted = turn.store().delete(command.key, Delete::at(turn.now));
+pub(super) fn delete<S: Pledges>(turn: &mut Turn<'_, S>, command: command::Delete<'_>) {
+    let deleted = turn.store.delete(command.key, Delete::at(turn.now));
     turn.count(deleted == Deleted::Done, Count::DeleteHits, Count::DeleteMisses);
     reply::line_unless(command.quiet, turn.out, outcome::deleted(deleted));
 }
 
-pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: command::Count<'_>) {
+pub(super) fn count<S: Pledges>(turn: &mut Turn<'_, S>, command: command::Count<'_>) {
     let step = if command.up { Step::Up } else { Step::Down };
     let arithmetic =
         Arithmetic { now: turn.now, delta: command.delta, step, version: None, create: None, touch: None };
-    let counted = turn.store().count(command.key, arithmetic);
+    let counted = turn.store.count(command.key, arithmetic);
     count_step(turn, step, counted);
     match counted {
         Counted::Value { number, .. } if !command.quiet => {
@@ -35,7 +35,7 @@ pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: command::Cou
 }
 
 /// Counts what became of a step. A counter that had to be made is neither found nor missed.
-pub(super) fn count_step<S: LocalStore>(turn: &mut Turn<'_, S>, step: Step, counted: Counted) {
+pub(super) fn count_step<S: Pledges>(turn: &mut Turn<'_, S>, step: Step, counted: Counted) {
     match (step, counted) {
         (Step::Up, Counted::Value { created: false, .. }) => turn.tally.one(Count::IncrHits),
         (Step::Down, Counted::Value { created: false, .. }) => turn.tally.one(Count::DecrHits),
@@ -46,9 +46,9 @@ pub(super) fn count_step<S: LocalStore>(turn: &mut Turn<'_, S>, step: Step, coun
     }
 }
 
-pub(super) fn touch<S: LocalStore>(turn: &mut Turn<'_, S>, command: command::Touch<'_>) {
+pub(super) fn touch<S: Pledges>(turn: &mut Turn<'_, S>, command: command::Touch<'_>) {
     let read = Read { touch: Some(expiry(command.exptime, turn.now)), ..Read::at(turn.now) };
-    let hit = turn.store().read(command.key, read, &mut |_| {});
+    let hit = turn.store.read(command.key, read, &mut |_| {});
     turn.tally.one(Count::Touches);
     turn.count(hit, Count::TouchHits, Count::TouchMisses);
     reply::line_unless(command.quiet, turn.out, if hit { "TOUCHED" } else { "NOT_FOUND" });

@@ -1,7 +1,7 @@
 //! `ma`.
 
 use forebay_core::entry::{Arithmetic, Counted, Expiry, Step, Version};
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::meta::count::MetaCount;
 use forebay_wire::memcached::refusal::Refusal;
 
@@ -11,7 +11,7 @@ use super::turn::Turn;
 use crate::expiry::Ends;
 use crate::reply;
 
-pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaCount<'_>) {
+pub(super) fn count<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaCount<'_>) {
     let step = if command.up { Step::Up } else { Step::Down };
     let ends = Ends::new(command.vivify, command.touch, turn.now);
     let arithmetic = Arithmetic {
@@ -22,7 +22,7 @@ pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaCount<'
         create: ends.created(command.flags).map(|expires_at| (command.initial, expires_at)),
         touch: ends.touch,
     };
-    let counted = turn.store().count(command.key.bytes().as_slice(), arithmetic);
+    let counted = turn.store.count(command.key.bytes().as_slice(), arithmetic);
     count_step(turn, step, counted);
     match counted {
         Counted::Value { created: false, .. } if command.quiet => {}
@@ -42,7 +42,7 @@ pub(super) fn count<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaCount<'
     }
 }
 
-fn show<S: LocalStore>(
+fn show<S: Pledges>(
     turn: &mut Turn<'_, S>,
     command: &MetaCount<'_>,
     counted: u64,

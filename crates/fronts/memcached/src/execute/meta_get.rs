@@ -1,7 +1,7 @@
 //! `mg` and `me`.
 
 use forebay_core::entry::{Claim, Expiry, Read, State, View};
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_core::time::Instant;
 use forebay_wire::memcached::meta::debug::MetaDebug;
 use forebay_wire::memcached::meta::get::MetaGet;
@@ -12,8 +12,9 @@ use super::turn::Turn;
 use crate::expiry::{Ends, refresh_below_ms, seconds_left};
 use crate::reply;
 use crate::stats::counters::Count;
+use crate::told::Told;
 
-pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) {
+pub(super) fn get<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) {
     let now = turn.now;
     let ends = Ends::new(command.vivify, command.touch, now);
     let read = Read {
@@ -25,11 +26,11 @@ pub(super) fn get<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) 
         counts: !command.unseen,
     };
     let bytes = command.key.bytes().as_slice();
-    let store = &turn.shared.store;
-    let untouched = asks_time_before_touch(command).then(|| untouched_end(&**store, bytes, now)).flatten();
+    let untouched =
+        asks_time_before_touch(command).then(|| untouched_end(&mut turn.store, bytes, now)).flatten();
     let out = &mut *turn.out;
     let mut created = false;
-    let hit = store.read(bytes, read, &mut |view| {
+    let hit = turn.store.read(bytes, read, &mut |view| {
         created = view.state == State::Leased && view.claim == Claim::Won;
         let end = if created { None } else { untouched.unwrap_or(view.expires_at) };
         show(out, command, &view, (ends, end), now);
@@ -58,7 +59,7 @@ fn asks_time_before_touch(command: &MetaGet<'_>) -> bool {
 }
 
 /// The end of life before this read; `None` where there is no entry.
-fn untouched_end<S: LocalStore + ?Sized>(store: &S, key: &[u8], now: Instant) -> Option<Expiry> {
+fn untouched_end<S: Pledges>(store: &mut Told<'_, S>, key: &[u8], now: Instant) -> Option<Expiry> {
     let mut end = None;
     store.read(key, Read { counts: false, ..Read::at(now) }, &mut |view| end = Some(view.expires_at));
     end
@@ -111,12 +112,12 @@ fn show(
 }
 
 /// `me`: what is known of an entry, for people. The size is what memcached would have needed.
-pub(super) fn debug<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaDebug<'_>) {
+pub(super) fn debug<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaDebug<'_>) {
     let now = turn.now;
     let bytes = command.key.bytes().as_slice();
     let out = &mut *turn.out;
     let read = Read { counts: false, ..Read::at(now) };
-    let hit = turn.shared.store.read(bytes, read, &mut |view| {
+    let hit = turn.store.read(bytes, read, &mut |view| {
         out.extend_from_slice(b"ME ");
         command.key.write_text(out);
         out.extend_from_slice(b" exp=");

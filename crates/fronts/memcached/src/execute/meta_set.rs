@@ -1,7 +1,7 @@
 //! `ms`.
 
 use forebay_core::entry::{Condition, Mode, Version, Write, Written};
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::meta::set::{MetaMode, MetaSet};
 
 use super::meta_text::{key, number, opaque};
@@ -10,7 +10,7 @@ use super::turn::Turn;
 use crate::expiry::expiry;
 use crate::{outcome, reply};
 
-pub(super) fn set<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) {
+pub(super) fn set<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) {
     let (mode, condition) = mode_and_condition(command);
     let write = Write {
         now: turn.now,
@@ -21,7 +21,7 @@ pub(super) fn set<S: LocalStore>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) 
         // Version 0 is no older one: nothing ever had it.
         stale_if_older: command.stale && command.compare != Some(0),
     };
-    let mut written = turn.store().write(command.key.bytes().as_slice(), command.value, write);
+    let mut written = turn.store.write(command.key.bytes().as_slice(), command.value, write);
     // To extend what is not there is "not stored" whether or not a version was asked for.
     if matches!(mode, Mode::Append | Mode::Prepend) && written == Written::NotFound {
         written = Written::NotStored;

@@ -1,6 +1,6 @@
 //! Which function carries out which command.
 
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::command::Command;
 use forebay_wire::memcached::refusal::Refusal;
 
@@ -23,7 +23,7 @@ pub(crate) enum Ran {
 }
 
 /// Carries out one command.
-pub(crate) fn run<S: LocalStore>(turn: &mut Turn<'_, S>, command: &Command<'_>) -> Ran {
+pub(crate) fn run<S: Pledges>(turn: &mut Turn<'_, S>, command: &Command<'_>) -> Ran {
     match command {
         Command::Get(command) => return get::get(turn, *command),
         Command::Store(command) => store::store(turn, *command),

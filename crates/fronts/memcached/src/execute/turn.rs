@@ -1,14 +1,16 @@
 //! What a command works with.
 
-use forebay_core::ports::local_store::LocalStore;
 use forebay_core::time::Instant;
 
 use crate::shared::Shared;
 use crate::stats::counters::{Count, Tally};
+use crate::told::Told;
 
 /// One turn of one connection: everything that was read at once is carried out at one moment, with one output.
 pub(crate) struct Turn<'a, S> {
     pub(crate) shared: &'a Shared<S>,
+    /// For every verb with a key.
+    pub(crate) store: Told<'a, S>,
     /// The present, asked for once a turn.
     pub(crate) now: Instant,
     /// Answers, in order.
@@ -18,11 +20,7 @@ pub(crate) struct Turn<'a, S> {
     pub(crate) connection: u64,
 }
 
-impl<S: LocalStore> Turn<'_, S> {
-    pub(crate) fn store(&self) -> &S {
-        &self.shared.store
-    }
-
+impl<S> Turn<'_, S> {
     /// One of two counts.
     pub(crate) fn count(&mut self, hit: bool, hits: Count, misses: Count) {
         self.tally.one(if hit { hits } else { misses });

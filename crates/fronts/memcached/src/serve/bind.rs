@@ -10,7 +10,7 @@ use std::{fs, io};
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::LISTENER_THREADS_MAX;
 use forebay_core::ports::clock::{Clock, Run, Work};
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::Pledges;
 use forebay_core::stats::ConnectionStats;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, Runtime};
@@ -62,7 +62,7 @@ impl Bound {
 
 /// Opens the sockets and starts nothing. When `stop` turns true, or its sender is gone, no more connections are accepted,
 /// commands that were read are answered, and the connections are closed.
-pub fn bind<S: LocalStore + 'static>(
+pub fn bind<S: Pledges + 'static>(
     options: Options,
     store: Arc<S>,
     clock: Arc<dyn Clock>,
@@ -128,7 +128,7 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn accept<S: LocalStore + 'static>(self, shared: &Arc<Shared<S>>, stop: watch::Receiver<bool>) {
+    async fn accept<S: Pledges + 'static>(self, shared: &Arc<Shared<S>>, stop: watch::Receiver<bool>) {
         let deal = Arc::new(self.deal);
         let tcp = async {
             match self.tcp.map(tokio::net::TcpListener::from_std) {

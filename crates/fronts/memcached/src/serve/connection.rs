@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use forebay_core::limits::MEMCACHED_INPUT_BYTES;
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::{Pledge, Pledges};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 
@@ -19,6 +19,7 @@ use crate::execute::turn::Turn;
 use crate::session::{Next, Progress, Session};
 use crate::shared::Shared;
 use crate::stats::counters::Count;
+use crate::told::Told;
 
 /// Room made at least for what follows the beginning of a command.
 const PARTIAL_BYTES_MIN: usize = 4096;
@@ -33,8 +34,10 @@ pub(crate) struct Connection<S, IO> {
     partial: Vec<u8>,
     /// Nothing can be done before there are so many bytes.
     needed: usize,
-    /// Answers that the socket had no room for.
+    /// Answers that the socket had no room for, or that must not be told yet.
     unsent: Vec<u8>,
+    /// What must be durable before they are sent.
+    pledge: Option<Pledge>,
     partial_held: Held,
     unsent_held: Held,
 }
@@ -51,12 +54,23 @@ enum After {
     End,
 }
 
-impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
+impl<S: Pledges, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
     pub(crate) fn new(io: IO, shared: Arc<Shared<S>>, seat: Seat) -> Self {
         let (session, partial, unsent) = (Session::default(), Vec::new(), Vec::new());
         let held = || Held::new(Arc::clone(&shared.buffers));
         let (partial_held, unsent_held) = (held(), held());
-        Self { io, shared, seat, session, partial, needed: 1, unsent, partial_held, unsent_held }
+        Self {
+            io,
+            shared,
+            seat,
+            session,
+            partial,
+            needed: 1,
+            unsent,
+            pledge: None,
+            partial_held,
+            unsent_held,
+        }
     }
 
     /// Serves until the client goes, cannot be understood, or the front stops. What was read is answered first.
@@ -83,6 +97,14 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                 }
                 After::End => break,
             };
+            // One wait for all that this turn did; others have the thread meanwhile. What cannot be kept is not told: its
+            // client sees the connection end, and knows as much as is known.
+            if let Some(pledge) = self.pledge.take()
+                && let Err(error) = self.shared.store.kept(pledge).await
+            {
+                tracing::warn!(%error, "end memcached connection without an answer");
+                break;
+            }
             if self.io.write_all(&self.unsent).await.is_err() {
                 break;
             }
@@ -174,7 +196,7 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         self.after(progress, full, answers)
     }
 
-    /// Carries out what is complete and sends what the socket takes at once.
+    /// Carries out what is complete and sends what the socket takes at once, unless something has to be durable first.
     fn answer(
         &mut self,
         act: impl FnOnce(&mut Session, &[u8], &mut Turn<'_, S>) -> Progress,
@@ -186,12 +208,14 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         self.seat.active(now);
         let mut turn = Turn {
             shared: &*self.shared,
+            store: Told::new(&*self.shared.store),
             now,
             out: &mut answers.output,
             tally: &mut answers.tally,
             connection: self.seat.id(),
         };
         let mut progress = act(&mut self.session, input, &mut turn);
+        self.pledge = turn.store.pledge();
         if self.send(cx, answers).is_err() {
             progress.next = Next::Close;
         }
@@ -203,9 +227,12 @@ impl<S: LocalStore, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
             return Ok(());
         }
         answers.tally.add(Count::BytesWritten, answers.output.len() as u64);
-        let sent = match Pin::new(&mut self.io).poll_write(cx, &answers.output) {
-            Poll::Ready(sent) => sent?,
-            Poll::Pending => 0,
+        let sent = match self.pledge {
+            Some(_) => 0,
+            None => match Pin::new(&mut self.io).poll_write(cx, &answers.output) {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending => 0,
+            },
         };
         if let Some(rest) = answers.output.get(sent..).filter(|rest| !rest.is_empty()) {
             if !self.unsent_held.grow(rest.len()) {

@@ -9,17 +9,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use forebay_core::entry::{Arithmetic, Counted, Delete, Deleted, Lease, Read, Version, View, Write, Written};
-use forebay_core::error::Kind;
+use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::LISTENER_THREADS_MAX;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::pledges::{Pledge, Pledges};
 use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
 use forebay_memory::{Memory, MemoryOptions};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::accept::accept;
 use super::bind::{Addresses, bind};
@@ -105,8 +107,23 @@ impl Listener for Exhausted {
     }
 }
 
-/// A store that panics when it is asked for `boom`, after it has shown another key.
-struct Fragile(Memory);
+/// A store that panics when it is asked for `boom`, after it has shown another key; and that pledges keys which begin with
+/// `task:` until it is told whether that could be kept.
+struct Fragile(Memory, watch::Sender<Option<bool>>);
+
+impl Pledges for Fragile {
+    fn pledge(&self, key: &[u8]) -> Option<Pledge> {
+        (key.starts_with(b"task:") && self.1.borrow().is_none()).then_some(Pledge(1))
+    }
+
+    fn kept(&self, _: Pledge) -> BoxFuture<'static, Result<()>> {
+        let mut kept = self.1.subscribe();
+        Box::pin(async move {
+            let kept = kept.wait_for(Option::is_some).await.is_ok_and(|kept| *kept == Some(true));
+            if kept { Ok(()) } else { Err(Error::new(Kind::Poisoned, "keep", "task")) }
+        })
+    }
+}
 
 impl LocalStore for Fragile {
     fn read(&self, key: &[u8], read: Read, visit: &mut dyn FnMut(View<'_>)) -> bool {
@@ -162,7 +179,12 @@ fn shared(clock: Still) -> Arc<Shared<Fragile>> {
 fn shared_with(options: Options, clock: Arc<Still>) -> Arc<Shared<Fragile>> {
     let memory =
         Memory::new(MemoryOptions { bytes_max: 64 * MIB, value_bytes_max: MIB, first_version: Version(1) });
-    let shared = Shared::new(options, Addresses::default(), Arc::new(Fragile(memory)), clock);
+    let shared = Shared::new(
+        options,
+        Addresses::default(),
+        Arc::new(Fragile(memory, watch::Sender::new(None))),
+        clock,
+    );
     Arc::new(shared)
 }
 
@@ -249,6 +271,67 @@ async fn a_panic_ends_one_connection_and_shows_its_answers_to_no_other() {
     assert_eq!(clients[0].read(&mut [0; 1]).await.unwrap(), 0);
     ask(&mut clients[1], b"mn\r\n", b"MN\r\n").await;
     ask(&mut clients[1], b"get secret\r\n", b"VALUE secret 0 1\r\nx\r\nEND\r\n").await;
+}
+
+/// Every verb and one key, in one write: what is sent before the pledge is kept, how the connection goes on, and a client beside.
+async fn answered_when(kept: bool, command: &[u8], answer: &[u8]) {
+    let (_stop, stopped) = watch::channel(false);
+    let (mut ours, theirs): (Vec<_>, VecDeque<_>) = (0..2).map(|_| duplex(MIB)).unzip();
+    let shared = shared(Still::new(false));
+    tokio::spawn(serve(Given(Mutex::new(theirs)), Arc::clone(&shared), stopped));
+    ours[0].write_all(&[b"mn\r\n", command].concat()).await.unwrap();
+    // The same thread serves both, in the order in which they came; so by now the first one waits.
+    ask(&mut ours[1], b"mn\r\n", b"MN\r\n").await;
+    let early = timeout(Duration::ZERO, ours[0].read(&mut [0; 1])).await;
+    assert!(early.is_err(), "{}: told too early", String::from_utf8_lossy(command));
+    shared.store.1.send_replace(Some(kept));
+    let mut all = vec![0; 4 + answer.len()];
+    if kept {
+        ours[0].read_exact(&mut all).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&all[4..]), String::from_utf8_lossy(answer));
+        ask(&mut ours[0], b"mn\r\n", b"MN\r\n").await;
+    } else {
+        assert_eq!(ours[0].read(&mut all).await.unwrap(), 0, "what is not kept is never told");
+    }
+}
+
+#[tokio::test]
+async fn no_verb_on_a_pledged_key_is_answered_before_that_is_kept_and_others_go_on() {
+    let cases: [(&[u8], &[u8]); 12] = [
+        (b"set task:1 0 0 1\r\nx\r\n", b"STORED\r\n"),
+        (b"cas task:1 0 0 1 7\r\nx\r\n", b"NOT_FOUND\r\n"),
+        (b"get other task:1\r\n", b"END\r\n"),
+        (b"gat 10 task:1\r\n", b"END\r\n"),
+        (b"delete task:1\r\n", b"NOT_FOUND\r\n"),
+        (b"incr task:1 1\r\n", b"NOT_FOUND\r\n"),
+        (b"touch task:1 10\r\n", b"NOT_FOUND\r\n"),
+        (b"mg task:1 v\r\n", b"EN\r\n"),
+        (b"me task:1\r\n", b"EN\r\n"),
+        (b"ms task:1 1\r\nx\r\n", b"HD\r\n"),
+        (b"md task:1\r\n", b"NF\r\n"),
+        (b"ma task:1\r\n", b"NF\r\n"),
+    ];
+    for (command, answer) in cases {
+        answered_when(true, command, answer).await;
+        answered_when(false, command, answer).await;
+    }
+}
+
+#[tokio::test]
+async fn a_batch_waits_once_and_the_next_one_is_not_begun_before() {
+    let (_stop, stopped) = watch::channel(false);
+    let (mut ours, theirs): (Vec<_>, VecDeque<_>) = (0..2).map(|_| duplex(MIB)).unzip();
+    let shared = shared(Still::new(false));
+    tokio::spawn(serve(Given(Mutex::new(theirs)), Arc::clone(&shared), stopped));
+    ours[0].write_all(&b"set task:1 0 0 1\r\nx\r\n".repeat(100)).await.unwrap();
+    ask(&mut ours[1], b"mn\r\n", b"MN\r\n").await;
+    ours[0].write_all(b"set key 0 0 1\r\nx\r\n").await.unwrap();
+    ask(&mut ours[1], b"get key\r\n", b"END\r\n").await;
+    assert_eq!(shared.counters.sum().get(Count::Stored), 100);
+    shared.store.1.send_replace(Some(true));
+    let mut answer = vec![0; 101 * 8];
+    ours[0].read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"STORED\r\n".repeat(101));
 }
 
 #[tokio::test]

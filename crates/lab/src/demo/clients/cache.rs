@@ -178,13 +178,11 @@ fn away(how: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::demo::clients::scripted;
 
     async fn client(script: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> CacheClient {
-        CacheClient::new(scripted::daemon(Arc::new(script), Arc::new(|_, _| None)).await)
+        CacheClient::new(scripted::cache(script).await)
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
-//! A cache and a queue that answer from a script: for the tests of whoever speaks to the daemon.
+//! A cache that answers from a script, and an HTTP front with one answer: for the tests of whoever speaks to the daemon.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -9,35 +9,47 @@ use tokio::sync::watch;
 
 use crate::demo::daemon::Addresses;
 
-/// Answers the first line of a command; `None` closes the connection instead.
-pub(in crate::demo) type CacheScript = dyn Fn(&str) -> Option<String> + Send + Sync;
-/// Answers `METHOD PATH` and a body with a status and a body; `None` closes the connection instead.
-pub(in crate::demo) type QueueScript = dyn Fn(&str, &str) -> Option<(u16, String)> + Send + Sync;
+/// An address at which there is nothing but the cache, if there is one.
+const NOTHING: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Starts both; they end with the test's runtime.
-pub(in crate::demo) async fn daemon(
-    cache: Arc<CacheScript>,
-    queue: Arc<QueueScript>,
+/// Starts a cache that answers the first line of a command; `None` closes the connection instead. It ends with the
+/// test's runtime.
+pub(in crate::demo) async fn cache(
+    script: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
 ) -> watch::Receiver<Addresses> {
-    let (memcached, http) = (listen().await, listen().await);
-    let addresses = Addresses { memcached: address(&memcached), http: address(&http) };
+    let (memcached, script) = (listen().await, Arc::new(script));
+    let addresses = Addresses { memcached: address(&memcached), amqp: NOTHING, http: NOTHING };
     tokio::spawn(async move {
         while let Ok((stream, _)) = memcached.accept().await {
-            tokio::spawn(play_cache(stream, cache.clone()));
-        }
-    });
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = http.accept().await {
-            tokio::spawn(play_queue(stream, queue.clone()));
+            tokio::spawn(play_cache(stream, script.clone()));
         }
     });
     watch::channel(addresses).1
 }
 
+/// Starts an HTTP server that gives this answer to everything, once for each connection.
+pub(in crate::demo) async fn http(status: u16, body: &'static str) -> SocketAddr {
+    let listener = listen().await;
+    let address = address(&listener);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            while stream.read_line(&mut line).await.is_ok_and(|bytes| bytes > "\r\n".len()) {
+                line.clear();
+            }
+            let answer = format!("HTTP/1.1 {status} .\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
 /// Addresses at which nobody listens.
 pub(in crate::demo) async fn nobody() -> watch::Receiver<Addresses> {
-    let (memcached, http) = (listen().await, listen().await);
-    watch::channel(Addresses { memcached: address(&memcached), http: address(&http) }).1
+    let (memcached, amqp, http) = (listen().await, listen().await, listen().await);
+    let addresses = Addresses { memcached: address(&memcached), amqp: address(&amqp), http: address(&http) };
+    watch::channel(addresses).1
 }
 
 async fn listen() -> TcpListener {
@@ -48,7 +60,7 @@ fn address(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-async fn play_cache(stream: TcpStream, script: Arc<CacheScript>) {
+async fn play_cache<S: Fn(&str) -> Option<String>>(stream: TcpStream, script: Arc<S>) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     while stream.read_line(&mut line).await.is_ok_and(|bytes| bytes > 0) {
@@ -59,31 +71,5 @@ async fn play_cache(stream: TcpStream, script: Arc<CacheScript>) {
         let Some(answer) = script(line.trim_end()) else { return };
         stream.write_all(answer.as_bytes()).await.unwrap();
         line.clear();
-    }
-}
-
-async fn play_queue(stream: TcpStream, script: Arc<QueueScript>) {
-    let mut stream = BufReader::new(stream);
-    let mut first = String::new();
-    while stream.read_line(&mut first).await.is_ok_and(|bytes| bytes > 0) {
-        let mut length = 0;
-        loop {
-            let mut header = String::new();
-            stream.read_line(&mut header).await.unwrap();
-            if header.trim().is_empty() {
-                break;
-            }
-            if let Some(bytes) = header.to_lowercase().strip_prefix("content-length:") {
-                length = bytes.trim().parse().unwrap();
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await.unwrap();
-        let request = first.trim_end().trim_end_matches(" HTTP/1.1");
-        let Some((status, answer)) = script(request, &String::from_utf8(body).unwrap()) else { return };
-        let head = format!("HTTP/1.1 {status} .\r\ncontent-length: {}\r\n\r\n", answer.len());
-        let head = if status == 204 { "HTTP/1.1 204 .\r\n\r\n".to_string() } else { head };
-        stream.write_all((head + &answer).as_bytes()).await.unwrap();
-        first.clear();
     }
 }

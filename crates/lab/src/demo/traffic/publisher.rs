@@ -8,10 +8,18 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::orders::{Basket, Order};
-use crate::demo::clients::queue::QueueClient;
 use crate::demo::limits;
 use crate::demo::verdict::counts::Counts;
 use crate::demo::verdict::journal::Journal;
+
+/// A way into the queue.
+pub(in crate::demo) trait Outlet: Send {
+    /// Publishes `orders`. `Ok`: all of them are confirmed. `Err`: some of them may be in the queue all the same.
+    fn publish(&mut self, orders: &[Order]) -> impl Future<Output = Result<()>> + Send;
+
+    /// Waits until the daemon may be tried again after a failed publish.
+    fn rest(&self) -> impl Future<Output = ()> + Send;
+}
 
 /// When the bursts come: at even distances, one of them half-way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +39,8 @@ impl Bursts {
 }
 
 /// The shop's way of getting orders into the queue.
-pub(in crate::demo) struct Publisher {
-    pub(super) queue: QueueClient,
+pub(in crate::demo) struct Publisher<O> {
+    pub(super) queue: O,
     pub(super) basket: Arc<Basket>,
     pub(super) journal: Journal,
     pub(super) counts: Arc<Counts>,
@@ -42,7 +50,7 @@ pub(in crate::demo) struct Publisher {
     pub(super) until: Instant,
 }
 
-impl Publisher {
+impl<O: Outlet> Publisher<O> {
     /// Publishes all bursts but the last one, which is [`Self::rest`].
     pub(super) async fn run(&mut self, start: Instant, bursts: Bursts) -> Result<()> {
         for number in 1..bursts.count {
@@ -91,11 +99,45 @@ impl Publisher {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::path::PathBuf;
+
+    use forebay_core::error::{Error, Kind};
 
     use super::*;
-    use crate::demo::clients::scripted;
     use crate::demo::verdict::journal;
+
+    /// A queue that fails so many times in this way before it confirms.
+    struct Scripted {
+        failures: usize,
+        how: Kind,
+        tries: usize,
+        journal: PathBuf,
+    }
+
+    impl Outlet for Scripted {
+        async fn publish(&mut self, _: &[Order]) -> Result<()> {
+            assert!(journal::read(&self.journal).unwrap().confirmed.is_empty(), "noted before it was true");
+            self.tries += 1;
+            let fails = self.tries <= self.failures;
+            if fails { Err(Error::new(self.how, "publish to queue", "orders")) } else { Ok(()) }
+        }
+
+        async fn rest(&self) {}
+    }
+
+    fn publisher(path: PathBuf, failures: usize, how: Kind) -> Publisher<Scripted> {
+        let now = Instant::now();
+        let publisher = Publisher {
+            journal: Journal::create(&path).unwrap(),
+            queue: Scripted { failures, how, tries: 0, journal: path },
+            basket: Arc::new(Basket::default()),
+            counts: Arc::new(Counts::new(now, Duration::from_secs(1))),
+            half_burst: Arc::new(Notify::new()),
+            until: now + limits::DRAIN_MAX,
+        };
+        publisher.basket.place(Order { id: "a".into(), product: 7 }, 0);
+        publisher
+    }
 
     #[test]
     fn one_burst_is_half_way_and_none_is_further_apart_than_allowed() {
@@ -111,25 +153,29 @@ mod tests {
     #[tokio::test]
     async fn orders_without_an_answer_are_published_again_until_confirmed() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, tries) = (folder.path().join("journal"), Arc::new(AtomicUsize::new(0)));
-        let (seen, journal) = (tries.clone(), path.clone());
-        let queue = move |_: &str, _: &str| {
-            assert!(journal::read(&journal).unwrap().confirmed.is_empty(), "noted before it was true");
-            (seen.fetch_add(1, Ordering::SeqCst) > 1).then(|| (201, "{}".to_string()))
-        };
-        let now = Instant::now();
-        let mut publisher = Publisher {
-            queue: QueueClient::new(scripted::daemon(Arc::new(|_| None), Arc::new(queue)).await),
-            basket: Arc::new(Basket::default()),
-            journal: Journal::create(&path).unwrap(),
-            counts: Arc::new(Counts::new(now, Duration::from_secs(1))),
-            half_burst: Arc::new(Notify::new()),
-            until: now + limits::DRAIN_MAX,
-        };
-        publisher.basket.place(Order { id: "a".into(), product: 7 }, 0);
+        let mut publisher = publisher(folder.path().join("journal"), 2, Kind::Unavailable);
         publisher.burst(true).await.unwrap();
-        assert_eq!(tries.load(Ordering::SeqCst), 3);
-        assert_eq!(journal::read(&path).unwrap().confirmed.len(), 1);
+        assert_eq!(publisher.queue.tries, 3);
+        assert_eq!(journal::read(&publisher.queue.journal).unwrap().confirmed.len(), 1);
+        assert_eq!(publisher.counts.confirmed.get(), 1);
         publisher.half_burst.notified().await;
+    }
+
+    #[tokio::test]
+    async fn a_refusal_ends_the_burst_and_confirms_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut publisher = publisher(folder.path().join("journal"), 1, Kind::NotFound);
+        assert_eq!(publisher.burst(true).await.unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(publisher.queue.tries, 1);
+        let entries = journal::read(&publisher.queue.journal).unwrap();
+        assert_eq!((entries.sent.len(), entries.confirmed.len()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_does_not_come_back_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut publisher = publisher(folder.path().join("journal"), usize::MAX, Kind::Unavailable);
+        publisher.until = Instant::now();
+        assert_eq!(publisher.burst(true).await.unwrap_err().kind(), Kind::Unavailable);
     }
 }

@@ -137,7 +137,7 @@ mod tests {
     /// A cache that always has this page.
     async fn cache_with(page: &'static str) -> watch::Receiver<Addresses> {
         let answer = move |_: &str| Some(format!("VA {} c1\r\n{page}\r\n", page.len()));
-        scripted::daemon(Arc::new(answer), Arc::new(|_, _| None)).await
+        scripted::cache(answer).await
     }
 
     async fn view(reader: &mut Reader) {
@@ -184,7 +184,7 @@ mod tests {
             filled.send_replace(line.to_string());
             Some("HD\r\n".to_string())
         };
-        let daemon = scripted::daemon(Arc::new(cache), Arc::new(|_, _| None)).await;
+        let daemon = scripted::cache(cache).await;
         let mut reader = reader(folder.path(), daemon).await;
         view(&mut reader).await;
         let fill = fills.wait_for(|line| !line.is_empty()).await.unwrap().clone();
@@ -203,7 +203,7 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let taken = |_: &str| Some("VA 0 c41 Z\r\n\r\n".to_string());
-        let daemon = scripted::daemon(Arc::new(taken), Arc::new(|_, _| None)).await;
+        let daemon = scripted::cache(taken).await;
         let mut waiting = reader(folder.path(), daemon).await;
         view(&mut waiting).await;
         assert_eq!((waiting.counts.database_reads.get(), waiting.counts.database_reads_away.get()), (1, 0));

@@ -17,7 +17,9 @@ use super::publisher::{Bursts, Publisher};
 use super::readers::Reader;
 use super::workers::Worker;
 use crate::demo::clients::cache::CacheClient;
-use crate::demo::clients::queue::QueueClient;
+use crate::demo::clients::depth::depth;
+use crate::demo::clients::incoming::QueueInlet;
+use crate::demo::clients::outgoing::QueueOutlet;
 use crate::demo::daemon::Addresses;
 use crate::demo::limits;
 use crate::demo::shop::Shop;
@@ -53,7 +55,7 @@ impl Replay {
         let (stop, stopped) = watch::channel(false);
         let mut workers = self.workers(&floors, until, &stopped);
         let mut publisher = Publisher {
-            queue: QueueClient::new(self.addresses.clone()),
+            queue: QueueOutlet::new(self.addresses.clone()),
             basket: basket.clone(),
             journal: Journal::create(journal)?,
             counts: self.counts.clone(),
@@ -61,13 +63,12 @@ impl Replay {
             until,
         };
         let (start, bursts) = (self.start, Bursts::within(self.length));
-        let mut depth = QueueClient::new(self.addresses.clone());
-        let counts = self.counts.clone();
+        let (addresses, counts) = (self.addresses.clone(), self.counts.clone());
         let readers = self.readers(&floors, &basket);
         let traffic = async {
             let (latencies, ()) = tokio::try_join!(add_up(readers), publisher.run(start, bursts))?;
             publisher.rest().await?;
-            let left = drained(&mut depth, &counts, until).await;
+            let left = drained(&addresses, &counts, until).await;
             Ok(Replayed { latencies, left })
         };
         let replayed = tokio::select! {
@@ -90,7 +91,7 @@ impl Replay {
     ) -> JoinSet<Result<()>> {
         let pacer = Arc::new(Pacer::new(self.start));
         let worker = || Worker {
-            queue: QueueClient::new(self.addresses.clone()),
+            queue: QueueInlet::new(self.addresses.clone()),
             cache: CacheClient::new(self.addresses.clone()),
             shop: self.shop.clone(),
             floors: floors.clone(),
@@ -132,12 +133,15 @@ async fn all(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
 
 /// Waits until every confirmed order is done and the queue is empty, but not for ever: what is missing then is for the
 /// judge to say. Returns how many messages the queue had at the last look.
-async fn drained(queue: &mut QueueClient, counts: &Counts, until: Instant) -> u64 {
+async fn drained(addresses: &watch::Receiver<Addresses>, counts: &Counts, until: Instant) -> u64 {
     let mut left = 0;
     while Instant::now() < until {
-        left = queue.depth().await.unwrap_or(left);
-        if left == 0 && counts.done.get() >= counts.confirmed.get() {
-            break;
+        let address = addresses.borrow().http;
+        match depth(address).await {
+            Ok(0) if counts.done.get() >= counts.confirmed.get() => return 0,
+            Ok(depth) => left = depth,
+            // A daemon that does not answer has not said that its queue is empty.
+            Err(_) => {}
         }
         sleep(limits::DRAIN_LOOK_EVERY).await;
     }

@@ -44,7 +44,7 @@ impl Session {
         }
         let outgoing::Content { exchange, key: routing_key, properties } =
             outgoing::delivered(&delivery, &queue);
-        let redelivered = delivery.attempt > 1;
+        let redelivered = shared.is_redelivered(&delivery);
         let message_count = count(left);
         let method = basic::GetOk { delivery_tag, redelivered, exchange, routing_key, message_count };
         let (frames, body) = (self.out.frames(), &delivery.message.payload);

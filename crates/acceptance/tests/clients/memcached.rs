@@ -1,27 +1,14 @@
-//! Clients that people already have, unchanged, against the real daemon.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! Memcached clients, and the HTTP API held against its own document.
 
 use std::process::Command;
 
 use forebay_acceptance::daemon::Daemon;
-use forebay_acceptance::programs::tool;
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().expect("the client starts");
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
-    text
-}
+use forebay_acceptance::programs::{python, run, session, tool};
 
 fn python_session(script: &str) {
     let data = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(data.path());
-    let text = run(Command::new(tool("python"))
-        .arg(format!("{}/tests/clients/{script}", env!("CARGO_MANIFEST_DIR")))
-        .arg(daemon.memcached.to_string()));
-    assert!(text.contains("all well"), "{text}");
+    session(python(script).arg(daemon.memcached.to_string()));
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
 

@@ -1,6 +1,4 @@
-//! AMQP clients that people already have, unchanged, against the real daemon; and the daemon beside RabbitMQ.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! pika and the tools of librabbitmq against the daemon; and the daemon beside RabbitMQ.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;

@@ -1,0 +1,9 @@
+//! Clients that people already have, unchanged, against the real daemon.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod amqp;
+mod celery;
+mod examples;
+mod lapin;
+mod memcached;

@@ -1,0 +1,96 @@
+//! Pinned results through a real client: what was answered is there after kill -9, whatever the cache had to forget.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use forebay_acceptance::daemon::Daemon;
+use forebay_acceptance::programs::{tool, torture};
+use forebay_acceptance::raw::Raw;
+
+/// The pymemcache program, which says what it was answered and later checks it.
+fn client(daemon: &Daemon, mode: &str, journal: &str) -> Child {
+    Command::new(tool("python"))
+        .arg(format!("{}/tests/clients/pymemcache_pinned.py", env!("CARGO_MANIFEST_DIR")))
+        .args([&daemon.memcached.to_string(), mode, journal])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the client starts")
+}
+
+fn checks(daemon: &Daemon, journal: &str) {
+    let output = client(daemon, "check", journal).wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("all well"), "{text}");
+}
+
+/// Leaves the rest of a client's words unread, and the client.
+fn killed(mut client: Child) {
+    client.kill().unwrap();
+    client.wait().unwrap();
+}
+
+#[test]
+fn pymemcache_finds_every_result_it_was_answered_for_after_kill_9() {
+    let data = tempfile::tempdir().unwrap();
+    let journal = data.path().join("journal");
+    let journal = journal.to_str().unwrap();
+    let mut daemon = Daemon::start(&data.path().join("data"));
+    let rounds = if torture() { 100 } else { 5 };
+    for _ in 0..rounds {
+        let mut writer = client(&daemon, "write", journal);
+        // Killed in the middle of its work, after it was answered so often.
+        let lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+        let answered = lines.take(300).filter(|line| line.as_ref().is_ok_and(|line| line == "answered"));
+        assert_eq!(answered.count(), 300);
+        daemon.kill();
+        killed(writer);
+        daemon.restart();
+        checks(&daemon, journal);
+    }
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn a_full_budget_is_out_of_memory_and_takes_nothing_that_is_there() {
+    let data = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_with(data.path(), &["--pinned-memory", "1MiB", "--pinned", "job:"]);
+    let mut raw = Raw::connect(daemon.memcached);
+    let value = "v".repeat(100_000);
+    let answers: Vec<_> = (0..12)
+        .map(|number| raw.ask(format!("set job:{number} 0 0 100000\r\n{value}\r\n").as_bytes()))
+        .collect();
+    let stored = answers.iter().take_while(|answer| *answer == b"STORED\r\n").count();
+    assert!((9..=10).contains(&stored), "{stored}");
+    assert!(
+        answers[stored..].iter().all(|answer| answer == b"SERVER_ERROR out of memory storing object\r\n")
+    );
+    for number in 0..stored {
+        assert_eq!(raw.ask(format!("mg job:{number} s\r\n").as_bytes()), b"HD s100000\r\n");
+    }
+    assert_eq!(raw.ask(b"set celery-task-meta-1 0 0 1\r\nx\r\n"), b"STORED\r\n", "not pinned here");
+    assert_eq!(raw.ask(b"flush_all\r\nmg job:0\r\nmg celery-task-meta-1\r\n"), b"OK\r\nHD\r\nEN\r\n");
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn the_http_cache_answers_for_a_pinned_key_once_it_is_durable() {
+    let data = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start(data.path());
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let key = |daemon: &Daemon, name: &str| format!("http://{}/v1/cache/{name}", daemon.http);
+    for name in ["task:1", "task:2", "page:1"] {
+        let put = agent.put(key(&daemon, name)).send(&b"done"[..]).unwrap();
+        assert_eq!(put.status(), 204);
+    }
+    assert_eq!(agent.delete(key(&daemon, "task:2")).call().unwrap().status(), 204);
+    daemon.kill();
+    daemon.restart();
+    let mut found = agent.get(key(&daemon, "task:1")).call().unwrap();
+    assert_eq!((found.status().as_u16(), found.body_mut().read_to_vec().unwrap()), (200, b"done".to_vec()));
+    for name in ["task:2", "page:1"] {
+        assert_eq!(agent.get(key(&daemon, name)).call().unwrap().status(), 404, "{name}");
+    }
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
