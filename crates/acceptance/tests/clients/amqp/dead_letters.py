@@ -101,6 +101,16 @@ def too_many():
 client.step("too many", too_many)
 
 
+def too_large():
+    fresh("bytes", x_max_length_bytes=10, **DEAD)
+    for body in [b"12345", b"6789", b"abc"]:
+        publish("bytes", body)
+    return dead(), dead(tries=3), client.get("bytes"), client.get("bytes")
+
+
+client.step("too large", too_large)
+
+
 def none_fits():
     fresh("none", x_max_length=0, **DEAD)
     publish("none", b"1")
@@ -108,6 +118,22 @@ def none_fits():
 
 
 client.step("none fits", none_fits)
+
+
+def refused():
+    fresh("one", x_max_length=1, x_overflow="reject-publish-dlx", **DEAD)
+    other = client.connection.channel()
+    other.confirm_delivery()
+    other.basic_publish("", "one", b"1")
+    try:
+        other.basic_publish("", "one", b"2")
+        answer = "ack"
+    except pika.exceptions.NackError:
+        answer = "nack"
+    return answer, dead(), client.get("one")
+
+
+client.step("refused", refused)
 
 
 def own_key():

@@ -14,6 +14,7 @@ use forebay_core::ports::clock::Clock;
 use futures_util::future::join_all;
 
 use crate::connection::gate::Gate;
+use crate::vhost::arguments::read::Full;
 use crate::vhost::queue::Queue;
 
 /// A message with the queues it goes to.
@@ -161,6 +162,12 @@ impl Share {
         let Self { queue, places, messages } = self;
         let mut fates = Vec::with_capacity(places.len());
         let mut parts = vec![(places, messages)];
+        if queue.asked.full == Full::RejectsToDeadLetters {
+            // What is refused is a dead letter at once: only what must be may be.
+            let singly = parts.drain(..).flat_map(|(places, messages)| places.into_iter().zip(messages));
+            parts = singly.map(|(place, message)| (vec![place], vec![message])).collect();
+            parts.reverse();
+        }
         while let Some((mut places, mut messages)) = parts.pop() {
             match publish(way, &queue, &messages).await {
                 Err(_) if places.len() > 1 => {

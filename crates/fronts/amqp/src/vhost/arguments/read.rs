@@ -20,6 +20,8 @@ pub(crate) enum Full {
     DropsHead,
     /// Its publisher is refused.
     Rejects,
+    /// The same, and it becomes a dead letter.
+    RejectsToDeadLetters,
 }
 
 /// What a queue's arguments ask for.
@@ -38,6 +40,7 @@ pub(crate) struct Asked {
     /// It counts on each delivery how often it was delivered before.
     pub(crate) is_quorum: bool,
     pub(crate) length_max: Option<u64>,
+    pub(crate) length_bytes_max: Option<u64>,
     /// Where its dead letters go.
     pub(crate) dead_letter: Option<DeadLetterExchange>,
     pub(crate) full: Full,
@@ -98,9 +101,7 @@ pub(crate) fn read(table: Table<'_>, flags: Flags, place: &str) -> Result<Asked>
     let full = match arguments.text("x-overflow")? {
         None | Some(b"drop-head") => Full::DropsHead,
         Some(b"reject-publish") => Full::Rejects,
-        Some(b"reject-publish-dlx") => {
-            return Err(Exception::not_implemented(format!("x-overflow=reject-publish-dlx for {place}")));
-        }
+        Some(b"reject-publish-dlx") => Full::RejectsToDeadLetters,
         Some(_) => return refuse("x-overflow", "invalid_overflow"),
     };
     match arguments.text("x-queue-mode")? {
@@ -120,10 +121,7 @@ pub(crate) fn read(table: Table<'_>, flags: Flags, place: &str) -> Result<Asked>
         limit => limit,
     };
     let consumer_timeout = arguments.time("x-consumer-timeout")?;
-    if arguments.number("x-max-length-bytes")?.is_some() {
-        // Better no queue than one that does not do what it was told.
-        return Err(Exception::not_implemented(format!("x-max-length-bytes for {place}")));
-    }
+    let length_bytes_max = arguments.number("x-max-length-bytes")?;
     let dead_letter = arguments.dead_letter()?;
     match arguments.text("x-dead-letter-strategy")? {
         // Dead letters move in one step, and are never lost on their way.
@@ -138,6 +136,7 @@ pub(crate) fn read(table: Table<'_>, flags: Flags, place: &str) -> Result<Asked>
         consumer_timeout,
         is_quorum,
         length_max,
+        length_bytes_max,
         dead_letter,
         full,
         priority_max,
@@ -211,21 +210,26 @@ impl<'a> Arguments<'a> {
 impl Asked {
     /// A message that does not fit is refused; otherwise the oldest goes.
     pub(crate) fn rejects(&self) -> bool {
-        self.full == Full::Rejects
+        self.full != Full::DropsHead
     }
 
     /// What the broker is to keep. A consumer of AMQP holds what it has for as long as it is there, and gives back as
     /// often as it likes.
     pub(crate) fn settings(&self, name: QueueName) -> QueueSettings {
         let backoff = Backoff { first: Duration::ZERO, longest: Duration::ZERO, jitter: 0.0 };
+        let is_limited = self.length_max.is_some() || self.length_bytes_max.is_some();
         let overflow = match self.full {
-            Full::DropsHead if self.length_max.is_some() => Overflow::DropHead,
+            Full::RejectsToDeadLetters => Overflow::RejectDeadLetter,
+            Full::DropsHead if is_limited => Overflow::DropHead,
             Full::DropsHead | Full::Rejects => Overflow::Reject,
         };
+        // Nothing is dropped for a limit that nobody has set.
+        let unlimited = if overflow == Overflow::DropHead { u64::MAX } else { limits::QUEUE_LENGTH_DEFAULT };
         QueueSettings {
             retry: RetryPolicy { attempt_max: limits::ATTEMPTS_MAX, backoff },
             hold: limits::HOLD_MAX,
-            length_max: self.length_max.unwrap_or(limits::QUEUE_LENGTH_DEFAULT),
+            length_max: self.length_max.unwrap_or(unlimited),
+            length_bytes_max: self.length_bytes_max,
             message_ttl: self.ttl,
             dead_letter_exchange: self.dead_letter.clone(),
             overflow,
@@ -285,10 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_is_refused_and_not_passed_over() {
-        assert_eq!(refused("x-max-length-bytes", Value::I32(1)).code, ReplyCode::NotImplemented);
-        let overflow = refused("x-overflow", Value::Text(b"reject-publish-dlx"));
-        assert_eq!(overflow.code, ReplyCode::NotImplemented);
+    fn streams_are_refused_and_not_passed_over() {
         assert_eq!(refused("x-queue-type", Value::Text(b"stream")).code, ReplyCode::NotImplemented);
     }
 
