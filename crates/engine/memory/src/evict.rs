@@ -276,20 +276,24 @@ mod tests {
     #[test]
     fn a_write_spares_a_bounded_number_of_entries() {
         let mut shard = Shard::new(2 * 1024 * 1024, Version(0), 1, RandomState::default(), Arc::default());
-        let mut number = 0;
+        let in_main = |shard: &mut Shard, number| {
+            let found: Vec<_> = (0..number).filter_map(|number| find(shard, number)).collect();
+            found.iter().filter(|found| shard.heap.queue_of(found.position) == QueueName::Main).count()
+        };
+        let (mut number, mut before, mut spared) = (0, 0, 0);
         while shard.counts.evicted == 0 {
+            let size = shard.heap.size(QueueName::Main);
             let found = insert(&mut shard, number);
             let mut header = found.header;
             header.marks.set_uses(3);
             shard.heap.set_header(found.position, &header);
             number += 1;
+            if shard.heap.size(QueueName::Main) != size {
+                // A write before the last may have found its room by sparing a few.
+                let now = in_main(&mut shard, number);
+                (before, spared) = (now, now - before);
+            }
         }
-        let spared = (0..number)
-            .filter_map(|number| find(&mut shard, number))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .filter(|found| shard.heap.queue_of(found.position) == QueueName::Main)
-            .count();
         assert_eq!(spared, MEMORY_SPARED_MAX, "of {number} that were used");
     }
 }

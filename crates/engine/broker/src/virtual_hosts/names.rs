@@ -36,16 +36,20 @@ pub fn queue_name(vhost: &str, queue: &str) -> Result<QueueName> {
     QueueName::new(queue)
 }
 
-/// The virtual host of a queue, and its name there.
+/// The virtual host of a queue, and its name there. Another front may have given a name that only looks like one of a
+/// virtual host: that is a queue of `/`, under its whole name.
 pub fn place(queue: &QueueName) -> (Cow<'_, str>, &str) {
     let name = queue.as_str();
-    let split = name.strip_prefix(PREFIX).and_then(|name| name.split_once('/'));
-    match split.filter(|(_, name)| !name.is_empty()) {
-        Some((vhost, name)) if vhost.contains('%') => {
-            (Cow::Owned(vhost.replace("%2F", "/").replace("%25", "%")), name)
-        }
-        Some((vhost, name)) => (Cow::Borrowed(vhost), name),
-        None => (Cow::Borrowed(DEFAULT), name),
+    let Some((vhost, local)) = name.strip_prefix(PREFIX).and_then(|name| name.split_once('/')) else {
+        return (Cow::Borrowed(DEFAULT), name);
+    };
+    let vhost = match vhost.contains('%') {
+        true => Cow::Owned(vhost.replace("%2F", "/").replace("%25", "%")),
+        false => Cow::Borrowed(vhost),
+    };
+    match queue_name(&vhost, local) {
+        Ok(given) if given == *queue => (vhost, local),
+        _ => (Cow::Borrowed(DEFAULT), name),
     }
 }
 
@@ -75,5 +79,18 @@ mod tests {
         }
         assert!(queue_name("v", "").is_err() && queue_name("/", "").is_err());
         assert!(queue_name("v", &"q".repeat(252)).is_err(), "its whole name is too long");
+    }
+
+    #[test]
+    fn a_name_that_no_virtual_host_gives_is_placed_under_its_whole_self() {
+        for name in ["//%2F/q", "//%41/x", "//v", "//v/", "///q"] {
+            let queue = QueueName::new(name).unwrap();
+            let (vhost, local) = place(&queue);
+            assert!(
+                queue_name(&vhost, local).is_ok_and(|given| given == queue)
+                    || (&*vhost, local) == ("/", name)
+            );
+            assert_ne!((&*vhost, local), ("/", "q"), "{name}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::delivery::{Delivery, Outcome};
-use forebay_core::error::Kind;
+use forebay_core::error::{Error, Kind};
 use forebay_core::limits;
 use forebay_core::ports::broker::{Broker, Receive};
 use forebay_wire::amqp::methods::basic;
@@ -76,12 +76,13 @@ impl Session {
                     (consumer.queue.stored.clone(), *number, consumer.number);
                 // For as long as the connection is there.
                 let receive = Receive { count_max, hold: Some(Duration::MAX), wait_until };
+                let gone = Error::new(Kind::NotFound, "receive from queue", queue.to_string());
                 let ask = move || {
                     let (broker, queue) = (Arc::clone(&broker), queue.clone());
                     async move { broker.receive(&queue, receive).await }
                 };
                 let turn = consumer.seat.in_turn(ask);
-                let (wait, handle) = abortable(async move { turn.await.unwrap_or(Ok(Vec::new())) });
+                let (wait, handle) = abortable(async move { turn.await.unwrap_or(Err(gone)) });
                 consumer.waiting = Some(handle);
                 self.receives.push(Box::pin(async move { (number, consumer_number, wait.await) }));
             }

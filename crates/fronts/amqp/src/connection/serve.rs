@@ -47,6 +47,8 @@ struct Line<'s> {
     needed: usize,
     heard_at: Instant,
     said_at: Instant,
+    /// When the client last took something, or there was nothing for it.
+    taken_at: Instant,
     /// What follows cannot be understood any more.
     is_deaf: bool,
     greeted_by: Instant,
@@ -57,7 +59,7 @@ impl<'s> Line<'s> {
         let now = session.now();
         let greeted_by = now + limits::AMQP_HANDSHAKE_WAIT_MAX;
         let (input, needed, is_deaf) = (Vec::new(), 1, false);
-        Self { session, peer, input, needed, heard_at: now, said_at: now, is_deaf, greeted_by }
+        Self { session, peer, input, needed, heard_at: now, said_at: now, taken_at: now, is_deaf, greeted_by }
     }
 
     async fn carry(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, mut stop: watch::Receiver<bool>) {
@@ -75,7 +77,7 @@ impl<'s> Line<'s> {
             if armed != self.due() {
                 (alarm, armed) = (self.alarm(), self.due());
             }
-            let may_read = self.session.may_take();
+            let may_read = self.may_read();
             self.make_room();
             let Self { session, input, .. } = &mut self;
             let (is_over, is_behind) = (session.phase.is_over(), session.out.is_over());
@@ -86,6 +88,7 @@ impl<'s> Line<'s> {
                     Ok(count) if count > 0 => {
                         session.out.advance(count);
                         self.said_at = self.session.now();
+                        self.taken_at = self.said_at;
                     }
                     _ => return,
                 },
@@ -119,6 +122,11 @@ impl<'s> Line<'s> {
             _ = writer.write_all(self.session.out.rest()) => drop(writer.shutdown().await),
             () = patience => {}
         }
+    }
+
+    /// Whether more of what the client says is read: what must wait, waits with the client beyond a bound.
+    fn may_read(&self) -> bool {
+        self.session.may_take() && self.input.len() < self.needed.max(limits::AMQP_INPUT_BYTES)
     }
 
     /// By what the alarm is set.
@@ -230,8 +238,12 @@ impl<'s> Line<'s> {
             _ => {}
         }
         let Some(beat) = self.beat() else { return true };
-        // Two whole intervals without a sign; while it is not read it cannot give one.
-        if self.session.may_take() && now.since(self.heard_at) > beat * 4 {
+        if self.session.out.is_empty() {
+            self.taken_at = now;
+        }
+        // Two whole intervals without a sign; while it is not read it can only give one by taking what there is for it.
+        let sign_at = if self.may_read() { self.heard_at } else { self.heard_at.max(self.taken_at) };
+        if now.since(sign_at) > beat * 4 && (self.may_read() || !self.session.out.is_empty()) {
             return false;
         }
         if now.since(self.said_at) >= beat {

@@ -170,15 +170,22 @@ impl Session {
     /// The same of several deliveries of one queue.
     pub(crate) fn settle_together(&self, queue: Option<&QueueName>, ids: Vec<DeliveryId>, outcome: Outcome) {
         let Some(queue) = queue.cloned() else { return };
-        let broker = Arc::clone(&self.shared.broker);
+        let (broker, clock) = (Arc::clone(&self.shared.broker), Arc::clone(&self.shared.clock));
         self.settles.push(Box::pin(async move {
-            match broker.settle_many(&queue, &ids, outcome).await {
-                Ok(_) => true,
-                Err(error) if error.kind() == error::Kind::NotFound => true,
-                Err(error) => {
-                    tracing::warn!(%error, "settle by amqp failed, the message will come again");
-                    false
+            loop {
+                match broker.settle_many(&queue, &ids, outcome).await {
+                    Ok(_) => return true,
+                    Err(error) if error.kind() == error::Kind::NotFound => return true,
+                    Err(error) if matches!(error.kind(), error::Kind::Full | error::Kind::Unavailable) => {
+                        tracing::debug!(%error, "settle by amqp is tried again");
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "settle by amqp failed");
+                        return false;
+                    }
                 }
+                // A hold has no end of its own: what is not settled now would be held until the process ends.
+                clock.sleep_until(clock.now() + limits::BROKER_PAUSE).await;
             }
         }));
     }

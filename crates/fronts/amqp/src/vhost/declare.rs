@@ -58,6 +58,8 @@ impl Vhost {
         let stored = names::queue_name(&self.name, name).map_err(Exception::from)?;
         let _declaring = self.declaring.lock().await;
         match self.find(name).await {
+            // Another front may have deleted it.
+            Ok(present) if !self.broker.has_queue(&stored) => self.forget(&present),
             Ok(present) => return self.check_same(present, request).await,
             Err(exception) if exception.code != ReplyCode::NotFound => return Err(exception),
             Err(_) => {}
@@ -140,6 +142,10 @@ impl Vhost {
         match self.broker.delete(&queue.stored).await {
             Err(error) if error.kind() != Kind::NotFound => return Err(error.into()),
             _ => {}
+        }
+        // A publisher may have found it meanwhile.
+        if let Some(found) = self.known(&queue.stored) {
+            self.forget(&found);
         }
         Ok(ready)
     }

@@ -100,8 +100,8 @@ impl Seat {
         });
     }
 
-    /// Asks for something whenever it is this consumer's turn, until it got an answer. `ask` must take nothing when it is
-    /// dropped.
+    /// Asks for something whenever it is this consumer's turn, until it got an answer; `None` once the queue is gone, and
+    /// another may have its name. `ask` must take nothing when it is dropped.
     pub(crate) fn in_turn<T, F: Future<Output = T>, A: Fn() -> F>(
         &self,
         ask: A,
@@ -112,7 +112,9 @@ impl Seat {
         };
         async move {
             loop {
-                turn.wait_for(is_mine).await.ok()?;
+                if turn.wait_for(is_mine).await.ok()?.is_over {
+                    return None;
+                }
                 tokio::select! {
                     biased;
                     lost = turn.wait_for(|turn| !is_mine(turn)) => drop(lost.ok()?),
