@@ -39,6 +39,8 @@ pub(crate) fn test(root: &Path) -> Result<()> {
             .env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
     step("licences", || {
+        // Of other systems' crates as well; nothing is fetched twice.
+        run(cargo(root).args(["fetch", "--locked", "--quiet"]))?;
         run(Command::new(programs(root).join("cargo-deny"))
             .args(["--locked", "--offline", "check", "bans", "licenses", "sources"])
             .current_dir(root))
