@@ -123,10 +123,11 @@ impl Lane {
             held.push_back((number, delivery));
             if held.len() >= HELD_MAX {
                 let older: Vec<_> = held.drain(..HELD_MAX / 2).collect();
+                // Before it is sent: the daemon may have it even if this side does not live to see it go.
+                self.books().acknowledged.extend(older.iter().map(|(number, _)| number));
                 if let Some((_, delivery)) = older.last() {
                     delivery.ack(BasicAckOptions { multiple: true }).await?;
                 }
-                self.books().acknowledged.extend(older.iter().map(|(number, _)| number));
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ pub mod files;
 pub mod loader;
 pub mod local_store;
 pub mod pledges;
+pub mod remote_store;
 
 use std::future::Future;
 use std::pin::Pin;
