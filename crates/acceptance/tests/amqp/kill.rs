@@ -70,7 +70,8 @@ fn rounds_of_kill_9(rounds: usize) -> Vec<Sums> {
     let drains: Vec<_> =
         lanes.iter().cloned().map(|lane| runtime.spawn(async move { lane.drain(amqp).await })).collect();
     for drain in drains {
-        let drained = runtime.block_on(async { timeout(ROUND_MAX, drain).await }).expect("a drain comes to its end");
+        let drained =
+            runtime.block_on(async { timeout(ROUND_MAX, drain).await }).expect("a drain comes to its end");
         assert!(drained.unwrap().unwrap() > 0, "there was nothing left to drain");
     }
     let sums: Vec<_> = lanes.iter().map(|lane| lane.sums()).collect();
