@@ -61,7 +61,7 @@ pub struct Receive {
     /// At most so many deliveries, 1 to 1,000.
     pub count_max: usize,
     /// How long each is held; `None` is the queue's own, and `Duration::MAX` as long as the broker's process lives: where
-    /// messages outlive that, such a hold has run out when they are found again.
+    /// messages outlive that, these are ready in their places when they are found again, and the attempts count.
     pub hold: Option<Duration>,
     /// Until when to wait for the first one; the past does not wait.
     pub wait_until: Instant,

@@ -165,7 +165,12 @@ impl World {
             return;
         };
         let now = self.now();
-        let hold = self.random.one_in(2).then(|| Duration::from_secs(1 + self.random.below(40)));
+        let for_life = self.random.one_in(4) && name.as_str() != "newest";
+        let hold = match (for_life, self.random.one_in(2)) {
+            (true, _) => Some(Duration::MAX),
+            (false, true) => Some(Duration::from_secs(1 + self.random.below(40))),
+            (false, false) => None,
+        };
         let count_max = 1 + self.random.below(4) as usize;
         let receive = Receive { count_max, hold, wait_until: now };
         let (taken, sequences) = self.appended(|engine| {

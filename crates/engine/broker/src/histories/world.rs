@@ -17,9 +17,10 @@ use forebay_core::queue::{Lifetime, Order, Overflow, QueueName, QueueSettings, R
 use forebay_core::time::Instant;
 use forebay_log::{Durable, LogOptions};
 
-use super::model::{Change, Place, Queue, Story};
+use super::model::{Change, Item, Place, Queue, Story};
 use crate::broker::{BrokerOptions, EmbeddedBroker, open};
 use crate::engine::Engine;
+use crate::state::entry::NEVER;
 use crate::storage::claims::file;
 use crate::storage::space::Step;
 
@@ -64,6 +65,7 @@ impl Seen {
             "dropped",
             "extended",
             "run out",
+            "held for life",
             "redriven",
             "purged",
             "paused",
@@ -408,6 +410,11 @@ impl World {
             self.story.tell(written, Change::Delete { queue, routes: Vec::new() });
             seen.note("ended with the process", 1);
         });
+        let written = self.engine().journal.last();
+        let is_held = |item: &Item| matches!(item.place, Place::Held { until: NEVER, .. });
+        let items = self.story.model.queues.values().flat_map(|queue| queue.items.values());
+        seen.note("held for life", items.filter(|item| is_held(item)).count() as u64);
+        self.story.tell(written, Change::Reopen);
         self.check();
         seen.note("files swept", (left.len() - self.claim_files().len()) as u64);
         assert_eq!(self.claim_files(), self.engine().journal.claims.known(), "all others are swept away");

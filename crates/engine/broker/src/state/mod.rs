@@ -149,6 +149,20 @@ impl State {
         true
     }
 
+    /// The process has ended for whose life messages were held: they are ready in their old places. What a newer one has
+    /// overtaken has run out, and is left to whoever settles such.
+    pub(crate) fn end_holds_of_process(&mut self, now: Instant) {
+        let mut held: Vec<_> = self.unsettled.of_process().collect();
+        held.sort_unstable();
+        for position in held {
+            if self.is_overtaken(position) {
+                self.unsettled.extend(position, now);
+            } else {
+                self.give_back(position, true);
+            }
+        }
+    }
+
     /// It leaves, from wherever it is.
     pub(crate) fn take(&mut self, position: u64) -> Option<Entry> {
         self.newest.forget(position);

@@ -469,6 +469,7 @@ fn class(record: &Record<'_>) -> Class {
         | Record::Move { .. }
         | Record::Marks { .. }
         | Record::End { .. }
+        | Record::Reopen { .. }
         | Record::Route { .. }
         | Record::Put { position: 1.., .. }
         | Record::Declare { number: 1.., .. } => Class::Free,
