@@ -33,5 +33,8 @@ pub fn start(folder: &Path) -> Server {
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins"))
         .env("RABBITMQ_CONFIG_FILE", path("none"))
         .current_dir(folder);
-    Server::start(&mut command, Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
+    let address = Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let mut server = Server::start(&mut command, address);
+    server.flags = "default settings, no plugins".into();
+    server
 }
