@@ -1,9 +1,9 @@
 //! What the disk can do by itself, and how often it was flushed.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -15,6 +15,9 @@ const SAMPLES: usize = 2_000;
 /// Synced appends of [`APPEND_BYTES`] of one look.
 const APPENDS: usize = 128;
 const APPEND_BYTES: usize = 1 << 20;
+/// What is written over, again and again, before it is synced.
+const WRITE_BYTES: usize = 1 << 10;
+const WRITTEN_BYTES: usize = 8 << 20;
 /// Where a disk is slow, it has to do with fewer samples.
 const LOOK_MAX: Duration = Duration::from_secs(3);
 
@@ -73,9 +76,10 @@ fn flushes(line: &str, numbers: (u32, u32)) -> Option<Flushes> {
 /// What disk and loopback take by themselves, in microseconds.
 #[derive(Debug, Default)]
 pub struct Bare {
-    /// A write of one octet and `fdatasync`.
+    /// A write of 1 KiB over what has already been written, and `fdatasync`: no less can be had, since the file system has
+    /// nothing to note.
     pub sync_us: Vec<f64>,
-    /// An append of 1 MiB and `fdatasync`.
+    /// An append of 1 MiB to a file that grows, and `fdatasync`.
     pub append_us: Vec<f64>,
     /// One octet there and back over loopback TCP.
     pub round_trip_us: Vec<f64>,
@@ -84,9 +88,19 @@ pub struct Bare {
 impl Bare {
     /// Takes another look, and keeps it beside the earlier ones.
     pub fn look(&mut self, folder: &Path) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        synced(file.as_file_mut(), b"x", SAMPLES, &mut self.sync_us)?;
-        synced(file.as_file_mut(), &vec![7; APPEND_BYTES], APPENDS, &mut self.append_us)?;
+        let append = vec![7; APPEND_BYTES];
+        let mut file = tempfile::tempfile_in(folder)?;
+        timed(APPENDS, &mut self.append_us, |_| {
+            file.write_all(&append)?;
+            file.sync_data()
+        })?;
+        let file = tempfile::tempfile_in(folder)?;
+        file.write_all_at(&vec![0; WRITTEN_BYTES], 0)?;
+        file.sync_all()?;
+        timed(SAMPLES, &mut self.sync_us, |index| {
+            file.write_all_at(&[7; WRITE_BYTES], (index * WRITE_BYTES % WRITTEN_BYTES) as u64)?;
+            file.sync_data()
+        })?;
         self.round_trips()
     }
 
@@ -109,23 +123,25 @@ impl Bare {
             Ok(())
         });
         let mut octet = [0];
-        for _ in 0..SAMPLES {
-            let begun = Instant::now();
+        timed(SAMPLES, &mut self.round_trip_us, |_| {
             stream.write_all(&octet)?;
-            stream.read_exact(&mut octet)?;
-            self.round_trip_us.push(begun.elapsed().as_secs_f64() * 1e6);
-        }
+            stream.read_exact(&mut octet)
+        })?;
         drop(stream);
         echo.join().unwrap_or_else(|_| Err(io::Error::other("the echo panicked")))
     }
 }
 
-fn synced(file: &mut File, octets: &[u8], count: usize, times_us: &mut Vec<f64>) -> io::Result<()> {
+/// Does that so often, and adds how long each took.
+fn timed(
+    count: usize,
+    times_us: &mut Vec<f64>,
+    mut work: impl FnMut(usize) -> io::Result<()>,
+) -> io::Result<()> {
     let look = Instant::now();
-    for _ in 0..count {
+    for index in 0..count {
         let begun = Instant::now();
-        file.write_all(octets)?;
-        file.sync_data()?;
+        work(index)?;
         times_us.push(begun.elapsed().as_secs_f64() * 1e6);
         if look.elapsed() > LOOK_MAX {
             break;

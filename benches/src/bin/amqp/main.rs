@@ -6,7 +6,7 @@
 //! (d) eight publishers of 256 and four consumers at the same time; (e) one publisher of 256, paced to half of the rate
 //! that it just had in (c). Servers take turns; every figure is the median of the rounds, with the least and the
 //! greatest beside it. Markdown on stdout, a plot into `report/amqp.svg`. What disk and loopback can do by themselves is measured
-//! before every round. `NATS_SERVER` names a NATS server that is not on the path.
+//! before every round: the machine must be quiet. `NATS_SERVER` names a NATS server that is not on the path.
 
 mod ratios;
 mod rows;
@@ -83,7 +83,7 @@ fn main() -> Fallible<()> {
     }
     let of = |values: &[f64]| format!("{:.0} µs, p99 {:.0}", quantile(values, 0.5), quantile(values, 0.99));
     println!(
-        "- By itself a synced write takes {}; a round trip over loopback {}; synced appends of 1 MiB reach {:.0} MB/s.\n",
+        "- By itself a write of 1 KiB over an older one takes {} until it is synced; a round trip over loopback {}; synced appends of 1 MiB reach {:.0} MB/s.\n",
         of(&bare.sync_us),
         of(&bare.round_trip_us),
         bare.append_megabytes()
