@@ -65,7 +65,14 @@ fn main() -> Fallible<()> {
     let time = Duration::from_secs(arguments.next().map_or(Ok(SECONDS), |seconds| seconds.parse())?);
     let folder = tempfile::tempdir_in(&within)?;
     let device = Device::of(folder.path())?;
-    println!("Messages of {} octets, {rounds} rounds of {time:?}.\n", BODY.len());
+    // The first figure is the mean of the last minute.
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!(
+        "Messages of {} octets, {rounds} rounds of {time:?}. Processors: {}; load before: {}.\n",
+        BODY.len(),
+        thread::available_parallelism()?,
+        load.split(' ').next().unwrap_or_default()
+    );
     let contenders = started(folder.path())?;
     println!(
         "- Flushes are those of the whole {}, whoever asked for them: they are the server's only while the machine is \
