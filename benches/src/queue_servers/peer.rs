@@ -170,3 +170,73 @@ impl Input {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::{self, JoinHandle};
+    use std::time::{Duration, Instant};
+
+    use super::{Fallible, PATIENCE, Pace, Publisher, publish};
+
+    /// Every octet is a message, and its echo the confirm.
+    struct Echoed {
+        stream: TcpStream,
+        sent: u64,
+        confirmed: u64,
+        unconfirmed_max: u64,
+    }
+
+    impl Publisher for Echoed {
+        fn send(&mut self, count: u64) -> Fallible<()> {
+            self.sent += count;
+            self.unconfirmed_max = self.unconfirmed_max.max(self.sent - self.confirmed);
+            Ok(self.stream.write_all(&vec![0; count as usize])?)
+        }
+
+        fn confirmed(&mut self) -> Fallible<u64> {
+            self.confirmed += self.stream.read(&mut [0; 64])? as u64;
+            Ok(self.confirmed)
+        }
+
+        fn stream(&self) -> &TcpStream {
+            &self.stream
+        }
+    }
+
+    fn echoed() -> (Echoed, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let stream = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+        let (mut other, _) = listener.accept().expect("its other end");
+        let echo = thread::spawn(move || {
+            let mut octets = [0; 64];
+            while let Ok(count @ 1..) = other.read(&mut octets) {
+                other.write_all(&octets[..count]).expect("somebody reads");
+            }
+        });
+        (Echoed { stream, sent: 0, confirmed: 0, unconfirmed_max: 0 }, echo)
+    }
+
+    #[test]
+    fn no_more_are_unconfirmed_than_the_window_and_each_has_a_latency() {
+        let (mut echoed, echo) = echoed();
+        let pace = Pace { messages_max: 1_001, ..Pace::full(7, PATIENCE) };
+        let published = publish(&mut echoed, pace).expect("an echo");
+        assert_eq!((published.confirmed, published.latencies.len()), (1_001, 1_001));
+        assert_eq!(echoed.unconfirmed_max, 7);
+        drop(echoed);
+        echo.join().expect("the echo ends");
+    }
+
+    #[test]
+    fn a_rate_is_not_exceeded() {
+        let (mut echoed, echo) = echoed();
+        let begun = Instant::now();
+        let pace = Pace { messages_max: 51, rate: Some(1_000.0), ..Pace::full(256, PATIENCE) };
+        assert_eq!(publish(&mut echoed, pace).expect("an echo").confirmed, 51);
+        assert!(begun.elapsed() >= Duration::from_millis(49), "{:?}", begun.elapsed());
+        drop(echoed);
+        echo.join().expect("the echo ends");
+    }
+}
