@@ -13,6 +13,8 @@
 //! [`server::bind`] takes the socket and starts nothing.
 
 pub mod access;
+#[cfg(test)]
+mod bench;
 mod channel;
 mod connection;
 mod exception;

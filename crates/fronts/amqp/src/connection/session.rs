@@ -22,6 +22,7 @@ use super::gate::Gate;
 use super::output::Output;
 use super::phase::Phase;
 use crate::access::permissions::Permissions;
+use crate::channel::parked::Parked;
 use crate::channel::publisher::Arrived;
 use crate::channel::state::Channel;
 use crate::exception::{Exception, Result};
@@ -56,6 +57,8 @@ pub(crate) struct Session {
     pub(crate) tells_refusals: bool,
     pub(crate) out: Output,
     pub(crate) channels: BTreeMap<u16, Channel>,
+    /// What its channels have said and must wait.
+    pub(crate) parked: Parked,
     /// Batches on their way into the queues.
     pub(crate) batches: FuturesUnordered<BoxFuture<'static, Batch>>,
     /// Settled deliveries on their way into the log; true for those that got there.
@@ -95,6 +98,7 @@ impl Session {
             tells_refusals: false,
             out: Output::default(),
             channels: BTreeMap::new(),
+            parked: Parked::default(),
             batches: FuturesUnordered::new(),
             settles: FuturesUnordered::new(),
             receives: FuturesUnordered::new(),

@@ -13,11 +13,14 @@ use crate::exception::{Exception, Result};
 impl Session {
     /// True where what the client says now must find in the queues what it has published before, and that has not arrived.
     pub(crate) fn must_wait(&self, frame: &Frame<'_>) -> bool {
+        if self.phase.is_over() {
+            return false;
+        }
         let has_arrived =
             |number: &u16| self.channels.get(number).is_none_or(|channel| channel.publisher.is_done());
         match &frame.payload {
             Payload::Method(Method::Connection(connection::Method::Close(_))) => {
-                !self.channels.keys().all(has_arrived)
+                !self.parked.is_empty() || !self.channels.keys().all(has_arrived)
             }
             Payload::Method(
                 Method::Channel(channel::Method::Close(_) | channel::Method::CloseOk(_))
