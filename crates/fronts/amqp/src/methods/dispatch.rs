@@ -6,6 +6,7 @@ use forebay_wire::amqp::methods::{
 };
 use forebay_wire::amqp::reply::ReplyCode;
 
+use super::connection::unexpected_while_running;
 use crate::channel::content::{Step, unexpected};
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
@@ -38,10 +39,7 @@ impl Session {
             return match &frame.payload {
                 Payload::Heartbeat => Ok(()),
                 Payload::Method(Method::Connection(method)) => self.connection_method(method),
-                Payload::Method(method) => {
-                    Err(Exception::command_invalid("method on channel 0 that is none of the connection's")
-                        .of(method.id()))
-                }
+                Payload::Method(method) => Err(unexpected_while_running().of(method.id())),
                 _ => Err(unexpected("content on channel 0")),
             };
         }
