@@ -12,7 +12,7 @@ use forebay_core::ports::broker::Broker;
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_log::LogOptions;
 use forebay_wire::amqp::frame::{Decoded, Decoder, Frame, Payload};
-use forebay_wire::amqp::methods::{Arguments, Method, MethodId, basic, channel};
+use forebay_wire::amqp::methods::{Arguments, Method, MethodId, basic, channel, queue};
 use forebay_wire::amqp::properties::Properties;
 use forebay_wire::amqp::text::ShortStr;
 use forebay_wire::amqp::write;
@@ -36,6 +36,7 @@ const FRAME_BYTES_MAX: u32 = 128 * 1024;
 /// The front.
 pub(crate) struct Bench {
     pub(crate) clock: SimClock,
+    pub(crate) files: Saboteur,
     pub(crate) broker: Arc<EmbeddedBroker>,
     pub(crate) shared: Arc<Shared>,
     holds_log: Arc<AtomicBool>,
@@ -51,7 +52,8 @@ impl Bench {
     pub(crate) fn with(log: LogOptions) -> Self {
         let clock = SimClock::new(5);
         let options = BrokerOptions { log, ..BrokerOptions::default() };
-        let opened = open(Arc::new(Saboteur::new()), options, Arc::new(clock.clone())).unwrap();
+        let files = Saboteur::new();
+        let opened = open(Arc::new(files.clone()), options, Arc::new(clock.clone())).unwrap();
         let broker = opened.broker;
         let parts = Parts {
             broker: Arc::clone(&broker),
@@ -63,7 +65,7 @@ impl Bench {
         let shared = Arc::new(Shared::new(Options::new(([127, 0, 0, 1], 0).into()), parts));
         let holds_log = Arc::new(AtomicBool::new(false));
         tokio::spawn(write_log(Arc::downgrade(&broker), Arc::clone(&holds_log)));
-        Self { clock, broker, shared, holds_log, stop: watch::Sender::new(false) }
+        Self { clock, files, broker, shared, holds_log, stop: watch::Sender::new(false) }
     }
 
     /// Lets nothing become durable for as long as it is held.
@@ -277,6 +279,20 @@ pub(crate) fn consume(queue: &str) -> basic::Consume<'_> {
         no_local: false,
         no_ack: false,
         exclusive: false,
+        nowait: false,
+        arguments: Default::default(),
+    }
+}
+
+/// A queue that lasts.
+pub(crate) fn declare(queue: &str) -> queue::Declare<'_> {
+    queue::Declare {
+        ticket: 0,
+        queue: ShortStr::cut(queue),
+        passive: false,
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
         nowait: false,
         arguments: Default::default(),
     }

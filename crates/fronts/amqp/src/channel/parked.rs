@@ -66,10 +66,9 @@ impl Parked {
 #[cfg(test)]
 mod tests {
     use forebay_wire::amqp::methods::{queue, tx};
-    use forebay_wire::amqp::text::ShortStr;
 
     use super::*;
-    use crate::bench::Bench;
+    use crate::bench::{Bench, declare};
 
     #[test]
     fn frames_wait_in_the_order_of_their_channel_up_to_a_number_and_a_size() {
@@ -88,19 +87,6 @@ mod tests {
         assert!(parked.take(3).is_some() && !parked.is_full());
         parked.push(3, &vec![0; limits::AMQP_PARKED_BYTES_MAX]);
         assert!(parked.take(3).is_some() && parked.is_full());
-    }
-
-    fn declare(queue: &str) -> queue::Declare<'_> {
-        queue::Declare {
-            ticket: 0,
-            queue: ShortStr::cut(queue),
-            passive: false,
-            durable: true,
-            exclusive: false,
-            auto_delete: false,
-            nowait: false,
-            arguments: Default::default(),
-        }
     }
 
     #[tokio::test]

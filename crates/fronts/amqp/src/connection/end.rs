@@ -8,9 +8,6 @@ use futures_util::stream::StreamExt;
 
 use super::session::Session;
 use crate::channel::consumers::Consumer;
-use crate::vhost::declare::OnlyIf;
-use crate::vhost::queue::Queue;
-use crate::vhost::registry::Vhost;
 
 impl Session {
     /// Ends all that a channel has but what it has published: its consumers go, and what its client did not settle is
@@ -34,7 +31,7 @@ impl Session {
     /// A consumer is gone; its queue may be so, too.
     pub(crate) async fn consumer_left(&mut self, consumer: Consumer) {
         if consumer.queue.remove_consumer(self.now()) {
-            delete_by_itself(&self.vhost, &consumer.queue).await;
+            self.vhost.let_go(&consumer.queue).await;
         }
     }
 
@@ -58,7 +55,8 @@ impl Session {
         self.await_publishes().await;
         self.channels.clear();
         for queue in self.vhost.owned_by(self.number) {
-            delete_by_itself(&self.vhost, &queue).await;
+            queue.go();
+            self.vhost.let_go(&queue).await;
         }
         while self.settles.next().await.is_some() {}
     }
@@ -77,12 +75,5 @@ impl Session {
             }
             self.start_batches();
         }
-    }
-}
-
-/// A queue goes with those who used it, without anybody being told.
-async fn delete_by_itself(vhost: &Vhost, queue: &Queue) {
-    if let Err(exception) = vhost.delete(queue, OnlyIf::default()).await {
-        tracing::warn!(queue = %queue.name, %exception, "queue that is no longer used could not be deleted");
     }
 }
