@@ -205,6 +205,13 @@ impl Client {
         self.expect::<basic::ConsumeOk<'_>>(channel).await;
     }
 
+    /// The same without hearing anything.
+    pub(crate) async fn consume_blindly(&mut self, channel: u16, queue: &str) {
+        let mut octets = Vec::new();
+        write::method(&mut octets, channel, &consume(queue));
+        self.stream.write_all(&octets).await.unwrap();
+    }
+
     pub(crate) async fn ack(&mut self, channel: u16, delivery_tag: u64) {
         self.say(channel, &basic::Ack { delivery_tag, multiple: false }).await;
     }
@@ -228,39 +235,46 @@ impl Client {
         channel::Close::decode(&octets).unwrap().reply_code
     }
 
-    /// True where nothing is to be heard, however long.
+    /// True where no method is to be heard, however long.
     pub(crate) async fn hears_nothing(&mut self) -> bool {
         rest().await;
-        drop(self.stream.read_buf(&mut self.heard).now_or_never());
-        self.heard.is_empty()
+        while self.stream.read_buf(&mut self.heard).now_or_never().is_some_and(|read| read.unwrap() > 0) {
+            rest().await;
+        }
+        self.take_method().is_none()
     }
 
     /// The next method with its channel and arguments. Contents are passed over.
     async fn hear(&mut self) -> (u16, MethodId, Vec<u8>) {
-        let mut decoder = Decoder::default();
-        decoder.set_frame_max(FRAME_BYTES_MAX);
         for _ in 0..PATIENCE {
-            match decoder.decode(&self.heard).unwrap() {
-                Decoded::Complete { frame: Frame { channel, payload }, consumed } => {
-                    let method = match payload {
-                        Payload::Method(method) => Some(encoded(&method)),
-                        _ => None,
-                    };
-                    self.heard.drain(..consumed);
-                    if let Some((id, arguments)) = method {
-                        return (channel, id, arguments);
-                    }
-                }
-                Decoded::Incomplete { .. } => {
-                    match self.stream.read_buf(&mut self.heard).now_or_never() {
-                        Some(Ok(0)) => panic!("the front has gone"),
-                        Some(read) => drop(read.unwrap()),
-                        None => yield_now().await,
-                    };
-                }
+            if let Some(method) = self.take_method() {
+                return method;
+            }
+            match self.stream.read_buf(&mut self.heard).now_or_never() {
+                Some(Ok(0)) => panic!("the front has gone"),
+                Some(read) => drop(read.unwrap()),
+                None => yield_now().await,
             }
         }
         panic!("nothing is to be heard");
+    }
+
+    fn take_method(&mut self) -> Option<(u16, MethodId, Vec<u8>)> {
+        let mut decoder = Decoder::default();
+        decoder.set_frame_max(FRAME_BYTES_MAX);
+        while let Decoded::Complete { frame: Frame { channel, payload }, consumed } =
+            decoder.decode(&self.heard).unwrap()
+        {
+            let method = match payload {
+                Payload::Method(method) => Some(encoded(&method)),
+                _ => None,
+            };
+            self.heard.drain(..consumed);
+            if let Some((id, arguments)) = method {
+                return Some((channel, id, arguments));
+            }
+        }
+        None
     }
 
     /// Goes without a word, and waits until the front has put everything in order.

@@ -127,9 +127,19 @@ impl<'s> Line<'s> {
     async fn farewell(self, mut writer: impl AsyncWrite + Unpin) {
         let patience = self.session.now() + limits::AMQP_CLOSE_WAIT_MAX;
         let patience = self.session.shared.clock.sleep_until(patience);
-        tokio::select! {
+        let out = &mut self.session.out;
+        let say = async {
+            while !out.is_empty() {
+                match writer.write(out.rest()).await {
+                    Ok(count) if count > 0 => out.advance(count),
+                    _ => return,
+                }
+            }
             // The client learns of the end by it, or has gone already.
-            _ = writer.write_all(self.session.out.rest()) => drop(writer.shutdown().await),
+            drop(writer.shutdown().await);
+        };
+        tokio::select! {
+            () = say => {}
             () = patience => {}
         }
     }
@@ -140,8 +150,8 @@ impl<'s> Line<'s> {
     }
 
     /// By what the alarm is set.
-    fn due(&self) -> (Phase, u16, Option<Duration>) {
-        (self.session.phase, self.session.heartbeat_seconds, self.session.timeout_min)
+    fn due(&self) -> (Phase, u16, Option<Instant>) {
+        (self.session.phase, self.session.heartbeat_seconds, self.session.overdue_at)
     }
 
     /// Room for what is awaited, by and by: it grows with what has come.
@@ -262,8 +272,7 @@ impl<'s> Line<'s> {
             _ => None,
         };
         let far = self.session.now() + limits::AMQP_HANDSHAKE_WAIT_MAX;
-        let overdue = self.session.timeout_min.map(|timeout| self.session.now() + timeout);
-        let at = [beats, patience, overdue].into_iter().flatten().fold(far, Instant::min);
+        let at = [beats, patience, self.session.overdue_at].into_iter().flatten().fold(far, Instant::min);
         self.session.shared.clock.sleep_until(at)
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use forebay_core::delivery::{Delivery, DeliveryId, Outcome};
 use forebay_core::error;
@@ -73,8 +72,8 @@ pub(crate) struct Session {
     pub(crate) vhost: Arc<Vhost>,
     /// What its user may do there; nothing before it is in.
     pub(crate) permissions: Option<Permissions>,
-    /// How soon the deliveries of its consumers may become overdue.
-    pub(crate) timeout_min: Option<Duration>,
+    /// No delivery in the client's hands becomes overdue before that.
+    pub(crate) overdue_at: Option<Instant>,
     /// Messages published and not yet arrived, and the bytes of their bodies.
     pub(crate) publishing: (usize, usize),
     numbers: u64,
@@ -104,7 +103,7 @@ impl Session {
             receives: FuturesUnordered::new(),
             mailbox: Arc::default(),
             gate: Arc::default(),
-            timeout_min: None,
+            overdue_at: None,
             publishing: (0, 0),
             numbers: 0,
         }

@@ -2,7 +2,7 @@
 
 use forebay_wire::amqp::frame::{Frame, Payload};
 use forebay_wire::amqp::methods::{
-    Arguments, Method, Sender, access, basic, channel, confirm, connection, queue,
+    Arguments, Method, Sender, access, basic, channel, confirm, connection, queue, tx,
 };
 use forebay_wire::amqp::reply::ReplyCode;
 
@@ -26,7 +26,9 @@ impl Session {
             Payload::Method(
                 Method::Channel(channel::Method::Close(_) | channel::Method::CloseOk(_))
                 | Method::Queue(queue::Method::Declare(_) | queue::Method::Purge(_) | queue::Method::Delete(_))
-                | Method::Basic(basic::Method::Get(_)),
+                | Method::Basic(basic::Method::Get(_))
+                // What became of it is not the transaction's.
+                | Method::Tx(tx::Method::Select(_)),
             ) => !has_arrived(&frame.channel),
             _ => self.channels.get(&frame.channel).is_some_and(|channel| channel.is_committing),
         }
