@@ -21,6 +21,8 @@ use crate::vhost::queue::Queue;
 #[derive(Debug)]
 pub(crate) struct Outbound {
     pub(crate) message: Message,
+    /// Memory that it takes.
+    pub(crate) bytes: usize,
     pub(crate) queues: Vec<Arc<Queue>>,
     /// Its number among those to be confirmed.
     pub(crate) number: Option<u64>,
@@ -103,7 +105,7 @@ impl Publisher {
 pub(crate) struct Arrived {
     /// What became of each message, by its number, in their order.
     pub(crate) fates: Vec<(Option<u64>, Fate)>,
-    /// Bytes of their bodies.
+    /// Memory that they took.
     pub(crate) bytes: usize,
 }
 
@@ -118,7 +120,7 @@ pub(crate) struct Way {
 /// Brings a batch into its queues.
 pub(crate) async fn bring(way: &Way, batch: Vec<Outbound>) -> Arrived {
     let numbers: Vec<_> = batch.iter().map(|outbound| outbound.number).collect();
-    let bytes = batch.iter().map(|outbound| outbound.message.payload.len()).sum();
+    let bytes = batch.iter().map(|outbound| outbound.bytes).sum();
     let mut fates = vec![Fate::Taken; batch.len()];
     let mut shares: Vec<Share> = Vec::new();
     for (place, Outbound { message, queues, .. }) in batch.into_iter().enumerate() {

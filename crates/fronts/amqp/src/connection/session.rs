@@ -24,6 +24,7 @@ use crate::access::permissions::Permissions;
 use crate::channel::parked::Parked;
 use crate::channel::publisher::Arrived;
 use crate::channel::state::Channel;
+use crate::channel::transaction::Allowance;
 use crate::exception::{Exception, Result};
 use crate::replies::Mailbox;
 use crate::shared::Shared;
@@ -74,7 +75,9 @@ pub(crate) struct Session {
     pub(crate) permissions: Option<Permissions>,
     /// No delivery in the client's hands becomes overdue before that.
     pub(crate) overdue_at: Option<Instant>,
-    /// Messages published and not yet arrived, and the bytes of their bodies.
+    /// What the transactions of its channels may have.
+    pub(crate) allowance: Arc<Allowance>,
+    /// Messages published and not yet arrived, and the memory that they take.
     pub(crate) publishing: (usize, usize),
     numbers: u64,
 }
@@ -85,6 +88,7 @@ impl Session {
             number: shared.next_number(),
             vhost: shared.default_vhost(),
             permissions: None,
+            allowance: Arc::new(Allowance::new(Arc::clone(&shared.bodies))),
             shared,
             user: String::new(),
             phase: Phase::Greeting,

@@ -42,13 +42,15 @@ impl Session {
     /// is given back with the channel.
     async fn commit(&mut self, number: u16) -> Result<()> {
         let transaction = self.channel(number)?.transaction.as_mut().ok_or_else(not_transactional)?;
-        for Postponed { outbound, returned } in transaction.take_messages() {
+        for Postponed { outbound, returned, room } in transaction.take_messages() {
             if let Some((exchange, key)) = returned {
                 self.give_back_to_publisher(number, &exchange, &key, &outbound.message);
             }
             if !outbound.queues.is_empty() {
                 self.push(number, outbound)?;
             }
+            // It is counted with what is published from now on.
+            drop(room);
         }
         self.channel(number)?.is_committing = true;
         self.finish_commit(number).await
