@@ -22,13 +22,11 @@ impl Vhost {
         if !self.known(&queue.stored).is_some_and(|present| present.is_same(queue)) {
             return;
         }
-        match self.remove(queue).await {
-            Err(error) if error.kind() != Kind::Closed => {
-                if self.note_going(queue) {
-                    tracing::warn!(queue = %queue.name, %error, "queue that is no longer used is not deleted yet");
-                }
-            }
-            _ => {}
+        if let Err(error) = self.remove(queue).await
+            && error.kind() != Kind::Closed
+            && self.note_going(queue)
+        {
+            tracing::warn!(queue = %queue.name, %error, "queue that is no longer used is not deleted yet");
         }
     }
 }
