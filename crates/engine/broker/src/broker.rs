@@ -128,6 +128,19 @@ impl EmbeddedBroker {
         self.engine.topology.has(queue)
     }
 
+    /// As [`publish`](Broker::publish), of messages that stay with the caller until they are taken. `Full`: `messages` are as
+    /// they were, to be published again, or none where the queue sends what it refuses through its dead-letter exchange and
+    /// has done so. Any other error: none was taken that `messages` still has.
+    pub async fn publish_from(
+        &self,
+        queue: &QueueName,
+        messages: &mut Vec<Message>,
+    ) -> Result<Vec<MessageId>> {
+        let (ids, sequence) = self.engine.publish_from(queue, messages).await?;
+        self.durable(sequence).await?;
+        Ok(ids)
+    }
+
     /// As [`settle`](Broker::settle), of several deliveries of one queue, with one wait until all is durable. Returns how many
     /// of them were held. `Err`: none, some or all are settled. May repeat.
     pub async fn settle_many(
@@ -205,13 +218,9 @@ impl Broker for EmbeddedBroker {
     fn publish<'a>(
         &'a self,
         queue: &'a QueueName,
-        messages: Vec<Message>,
+        mut messages: Vec<Message>,
     ) -> BoxFuture<'a, Result<Vec<MessageId>>> {
-        Box::pin(async move {
-            let (ids, sequence) = self.engine.publish(queue, messages).await?;
-            self.durable(sequence).await?;
-            Ok(ids)
-        })
+        Box::pin(async move { self.publish_from(queue, &mut messages).await })
     }
 
     fn receive<'a>(&'a self, queue: &'a QueueName, receive: Receive) -> BoxFuture<'a, Result<Vec<Delivery>>> {
@@ -305,8 +314,31 @@ impl BrokerAdmin for EmbeddedBroker {
 #[cfg(test)]
 mod tests {
     use forebay_core::delivery::Outcome;
+    use forebay_core::error::Kind;
+    use forebay_core::message::{Message, MessageId};
+    use forebay_core::queue::{QueueName, QueueSettings};
 
     use crate::bench::Bench;
+
+    #[test]
+    fn messages_that_are_not_taken_stay_with_their_publisher() {
+        let bench = Bench::new(1_000);
+        let settings = QueueSettings { length_max: 2, ..QueueSettings::new(QueueName::new("q").unwrap()) };
+        bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+        let message = || Message::new(MessageId::given("m").unwrap(), "body".into());
+        bench.publish(&settings.name, 1);
+        let mut messages = vec![message(), message()];
+        let publish = |messages: &mut Vec<Message>| {
+            bench
+                .until_ready(bench.broker.publish_from(&settings.name, messages))
+                .map_err(|error| error.kind())
+        };
+        assert_eq!(publish(&mut messages), Err(Kind::Full));
+        assert_eq!(messages, [message(), message()]);
+        messages.pop();
+        assert_eq!(publish(&mut messages).map(|ids| ids.len()), Ok(1));
+        assert!(messages.is_empty());
+    }
 
     #[test]
     fn what_a_killed_process_had_is_in_doubt_and_what_came_since_is_not() {

@@ -26,7 +26,8 @@ use crate::topology::Queue;
 /// Messages on their way into a queue, encoded, the files of the large ones, and the room for all in the log.
 pub(crate) struct Batch<'a> {
     queue: Arc<Queue>,
-    messages: Vec<Message>,
+    /// The publisher's, until they are taken.
+    messages: &'a mut Vec<Message>,
     heads: Vec<Vec<u8>>,
     fresh: Fresh<'a>,
     room: Room,
@@ -61,8 +62,13 @@ enum Taking {
 
 impl Engine {
     /// Appends all messages to the queue and returns the sequence that makes them durable. They may be delivered
-    /// before: whatever a consumer does with them lies behind them in the log. Every error says that none was taken.
-    pub(crate) async fn publish(&self, name: &QueueName, messages: Vec<Message>) -> Result<TakenIn> {
+    /// before: whatever a consumer does with them lies behind them in the log. Every error says that none was taken; they
+    /// stay where they are until the queue takes them, or refuses them and sends them through its dead-letter exchange.
+    pub(crate) async fn publish_from(
+        &self,
+        name: &QueueName,
+        messages: &mut Vec<Message>,
+    ) -> Result<TakenIn> {
         if self.refuses.load(Relaxed) {
             let context = format!("{name}: queues have used up their memory, settle messages");
             return Err(Error::new(Kind::Full, "publish to queue", context));
@@ -86,7 +92,7 @@ impl Engine {
 
     /// Checks, encodes, and writes large payloads into files of their own. `TooLarge`: the log or the queue can never take
     /// so much at once.
-    async fn batch(&self, name: &QueueName, messages: Vec<Message>) -> Result<Batch<'_>> {
+    async fn batch<'a>(&'a self, name: &QueueName, messages: &'a mut Vec<Message>) -> Result<Batch<'a>> {
         let too_large =
             |what: &str| Err(Error::new(Kind::TooLarge, "publish to queue", format!("{name}: {what}")));
         messages.iter().try_for_each(Message::check)?;
@@ -152,7 +158,7 @@ impl Engine {
         let last = stored.last().map_or(0, |stored| stored.location.sequence).max(repeated.durable_with);
         let mut ids = Vec::with_capacity(messages.len());
         let mut stored = stored.into_iter();
-        for (index, (message, turn)) in std::mem::take(messages).into_iter().zip(turns).enumerate() {
+        for (index, (message, turn)) in std::mem::take(*messages).into_iter().zip(turns).enumerate() {
             ids.push(message.id.clone());
             if !is_new(index) {
                 continue;
@@ -261,7 +267,7 @@ impl Engine {
         };
         let Some(exchange) = exchange else { return };
         let now = self.clock.now();
-        for (index, message) in std::mem::take(messages).into_iter().enumerate() {
+        for (index, message) in std::mem::take(*messages).into_iter().enumerate() {
             let mut letter = Letter { message, claim: fresh.get(index), history: Vec::new() };
             let line = History { at: now, ..letter.line(&queue.name, Reason::Overflow, None) };
             let Way::To(queues, message) = self.way(&queue.name, &exchange, &letter, &line) else { continue };
