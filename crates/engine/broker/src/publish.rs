@@ -262,7 +262,7 @@ impl Engine {
         let Some(exchange) = exchange else { return };
         let now = self.clock.now();
         for (index, message) in std::mem::take(messages).into_iter().enumerate() {
-            let mut letter = Letter { message, claim: fresh.get(index), history: Vec::new() };
+            let mut letter = Letter { message, claim: fresh.hold(index), history: Vec::new() };
             let line = History { at: now, ..letter.line(&queue.name, Reason::Overflow, None) };
             let Way::To(queues, message) = self.way(&queue.name, &exchange, &letter, &line) else { continue };
             history::add(&mut letter.history, line);
@@ -270,11 +270,8 @@ impl Engine {
             let payload = if letter.claim.is_some() { &[] } else { &*message.payload };
             let bytes = MessageBytes { head: &head, payload };
             for to in queues {
-                match self.bring(&to, &letter, &message, bytes, now) {
-                    Ok(()) => drop(fresh.take(index)),
-                    Err(error) => {
-                        tracing::warn!(queue = %to.name, %error, "refused message does not reach its dead letters")
-                    }
+                if let Err(error) = self.bring(&to, &letter, &message, bytes, now) {
+                    tracing::warn!(queue = %to.name, %error, "refused message does not reach its dead letters");
                 }
             }
         }

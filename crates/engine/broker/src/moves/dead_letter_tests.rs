@@ -306,6 +306,42 @@ fn a_publish_that_is_refused_goes_to_the_dead_letters_where_that_is_asked_for() 
 }
 
 #[test]
+fn the_file_of_a_refused_payload_stays_until_its_last_copy_is_written() {
+    let bench = Bench::new(1_000);
+    queue(&bench, "q", "amq.fanout", None, |settings| {
+        (settings.length_max, settings.overflow) = (1, Overflow::RejectDeadLetter);
+    });
+    publish(&bench, "q", message("x", "k"));
+    for to in ["a", "b"] {
+        bind(&bench, "amq.fanout", to, "");
+    }
+    let b = bench.engine().topology.find(&name("b")).unwrap();
+    std::thread::scope(|scope| {
+        let in_the_way = b.lock().unwrap();
+        let publisher = scope.spawn(|| {
+            let large = Message { payload: vec![7; 5_000].into(), ..message("x", "k") };
+            bench.publish_all(&name("q"), vec![large])
+        });
+        while bench.depth(&name("a")) == 0 {
+            assert!(!publisher.is_finished(), "it has to wait for b");
+            std::thread::yield_now();
+        }
+        bench.settle(&bench.receive(&name("a")).unwrap(), Outcome::Done);
+        bench.free();
+        drop(in_the_way);
+        assert_eq!(publisher.join().unwrap(), Err(Kind::Full));
+    });
+    bench.free();
+    let bench = bench.crash();
+    let dead = bench.receive(&name("b")).unwrap();
+    assert_eq!(dead.message.payload.len(), 5_000);
+    bench.settle(&dead, Outcome::Done);
+    bench.free();
+    let (claims, leaving) = bench.engine().journal.claims.audit();
+    assert_eq!((claims.len(), leaving, bench.engine().journal.claims.bytes()), (0, 0, 0));
+}
+
+#[test]
 fn a_queue_of_no_length_gives_up_all_that_comes() {
     for through in [false, true] {
         let bench = Bench::new(1_000);
