@@ -129,7 +129,8 @@ impl EmbeddedBroker {
     }
 
     /// As [`settle`](Broker::settle), of several deliveries of one queue, with one wait until all is durable. Returns how many
-    /// of them were held. `Err`: none, some or all are settled. May repeat.
+    /// of them were held. `Err`: none, some or all are settled; a message that cannot be read is left alone for a while, held by
+    /// nobody, and the others are settled all the same. May repeat.
     pub async fn settle_many(
         &self,
         queue: &QueueName,
@@ -146,7 +147,8 @@ impl EmbeddedBroker {
                 settled => break settled?,
             }
         }
-        self.durable(progress.last).await.map(|()| progress.settled)
+        self.durable(progress.last).await?;
+        progress.refused.map_or(Ok(progress.settled), Err)
     }
 
     /// The log's room that carrying out the outcome needs.
