@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use forebay_core::delivery::{Delivery, Outcome, Reason};
+use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
+use forebay_core::limits;
 use forebay_core::message::MessageId;
+use forebay_core::ports::broker::Broker;
 use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{Overflow, QueueSettings};
+use forebay_log::Class;
 
 use super::*;
 use crate::bench::Bench;
@@ -251,7 +254,7 @@ fn a_log_that_is_not_ready_for_all_copies_takes_none() {
     publish(&bench, "q", Message { payload: vec![7; 1_000].into(), ..message("", "q") });
     let delivery = bench.receive(&name("q")).unwrap();
     let log = &bench.engine().journal.log;
-    while log.append(forebay_log::Class::Free, 7, &[&[0; 500]]).is_ok() {}
+    while log.append(Class::Free, 7, &[&[0; 500]]).is_ok() {}
     let give_up =
         || bench.engine().settle(&name("q"), delivery.id, Outcome::DeadLetter(Reason::Rejected), None);
     assert_eq!(give_up().unwrap_err().kind(), Kind::Full);
@@ -259,6 +262,74 @@ fn a_log_that_is_not_ready_for_all_copies_takes_none() {
     bench.write();
     assert!(give_up().unwrap().is_some());
     assert_eq!(["q", "a", "b"].map(|queue| bench.depth(&name(queue))), [0, 1, 1]);
+}
+
+#[test]
+fn copies_that_need_more_than_is_made_ready_unasked_are_one_that_is_parked_and_hold_nobody_up() {
+    let bench = Bench::new(1_000);
+    let ttl = |settings: &mut QueueSettings| settings.message_ttl = Some(Duration::from_secs(1));
+    queue(&bench, "q", "amq.fanout", None, ttl);
+    let copies = limits::SEGMENTS_AHEAD + 1;
+    let to: Vec<_> = (0..copies).map(|number| format!("to {number}")).collect();
+    for to in &to {
+        bind(&bench, "amq.fanout", to, "");
+        bench.write();
+    }
+    publish(&bench, "q", Message { payload: vec![7; 3_000].into(), ..message("", "q") });
+    bench.clock.advance(Duration::from_secs(1));
+    publish(&bench, "q", message("", "q"));
+    assert_eq!(bench.receive(&name("q")).unwrap().message.payload.len(), 4, "it is its turn");
+    bench.write();
+    let bench = bench.crash();
+    assert!(to.iter().all(|to| bench.depth(&name(to)) == 0));
+    assert_eq!((bench.depth(&name("q")), bench.depth(&name(PARKED))), (1, 1));
+}
+
+#[test]
+fn copies_for_which_the_disk_has_no_space_are_one_that_is_parked() {
+    let bench = Bench::new(1_000);
+    queue(&bench, "q", "amq.fanout", None, |_| ());
+    for to in ["a", "b", "c", "d"] {
+        bind(&bench, "amq.fanout", to, "");
+    }
+    bench.queue(PARKED);
+    publish(&bench, "q", Message { payload: vec![7; 2_500].into(), ..message("", "q") });
+    bench.write();
+    let delivery = bench.receive(&name("q")).unwrap();
+    bench.write();
+    bench.files.limit_bytes(Some(bench.files.used_bytes()));
+    while bench.try_publish(&name("a"), 100).is_ok() {
+        bench.write();
+    }
+    let depth = bench.depth(&name("a"));
+    let settled = bench.until_ready(bench.broker.settle(
+        &name("q"),
+        delivery.id,
+        Outcome::DeadLetter(Reason::Rejected),
+        None,
+    ));
+    assert_eq!(settled.unwrap(), Settled::Done);
+    assert_eq!(["q", "a", "b", PARKED].map(|queue| bench.depth(&name(queue))), [0, depth, 0, 1]);
+}
+
+#[test]
+fn whoever_can_wait_for_room_for_all_copies_does() {
+    let bench = Bench::new(1_000);
+    queue(&bench, "q", "amq.fanout", None, |_| ());
+    let to = ["a", "b", "c", "d"];
+    for to in to {
+        bind(&bench, "amq.fanout", to, "");
+        bench.write();
+    }
+    publish(&bench, "q", Message { payload: vec![7; 3_000].into(), ..message("", "q") });
+    bench.write();
+    let delivery = bench.receive(&name("q")).unwrap();
+    let log = &bench.engine().journal.log;
+    while log.append(Class::Free, 7, &[&[0; 3_000]]).is_ok() {}
+    let outcome = Outcome::DeadLetter(Reason::Rejected);
+    let settled = bench.until_ready(bench.broker.settle(&name("q"), delivery.id, outcome, None));
+    assert_eq!(settled.unwrap(), Settled::Done);
+    assert!(to.iter().all(|to| bench.depth(&name(to)) == 1));
 }
 
 #[test]
