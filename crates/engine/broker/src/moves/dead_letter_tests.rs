@@ -7,7 +7,7 @@ use forebay_core::limits;
 use forebay_core::message::MessageId;
 use forebay_core::ports::broker::Broker;
 use forebay_core::ports::clock::Clock;
-use forebay_core::queue::{Overflow, QueueSettings};
+use forebay_core::queue::{Overflow, QueueSettings, Retain};
 use forebay_log::Class;
 
 use super::*;
@@ -463,4 +463,74 @@ fn a_publish_beyond_the_bytes_of_a_queue_that_refuses_is_refused() {
     bench.settle(&held, Outcome::Done);
     bench.until_ready(bench.engine().purge(&settings.name)).unwrap();
     assert_eq!(bench.try_publish(&settings.name, 100), Ok(()));
+}
+
+#[test]
+fn what_is_replaced_makes_room_for_the_bytes_of_what_replaces_it() {
+    let bench = Bench::new(1_000);
+    let mut settings = QueueSettings::new(name("q"));
+    (settings.length_bytes_max, settings.newest_by_key) = (Some(100), true);
+    bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+    let keyed = |key: &str, bytes: usize| Message {
+        key: Some(key.to_owned()),
+        payload: vec![7; bytes].into(),
+        ..message("", "q")
+    };
+    let publish = |messages: &[Message]| bench.publish_all(&settings.name, messages.to_vec());
+    assert_eq!(publish(&[keyed("k", 40)]), Ok(()));
+    assert_eq!(publish(&[keyed("k", 101)]), Err(Kind::Full));
+    assert_eq!(publish(&[keyed("k", 100)]), Ok(()));
+    assert_eq!(publish(&[keyed("other", 1)]), Err(Kind::Full));
+    assert_eq!(publish(&[keyed("k", 90), keyed("k", 60), keyed("other", 40)]), Ok(()));
+    let held = bench.receive(&settings.name).unwrap();
+    assert_eq!(publish(&[keyed("k", 61)]), Err(Kind::Full), "what is held is not replaced");
+    assert_eq!(publish(&[keyed("k", 60)]), Ok(()));
+    bench.settle(&held, Outcome::Done);
+}
+
+#[test]
+fn what_a_queue_has_taken_before_needs_no_room_and_is_no_dead_letter() {
+    let bench = Bench::new(1_000);
+    queue(&bench, "q", "", Some("dead"), |settings| {
+        (settings.length_bytes_max, settings.overflow) = (Some(100), Overflow::RejectDeadLetter);
+        settings.dedup_window = Duration::from_secs(60);
+    });
+    bench.queue("dead");
+    let once = |id: &str, bytes: usize| Message {
+        dedup_id: Some(id.to_owned()),
+        payload: vec![7; bytes].into(),
+        ..message("", "q")
+    };
+    let publish = |messages: &[Message]| bench.publish_all(&name("q"), messages.to_vec());
+    assert_eq!(publish(&[once("first", 80)]), Ok(()));
+    assert_eq!(publish(&[once("first", 80), once("second", 20)]), Ok(()));
+    assert_eq!(publish(&[once("first", 80), once("third", 1)]), Err(Kind::Full));
+    assert_eq!((bench.depth(&name("q")), bench.depth(&name("dead"))), (2, 1));
+    assert_eq!(bench.receive(&name("dead")).unwrap().message.payload.len(), 1);
+}
+
+#[test]
+fn the_lengths_of_finished_payloads_are_not_kept_over_a_restart() {
+    let bench = Bench::new(1_000);
+    let mut settings = QueueSettings::new(name("q"));
+    settings.length_bytes_max = Some(100_000);
+    settings.retain = Retain::For(Duration::from_secs(3_600));
+    bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+    let busy = bench.queue("busy");
+    for _ in 0..5 {
+        bench.publish(&settings.name, 10);
+        bench.settle(&bench.receive(&settings.name).unwrap(), Outcome::Done);
+    }
+    let oldest = *bench.engine().journal.log.segments().start();
+    while *bench.engine().journal.log.segments().start() < oldest + 3 {
+        bench.publish(&busy, 300);
+        bench.settle(&bench.receive(&busy).unwrap(), Outcome::Done);
+        bench.write();
+        drop(bench.engine().free_step());
+    }
+    bench.write();
+    let bench = bench.crash();
+    let found = bench.engine().topology.find(&settings.name).unwrap();
+    let state = found.lock().unwrap();
+    assert_eq!((state.finished.len(), state.ready.noted_payloads()), (5, 0));
 }
