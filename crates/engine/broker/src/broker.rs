@@ -185,6 +185,10 @@ impl Broker for EmbeddedBroker {
             priorities: true,
             dedup: true,
             retain: true,
+            message_ttl: true,
+            length_bytes_max: true,
+            drop_head: true,
+            dead_letter_exchange: true,
         }
     }
 
