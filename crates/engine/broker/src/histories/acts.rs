@@ -30,7 +30,7 @@ impl World {
     pub(super) fn publish(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&[
             "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes",
-            "keyed", "keyed", "brief",
+            "keyed", "keyed", "brief", "fan", "fan", "fan",
         ]) else {
             return;
         };
@@ -69,6 +69,8 @@ impl World {
                 repeated += 1;
                 continue;
             }
+            let by_queue = Self::settings(name.as_str()).message_ttl.map(|ttl| now + ttl);
+            let expires_at = expires_at.into_iter().chain(by_queue).min();
             let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
             items.push((
                 Item {
@@ -160,11 +162,16 @@ impl World {
     pub(super) fn receive(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&[
             "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes",
-            "keyed", "keyed", "brief", PARKED,
+            "keyed", "keyed", "brief", "fan", "fan", PARKED,
         ]) else {
             return;
         };
         let now = self.now();
+        let head = self.story.model.queues[&queue].next(now).into_iter().next();
+        if head.is_some_and(|head| self.story.model.queues[&queue].items[&head].has_expired(now)) {
+            // The log did not take its departure, and may take it while this receiver waits.
+            return;
+        }
         let hold = self.random.one_in(2).then(|| Duration::from_secs(1 + self.random.below(40)));
         let count_max = 1 + self.random.below(4) as usize;
         let receive = Receive { count_max, hold, wait_until: now };
@@ -261,7 +268,7 @@ impl World {
                 Outcome::Return { seen } => Change::Return { queue, position, seen },
                 Outcome::RetryAt(at) => Change::Retry { queue, position, at },
                 Outcome::DeadLetter(reason) => {
-                    if !self.move_or_declare(sequence, queue, position, reason) {
+                    if !self.move_or_declare(sequence, queue, position, reason, seen) {
                         continue;
                     }
                     seen.note(what, 1);
@@ -283,15 +290,20 @@ impl World {
         }
     }
 
-    /// A dead letter's record: its destination's declaration, if that was not there, or its move. True for the move.
+    /// A dead letter's record: its destination's declaration, if that was not there, or its move. True for the move, if it is
+    /// the last.
     pub(super) fn move_or_declare(
         &mut self,
         sequence: u64,
         queue: u64,
         position: u64,
         reason: Reason,
+        seen: &mut Seen,
     ) -> bool {
         let from = Self::settings(&self.story.model.queues[&queue].name);
+        if from.dead_letter_exchange.is_some() {
+            return self.copy_or_declare(sequence, queue, position, reason, seen);
+        }
         let to = from.dead_letter.map_or(PARKED.to_owned(), |name| name.to_string());
         if to == from.name.as_str() {
             let at = self.now() + from.retry.backoff.longest;
@@ -302,7 +314,7 @@ impl World {
             Some(to) => {
                 self.story.tell(
                     sequence,
-                    Change::Move { queue, position, to, reason: Some(reason), at: self.now() },
+                    Change::Move { queue, position, to, reason: Some(reason), at: self.now(), stays: false },
                 );
                 true
             }
@@ -365,7 +377,8 @@ impl World {
         for sequence in sequences {
             let position = ready.find(|position| self.returns_to(queue, *position).is_some()).unwrap();
             let to = self.returns_to(queue, position).unwrap();
-            self.story.tell(sequence, Change::Move { queue, position, to, reason: None, at: now });
+            self.story
+                .tell(sequence, Change::Move { queue, position, to, reason: None, at: now, stays: false });
             self.wait_for(sequence);
             seen.note("redriven", 1);
         }

@@ -13,10 +13,11 @@ use forebay_core::delivery::{DeliveryId, Reason};
 use forebay_core::error::Kind;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::files::Files;
-use forebay_core::queue::{Lifetime, Order, Overflow, QueueName, QueueSettings, Retain};
+use forebay_core::queue::{DeadLetterExchange, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain};
 use forebay_core::time::Instant;
 use forebay_log::{Durable, LogOptions};
 
+use super::copies::FAN;
 use super::model::{Change, Place, Queue, Story};
 use crate::broker::{BrokerOptions, EmbeddedBroker, open};
 use crate::engine::Engine;
@@ -86,6 +87,10 @@ impl Seen {
             "unbound",
             "exchange deleted",
             "released with its queue",
+            "fan bound",
+            "fan unbound",
+            "copied",
+            "copied to several",
             "files removed",
             "files swept",
         ] {
@@ -109,6 +114,8 @@ pub(super) struct World {
     /// Deliveries that have ended.
     pub(super) stale: Vec<(QueueName, DeliveryId)>,
     pub(super) next_id: u64,
+    /// Where copies were brought of the message that is leaving.
+    pub(super) copied: BTreeSet<u64>,
     /// Some retained message was forgotten before its time, for want of space.
     pub(super) gave_way: bool,
 }
@@ -141,6 +148,7 @@ impl World {
             confirmed: 0,
             stale: Vec::new(),
             next_id: 0,
+            copied: BTreeSet::new(),
             gave_way: false,
         }
     }
@@ -163,8 +171,9 @@ impl World {
     }
 
     fn step(&mut self, seen: &mut Seen) {
-        match self.random.below(112) {
+        match self.random.below(118) {
             100..112 => self.route(seen),
+            112..118 => self.fan(seen),
             0..25 => self.publish(seen),
             25..40 => self.receive(seen),
             40..58 => self.settle(seen),
@@ -243,6 +252,11 @@ impl World {
                 settings.length_max = 12;
                 settings.overflow = Overflow::DropHead;
             }
+            "fan" => {
+                let exchange = FAN.to_owned();
+                settings.dead_letter_exchange = Some(DeadLetterExchange { exchange, key: None });
+                settings.message_ttl = Some(Duration::from_secs(20));
+            }
             "head" => {
                 settings.dead_letter = Some(QueueName::new("dead").unwrap());
                 settings.length_max = 4;
@@ -291,9 +305,10 @@ impl World {
                 let queue = &self.story.model.queues[&number];
                 let head = queue.next(now)[0];
                 assert!(queue.items[&head].has_expired(now));
-                if Self::settings(&queue.name).dead_letter.is_none() {
+                let settings = Self::settings(&queue.name);
+                if settings.dead_letter.is_none() && settings.dead_letter_exchange.is_none() {
                     self.story.tell(sequence, Change::Gone { queue: number, position: head });
-                } else if !self.move_or_declare(sequence, number, head, Reason::Expired) {
+                } else if !self.move_or_declare(sequence, number, head, Reason::Expired, seen) {
                     continue;
                 }
                 seen.note("expired", 1);
