@@ -6,10 +6,10 @@ use forebay_core::delivery::{DeliveryId, Outcome, Reason};
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::Receive;
-use forebay_core::queue::{PARKED, QueueName};
+use forebay_core::queue::{Overflow, PARKED, QueueName};
 
 use super::model::{Change, DEDUP_IDS, Item, Place};
-use super::world::{HEAD_BYTES_MAX, RETAINED, Seen, World};
+use super::world::{RETAINED, Seen, World};
 use crate::bench::until_ready;
 use crate::records::Record;
 
@@ -89,6 +89,7 @@ impl World {
                 messages.len(),
             ));
         }
+        let bytes_before = self.story.model.queues[&queue].ready_bytes(now);
         let large = messages.iter().filter(|message| message.payload.len() > self.claim_above()).count();
         let (published, sequences) =
             self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
@@ -129,7 +130,11 @@ impl World {
                 seen.note("repeated", repeated);
                 seen.note("claimed", large as u64);
                 let length = self.story.model.queues[&queue].items.len() as u64;
-                assert!(name.as_str() != "short" || length <= Self::settings("short").length_max);
+                let settings = Self::settings(name.as_str());
+                assert!(name.as_str() != "short" || length <= settings.length_max);
+                let bytes = self.story.model.queues[&queue].ready_bytes(now);
+                let refuses = settings.length_bytes_max.filter(|_| settings.overflow == Overflow::Reject);
+                assert!(refuses.is_none_or(|max| bytes <= max.max(bytes_before)), "{bytes} bytes");
                 self.wait_for(sequence);
             }
             Err(error) if error.kind() == Kind::Full => {
@@ -397,7 +402,7 @@ impl World {
         let is_newest = key.is_none_or(|key| model.queues[&to].newest(key).is_none());
         let bytes =
             model.queues[&to].ready_bytes(self.now()) + model.queues[&queue].items[&position].payload as u64;
-        let has_bytes = name != "head" || bytes <= HEAD_BYTES_MAX;
+        let has_bytes = Self::settings(name).length_bytes_max.is_none_or(|max| bytes <= max);
         (has_room && has_bytes && is_newest).then_some(to)
     }
 

@@ -27,7 +27,10 @@ use crate::storage::space::Step;
 const STEPS: u64 = 150;
 
 /// How many bytes of payload may be ready in the queue "head".
-pub(super) const HEAD_BYTES_MAX: u64 = 400;
+const HEAD_BYTES_MAX: u64 = 400;
+
+/// The same of the queue "newest", which refuses what is more.
+const NEWEST_BYTES_MAX: u64 = 500;
 
 /// How long the queue "kept" retains.
 pub(super) const RETAINED: Duration = Duration::from_secs(60);
@@ -236,7 +239,10 @@ impl World {
         match name {
             "plain" => settings.dead_letter = Some(QueueName::new("dead").unwrap()),
             "kept" => settings.retain = Retain::For(RETAINED),
-            "newest" => settings.newest_by_key = true,
+            "newest" => {
+                settings.newest_by_key = true;
+                settings.length_bytes_max = Some(NEWEST_BYTES_MAX);
+            }
             "short" => {
                 settings.dedup_window = Duration::from_secs(45);
                 settings.length_max = 6;
