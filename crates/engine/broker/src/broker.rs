@@ -87,20 +87,20 @@ pub fn open(files: Arc<dyn Files>, options: BrokerOptions, clock: Arc<dyn Clock>
     work.push(timers::work(engine.clone()));
     work.push(space::work(engine.clone()));
     work.extend(desk::work(&engine));
-    let in_doubt = if recovered.log.clean { 0 } else { recovered.last_sequence };
+    let in_doubt = recovered.log.in_doubt;
     Ok(OpenedBroker { broker: Arc::new(EmbeddedBroker { engine, in_doubt }), work, recovered })
 }
 
 /// Queues on the commit log of this process. Dropping the last handle closes it.
 pub struct EmbeddedBroker {
     pub(crate) engine: Arc<Engine>,
-    /// The last sequence that was found in a log that had not been closed in good order.
+    /// The last sequence that was found in a log that had not been closed in good order, at this opening or an earlier one.
     in_doubt: u64,
 }
 
 impl EmbeddedBroker {
     /// Whether the message may have been delivered before, whatever its attempts say: the process that had it did not end
-    /// in good order, and a delivery is not waited for to be durable. Known until the next opening.
+    /// in good order, and a delivery is not waited for to be durable. Known for as long as the message is in its queue.
     pub fn may_have_been_delivered(&self, delivery: DeliveryId) -> bool {
         delivery.position <= self.in_doubt
     }
@@ -142,7 +142,8 @@ impl EmbeddedBroker {
     }
 
     /// As [`settle`](Broker::settle), of several deliveries of one queue, with one wait until all is durable. Returns how many
-    /// of them were held. `Err`: none, some or all are settled. May repeat.
+    /// of them were held. `Err`: none, some or all are settled; a message that cannot be read is left alone for a while, held by
+    /// nobody, and the others are settled all the same. May repeat.
     pub async fn settle_many(
         &self,
         queue: &QueueName,
@@ -159,7 +160,8 @@ impl EmbeddedBroker {
                 settled => break settled?,
             }
         }
-        self.durable(progress.last).await.map(|()| progress.settled)
+        self.durable(progress.last).await?;
+        progress.refused.map_or(Ok(progress.settled), Err)
     }
 
     /// The log's room that carrying out the outcome needs.
@@ -196,6 +198,10 @@ impl Broker for EmbeddedBroker {
             priorities: true,
             dedup: true,
             retain: true,
+            message_ttl: true,
+            length_bytes_max: true,
+            drop_head: true,
+            dead_letter_exchange: true,
         }
     }
 
@@ -359,5 +365,24 @@ mod tests {
         bench.write();
         let bench = bench.crash();
         assert!(!doubtful(&bench), "it was closed in good order");
+    }
+
+    #[test]
+    fn what_is_in_doubt_stays_so_however_often_the_process_ends_in_good_order_since() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        bench.publish(&q, 1);
+        let mut bench = bench.crash();
+        bench.publish(&q, 1);
+        for _ in 0..3 {
+            bench.broker.close();
+            bench.write();
+            bench = bench.crash();
+        }
+        let in_doubt = |bench: &Bench| {
+            let id = bench.receive(&q).unwrap().id;
+            bench.broker.may_have_been_delivered(id)
+        };
+        assert_eq!((in_doubt(&bench), in_doubt(&bench)), (true, false));
     }
 }

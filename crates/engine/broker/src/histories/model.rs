@@ -182,16 +182,19 @@ impl Model {
                 let item = self.items(*queue).remove(position).unwrap();
                 self.queues.get_mut(queue).unwrap().finished.insert(*position, item);
             }
-            Change::Move { queue, position, to, reason, at } => {
+            Change::Move { queue, position, to, reason, at, stays } => {
                 let from = self.queues[queue].name.clone();
-                let mut item = self.items(*queue).remove(position).unwrap();
+                let mut item = self.items(*queue)[position].clone();
+                if !stays {
+                    self.items(*queue).remove(position);
+                }
                 if let Some(reason) = reason {
                     let same = |line: &(String, Reason, u64, u32)| line.0 == from && line.1 == *reason;
                     let before = item.history.iter().position(same).map(|place| item.history.remove(place).2);
                     item.history.push((from, *reason, before.unwrap_or(0) + 1, item.attempts));
                 }
                 item.attempts = 0;
-                item.expires_at = None;
+                item.expires_at = World::settings(&self.queues[to].name).message_ttl.map(|ttl| *at + ttl);
                 item.published_at = *at;
                 // What is sent back counts with its key again; a dead letter does not.
                 item.counts = reason.is_none() && item.key.is_some() && self.queues[to].name == "newest";
@@ -261,6 +264,7 @@ pub(super) enum Change {
         to: u64,
         reason: Option<Reason>,
         at: Instant,
+        stays: bool,
     },
 }
 

@@ -249,12 +249,7 @@ impl State {
         message.expires_at.into_iter().chain(by_queue).min()
     }
 
-    /// True if the ready messages have no more bytes of payload than they may when these are added to them.
-    pub(crate) fn has_room_for(&self, messages: &[Message]) -> bool {
-        self.has_room(messages.iter().map(|message| message.payload.len() as u64).sum())
-    }
-
-    /// The same of so many bytes.
+    /// True if the ready messages have no more bytes of payload than they may when so many are added to them.
     pub(crate) fn has_room(&self, more: u64) -> bool {
         self.settings
             .length_bytes_max

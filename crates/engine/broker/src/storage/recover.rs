@@ -154,7 +154,9 @@ impl Replay {
                     entry.carried(stored);
                     return Ok(());
                 }
-                state.note_payload(position, glance.payload_bytes);
+                if status != Status::Finished {
+                    state.note_payload(position, glance.payload_bytes);
+                }
                 let mut entry = Entry::new(position, stored, published_at, glance.rank());
                 entry.attempts = counted(attempts);
                 glance.claim.iter().for_each(|_| entry.set_claim());
