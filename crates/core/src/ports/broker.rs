@@ -28,7 +28,7 @@ pub struct BrokerCapabilities {
     pub length_max: bool,
     /// Drops messages whose `expires_at` has passed.
     pub expiry: bool,
-    /// Keeps [`Order::Key`](crate::queue::Order::Key).
+    /// Keeps [`Order::Key`].
     pub order_by_key: bool,
     /// Hands out by priority.
     pub priorities: bool,
