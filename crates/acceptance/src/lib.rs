@@ -6,6 +6,7 @@
 
 pub mod amqp;
 pub mod busy;
+pub mod client;
 pub mod daemon;
 pub mod differential;
 pub mod front;
