@@ -1,5 +1,6 @@
-"""What is durable, in steps between which the server may be killed, one line a step: run against two servers, and over
-kills or without, the lines must be the same. Only those of `passing` are of what a kill takes with it.
+"""What is durable, in steps between which the server may be killed, one line a step: run against two servers, the lines
+must be the same. Over kills and without they must be so too, but that a killed server may say `again` of a message that
+is `new`, and that the lines of `passing` are of what a kill takes with it.
 
 Steps of different subjects have nothing to do with each other, so that one kill comes between two steps of each.
 
@@ -57,7 +58,7 @@ def there(name):
 
 def got(queue, **flags):
     method, properties, body = client.channel.basic_get(queue, **flags)
-    return method and (method.delivery_tag, method.redelivered, method.exchange, method.routing_key, body)
+    return method and (method.delivery_tag, "again" if method.redelivered else "new", method.exchange, method.routing_key, body)
 
 
 def bodies(queue):
@@ -180,8 +181,7 @@ def returned(queue, times):
         method, came, _ = until("it comes", lambda: come(queue))
         counts.append((came.headers or {}).get("x-delivery-count"))
         client.channel.basic_nack(method.delivery_tag, requeue=True)
-    until("it is back", lambda: there(queue)[1])
-    return counts
+    return counts, put(queue, b"after")
 
 
 def passing():
@@ -249,15 +249,15 @@ SUBJECTS = {
                               declare("c1"), declare("c2"), bind("c1", "choosy", "k"), bind("c2", "otherwise"))),
         ("published", lambda: (put("k", b"fits", exchange="choosy"), put("l", b"does not", exchange="choosy"))),
         ("copied", lambda: put("c1", b"copy", headers={"CC": ["c2"], "BCC": ["c2"], "o": 1})),
-        ("came", lambda: [[client.get(name) for _ in range(2)] for name in ["c1", "c2"]]),
-        ("deleted", lambda: (deleted("choosy"), deleted("otherwise"), delete("c1") < 2, delete("c2") < 2)),
+        ("came", lambda: [settled(name, lambda: [client.get(name) for _ in range(2)]) for name in ["c1", "c2"]]),
+        ("deleted", lambda: (deleted("choosy"), deleted("otherwise"), delete("c1"), delete("c2"))),
     ],
     "lengths": [
-        ("declared", lambda: (declare("two", x_max_length=2, **DEAD), declare("one", x_max_length=1, x_overflow="reject-publish"), declare("ten", x_max_length_bytes=10))),
+        ("declared", lambda: (declare("dropped"), declare("two", x_max_length=2, x_dead_letter_exchange="", x_dead_letter_routing_key="dropped"), declare("one", x_max_length=1, x_overflow="reject-publish"), declare("ten", x_max_length_bytes=10))),
         ("filled", lambda: (put("two", b"1", b"2"), put("one", b"1"), put("ten", b"12345", b"6789"))),
-        ("overfilled", lambda: (put("two", b"3"), put("one", b"2"), put("ten", b"abc"))),
-        ("left", lambda: [hold(name, 3) for name in ["two", "one", "ten"]]),
-        ("deleted", lambda: [delete(name) for name in ["two", "one", "ten"]]),
+        ("overfilled", lambda: (put("two", b"3"), put("one", b"2"), put("ten", b"abc"), until("it is dropped", lambda: there("dropped")[1]), put("dropped", b"after"))),
+        ("left", lambda: [hold(name, 3) for name in ["dropped", "two", "one", "ten"]]),
+        ("deleted", lambda: [delete(name) for name in ["dropped", "two", "one", "ten"]]),
     ],
     "priorities": [
         ("declared", lambda: declare("ranks", x_max_priority=5)),
@@ -290,17 +290,18 @@ SUBJECTS = {
         ("deleted", lambda: delete("tx")),
     ],
     "a quorum queue": [
-        ("published", lambda: (declare("quorum", x_queue_type="quorum", x_delivery_limit=6), put("quorum", b"1", b"2"))),
+        # RabbitMQ writes half a second later where such a queue has its log, and does not find it when killed before.
+        ("published", lambda: (declare("quorum", x_queue_type="quorum", x_delivery_limit=6), put("quorum", b"1", b"2"), client.connection.sleep(1))),
         ("given back", lambda: returned("quorum", 1)),
         ("counted", lambda: returned("quorum", 2)),
         ("declared again", lambda: declare("quorum", x_queue_type="quorum", x_delivery_limit=6)[0]),
-        ("deleted", lambda: delete("quorum")),
+        ("deleted", lambda: (until("it comes", lambda: come("quorum")), delete("quorum"))[1]),
     ],
     "the tools": [
         ("declared", lambda: tool("amqp-declare-queue", "-q", "tooled", "-d")),
         ("published", published_with_the_tool),
-        ("got", lambda: tool("amqp-get", "-q", "tooled")),
-        ("consumed", lambda: (put("tooled", b"next"), tool("amqp-consume", "-q", "tooled", "-c", "1", "cat"))),
+        ("got", lambda: settled("tooled", lambda: tool("amqp-get", "-q", "tooled"))),
+        ("consumed", lambda: settled("tooled", lambda: tool("amqp-consume", "-q", "tooled", "-c", "1", "cat"))),
         ("deleted", lambda: tool("amqp-delete-queue", "-q", "tooled")[0]),
     ],
     "passing": [
@@ -324,11 +325,13 @@ def pause(word):
     client = Client(ADDRESS)
 
 
-for round in itertools.zip_longest(*([(subject, *step) for step in steps] for subject, steps in SUBJECTS.items())):
-    *steps, last = filter(None, round)
-    for subject, name, act in steps:
-        client.step(f"{subject}: {name}", act)
-        pause("kill")
-    client.step(f"{last[0]}: {last[1]}", last[2])
-    pause("kill round")
+named = [[(f"{subject}: {name}", act) for name, act in steps] for subject, steps in SUBJECTS.items()]
+word = None
+for steps in itertools.zip_longest(*named):
+    for step in filter(None, steps):
+        if word:
+            pause(word)
+        client.step(*step)
+        word = "kill"
+    word = "kill round"
 print("all said", flush=True)
