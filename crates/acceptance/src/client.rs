@@ -105,9 +105,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // It may have ended before: then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        kill(&mut self.child, &self.name);
     }
 }
 
@@ -142,24 +140,30 @@ fn listen(from: impl Read + Send + 'static, tell: Sender<Heard>, kind: fn(String
 
 /// Waits until a child has ended of itself; one that does not is killed, and that is a failure.
 pub fn await_end(child: &mut Child, name: &str, patience: Duration) -> ExitStatus {
-    let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().expect("it is our child") {
-            return status;
-        }
-        if begun.elapsed() > patience {
-            let _ = child.kill();
-            panic!("{name} does not end within {patience:?}");
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
+    ended_within(child, patience).unwrap_or_else(|| {
+        let _ = child.kill();
+        panic!("{name} does not end within {patience:?}")
+    })
 }
 
 /// Ends a child with SIGKILL and waits until it is gone.
 pub fn kill(child: &mut Child, name: &str) {
     // It may have ended before.
     let _ = child.kill();
-    await_end(child, name, END_MAX);
+    let ended = ended_within(child, END_MAX);
+    // While a test fails already, another panic would hide why.
+    assert!(ended.is_some() || thread::panicking(), "{name} does not end though it was killed");
+}
+
+fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let begun = Instant::now();
+    loop {
+        let status = child.try_wait().expect("it is our child");
+        if status.is_some() || begun.elapsed() > patience {
+            return status;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 #[cfg(test)]

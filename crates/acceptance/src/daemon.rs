@@ -122,9 +122,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended before: then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        kill(&mut self.child, "the daemon");
     }
 }
 
