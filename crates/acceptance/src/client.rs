@@ -89,7 +89,11 @@ impl Client {
         drop(self.input.take());
         while self.line().is_some() {}
         let status = await_end(&mut self.child, &self.name, SILENCE_MAX);
-        Said { status, said: std::mem::take(&mut self.said), complaints: std::mem::take(&mut self.complaints) }
+        Said {
+            status,
+            said: std::mem::take(&mut self.said),
+            complaints: std::mem::take(&mut self.complaints),
+        }
     }
 
     /// Ends it with SIGKILL.

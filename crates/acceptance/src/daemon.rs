@@ -70,10 +70,11 @@ impl Daemon {
         thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| drop(tell.send(line))));
         let begun = Instant::now();
         loop {
-            let line = lines.recv_timeout(START_MAX.saturating_sub(begun.elapsed())).unwrap_or_else(|error| {
-                kill(&mut child, "the daemon");
-                panic!("the daemon does not say that it is ready: {error}")
-            });
+            let line =
+                lines.recv_timeout(START_MAX.saturating_sub(begun.elapsed())).unwrap_or_else(|error| {
+                    kill(&mut child, "the daemon");
+                    panic!("the daemon does not say that it is ready: {error}")
+                });
             if line == "ready" {
                 break;
             }
