@@ -96,10 +96,11 @@ impl Rows {
             self.0.len() - 1
         });
         let row = &mut self.0[place];
-        eprintln!("{work}, {peer}: {} messages in {:.1?}", taken.messages, taken.time);
         let messages = taken.messages as f64;
+        let processor_us = taken.processor_ns as f64 / 1_000.0 / messages;
+        eprintln!("{work}, {peer}: {messages} messages in {:.1?}, {processor_us:.2} µs of CPU each", taken.time);
         row.rate.0.push(messages / taken.time.as_secs_f64());
-        row.processor_us.0.push(taken.processor_ns as f64 / 1_000.0 / messages);
+        row.processor_us.0.push(processor_us);
         if let Some([p50, p99]) = taken.quantiles_us {
             row.p50_us.0.push(p50);
             row.p99_us.0.push(p99);
