@@ -3,6 +3,7 @@
 Usage: session.py prefork|threads
 """
 
+import bisect
 import sys
 import threading
 import time
@@ -122,9 +123,12 @@ def priorities():
     app.control.add_consumer("ranked", options={"queue_arguments": {"x-max-priority": 9}}, reply=True, timeout=5, limit=1)
     order = wait_until("all ran", lambda: [int(line[0]) for line in noted("ranked")][19:] and noted("ranked"))
     numbers = [int(line[0]) for line in order]
-    # Two may run at a time, and so change places.
-    assert set(numbers[:8]) == set(range(12, 20)), numbers
-    assert {number % 3 for number in numbers[8:11]} == {2}, numbers
+    # Several run at a time, and one whose process has to wait for a processor may come late: but for a few the order is kept.
+    kept = []
+    for priority in [9 if number >= 12 else number % 3 for number in numbers]:
+        place = bisect.bisect_right(kept, -priority)
+        kept[place:place + 1] = [-priority]
+    assert len(kept) >= 17, numbers
     app.control.cancel_consumer("ranked", reply=True, timeout=5, limit=1)
 
 
