@@ -160,10 +160,6 @@ impl Inner {
         self.cluster.read().clone()
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(SeqCst)
-    }
-
     /// Where to ask for a key now.
     pub(crate) fn place(&self, cluster: &Cluster, key: &[u8]) -> Option<Place> {
         let home = cluster.nodes.get(cluster.ring.first(key)?)?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 /// How long a server may take to start.
 const START_MAX: Duration = Duration::from_secs(10);
@@ -56,8 +56,12 @@ impl Memcached {
         }
     }
 
+    /// Returns when all of it stands still.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
+        let child = self.child.as_ref().expect("it runs");
+        let stopped = waitpid(Some(Pid::from_child(child)), WaitOptions::UNTRACED);
+        assert!(stopped.expect("it is our child").is_some_and(|(_, status)| status.stopped()), "it has ended");
     }
 
     pub(crate) fn resume(&self) {
