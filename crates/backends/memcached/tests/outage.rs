@@ -59,11 +59,19 @@ impl Load {
             let name = format!("load:{number}");
             Key { node: rig.node_of(name.as_bytes()), name, ..Key::default() }
         };
-        Arc::new(Self { keys: (0..KEYS).map(key).collect(), seen: Seen::default(), stop: AtomicBool::new(false) })
+        Arc::new(Self {
+            keys: (0..KEYS).map(key).collect(),
+            seen: Seen::default(),
+            stop: AtomicBool::new(false),
+        })
     }
 
     /// Takes the time of a call, and notes whether it failed.
-    async fn timed<T>(&self, key: &Key, call: impl Future<Output = forebay_core::error::Result<T>>) -> Option<T> {
+    async fn timed<T>(
+        &self,
+        key: &Key,
+        call: impl Future<Output = forebay_core::error::Result<T>>,
+    ) -> Option<T> {
         let begun = Instant::now();
         let result = call.await;
         let took = begun.elapsed();
@@ -149,7 +157,10 @@ fn through(leave: fn(&mut Real, usize), back: fn(&mut Real, usize)) {
     }
     lasting(500);
     let (hits, failed) = load.totals();
-    assert!(hits.iter().all(|hits| *hits > 0) && failed == [0; 3], "{hits:?} {failed:?} before anything happened");
+    assert!(
+        hits.iter().all(|hits| *hits > 0) && failed == [0; 3],
+        "{hits:?} {failed:?} before anything happened"
+    );
     let gone = 1;
     leave(&mut rig, gone);
     lasting(2_000);

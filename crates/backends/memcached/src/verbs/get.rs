@@ -32,10 +32,11 @@ pub(crate) async fn get(inner: &Inner, keys: &[&[u8]]) -> Vec<Result<Option<Shar
     };
     let (parts, refused) = by_node(inner, keys);
     refused.into_iter().for_each(|(place, error)| set(place, Err(error)));
-    let asked = parts.iter().flat_map(|part| {
-        part.places.chunks(MEMCACHED_CALL_COMMANDS_MAX).map(move |places| (part, places))
-    });
-    let read = asked.map(async |(part, places)| (part, places, read(&part.node, keys, places, deadline).await));
+    let asked = parts
+        .iter()
+        .flat_map(|part| part.places.chunks(MEMCACHED_CALL_COMMANDS_MAX).map(move |places| (part, places)));
+    let read =
+        asked.map(async |(part, places)| (part, places, read(&part.node, keys, places, deadline).await));
     for (part, places, found) in join_all(read).await {
         match found {
             Ok((link, found)) => {

@@ -25,7 +25,8 @@ pub(crate) struct Memcached {
 
 impl Memcached {
     pub(crate) fn start() -> Self {
-        let mut memcached = Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), child: None };
+        let mut memcached =
+            Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), child: None };
         memcached.start_again();
         memcached
     }
@@ -61,7 +62,10 @@ impl Memcached {
         self.signal(Signal::STOP);
         let child = self.child.as_ref().expect("it runs");
         let stopped = waitpid(Some(Pid::from_child(child)), WaitOptions::UNTRACED);
-        assert!(stopped.expect("it is our child").is_some_and(|(_, status)| status.stopped()), "it has ended");
+        assert!(
+            stopped.expect("it is our child").is_some_and(|(_, status)| status.stopped()),
+            "it has ended"
+        );
     }
 
     pub(crate) fn resume(&self) {
@@ -101,7 +105,8 @@ impl Drop for Memcached {
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Another process begins elsewhere.
-    let first = u16::try_from(std::process::id().wrapping_mul(101) % PORTS.len() as u32).expect("fewer than the ports are");
+    let first = u16::try_from(std::process::id().wrapping_mul(101) % PORTS.len() as u32)
+        .expect("fewer than the ports are");
     std::iter::repeat_with(|| PORTS.start + (first + NEXT.fetch_add(1, Relaxed)) % (PORTS.end - PORTS.start))
         .take(PORTS.len())
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
