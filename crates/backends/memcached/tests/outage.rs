@@ -8,8 +8,10 @@ mod rig;
 mod servers;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use forebay_contract::remote::Rig;
@@ -250,6 +252,31 @@ fn a_call_that_is_given_up_disturbs_no_other() {
                 let read = asked.await.remove(0).expect("it answers").expect("it is there");
                 assert_eq!(read.value.len(), names[&name].len());
             }
+        }
+    });
+}
+
+#[test]
+fn a_write_that_was_given_up_does_not_overtake_a_later_one() {
+    let rig = Real::new(1, "&connections=4");
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    // It takes a while to be sent.
+    let large = vec![b'x'; 3_000_000];
+    rig.runtime.block_on(async {
+        for round in 0..150u64 {
+            let key = format!("key:{}", round % 3);
+            let mut given_up = rig.store.put(key.as_bytes(), &large, put);
+            let polled = poll_fn(|context| Poll::Ready(given_up.as_mut().poll(context))).await;
+            if polled.is_ready() {
+                continue;
+            }
+            std::thread::sleep(Duration::from_micros(round * 13 % 900));
+            drop(given_up);
+            rig.store.put(key.as_bytes(), b"later", put).await.expect("it is there");
+            tokio::time::sleep(Duration::from_millis(4)).await;
+            let read =
+                rig.store.get(&[key.as_bytes()]).await.remove(0).expect("it answers").expect("it is there");
+            assert!(*read.value == *b"later", "the earlier one came after it in round {round}");
         }
     });
 }

@@ -77,7 +77,7 @@ impl<'a> Ask<'a> {
         if let Some(home) = place.home.as_ref().filter(|_| invalidates) {
             home.miss(key);
         }
-        match place.node.link(deadline).await {
+        match place.node.link(Some(key), deadline).await {
             Ok(link) => Ok(Self { key, link, inner, operation, place, deadline, invalidates }),
             Err(trouble) => {
                 if invalidates {

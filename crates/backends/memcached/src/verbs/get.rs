@@ -83,7 +83,7 @@ async fn read(
     places: &[usize],
     deadline: Instant,
 ) -> std::result::Result<(Arc<Link>, Vec<(usize, Received)>), Trouble> {
-    let link = node.link(deadline).await?;
+    let link = node.link(None, deadline).await?;
     let mut commands = node.commands();
     for key in places.iter().filter_map(|place| keys.get(*place)) {
         commands.line("mg", key, format_args!("v f c q"));

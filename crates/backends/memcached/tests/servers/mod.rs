@@ -1,4 +1,7 @@
 //! Real memcacheds of a test's own, which it stops, starts again and lets stand still.
+//!
+//! They are the memcached on the path. Debian's numbers versions itself; with one of 1.6.27 or later before it on the path the
+//! same tests go the other way, where the numbers are ours.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
