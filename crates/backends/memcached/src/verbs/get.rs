@@ -85,10 +85,14 @@ async fn read(
 ) -> std::result::Result<(Arc<Link>, Vec<(usize, Received)>), Trouble> {
     let link = node.link(None, deadline).await?;
     let mut commands = node.commands();
+    // Of many keys only those that are there are answered. For one that would be a question more.
+    let quiet = if places.len() > 1 { "q" } else { "" };
     for key in places.iter().filter_map(|place| keys.get(*place)) {
-        commands.line("mg", key, format_args!("v f c q"));
+        commands.line("mg", key, format_args!("v f c {quiet}"));
     }
-    commands.close_quiet();
+    if places.len() > 1 {
+        commands.close_quiet();
+    }
     let first = commands.first;
     let replies = node.call(&link, commands, deadline).await?;
     let mut found = Vec::with_capacity(replies.len());
