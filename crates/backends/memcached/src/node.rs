@@ -166,6 +166,7 @@ impl Node {
                 self.unanswered.store(0, Relaxed);
                 Ok(replies)
             }
+            Ok(None) if self.state() == State::Closed => Err(Trouble::Closed),
             Ok(None) => Err(Trouble::Away),
             Err(_) => {
                 if self.unanswered.fetch_add(1, Relaxed) + 1 >= MEMCACHED_UNANSWERED_MAX {

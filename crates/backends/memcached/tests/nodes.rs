@@ -5,6 +5,7 @@
 mod rig;
 mod servers;
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -214,4 +215,28 @@ fn a_store_may_be_opened_before_its_servers_are_there() {
         assert!(begun.elapsed() < Duration::from_secs(10), "it is there and not used");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn a_server_that_is_too_old_is_refused_by_name() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    // It ends with the test's process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            std::thread::spawn(move || {
+                stream.write_all(b"VERSION 1.4.39\r\nERROR\r\nERROR\r\nEND\r\n").expect("it takes answers");
+                let _ = stream.read(&mut [0; 1_000]);
+            });
+        }
+    });
+    let rig = Real::new(1, "");
+    let store = open(&rig.runtime, &format!("memcached://{address}?timeout=2s"));
+    let error = rig.runtime.block_on(store.put(b"key", b"value", SET)).expect_err("it cannot be used");
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert!(
+        error.to_string().contains("1.6.13") && error.to_string().contains(&address.to_string()),
+        "{error}"
+    );
 }

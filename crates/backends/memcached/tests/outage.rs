@@ -20,7 +20,7 @@ use forebay_core::entry::Mode;
 use forebay_core::error::Kind;
 use forebay_core::ports::remote_store::{Asked, Changed, Fill, Put, RemoteStore};
 use forebay_memcached_store::store::MemcachedStore;
-use rig::{Real, TIME_OUT};
+use rig::{Real, TIME_OUT, open};
 
 const KEYS: usize = 120;
 const READERS: usize = 12;
@@ -279,4 +279,26 @@ fn a_write_that_was_given_up_does_not_overtake_a_later_one() {
             assert!(*read.value == *b"later", "the earlier one came after it in round {round}");
         }
     });
+}
+
+#[test]
+fn a_close_ends_the_calls_that_wait() {
+    let rig = Real::new(1, "");
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    rig.runtime.block_on(rig.store.put(b"key", b"value", put)).expect("it is there");
+    rig.servers[0].pause();
+    let store = open(&rig.runtime, &format!("memcached://{}?timeout=30s", rig.servers[0].address));
+    let begun = Instant::now();
+    // One waits for the first connection, the other for its answer.
+    let waiting = [store.clone(), rig.store.clone()].map(|store| {
+        rig.runtime.spawn(async move { store.get(&[b"key"]).await.remove(0).map_err(|error| error.kind()) })
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    store.close();
+    rig.store.close();
+    for waiting in waiting {
+        let read = rig.runtime.block_on(waiting).expect("it does not panic");
+        assert_eq!(read.err(), Some(Kind::Closed));
+    }
+    assert!(begun.elapsed() < TIME_OUT, "they waited on");
 }
