@@ -1,0 +1,1 @@
+//! The port [`BrokerAdmin`] on RabbitMQ, as far as AMQP alone can.
