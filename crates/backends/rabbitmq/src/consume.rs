@@ -17,7 +17,7 @@ use crate::inner::Inner;
 use crate::link::Link;
 use crate::link::refusal::Refusal;
 use crate::queue::Queue;
-use crate::queue::intake::intake;
+use crate::queue::intake::Intake;
 use crate::queue::names::Lane;
 use crate::queue::shelf::{Consuming, Shelf};
 
@@ -41,15 +41,14 @@ pub(crate) fn want(inner: &Arc<Inner>, queue: &Arc<Queue>) {
         return;
     }
     let begun = queue.change(|shelf| {
-        let before = std::mem::replace(&mut shelf.consuming, Consuming::Opening);
-        match before {
-            Consuming::No { .. } => Some((None, shelf.epoch())),
-            Consuming::Resting { channel } => Some((Some(channel), shelf.epoch())),
-            other => {
-                shelf.consuming = other;
-                None
-            }
-        }
+        let channel = match &shelf.consuming {
+            Consuming::No { .. } => None,
+            Consuming::Resting { channel } => Some(channel.clone()),
+            _ => return None,
+        };
+        shelf.asked += 1;
+        shelf.consuming = Consuming::Opening;
+        Some((channel, shelf.epoch()))
     });
     if let Some((channel, epoch)) = begun {
         let (inner, queue) = (inner.clone(), queue.clone());
@@ -79,7 +78,8 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, channel: Opti
         Ok(Opened::Elsewhere) => put_off(queue, epoch, not_before),
         Err(refusal) => {
             if let Some(channel) = channel {
-                let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, channel.close(200, "broken".into())).await;
+                let _ =
+                    time::timeout(limits::RABBITMQ_GOODBYE_MAX, channel.close(200, "broken".into())).await;
             }
             put_off(queue, epoch, not_before);
             if refusal.is_not_found() {
@@ -124,17 +124,24 @@ async fn try_open(
         Some(channel) => channel.clone(),
         None => link.consuming_channel(inner.settings.prefetch).await?,
     };
+    let asked = queue.look(|shelf| shelf.asked);
     for lane in queue.lanes() {
         // What is tried again goes before the others of its key: all of it must be here before any of these comes.
         let again = if lane == Lane::Again { ready(queue, link, lane).await? } else { 0 };
         let consuming = channel.basic_consume(
             queue.names.lane(lane),
-            tag(lane),
+            tag(lane, asked),
             BasicConsumeOptions::default(),
             FieldTable::default(),
         );
         let consumer = link.ask(consuming).await?;
-        consumer.set_delegate(intake(inner, queue, lane, epoch));
+        consumer.set_delegate(Intake {
+            inner: Arc::downgrade(inner),
+            queue: Arc::downgrade(queue),
+            lane,
+            epoch,
+            asked,
+        });
         if again > 0 {
             await_arrival(queue, again).await;
         }
@@ -142,16 +149,19 @@ async fn try_open(
     Ok(Opened::Yes(channel))
 }
 
-fn tag(lane: Lane) -> ShortString {
-    ShortString::try_new(format!("forebay.{}", lane.rank())).unwrap_or_default()
+/// Never the same twice: to one that comes again a quorum queue sends again what the first one holds.
+fn tag(lane: Lane, asked: u64) -> ShortString {
+    ShortString::try_new(format!("forebay.{}.{asked}", lane.rank())).unwrap_or_default()
 }
 
 /// Of a queue whose order is kept one process at a time hands out messages: the one that has this queue of the server's,
 /// which only one connection can have and which goes with it.
 async fn lead(queue: &Queue, link: &Link) -> Result<bool, Refusal> {
     let channel = link.channel().await?;
-    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
-    let declared = link.ask(channel.queue_declare(queue.names.leader(), options, FieldTable::default())).await;
+    let options =
+        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    let declared =
+        link.ask(channel.queue_declare(queue.names.leader(), options, FieldTable::default())).await;
     match declared {
         Ok(_) => {
             let _ = link.ask(channel.close(200, "leading".into())).await;
@@ -166,7 +176,8 @@ async fn lead(queue: &Queue, link: &Link) -> Result<bool, Refusal> {
 pub(crate) async fn ready(queue: &Queue, link: &Link, lane: Lane) -> Result<u64, Refusal> {
     let channel = link.channel().await?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let declared = link.ask(channel.queue_declare(queue.names.lane(lane), options, FieldTable::default())).await?;
+    let declared =
+        link.ask(channel.queue_declare(queue.names.lane(lane), options, FieldTable::default())).await?;
     let _ = link.ask(channel.close(200, "counted".into())).await;
     Ok(u64::from(declared.message_count()))
 }
@@ -208,15 +219,16 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
     }
     let begun = queue.change(|shelf| {
         let channel = shelf.channel().filter(|_| needed(shelf))?;
-        let awake = matches!(shelf.consuming, Consuming::Yes { .. });
+        let consumers = matches!(shelf.consuming, Consuming::Yes { .. }).then_some(shelf.asked);
+        shelf.asked += 1;
         let rest = if shelf.is_holding() { Rest::GiveBack } else { Rest::Leave };
         match rest {
             Rest::Leave => shelf.clear(Consuming::Stopping { channel: channel.clone() }),
             Rest::GiveBack => shelf.consuming = Consuming::Stopping { channel: channel.clone() },
         }
-        Some((channel, awake, rest, shelf.epoch()))
+        Some((channel, consumers, rest, shelf.epoch()))
     });
-    let Some((channel, awake, rest, epoch)) = begun else { return };
+    let Some((channel, consumers, rest, epoch)) = begun else { return };
     let background = inner.clone();
     inner.run(async move {
         let (done, next) = match rest {
@@ -225,7 +237,7 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
                 (left, Consuming::No { not_before: background.clock.now() })
             }
             Rest::GiveBack => {
-                let given = give_back(&queue, &link, &channel, awake).await;
+                let given = give_back(&queue, &link, &channel, consumers).await;
                 (given, Consuming::Resting { channel: channel.clone() })
             }
         };
@@ -241,9 +253,16 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
 }
 
 /// Asks for no more, and gives back what nobody holds, in order.
-async fn give_back(queue: &Queue, link: &Link, channel: &Channel, awake: bool) -> Result<(), Refusal> {
-    for lane in queue.lanes().into_iter().filter(|_| awake) {
-        link.ask(channel.basic_cancel(tag(lane), BasicCancelOptions::default())).await?;
+async fn give_back(
+    queue: &Queue,
+    link: &Link,
+    channel: &Channel,
+    consumers: Option<u64>,
+) -> Result<(), Refusal> {
+    if let Some(asked) = consumers {
+        for lane in queue.lanes() {
+            link.ask(channel.basic_cancel(tag(lane, asked), BasicCancelOptions::default())).await?;
+        }
     }
     for letter in queue.change(Shelf::give_up) {
         link.ask(letter.acker.nack(BasicNackOptions { requeue: true, multiple: false })).await?;

@@ -75,7 +75,11 @@ impl Inner {
     }
 
     pub(crate) fn check_open(&self, operation: &'static str) -> Result<()> {
-        if self.is_closed() { Err(Error::new(Kind::Closed, operation, self.settings.address())) } else { Ok(()) }
+        if self.is_closed() {
+            Err(Error::new(Kind::Closed, operation, self.settings.address()))
+        } else {
+            Ok(())
+        }
     }
 
     /// The next number, for letters.

@@ -66,7 +66,8 @@ impl Inner {
             let confirms = sent.await.into_iter().collect::<lapin::Result<Vec<_>>>()?;
             try_join_all(confirms).await
         };
-        let confirmed = link.ask(publish).await.map_err(|refusal| refusal.during(operation, name.as_str()))?;
+        let confirmed =
+            link.ask(publish).await.map_err(|refusal| refusal.during(operation, name.as_str()))?;
         for confirmation in confirmed {
             match confirmation {
                 Confirmation::Ack(None) => {}

@@ -24,7 +24,10 @@ enum Look {
     Found(Vec<Delivery>, Vec<Arc<Letter>>),
     Gone,
     /// Nothing now; it is worth to look again then.
-    Nothing { again_at: Option<Instant>, give_up_at: Instant },
+    Nothing {
+        again_at: Option<Instant>,
+        give_up_at: Instant,
+    },
 }
 
 /// One who asks.
@@ -37,7 +40,11 @@ struct Asked {
 
 impl Inner {
     /// Receives up to so many messages.
-    pub(crate) async fn receive(self: &Arc<Self>, name: &QueueName, receive: Receive) -> Result<Vec<Delivery>> {
+    pub(crate) async fn receive(
+        self: &Arc<Self>,
+        name: &QueueName,
+        receive: Receive,
+    ) -> Result<Vec<Delivery>> {
         if receive.count_max == 0 || receive.count_max > limits::RECEIVE_DELIVERIES_MAX {
             let context = format!("{name}: count_max must be 1 to 1000");
             return Err(Error::new(Kind::Invalid, RECEIVE, context));
@@ -52,7 +59,8 @@ impl Inner {
             changed.as_mut().enable();
             self.check_open(RECEIVE)?;
             let now = self.clock.now();
-            let (again_at, give_up_at) = match queue.change_quietly(|shelf| look(&queue, shelf, &asked, now)) {
+            let (again_at, give_up_at) = match queue.change_quietly(|shelf| look(&queue, shelf, &asked, now))
+            {
                 Look::Found(deliveries, expired) => {
                     self.expire_all(&queue, expired);
                     if !deliveries.is_empty() {
@@ -104,7 +112,9 @@ fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
             return nothing(None, patient.max(*begun + limits::RABBITMQ_ARRIVAL_MAX));
         }
         Consuming::Resting { .. } => return nothing(Some(now + limits::RABBITMQ_LOOK), patient),
-        Consuming::No { not_before } => return nothing(Some((*not_before).max(now + limits::RABBITMQ_LOOK)), patient),
+        Consuming::No { not_before } => {
+            return nothing(Some((*not_before).max(now + limits::RABBITMQ_LOOK)), patient);
+        }
     };
     // Where a queue is made of several, all have had time to say what they have.
     let settled = since + limits::RABBITMQ_EMPTY_MIN;

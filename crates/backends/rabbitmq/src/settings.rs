@@ -47,7 +47,8 @@ impl RabbitSettings {
     /// Reads a URL.
     pub fn parse(url: &str) -> Result<Self> {
         let refuse = |what: &str| Error::new(Kind::Invalid, "read URL of RabbitMQ", what.to_owned());
-        let mut uri: AMQPUri = url.parse().map_err(|_| refuse("it is not of the form amqp://user@host/vhost"))?;
+        let mut uri: AMQPUri =
+            url.parse().map_err(|_| refuse("it is not of the form amqp://user@host/vhost"))?;
         if uri.scheme != AMQPScheme::AMQP {
             return Err(Error::new(Kind::Unsupported, "read URL of RabbitMQ", "amqps"));
         }
@@ -61,22 +62,29 @@ impl RabbitSettings {
         };
         let parsed = Url::parse(url).map_err(|_| refuse("it is no URL"))?;
         for (name, value) in parsed.query_pairs() {
-            settings.set(&name, &value).ok_or_else(|| refuse(&format!("{name} is not known or out of range")))?;
+            settings
+                .set(&name, &value)
+                .ok_or_else(|| refuse(&format!("{name} is not known or out of range")))?;
         }
         Ok(settings)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Option<()> {
         match name {
-            "queues" => self.queues = [QueueKind::Quorum, QueueKind::Classic].into_iter().find(|k| k.name() == value)?,
+            "queues" => {
+                self.queues =
+                    [QueueKind::Quorum, QueueKind::Classic].into_iter().find(|k| k.name() == value)?
+            }
             "prefix" => {
-                let fits = value.len() <= limits::RABBITMQ_PREFIX_BYTES_MAX && !value.chars().any(char::is_control);
+                let fits =
+                    value.len() <= limits::RABBITMQ_PREFIX_BYTES_MAX && !value.chars().any(char::is_control);
                 self.prefix = fits.then(|| value.to_owned())?;
             }
             "prefetch" => self.prefetch = value.parse().ok().filter(|prefetch| *prefetch > 0)?,
             "wait_ms" => {
                 let wait = Duration::from_millis(value.parse().ok()?);
-                self.wait = Some(wait).filter(|wait| *wait <= limits::RABBITMQ_WAIT_MAX && !wait.is_zero())?;
+                self.wait =
+                    Some(wait).filter(|wait| *wait <= limits::RABBITMQ_WAIT_MAX && !wait.is_zero())?;
             }
             "heartbeat_s" => {
                 self.uri.query.heartbeat = Some(value.parse().ok().filter(|seconds| *seconds > 0)?);

@@ -50,7 +50,7 @@ impl Inner {
     }
 
     /// Acknowledges the old message.
-    async fn end(&self, queue: &Queue, grip: Grip<'_>, copied: bool) -> Result<Settled> {
+    pub(crate) async fn end(&self, queue: &Queue, grip: Grip<'_>, copied: bool) -> Result<Settled> {
         let gone = || Error::new(Kind::Unavailable, SETTLE, queue.settings.name.as_str());
         match self.ack(&grip.letter().acker).await {
             Ok(true) => {
@@ -76,7 +76,8 @@ impl Inner {
     /// Publishes it for its next attempt.
     async fn again(&self, queue: &Queue, grip: &Grip<'_>, at: Instant) -> Result<()> {
         let letter = grip.letter();
-        let envelope = Envelope { attempts: letter.envelope.attempts + 1, due: at, ..letter.envelope.clone() };
+        let envelope =
+            Envelope { attempts: letter.envelope.attempts + 1, due: at, ..letter.envelope.clone() };
         let ordered = queue.settings.order == Order::Key;
         if !ordered {
             return self.put(queue, vec![(letter.lane, envelope)], SETTLE).await;
@@ -101,7 +102,9 @@ impl Inner {
         let parked = QueueName::new(PARKED)?;
         let to = queue.settings.dead_letter.as_ref().unwrap_or(&parked);
         let destination = match self.queue(to, SETTLE).await {
-            Err(error) if error.kind() == Kind::NotFound => self.declare(&QueueSettings::new(to.clone())).await?,
+            Err(error) if error.kind() == Kind::NotFound => {
+                self.declare(&QueueSettings::new(to.clone())).await?
+            }
             found => found?,
         };
         let left = envelope.leave(&queue.settings.name, reason, attempts, note, self.clock.now());
@@ -111,7 +114,13 @@ impl Inner {
 
     /// Deals with a letter that is in nobody's hands: what `act` says, then it is acknowledged. If that fails it lies here as
     /// before, and becomes ready again.
-    async fn finish(&self, queue: &Queue, letter: Arc<Letter>, epoch: u64, act: impl AsyncFnOnce(&Letter) -> Result<()>) {
+    async fn finish(
+        &self,
+        queue: &Queue,
+        letter: Arc<Letter>,
+        epoch: u64,
+        act: impl AsyncFnOnce(&Letter) -> Result<()>,
+    ) {
         let acted = act(&letter).await;
         let acked = match acted {
             Ok(()) => self.ack(&letter.acker).await.unwrap_or(false),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::limits;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::{Connection, ConnectionProperties};
 use tokio::time;
 
@@ -20,6 +20,7 @@ pub(crate) async fn keep(inner: Arc<Inner>) {
             Ok(connection) => {
                 (number, failures) = (number + 1, 0);
                 let (link, end) = Link::new(connection, number, inner.settings.wait);
+                let _goodbye = Goodbye(&link);
                 inner.reached(&link);
                 watch(&inner, &link).await;
                 end.send_replace(true);
@@ -43,6 +44,17 @@ async fn connect(inner: &Inner) -> Result<Connection, Box<dyn std::error::Error 
     tokio::select! {
         connected = time::timeout(limits::RABBITMQ_CONNECT_MAX, connecting) => Ok(connected??),
         () = inner.closed() => Err("closed".into()),
+    }
+}
+
+/// Asks for the end of a connection when it is dropped: the client library keeps one open as long as it has consumers, even
+/// if nobody else knows of it.
+struct Goodbye<'a>(&'a Link);
+
+impl Drop for Goodbye<'_> {
+    fn drop(&mut self) {
+        // Its first step sends the word; the answer is of no interest any more.
+        let _ = self.0.connection.close(200, "dropped".into()).now_or_never();
     }
 }
 

@@ -136,7 +136,8 @@ impl Envelope {
         match bytes.and_then(decode) {
             Some(stored) if stored.is_sound() => stored.into_envelope(payload, id),
             _ => {
-                let given = properties.message_id().as_ref().and_then(|id| MessageId::given(id.as_str()).ok());
+                let given =
+                    properties.message_id().as_ref().and_then(|id| MessageId::given(id.as_str()).ok());
                 let content_type = properties.content_type().as_ref().map(ToString::to_string);
                 let message = Message { content_type, ..Message::new(given.unwrap_or(id), payload) };
                 Self::new(message, now)
@@ -280,8 +281,9 @@ mod tests {
 
     #[test]
     fn a_message_of_another_program_is_taken_as_it_is() {
-        let properties =
-            BasicProperties::default().with_message_id("theirs".into()).with_content_type("text/plain".into());
+        let properties = BasicProperties::default()
+            .with_message_id("theirs".into())
+            .with_content_type("text/plain".into());
         let envelope = Envelope::read(&properties, b"body".to_vec(), Instant::from_ms(9), id("ours"));
         assert_eq!(envelope.message.id, id("theirs"));
         assert_eq!(envelope.message.content_type.as_deref(), Some("text/plain"));

@@ -35,7 +35,8 @@ impl Inner {
 
     async fn find(&self, name: &QueueName, operation: &'static str) -> Result<Arc<Queue>> {
         let names = Names::new(&self.settings.prefix, name)?;
-        let settings = self.locked(&names, operation, async |link| self.read_record(link, name, &names).await);
+        let settings =
+            self.locked(&names, operation, async |link| self.read_record(link, name, &names).await);
         match settings.await? {
             Some(settings) => Ok(self.remember(Queue::new(settings, names))),
             None => Err(Error::new(Kind::NotFound, operation, name.as_str())),
@@ -65,7 +66,12 @@ impl Inner {
         Ok(self.remember(queue))
     }
 
-    async fn declare_all(&self, link: &Link, queue: &Queue, is_new: bool) -> std::result::Result<(), Refusal> {
+    async fn declare_all(
+        &self,
+        link: &Link,
+        queue: &Queue,
+        is_new: bool,
+    ) -> std::result::Result<(), Refusal> {
         let channel = link.channel().await?;
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         for lane in queue.lanes() {
@@ -94,7 +100,12 @@ impl Inner {
     }
 
     /// The settings of a queue, if it is there. Only under its lock: they are away while somebody reads them.
-    async fn read_record(&self, link: &Link, name: &QueueName, names: &Names) -> Result<Option<QueueSettings>> {
+    async fn read_record(
+        &self,
+        link: &Link,
+        name: &QueueName,
+        names: &Names,
+    ) -> Result<Option<QueueSettings>> {
         let read = async {
             let channel = link.channel().await?;
             let got = link.ask(channel.basic_get(names.record(), BasicGetOptions::default())).await;
@@ -133,7 +144,9 @@ impl Inner {
             delete.await.map_err(|refusal: Refusal| refusal.during("delete queue", name.as_str()))
         };
         let deleted = self.locked(&names, "delete queue", delete).await;
-        if deleted.as_ref().is_ok_and(|()| true) || deleted.as_ref().is_err_and(|e| e.kind() == Kind::NotFound) {
+        if deleted.as_ref().is_ok_and(|()| true)
+            || deleted.as_ref().is_err_and(|e| e.kind() == Kind::NotFound)
+        {
             self.forget(name);
         }
         deleted
@@ -149,7 +162,8 @@ impl Inner {
         let _one_at_a_time = self.records.lock().await;
         let link = self.link(operation).await?;
         let on = names.lock();
-        let channel = self.lock(&link, &on).await.map_err(|refusal| refusal.during(operation, on.as_str()))?;
+        let channel =
+            self.lock(&link, &on).await.map_err(|refusal| refusal.during(operation, on.as_str()))?;
         let output = act(&link).await;
         // Should this fail the lock goes with the connection.
         let _ = link.ask(channel.queue_delete(on, QueueDeleteOptions::default())).await;
@@ -162,8 +176,11 @@ impl Inner {
         let taken = async {
             loop {
                 let channel = link.channel().await?;
-                let options =
-                    QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+                let options = QueueDeclareOptions {
+                    exclusive: true,
+                    auto_delete: true,
+                    ..QueueDeclareOptions::default()
+                };
                 match link.ask(channel.queue_declare(name.clone(), options, FieldTable::default())).await {
                     Ok(_) => return Ok(channel),
                     Err(refusal) if refusal.is_locked() => time::sleep(limits::RABBITMQ_LOCK_PAUSE).await,
@@ -194,7 +211,8 @@ impl Inner {
         let channel = link.channel().await?;
         let exchange = queue.names.wait_exchange();
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        let declaring = channel.exchange_declare(exchange.clone(), ExchangeKind::Headers, durable, FieldTable::default());
+        let declaring =
+            channel.exchange_declare(exchange.clone(), ExchangeKind::Headers, durable, FieldTable::default());
         link.ask(declaring).await?;
         let name = queue.names.wait(class);
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };

@@ -11,7 +11,6 @@ use lapin::message::{Delivery, DeliveryResult};
 use super::Queue;
 use super::letter::Letter;
 use super::names::Lane;
-use super::shelf::Consuming;
 use crate::inner::Inner;
 use crate::message::envelope::Envelope;
 use crate::publish::wait_class;
@@ -23,6 +22,7 @@ pub(crate) struct Intake {
     pub(crate) queue: Weak<Queue>,
     pub(crate) lane: Lane,
     pub(crate) epoch: u64,
+    pub(crate) asked: u64,
 }
 
 impl Intake {
@@ -52,8 +52,7 @@ impl Intake {
     /// The server sends nothing more, without having been asked: the queue is gone, or the channel.
     fn end(&self) {
         let (Some(inner), Some(queue)) = (self.inner.upgrade(), self.queue.upgrade()) else { return };
-        let consumed = |consuming: &Consuming| matches!(consuming, Consuming::Yes { .. } | Consuming::Opening);
-        if queue.look(|shelf| shelf.epoch() == self.epoch && consumed(&shelf.consuming)) {
+        if queue.look(|shelf| shelf.epoch() == self.epoch && shelf.asked == self.asked) {
             inner.drop_channel(&queue, self.epoch);
         }
     }
@@ -67,9 +66,4 @@ impl ConsumerDelegate for Intake {
         }
         Box::pin(ready(()))
     }
-}
-
-/// For the consumers of one channel.
-pub(crate) fn intake(inner: &Arc<Inner>, queue: &Arc<Queue>, lane: Lane, epoch: u64) -> Intake {
-    Intake { inner: Arc::downgrade(inner), queue: Arc::downgrade(queue), lane, epoch }
 }

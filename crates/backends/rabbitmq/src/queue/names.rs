@@ -36,7 +36,8 @@ impl Names {
     pub(crate) fn new(prefix: &str, queue: &QueueName) -> Result<Self> {
         let name = format!("{prefix}{queue}");
         if name.len() > limits::RABBITMQ_NAME_BYTES_MAX || name.starts_with("amq.") {
-            let context = format!("{queue}: a name with its prefix has at most 220 bytes and no amq. before it");
+            let context =
+                format!("{queue}: a name with its prefix has at most 220 bytes and no amq. before it");
             return Err(Error::new(Kind::Unsupported, "name queue", context));
         }
         Ok(Self { name, prefix: prefix.to_owned() })

@@ -6,7 +6,9 @@ use std::time::Duration;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::payload::Payload;
-use forebay_core::queue::{Backoff, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy};
+use forebay_core::queue::{
+    Backoff, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy,
+};
 use serde::{Deserialize, Serialize};
 
 /// Its first byte.

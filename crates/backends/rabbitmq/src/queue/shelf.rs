@@ -62,6 +62,9 @@ pub(crate) struct Shelf {
     pub(crate) used_at: Instant,
     ordered: bool,
     epoch: u64,
+    /// Counts how often the server was asked for messages, or told to stop: what consumers of before say of their end is of
+    /// no interest.
+    pub(crate) asked: u64,
     ready: BTreeMap<Place, Arc<Letter>>,
     later: BTreeMap<(Instant, Place), Arc<Letter>>,
     held: HashMap<Position, Arc<Held>>,
@@ -80,6 +83,7 @@ impl Shelf {
             used_at: Instant::default(),
             ordered,
             epoch: 0,
+            asked: 0,
             ready: BTreeMap::new(),
             later: BTreeMap::new(),
             held: HashMap::new(),
@@ -190,7 +194,7 @@ impl Shelf {
 
     /// When the next letter becomes ready by itself.
     pub(crate) fn next_ripe(&self) -> Option<Instant> {
-        self.later.keys().next().map(|((due, _))| *due)
+        self.later.keys().next().map(|(due, _)| *due)
     }
 
     /// Everything that nobody holds, in order; it lies here no more.
@@ -220,13 +224,6 @@ impl Shelf {
     pub(crate) fn counts(&self) -> (u64, u64, u64) {
         let held = self.held.len() + self.gripped.len();
         (self.ready.len() as u64, held as u64, self.later.len() as u64)
-    }
-
-    /// The first ones that are ready.
-    pub(crate) fn front(&mut self, count_max: usize, now: Instant) -> impl Iterator<Item = &Arc<Letter>> {
-        self.ripen(now);
-        let alive = move |letter: &&Arc<Letter>| letter.message().expires_at.is_none_or(|at| at > now);
-        self.ready.values().filter(alive).take(count_max)
     }
 
     pub(crate) fn held(&self, position: Position, token: u32) -> Option<&Arc<Held>> {
@@ -303,7 +300,8 @@ impl Shelf {
 
     /// The holds that have run out by now; each is offered again after a grace.
     pub(crate) fn run_out(&mut self, count_max: usize, now: Instant) -> Vec<Position> {
-        let due: Vec<_> = self.ends.iter().take_while(|(at, _)| *at <= now).take(count_max).copied().collect();
+        let due: Vec<_> =
+            self.ends.iter().take_while(|(at, _)| *at <= now).take(count_max).copied().collect();
         let mut positions = Vec::new();
         for (at, position) in due {
             self.ends.remove(&(at, position));
@@ -326,4 +324,3 @@ impl Shelf {
 fn place(letter: &Letter) -> Place {
     (letter.lane.rank(), letter.number)
 }
-

@@ -77,7 +77,7 @@ impl Rig for Real {
     }
 
     fn admin(&self) -> Option<Arc<dyn BrokerAdmin>> {
-        None
+        Some(Arc::new(self.broker.clone().unwrap()))
     }
 
     fn now(&self) -> Instant {
@@ -113,6 +113,7 @@ impl Rig for Real {
 
     fn crash(&mut self) {
         self.work.drain(..).for_each(|work| work.abort());
+        self.broker = None;
         self.reopen();
     }
 }

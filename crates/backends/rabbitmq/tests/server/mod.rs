@@ -21,10 +21,11 @@ const START_MAX: Duration = Duration::from_secs(120);
 /// Where its ports are looked for: below those that systems give to outgoing connections.
 const PORTS: Range<u16> = 12_000..32_000;
 /// Ends the server and Erlang's names service, and removes their files, when this process has ended, however it has.
-const GUARD: &str = "cat >/dev/null; kill -9 -\"$(cat \"$0/group\")\"; kill -9 \"$1\"; sleep 1; rm -rf \"$0\"";
+const GUARD: &str =
+    "cat >/dev/null; kill -9 -\"$(cat \"$0/group\")\"; kill -9 \"$1\"; sleep 1; rm -rf \"$0\"";
 
 /// A running RabbitMQ. It ends with this value or with this process.
-pub struct RabbitMq {
+pub(crate) struct RabbitMq {
     server: Mutex<Child>,
     names: Child,
     folder: TempDir,
@@ -35,7 +36,7 @@ pub struct RabbitMq {
 
 impl RabbitMq {
     /// Starts Debian's RabbitMQ on free ports, with all its files in a folder of its own.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("forebay-rabbitmq").tempdir().expect("a scratch folder");
         fs::write(folder.path().join("plugins"), "[].").expect("the list of its plugins");
         let ports = free_ports();
@@ -64,12 +65,12 @@ impl RabbitMq {
     }
 
     /// Where it listens.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("amqp://{}/%2f", self.address)
     }
 
     /// Ends it with SIGKILL.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
         let _ = self.server.lock().unwrap().wait();
         // What its script has started ends a little after it.
@@ -79,7 +80,7 @@ impl RabbitMq {
     }
 
     /// Ends it in good order.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.signal(Signal::TERM);
         let begun = Instant::now();
         while self.server.lock().unwrap().try_wait().expect("it is our child").is_none() {
@@ -90,18 +91,18 @@ impl RabbitMq {
     }
 
     /// Starts it again with the files that it left.
-    pub fn start_again(&self) {
+    pub(crate) fn start_again(&self) {
         *self.server.lock().unwrap() = launch(&self.folder, self.ports);
         self.await_answer();
     }
 
     /// Stops it where it stands.
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
     /// Lets it go on.
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
