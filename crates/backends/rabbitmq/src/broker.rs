@@ -68,7 +68,7 @@ pub struct Opened {
 
 impl RabbitBroker {
     /// A broker on the server that the settings name. Nothing is begun before its work runs on tokio.
-    pub fn new(settings: RabbitSettings, clock: Arc<dyn Clock>) -> Opened {
+    pub fn open(settings: RabbitSettings, clock: Arc<dyn Clock>) -> Opened {
         let (inner, errands) = Inner::new(settings, clock);
         let (keeper, runner) = (keep(inner.clone()), run_errands(inner.clone(), errands));
         let work = vec![

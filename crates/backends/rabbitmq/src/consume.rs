@@ -62,11 +62,13 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, channel: Opti
     let not_before = now + limits::RABBITMQ_PAUSE;
     match opened {
         Ok(Opened::Yes(channel)) => {
+            let connected = channel.status().connected();
+            let consuming = Consuming::Yes { since: now, channel: channel.clone() };
             let mine = queue.change(|shelf| {
-                let mine = shelf.epoch() == epoch && channel.status().connected();
+                let mine = shelf.epoch() == epoch && connected;
                 if mine {
                     shelf.used_at = now;
-                    shelf.consuming = Consuming::Yes { since: now, channel: channel.clone() };
+                    shelf.consuming = consuming;
                 }
                 mine
             });
@@ -92,11 +94,7 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, channel: Opti
 }
 
 fn put_off(queue: &Queue, epoch: u64, not_before: forebay_core::time::Instant) {
-    queue.change(|shelf| {
-        if shelf.epoch() == epoch {
-            shelf.clear(Consuming::No { not_before });
-        }
-    });
+    drop(queue.change(|shelf| (shelf.epoch() == epoch).then(|| shelf.clear(Consuming::No { not_before }))));
 }
 
 /// A queue of the server's was missing: has it been deleted, or only half made?
@@ -222,13 +220,18 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
         let consumers = matches!(shelf.consuming, Consuming::Yes { .. }).then_some(shelf.asked);
         shelf.asked += 1;
         let rest = if shelf.is_holding() { Rest::GiveBack } else { Rest::Leave };
-        match rest {
-            Rest::Leave => shelf.clear(Consuming::Stopping { channel: channel.clone() }),
-            Rest::GiveBack => shelf.consuming = Consuming::Stopping { channel: channel.clone() },
-        }
-        Some((channel, consumers, rest, shelf.epoch()))
+        let stopping = Consuming::Stopping { channel: channel.clone() };
+        let cleared = match rest {
+            Rest::Leave => Some(shelf.clear(stopping)),
+            Rest::GiveBack => {
+                shelf.consuming = stopping;
+                None
+            }
+        };
+        Some((channel, consumers, rest, shelf.epoch(), cleared))
     });
-    let Some((channel, consumers, rest, epoch)) = begun else { return };
+    let Some((channel, consumers, rest, epoch, cleared)) = begun else { return };
+    drop(cleared);
     let background = inner.clone();
     inner.run(async move {
         let (done, next) = match rest {

@@ -18,7 +18,7 @@ use tokio::time;
 
 use crate::link::Link;
 use crate::queue::Queue;
-use crate::queue::shelf::Consuming;
+use crate::queue::shelf::{Cleared, Consuming};
 use crate::settings::RabbitSettings;
 
 /// The broker itself; its handle closes it.
@@ -122,29 +122,20 @@ impl Inner {
         self.link.send_replace(None);
         let not_before = Instant::default();
         self.each(|queue| {
-            queue.change(|shelf| {
-                if !matches!(shelf.consuming, Consuming::Gone) {
-                    shelf.clear(Consuming::No { not_before });
-                }
-            });
+            drop(queue.change(|shelf| {
+                let gone = matches!(shelf.consuming, Consuming::Gone);
+                (!gone).then(|| shelf.clear(Consuming::No { not_before }))
+            }));
         });
     }
 
     /// Gives up the channel over which the queue's messages came: they are the server's again.
     pub(crate) fn drop_channel(&self, queue: &Queue, epoch: u64) {
         let not_before = self.clock.now() + limits::RABBITMQ_PAUSE;
-        let channel = queue.change(|shelf| {
-            (shelf.epoch() == epoch).then(|| {
-                let channel = shelf.channel();
-                shelf.clear(Consuming::No { not_before });
-                channel
-            })
-        });
-        if let Some(Some(channel)) = channel {
-            self.run(async move {
-                let closing = channel.close(200, "given up".into());
-                let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, closing).await;
-            });
+        let cleared =
+            queue.change(|shelf| (shelf.epoch() == epoch).then(|| shelf.clear(Consuming::No { not_before })));
+        if let Some(cleared) = cleared {
+            self.run(close(cleared));
         }
     }
 
@@ -162,17 +153,7 @@ impl Inner {
     pub(crate) fn forget(&self, queue: &QueueName) {
         let forgotten = self.queues.lock().remove(queue);
         if let Some(queue) = forgotten {
-            let channel = queue.change(|shelf| {
-                let channel = shelf.channel();
-                shelf.clear(Consuming::Gone);
-                channel
-            });
-            if let Some(channel) = channel {
-                self.run(async move {
-                    let closing = channel.close(200, "the queue is gone".into());
-                    let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, closing).await;
-                });
-            }
+            self.run(close(queue.change(|shelf| shelf.clear(Consuming::Gone))));
         }
     }
 
@@ -183,6 +164,14 @@ impl Inner {
 
     fn each(&self, act: impl Fn(&Queue)) {
         self.all().iter().for_each(|queue| act(queue));
+    }
+}
+
+/// Closes a channel that is not used any more.
+async fn close(cleared: Cleared) {
+    if let Some(channel) = &cleared.channel {
+        let closing = channel.close(200, "given up".into());
+        let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, closing).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forebay_core::delivery::{History, Reason};
 use forebay_core::limits;
-use forebay_core::message::{Headers, Message, MessageId};
+use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
@@ -189,7 +189,7 @@ impl Stored {
             id: MessageId::given(&self.id).unwrap_or(id),
             payload,
             content_type: self.content_type,
-            headers: unflatten(self.headers).unwrap_or(Headers::new()),
+            headers: unflatten(self.headers).unwrap_or_default(),
             key: self.key,
             not_before: self.not_before.map(Instant::from_ms),
             expires_at: self.expires_at.map(Instant::from_ms),

@@ -26,8 +26,7 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    fn take_in(&self, delivery: Delivery) {
-        let (Some(inner), Some(queue)) = (self.inner.upgrade(), self.queue.upgrade()) else { return };
+    fn take_in(&self, inner: &Arc<Inner>, queue: &Arc<Queue>, delivery: Delivery) {
         let (now, random) = (inner.clock.now(), [inner.clock.random(), inner.clock.random()]);
         let id = MessageId::generate(now, random);
         let envelope = Envelope::read(&delivery.properties, delivery.data, now, id);
@@ -50,20 +49,23 @@ impl Intake {
     }
 
     /// The server sends nothing more, without having been asked: the queue is gone, or the channel.
-    fn end(&self) {
-        let (Some(inner), Some(queue)) = (self.inner.upgrade(), self.queue.upgrade()) else { return };
+    fn end(&self, inner: &Inner, queue: &Queue) {
         if queue.look(|shelf| shelf.epoch() == self.epoch && shelf.asked == self.asked) {
-            inner.drop_channel(&queue, self.epoch);
+            inner.drop_channel(queue, self.epoch);
         }
     }
 }
 
 impl ConsumerDelegate for Intake {
     fn on_new_delivery(&self, delivery: DeliveryResult) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let (Some(inner), Some(queue)) = (self.inner.upgrade(), self.queue.upgrade()) else {
+            return Box::pin(ready(()));
+        };
         match delivery {
-            Ok(Some(delivery)) => self.take_in(delivery),
-            Ok(None) | Err(_) => self.end(),
+            Ok(Some(delivery)) => self.take_in(&inner, &queue, delivery),
+            Ok(None) | Err(_) => self.end(&inner, &queue),
         }
-        Box::pin(ready(()))
+        // Should these be the last of the broker they are not to be dropped here: the client library has its locks.
+        Box::pin(async move { drop((inner, queue)) })
     }
 }

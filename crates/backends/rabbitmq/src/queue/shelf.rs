@@ -53,6 +53,12 @@ pub(crate) struct Found {
     pub(crate) expired: Vec<Arc<Letter>>,
 }
 
+/// What lay here before it was cleared.
+pub(crate) struct Cleared {
+    pub(crate) channel: Option<Channel>,
+    _old: Shelf,
+}
+
 /// All that lies here. Everything in it came over one channel: with that it goes.
 pub(crate) struct Shelf {
     pub(crate) consuming: Consuming,
@@ -108,15 +114,17 @@ impl Shelf {
         self.epoch
     }
 
-    /// The channel is gone with all that came over it: the server hands it out again.
-    pub(crate) fn clear(&mut self, consuming: Consuming) {
+    /// The channel is gone with all that came over it: the server hands it out again. What was here is to be dropped by the
+    /// caller when nobody waits for the shelf: the client library may have its own locks while it brings a delivery.
+    #[must_use]
+    pub(crate) fn clear(&mut self, consuming: Consuming) -> Cleared {
         self.epoch += 1;
-        self.consuming = consuming;
-        self.ready.clear();
-        self.later.clear();
-        self.held.clear();
-        self.ends.clear();
-        self.expected.clear();
+        let new = Self { consuming, epoch: self.epoch, asked: self.asked, ..Self::new(self.ordered) };
+        let old = std::mem::replace(self, new);
+        self.turns = old.turns.clone();
+        self.used_at = old.used_at;
+        self.gripped = old.gripped.clone();
+        Cleared { channel: old.channel(), _old: old }
     }
 
     /// Takes in what the server has sent on the present channel.

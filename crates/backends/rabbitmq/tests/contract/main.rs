@@ -57,7 +57,7 @@ fn real(queues: &str) -> Real {
 
 impl Real {
     fn open(&mut self) {
-        let opened = RabbitBroker::new(self.settings.clone(), self.clock.clone());
+        let opened = RabbitBroker::open(self.settings.clone(), self.clock.clone());
         for work in opened.work {
             if let Run::Task(task) = work.run {
                 self.work.push(self.runtime().spawn(task));

@@ -52,6 +52,7 @@ impl RabbitMq {
             .arg(folder.path())
             .arg(names.id().to_string())
             .stdin(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
