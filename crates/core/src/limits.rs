@@ -340,14 +340,21 @@ pub const AMQP_HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const AMQP_CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// What is read of an AMQP connection at once, beyond the frame that is awaited.
 pub const AMQP_INPUT_BYTES: usize = 16 * 1024;
-/// Bodies of all AMQP connections whose frames are still coming; beyond it a connection is refused as without means.
+/// Bodies of all AMQP connections whose frames are still coming, and messages of transactions that are not committed;
+/// beyond it they are refused.
 pub const AMQP_BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// A body up to this size is not counted there while it comes.
 pub const AMQP_BODY_BYTES_FREE: usize = 64 * 1024;
-/// Payload bytes that one AMQP connection has published and that are not yet durable, before it stops being read.
+/// Bytes of the messages, with properties and headers, that one AMQP connection has published and that are not yet durable,
+/// before it stops being read.
 pub const AMQP_PUBLISHING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The same in messages.
 pub const AMQP_PUBLISHING_MESSAGES_MAX: usize = 10_000;
+/// Frames of one AMQP connection that wait for what their channels published before them, while other channels go on; at
+/// it the connection stops being read.
+pub const AMQP_PARKED_FRAMES_MAX: usize = 4096;
+/// The same in bytes, beyond a last frame.
+pub const AMQP_PARKED_BYTES_MAX: usize = 1024 * 1024;
 /// Deliveries that one AMQP consumer is handed at once, so that others have theirs.
 pub const AMQP_DELIVERIES_AT_ONCE: usize = 64;
 /// Deliveries of one AMQP channel that are not settled; its consumers wait beyond it, whatever their prefetch.
@@ -364,9 +371,9 @@ pub const PASSWORD_KIB_MAX: u32 = 256 * 1024;
 pub const PASSWORD_COST_MAX: u64 = 1024 * 1024;
 /// Passwords that are looked at at a time; further ones wait.
 pub const PASSWORDS_AT_ONCE: usize = 2;
-/// Messages of one AMQP transaction.
+/// Messages in the transactions of one AMQP connection.
 pub const AMQP_TX_MESSAGES_MAX: usize = 10_000;
-/// Their bytes.
+/// Their bytes, with properties and headers.
 pub const AMQP_TX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Replies to one AMQP connection, sent straight to it, that it has not yet passed on; further ones are lost.
 pub const AMQP_REPLIES_MAX: usize = 10_000;
@@ -436,3 +443,5 @@ pub const RABBITMQ_EMPTY_MIN: Duration = Duration::from_millis(50);
 pub const RABBITMQ_ARRIVAL_MAX: Duration = Duration::from_secs(5);
 /// The pause before a queue's settings are asked for again that another process reads.
 pub const RABBITMQ_LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// Payloads beyond this are published on a channel of their own.
+pub const RABBITMQ_SHARED_BYTES_MAX: usize = 1024 * 1024;

@@ -31,14 +31,12 @@ pub const CAPABILITIES: BrokerCapabilities = BrokerCapabilities {
     extend: true,
     attempts: true,
     expired: true,
-    length_max: false,
     expiry: true,
     order_by_key: true,
     priorities: true,
-    dedup: false,
     place: false,
     lasting_holds: false,
-    retain: false,
+    ..BrokerCapabilities::NONE
 };
 
 /// Queues on a RabbitMQ. The last clone closes it.
@@ -96,7 +94,7 @@ impl Broker for RabbitBroker {
     fn ensure<'a>(&'a self, settings: &'a QueueSettings) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             record::check(settings)?;
-            self.inner().declare(settings).await.map(|_| ())
+            self.inner().bounded("declare queue", self.inner().declare(settings)).await.map(|_| ())
         })
     }
 
@@ -105,7 +103,7 @@ impl Broker for RabbitBroker {
         queue: &'a QueueName,
         messages: Vec<Message>,
     ) -> BoxFuture<'a, Result<Vec<MessageId>>> {
-        Box::pin(self.inner().publish(queue, messages))
+        Box::pin(self.inner().bounded("publish to queue", self.inner().publish(queue, messages)))
     }
 
     fn receive<'a>(&'a self, queue: &'a QueueName, receive: Receive) -> BoxFuture<'a, Result<Vec<Delivery>>> {
@@ -119,7 +117,8 @@ impl Broker for RabbitBroker {
         outcome: Outcome,
         note: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Settled>> {
-        Box::pin(self.inner().settle(queue, delivery, outcome, note))
+        let settle = self.inner().settle(queue, delivery, outcome, note);
+        Box::pin(self.inner().bounded("settle delivery", settle))
     }
 
     fn held<'a>(&'a self, queue: &'a QueueName, delivery: DeliveryId) -> BoxFuture<'a, Result<Option<Held>>> {

@@ -115,8 +115,12 @@ async fn try_open(
     epoch: u64,
 ) -> Result<Opened, Refusal> {
     let ordered = queue.settings.order == Order::Key;
-    if ordered && !lead(queue, link).await? {
-        return Ok(Opened::Elsewhere);
+    if ordered {
+        let leading = lead(queue, link).await?;
+        queue.change(|shelf| shelf.leading = leading);
+        if !leading {
+            return Ok(Opened::Elsewhere);
+        }
     }
     let channel = match channel {
         Some(channel) => channel.clone(),
@@ -197,6 +201,8 @@ async fn await_arrival(queue: &Queue, count: u64) {
 
 /// What is done with a queue of which nobody asks for messages.
 enum Rest {
+    /// Nothing of it is here, but it is ours to hand out no more.
+    Resign,
     /// Nothing of it is held: the channel is closed, by which the server has everything again.
     Leave,
     /// What is not held is given back.
@@ -210,48 +216,55 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
     let needed = |shelf: &Shelf| match &shelf.consuming {
         Consuming::Yes { .. } => shelf.is_unused(since),
         Consuming::Resting { .. } => shelf.is_unused(since) && (!shelf.is_holding() || shelf.has_unheld()),
-        _ => false,
+        Consuming::No { .. } => shelf.is_unused(since) && shelf.leading,
+        Consuming::Opening | Consuming::Stopping { .. } | Consuming::Gone => false,
     };
     if !queue.look(needed) {
         return;
     }
     let begun = queue.change(|shelf| {
-        let channel = shelf.channel().filter(|_| needed(shelf))?;
+        if !needed(shelf) {
+            return None;
+        }
+        let Some(channel) = shelf.channel() else {
+            shelf.consuming = Consuming::Opening;
+            return Some((None, None, Rest::Resign, shelf.epoch(), None));
+        };
         let consumers = matches!(shelf.consuming, Consuming::Yes { .. }).then_some(shelf.asked);
         shelf.asked += 1;
         let rest = if shelf.is_holding() { Rest::GiveBack } else { Rest::Leave };
         let stopping = Consuming::Stopping { channel: channel.clone() };
         let cleared = match rest {
             Rest::Leave => Some(shelf.clear(stopping)),
-            Rest::GiveBack => {
+            Rest::GiveBack | Rest::Resign => {
                 shelf.consuming = stopping;
                 None
             }
         };
-        Some((channel, consumers, rest, shelf.epoch(), cleared))
+        Some((Some(channel), consumers, rest, shelf.epoch(), cleared))
     });
     let Some((channel, consumers, rest, epoch, cleared)) = begun else { return };
     drop(cleared);
     let background = inner.clone();
     inner.run(async move {
-        let (done, next) = match rest {
-            Rest::Leave => {
-                let left = leave(&queue, &link, &channel).await;
-                (left, Consuming::No { not_before: background.clock.now() })
-            }
-            Rest::GiveBack => {
-                let given = give_back(&queue, &link, &channel, consumers).await;
+        let no = Consuming::No { not_before: background.clock.now() };
+        let (done, next) = match (rest, &channel) {
+            (Rest::GiveBack, Some(channel)) => {
+                let given = give_back(&queue, &link, channel, consumers).await;
                 (given, Consuming::Resting { channel: channel.clone() })
+            }
+            (Rest::Leave | Rest::GiveBack | Rest::Resign, channel) => {
+                (leave(&queue, &link, channel.as_ref()).await, no)
             }
         };
         if done.is_err() {
             return background.drop_channel(&queue, epoch);
         }
-        queue.change(|shelf| {
-            if shelf.epoch() == epoch {
-                shelf.consuming = next;
-            }
+        let before = queue.change(|shelf| {
+            let mine = shelf.epoch() == epoch;
+            mine.then(|| std::mem::replace(&mut shelf.consuming, next))
         });
+        drop(before);
     });
 }
 
@@ -274,9 +287,11 @@ async fn give_back(
 }
 
 /// Nothing of the queue is here any more: another process may hand it out.
-async fn leave(queue: &Queue, link: &Link, channel: &Channel) -> Result<(), Refusal> {
-    link.ask(channel.close(200, "nobody asks".into())).await?;
-    if queue.settings.order == Order::Key {
+async fn leave(queue: &Queue, link: &Link, channel: Option<&Channel>) -> Result<(), Refusal> {
+    if let Some(channel) = channel {
+        link.ask(channel.close(200, "nobody asks".into())).await?;
+    }
+    if queue.change(|shelf| std::mem::take(&mut shelf.leading)) {
         let channel = link.channel().await?;
         link.ask(channel.queue_delete(queue.names.leader(), QueueDeleteOptions::default())).await?;
         link.ask(channel.close(200, "leading no more".into())).await?;

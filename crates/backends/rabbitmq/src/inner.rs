@@ -29,7 +29,7 @@ pub(crate) struct Inner {
     closed: watch::Sender<bool>,
     queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
     /// Reading and writing the settings of queues, one at a time.
-    pub(crate) records: tokio::sync::Mutex<()>,
+    pub(crate) records: Arc<tokio::sync::Mutex<()>>,
     errands: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
     /// Notified when a hold began, or changed, that may be the next to run out.
     pub(crate) holds: Notify,
@@ -50,7 +50,7 @@ impl Inner {
             link: watch::Sender::new(None),
             closed: watch::Sender::new(false),
             queues: Mutex::default(),
-            records: tokio::sync::Mutex::default(),
+            records: Arc::default(),
             errands,
             holds: Notify::new(),
             number: AtomicU64::new(first),
@@ -106,6 +106,17 @@ impl Inner {
         up.ok_or_else(|| Error::new(Kind::Unavailable, operation, self.settings.address()))
     }
 
+    /// What the server is asked step by step has an end as well.
+    pub(crate) async fn bounded<T>(
+        &self,
+        operation: &'static str,
+        asked: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let late =
+            || Error::new(Kind::Unavailable, operation, self.settings.address()).because("no answer in time");
+        time::timeout(self.settings.wait * 2, asked).await.unwrap_or_else(|_| Err(late()))
+    }
+
     /// The connection, if there is one at this moment.
     pub(crate) fn link_now(&self) -> Option<Arc<Link>> {
         self.link.borrow().clone()
@@ -123,6 +134,7 @@ impl Inner {
         let not_before = Instant::default();
         self.each(|queue| {
             drop(queue.change(|shelf| {
+                shelf.leading = false;
                 let gone = matches!(shelf.consuming, Consuming::Gone);
                 (!gone).then(|| shelf.clear(Consuming::No { not_before }))
             }));

@@ -56,7 +56,10 @@ impl Inner {
             let route = self.route(&link, queue, *lane, envelope, operation).await?;
             routes.push((route, &envelope.message.payload));
         }
-        let channel = link.publisher().await.map_err(|refusal| refusal.during(operation, name.as_str()))?;
+        // The server closes the channel of a message that is larger than it takes: others are not to suffer from that.
+        let large = routes.iter().any(|(_, payload)| payload.len() > limits::RABBITMQ_SHARED_BYTES_MAX);
+        let channel = if large { link.confirming_channel().await } else { link.publisher().await };
+        let channel = channel.map_err(|refusal| refusal.during(operation, name.as_str()))?;
         let publish = async {
             // All are on their way before the first is waited for, and in their order.
             let sent = join_all(routes.into_iter().map(|(route, payload)| {

@@ -61,9 +61,15 @@ impl Link {
         if let Some(channel) = publisher.as_ref().filter(|channel| channel.status().connected()) {
             return Ok(channel.clone());
         }
+        let channel = self.confirming_channel().await?;
+        *publisher = Some(channel.clone());
+        Ok(channel)
+    }
+
+    /// A new channel on which publishes are confirmed.
+    pub(crate) async fn confirming_channel(&self) -> Result<Channel, Refusal> {
         let channel = self.channel().await?;
         self.ask(channel.confirm_select(ConfirmSelectOptions::default())).await?;
-        *publisher = Some(channel.clone());
         Ok(channel)
     }
 }

@@ -11,6 +11,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time;
 
 use super::names::Names;
@@ -159,16 +160,15 @@ impl Inner {
         operation: &'static str,
         act: impl AsyncFnOnce(&Link) -> Result<T>,
     ) -> Result<T> {
-        let _one_at_a_time = self.records.lock().await;
         let link = self.link(operation).await?;
+        let busy = || Error::new(Kind::Unavailable, operation, self.settings.address());
+        let turn = time::timeout(self.settings.wait, self.records.clone().lock_owned());
+        let turn = turn.await.map_err(|_| busy())?;
         let on = names.lock();
         let channel =
             self.lock(&link, &on).await.map_err(|refusal| refusal.during(operation, on.as_str()))?;
-        let output = act(&link).await;
-        // Should this fail the lock goes with the connection.
-        let _ = link.ask(channel.queue_delete(on, QueueDeleteOptions::default())).await;
-        let _ = link.ask(channel.close(200, "unlocked".into())).await;
-        output
+        let _lock = Lock { inner: self, link: link.clone(), held: Some((turn, channel, on)) };
+        act(&link).await
     }
 
     /// The lock is a queue that only one connection can have, and that ends with it.
@@ -227,6 +227,30 @@ impl Inner {
         queue.waits.lock().1.insert(class);
         Ok(())
     }
+}
+
+/// The settings of a queue are this process's to read or write. They are given free in the background, also when whoever
+/// asked went away in between, and the next one in this process waits for that.
+struct Lock<'a> {
+    inner: &'a Inner,
+    link: Arc<Link>,
+    held: Option<(OwnedMutexGuard<()>, Channel, ShortString)>,
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        if let Some((turn, channel, name)) = self.held.take() {
+            let link = self.link.clone();
+            self.inner.run(async move { unlock(&link, turn, channel, name).await });
+        }
+    }
+}
+
+/// Should this fail the lock goes with the connection.
+async fn unlock(link: &Link, turn: OwnedMutexGuard<()>, channel: Channel, name: ShortString) {
+    let _ = link.ask(channel.queue_delete(name, QueueDeleteOptions::default())).await;
+    let _ = link.ask(channel.close(200, "unlocked".into())).await;
+    drop(turn);
 }
 
 fn arguments(kind: QueueKind) -> FieldTable {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::payload::Payload;
-use forebay_core::queue::{
-    Backoff, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy,
-};
+use forebay_core::queue::{Backoff, Lifetime, Order, QueueName, QueueSettings, RetryPolicy};
 use serde::{Deserialize, Serialize};
+
+use crate::broker::CAPABILITIES;
 
 /// Its first byte.
 const VERSION: u8 = 1;
@@ -31,14 +31,9 @@ struct Record {
 /// Says which setting is not for this broker, if one is.
 pub(crate) fn check(settings: &QueueSettings) -> Result<()> {
     settings.check()?;
+    CAPABILITIES.check(settings)?;
     let lacks = [
         ("length_max", settings.length_max != limits::QUEUE_LENGTH_DEFAULT),
-        ("length_bytes_max", settings.length_bytes_max.is_some()),
-        ("overflow", settings.overflow != Overflow::default()),
-        ("dead_letter_exchange", settings.dead_letter_exchange.is_some()),
-        ("message_ttl", settings.message_ttl.is_some()),
-        ("retain", settings.retain != Retain::default()),
-        ("newest_by_key", settings.newest_by_key),
         ("lifetime", settings.lifetime != Lifetime::default()),
         ("priority_max above 9", settings.priority_max > limits::RABBITMQ_PRIORITY_MAX),
     ];
@@ -119,6 +114,8 @@ pub(crate) fn compare(present: &QueueSettings, asked: &QueueSettings) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use forebay_core::queue::Overflow;
+
     use super::*;
 
     fn settings() -> QueueSettings {

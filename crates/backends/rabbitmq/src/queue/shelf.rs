@@ -71,6 +71,8 @@ pub(crate) struct Shelf {
     /// Counts how often the server was asked for messages, or told to stop: what consumers of before say of their end is of
     /// no interest.
     pub(crate) asked: u64,
+    /// On this connection the queue is ours to hand out, where only one may.
+    pub(crate) leading: bool,
     ready: BTreeMap<Place, Arc<Letter>>,
     later: BTreeMap<(Instant, Place), Arc<Letter>>,
     held: HashMap<Position, Arc<Held>>,
@@ -90,6 +92,7 @@ impl Shelf {
             ordered,
             epoch: 0,
             asked: 0,
+            leading: false,
             ready: BTreeMap::new(),
             later: BTreeMap::new(),
             held: HashMap::new(),
@@ -119,7 +122,8 @@ impl Shelf {
     #[must_use]
     pub(crate) fn clear(&mut self, consuming: Consuming) -> Cleared {
         self.epoch += 1;
-        let new = Self { consuming, epoch: self.epoch, asked: self.asked, ..Self::new(self.ordered) };
+        let (epoch, asked, leading) = (self.epoch, self.asked, self.leading);
+        let new = Self { consuming, epoch, asked, leading, ..Self::new(self.ordered) };
         let old = std::mem::replace(self, new);
         self.turns = old.turns.clone();
         self.used_at = old.used_at;

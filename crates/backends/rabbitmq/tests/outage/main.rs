@@ -37,8 +37,6 @@ const BATCH: usize = 20;
 struct Books {
     confirmed: BTreeSet<u64>,
     acknowledged: BTreeSet<u64>,
-    /// Kinds of refusals.
-    refusals: BTreeSet<String>,
     slowest: Duration,
 }
 
@@ -76,7 +74,6 @@ impl Load {
                 Ok(_) => books.confirmed.extend(numbers),
                 Err(error) => {
                     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
-                    books.refusals.insert(error.to_string());
                 }
             }
         }
@@ -116,17 +113,17 @@ impl Load {
         self.books.lock().unwrap().confirmed.len()
     }
 
+    fn acknowledged(&self) -> usize {
+        self.books.lock().unwrap().acknowledged.len()
+    }
+
     /// Until so many more are confirmed and acknowledged.
     async fn goes_on(&self, what: &str) {
-        let before = self.books.lock().unwrap().acknowledged.len();
+        let before = self.acknowledged();
         let confirmed = self.confirmed();
         let begun = Instant::now();
-        while self.confirmed() < confirmed + 200
-            || self.books.lock().unwrap().acknowledged.len() < before + 200
-        {
-            let books = self.books.lock().unwrap();
-            let state = (books.confirmed.len(), books.acknowledged.len(), books.refusals.clone());
-            drop(books);
+        while self.confirmed() < confirmed + 200 || self.acknowledged() < before + 200 {
+            let state = (self.confirmed(), self.acknowledged());
             assert!(begun.elapsed() < DEAF_MAX, "{what}: {} does not go on: {state:?}", self.queue);
             sleep(Duration::from_millis(20)).await;
         }

@@ -139,6 +139,8 @@ pub fn settings_survive(rig: &mut dyn Rig) {
     settings.dead_letter = Some(name("d"));
     if can.length_max {
         settings.length_max = 12;
+    }
+    if can.drop_head {
         settings.overflow = Overflow::DropHead;
     }
     ensure(rig, &settings).unwrap();
