@@ -214,7 +214,8 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
     let Some(link) = inner.link_now() else { return };
     let since = inner.clock.now() - limits::RABBITMQ_IDLE;
     let needed = |shelf: &Shelf| match &shelf.consuming {
-        Consuming::Yes { .. } => shelf.is_unused(since),
+        // What of an ordered queue was given back while an earlier message is held would come before that one.
+        Consuming::Yes { .. } => shelf.is_unused(since) && !(shelf.leading && shelf.is_holding()),
         Consuming::Resting { .. } => shelf.is_unused(since) && (!shelf.is_holding() || shelf.has_unheld()),
         Consuming::No { .. } => shelf.is_unused(since) && shelf.leading,
         Consuming::Opening | Consuming::Stopping { .. } | Consuming::Gone => false,

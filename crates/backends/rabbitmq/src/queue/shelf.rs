@@ -336,3 +336,118 @@ impl Shelf {
 fn place(letter: &Letter) -> Place {
     (letter.lane.rank(), letter.number)
 }
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::message::{Message, MessageId};
+    use lapin::message::Delivery;
+
+    use super::*;
+    use crate::message::envelope::Envelope;
+
+    const NOW: Instant = Instant::from_ms(1_000_000);
+
+    fn letter(id: &str, number: u64, lane: Lane) -> Arc<Letter> {
+        let key = id.chars().next().filter(|first| *first != '-').map(String::from);
+        let message = Message { key, ..Message::new(MessageId::given(id).unwrap(), "".into()) };
+        let acker = Delivery::mock(number, "".into(), "".into(), false, Vec::new()).acker;
+        Arc::new(Letter { envelope: Envelope::new(message, NOW), lane, number, acker })
+    }
+
+    fn due(letter: Arc<Letter>, at: Instant) -> Arc<Letter> {
+        let mut letter = Arc::into_inner(letter).unwrap();
+        letter.envelope.due = at;
+        Arc::new(letter)
+    }
+
+    fn shelf(ordered: bool, letters: impl IntoIterator<Item = Arc<Letter>>) -> Shelf {
+        let mut shelf = Shelf::new(ordered);
+        letters.into_iter().for_each(|letter| shelf.arrive(letter, NOW));
+        shelf
+    }
+
+    fn take(shelf: &mut Shelf, now: Instant) -> Vec<String> {
+        let found = shelf.take(10, now + Duration::from_secs(30), 7, now);
+        let id = |position: &Position| shelf.at(*position).unwrap().letter.message().id.as_str().to_owned();
+        found.taken.iter().map(id).collect()
+    }
+
+    fn main_lane(id: &str, number: u64) -> Arc<Letter> {
+        letter(id, number, Lane::Class(0))
+    }
+
+    #[test]
+    fn of_a_key_nothing_goes_on_while_one_is_held_settled_or_about_to_come_again() {
+        let mut shelf = shelf(true, [main_lane("a1", 1), main_lane("a2", 2), main_lane("b1", 3)]);
+        assert_eq!(take(&mut shelf, NOW), ["a1", "b1"]);
+        let gripped = shelf.grip(1, 7).unwrap();
+        assert!(take(&mut shelf, NOW).is_empty(), "a1 is being settled");
+        shelf.expect(Some("a"));
+        shelf.let_go(gripped.letter.number);
+        assert!(take(&mut shelf, NOW).is_empty(), "a1 is about to come again");
+        let later = NOW + Duration::from_secs(5);
+        shelf.arrive(due(letter("a1", 4, Lane::Again), later), NOW);
+        assert!(take(&mut shelf, NOW).is_empty(), "a1 waits for its time");
+        assert_eq!(take(&mut shelf, later), ["a1"], "and goes before a2, which was there earlier");
+    }
+
+    #[test]
+    fn what_its_publisher_delays_holds_nothing_up() {
+        let later = NOW + Duration::from_millis(100);
+        let mut shelf = shelf(true, [due(main_lane("a1", 1), later), main_lane("a2", 2)]);
+        assert_eq!(take(&mut shelf, NOW), ["a2"]);
+        assert_eq!(shelf.next_ripe(), Some(later));
+    }
+
+    #[test]
+    fn greater_priorities_go_first_whenever_they_came() {
+        let low = |id, number| letter(id, number, Lane::Class(0));
+        let mut shelf = shelf(false, [low("-1", 1), low("-2", 2), letter("-3", 3, Lane::Class(9))]);
+        assert_eq!(take(&mut shelf, NOW), ["-3", "-1", "-2"]);
+    }
+
+    #[test]
+    fn what_is_put_back_is_in_its_place_unless_its_channel_is_gone() {
+        let mut shelf = shelf(false, [main_lane("-1", 1), main_lane("-2", 2)]);
+        take(&mut shelf, NOW);
+        for position in [2, 1] {
+            let held = shelf.grip(position, 7).unwrap();
+            shelf.let_go(position);
+            shelf.put_back(held.letter.clone(), shelf.epoch());
+        }
+        assert_eq!(take(&mut shelf, NOW), ["-1", "-2"]);
+        let (one, other, epoch) = (shelf.grip(1, 7).unwrap(), shelf.grip(2, 7).unwrap(), shelf.epoch());
+        drop(shelf.clear(Consuming::No { not_before: NOW }));
+        shelf.put_back(one.letter.clone(), epoch);
+        shelf.hold(other, epoch);
+        assert!(take(&mut shelf, NOW).is_empty(), "the server hands them out again");
+        assert!(shelf.held(2, 7).is_none());
+    }
+
+    #[test]
+    fn a_hold_is_told_by_its_token_and_offered_when_it_runs_out() {
+        let mut shelf = shelf(false, [main_lane("-1", 1)]);
+        take(&mut shelf, NOW);
+        let end = NOW + Duration::from_secs(30);
+        assert!(shelf.held(1, 8).is_none() && shelf.grip(1, 8).is_none());
+        assert!(shelf.run_out(10, NOW).is_empty());
+        let extended = end + Duration::from_secs(5);
+        assert_eq!(shelf.extend(1, 7, extended), Some(extended));
+        assert!(shelf.run_out(10, end).is_empty());
+        assert_eq!(shelf.run_out(10, extended), [1]);
+        assert_eq!(shelf.extend(1, 7, extended), None, "it was offered");
+        assert!(shelf.run_out(10, extended).is_empty());
+        assert_eq!(shelf.run_out(10, extended + limits::EXPIRED_GRACE), [1]);
+        assert!(shelf.grip(1, 7).is_some(), "it is held still");
+    }
+
+    #[test]
+    fn what_is_past_its_time_to_live_is_not_handed_out() {
+        let mut short = Arc::into_inner(main_lane("-1", 1)).unwrap();
+        let message = (*short.envelope.message).clone();
+        short.envelope.message = Arc::new(Message { expires_at: Some(NOW), ..message });
+        let mut shelf = shelf(false, [Arc::new(short), main_lane("-2", 2)]);
+        let found = shelf.take(10, NOW + Duration::from_secs(1), 7, NOW);
+        assert_eq!((found.taken, found.expired.len()), (vec![2], 1));
+    }
+}

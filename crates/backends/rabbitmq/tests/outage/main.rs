@@ -38,6 +38,7 @@ struct Books {
     confirmed: BTreeSet<u64>,
     acknowledged: BTreeSet<u64>,
     slowest: Duration,
+    refused: usize,
 }
 
 struct Load {
@@ -74,6 +75,7 @@ impl Load {
                 Ok(_) => books.confirmed.extend(numbers),
                 Err(error) => {
                     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+                    books.refused += 1;
                 }
             }
         }
@@ -168,6 +170,7 @@ fn survives(hurt: fn(&RabbitMq)) {
         }
         for load in &loads {
             let books = load.books.lock().unwrap();
+            assert!(books.refused > 0, "the server was away for longer than a publish waits");
             assert!(books.slowest < WAIT * 2 + SLACK, "a publish took {:?}", books.slowest);
         }
         broker.close();
