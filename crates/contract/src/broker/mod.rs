@@ -2,7 +2,7 @@
 //!
 //! A broker's test says how to set it up in a function that returns a [`Rig`], and runs everything by
 //! `forebay_contract::broker!(function)`. A case about something the broker does not declare among its capabilities is
-//! passed over. The same cases run in simulated time and on a real server; the [`Pace`](pace::Pace) says how time passes.
+//! passed over. The same cases run in simulated time and on a real server; the [`Pace`] says how time passes.
 
 mod cases;
 pub mod pace;

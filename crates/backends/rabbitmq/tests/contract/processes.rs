@@ -126,3 +126,38 @@ fn an_ordered_queue_goes_to_another_process_when_nobody_here_asks_any_more() {
     let second = other.receive(&queue, LONG);
     assert_eq!(id(second.as_ref()), "a2");
 }
+
+#[test]
+fn a_queue_that_one_deletes_is_gone_for_the_other() {
+    let one = quorum();
+    let other = one.twin();
+    let queue = QueueName::new("shared").unwrap();
+    one.declare(&QueueSettings::new(queue.clone())).unwrap();
+    other.publish(&queue, &["a"]);
+    let admin = one.admin().unwrap();
+    let (broker, wait_until) = (other.broker(), other.now() + LONG);
+    let held = other.receive(&queue, LONG).unwrap();
+    let waits = async {
+        let waiting = broker.receive(&queue, Receive { count_max: 1, hold: None, wait_until });
+        let (waited, deleted) = tokio::join!(waiting, admin.delete(&queue));
+        deleted.unwrap();
+        waited.unwrap_err().kind()
+    };
+    assert_eq!(other.on(waits), Kind::NotFound);
+    assert_eq!(other.finish(&held), Settled::NotHeld);
+    let late = Message::new(MessageId::given("late").unwrap(), "payload".into());
+    assert_eq!(other.on(broker.publish(&queue, vec![late])).unwrap_err().kind(), Kind::NotFound);
+}
+
+#[test]
+fn publishing_to_a_queue_that_another_has_deleted_is_not_found() {
+    let one = quorum();
+    let other = one.twin();
+    let queue = QueueName::new("shared").unwrap();
+    one.declare(&QueueSettings::new(queue.clone())).unwrap();
+    other.publish(&queue, &["a"]);
+    one.on(one.admin().unwrap().delete(&queue)).unwrap();
+    let late = Message::new(MessageId::given("late").unwrap(), "payload".into());
+    let refused = other.on(other.broker().publish(&queue, vec![late])).unwrap_err();
+    assert_eq!(refused.kind(), Kind::NotFound, "and was not confirmed into nothing");
+}
