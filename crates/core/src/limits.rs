@@ -447,3 +447,41 @@ pub const HEALTH_FAILURES_MAX: usize = 16;
 pub const TTL_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// How long a stop waits for connections and workers to finish.
 pub const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
+
+// RabbitMQ as a backend.
+/// Seconds between heartbeats with the server unless its URL says otherwise: one that has stopped is noticed after two.
+pub const RABBITMQ_HEARTBEAT_S: u16 = 10;
+/// How long making a connection may take.
+pub const RABBITMQ_CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long a call waits for a server that is away, and for each of its answers, unless the URL says otherwise.
+pub const RABBITMQ_WAIT_DEFAULT: Duration = Duration::from_secs(10);
+/// The longest that it may say.
+pub const RABBITMQ_WAIT_MAX: Duration = Duration::from_secs(600);
+/// The pause before the server is asked again; doubled for every failure, up to `BROKER_PAUSE_MAX`.
+pub const RABBITMQ_PAUSE: Duration = Duration::from_millis(100);
+/// How often the state of the connection and of unused queues is looked at.
+pub const RABBITMQ_LOOK: Duration = Duration::from_millis(100);
+/// How long closing a channel or a connection in good order may take.
+pub const RABBITMQ_GOODBYE_MAX: Duration = Duration::from_secs(2);
+/// Deliveries of one queue in one process, held ones and those kept ready, unless the URL says otherwise.
+pub const RABBITMQ_PREFETCH_DEFAULT: u16 = 256;
+/// The prefix of a server's queues.
+pub const RABBITMQ_PREFIX_BYTES_MAX: usize = 100;
+/// A queue's name with its prefix; the rest of AMQP's 255 bytes is for what belongs to the queue.
+pub const RABBITMQ_NAME_BYTES_MAX: usize = 220;
+/// The greatest priority: each is a queue of the server.
+pub const RABBITMQ_PRIORITY_MAX: u8 = 9;
+/// What goes with a payload must fit into one frame of 128 KiB with AMQP's own properties.
+pub const RABBITMQ_ENVELOPE_BYTES_MAX: usize = 120 * 1024;
+/// Powers of two milliseconds for which messages can wait on the server: a quarter of a second to more than a year.
+pub const RABBITMQ_WAIT_CLASSES: std::ops::RangeInclusive<u32> = 8..=35;
+/// Messages of a queue lie in this process unasked for no longer than this.
+pub const RABBITMQ_IDLE: Duration = Duration::from_secs(1);
+/// An empty answer takes at least so long: what is on the server needs time to come.
+pub const RABBITMQ_EMPTY_MIN: Duration = Duration::from_millis(50);
+/// How long what is tried again may take to come before the rest of an ordered queue.
+pub const RABBITMQ_ARRIVAL_MAX: Duration = Duration::from_secs(5);
+/// The pause before a queue's settings are asked for again that another process reads.
+pub const RABBITMQ_LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// Payloads beyond this are published on a channel of their own.
+pub const RABBITMQ_SHARED_BYTES_MAX: usize = 1024 * 1024;

@@ -24,6 +24,8 @@ impl Broker for ModelBroker {
             extend: true,
             attempts: true,
             expired: true,
+            place: true,
+            lasting_holds: true,
             length_max: true,
             length_bytes_max: true,
             drop_head: true,

@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "forebay-broker",
         ],
     ),
+    ("forebay-rabbitmq", &["forebay-core"]),
     ("forebay-runtime", &["forebay-core"]),
     ("forebay-contract", &["forebay-core"]),
     ("forebay-memcached-store", &["forebay-core", "forebay-wire"]),

@@ -1,23 +1,21 @@
 //! Messages that are worth nothing after a time.
 
-use std::time::Duration;
-
 use forebay_core::message::Message;
 use forebay_core::queue::{PARKED, QueueName};
 
 use super::super::Rig;
 use super::super::scene::{
-    WHILE, drain, message, name, publish, queue, queue_with, receive_one, told, try_publish,
+    a_while, drain, late, message, name, publish, queue, queue_with, receive_one, told, try_publish,
 };
 
 /// Publishes a message that expires after a while.
 fn publish_short(rig: &dyn Rig, queue: &QueueName, id: &str) {
-    let short = Message { expires_at: Some(rig.now() + WHILE), ..message(id) };
+    let short = Message { expires_at: Some(rig.now() + a_while(rig)), ..message(id) };
     try_publish(rig, queue, vec![short]).unwrap();
 }
 
 fn past(rig: &dyn Rig) {
-    rig.pass(WHILE + Duration::from_millis(1));
+    rig.pass(a_while(rig) + late(rig));
 }
 
 pub fn a_message_past_its_time_to_live_is_not_delivered(rig: &mut dyn Rig) {
@@ -63,7 +61,7 @@ pub fn a_queues_time_to_live_ends_what_has_none_of_its_own(rig: &mut dyn Rig) {
     if !rig.broker().capabilities().message_ttl {
         return;
     }
-    let q = queue_with(rig, "q", |settings| settings.message_ttl = Some(WHILE * 2));
+    let q = queue_with(rig, "q", |settings| settings.message_ttl = Some(a_while(rig) * 2));
     publish(rig, &q, &["old"]);
     past(rig);
     publish_short(rig, &q, "short");
@@ -78,9 +76,9 @@ pub fn a_queues_time_to_live_begins_when_a_dead_letter_comes(rig: &mut dyn Rig) 
         return;
     }
     let q = queue_with(rig, "q", |settings| {
-        (settings.message_ttl, settings.dead_letter) = (Some(WHILE), Some(name("d")));
+        (settings.message_ttl, settings.dead_letter) = (Some(a_while(rig)), Some(name("d")));
     });
-    let d = queue_with(rig, "d", |settings| settings.message_ttl = Some(WHILE * 2));
+    let d = queue_with(rig, "d", |settings| settings.message_ttl = Some(a_while(rig) * 2));
     publish(rig, &q, &["first"]);
     past(rig);
     publish(rig, &q, &["second"]);
@@ -90,7 +88,7 @@ pub fn a_queues_time_to_live_begins_when_a_dead_letter_comes(rig: &mut dyn Rig) 
     past(rig);
     assert_eq!(drain(rig, &d), ["second"]);
     publish(rig, &d, &["third"]);
-    rig.pass(WHILE * 3);
+    rig.pass(a_while(rig) * 3);
     assert!(drain(rig, &d).is_empty());
 }
 
@@ -98,7 +96,7 @@ pub fn a_queues_time_to_live_survives_a_restart(rig: &mut dyn Rig) {
     if !rig.broker().capabilities().message_ttl {
         return;
     }
-    let q = queue_with(rig, "q", |settings| settings.message_ttl = Some(WHILE));
+    let q = queue_with(rig, "q", |settings| settings.message_ttl = Some(a_while(rig)));
     publish(rig, &q, &["old"]);
     rig.crash();
     past(rig);
@@ -112,8 +110,8 @@ pub fn a_delayed_message_can_expire_before_its_time(rig: &mut dyn Rig) {
         return;
     }
     let q = queue(rig, "q");
-    let (not_before, expires_at) = (Some(rig.now() + WHILE * 2), Some(rig.now() + WHILE));
+    let (not_before, expires_at) = (Some(rig.now() + a_while(rig) * 2), Some(rig.now() + a_while(rig)));
     try_publish(rig, &q, vec![Message { not_before, expires_at, ..message("never") }]).unwrap();
-    rig.pass(WHILE * 3);
+    rig.pass(a_while(rig) * 3);
     assert!(drain(rig, &q).is_empty());
 }

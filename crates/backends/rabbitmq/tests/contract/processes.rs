@@ -1,0 +1,163 @@
+//! Two processes on one server, as two brokers with connections of their own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_contract::broker::Rig;
+use forebay_core::delivery::{Delivery, Outcome, Settled};
+use forebay_core::error::{Kind, Result};
+use forebay_core::message::{Message, MessageId};
+use forebay_core::ports::broker::{Broker, Receive};
+use forebay_core::queue::{Order, QueueName, QueueSettings};
+use tokio::time::timeout;
+
+use super::{Real, quorum};
+
+impl Real {
+    /// Another process that uses the same queues.
+    fn twin(&self) -> Self {
+        let mut twin = quorum();
+        twin.settings = self.settings.clone();
+        twin.close();
+        twin.reopen();
+        twin
+    }
+
+    fn on<T>(&self, asked: impl Future<Output = T>) -> T {
+        self.runtime().block_on(async { timeout(LIMIT, asked).await }).expect("it hangs")
+    }
+
+    fn declare(&self, settings: &QueueSettings) -> Result<()> {
+        self.on(self.broker().ensure(settings))
+    }
+
+    fn publish(&self, queue: &QueueName, ids: &[&str]) {
+        let message = |id: &&str| Message {
+            key: Some(id.chars().take(1).collect()),
+            ..Message::new(MessageId::given(id).unwrap(), "payload".into())
+        };
+        self.on(self.broker().publish(queue, ids.iter().map(message).collect())).unwrap();
+    }
+
+    fn receive(&self, queue: &QueueName, wait: Duration) -> Option<Delivery> {
+        let asked = Receive { count_max: 1, hold: None, wait_until: self.now() + wait };
+        self.on(self.broker().receive(queue, asked)).unwrap().pop()
+    }
+
+    fn finish(&self, delivery: &Delivery) -> Settled {
+        let broker: Arc<dyn Broker> = self.broker();
+        self.on(broker.settle(&delivery.queue, delivery.id, Outcome::Done, None)).unwrap()
+    }
+}
+
+const LIMIT: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(200);
+
+fn id(delivery: Option<&Delivery>) -> &str {
+    delivery.map_or("nothing", |delivery| delivery.message.id.as_str())
+}
+
+#[test]
+fn a_queue_that_one_declares_is_there_for_the_other_with_its_settings() {
+    let one = quorum();
+    let other = one.twin();
+    let queue = QueueName::new("shared").unwrap();
+    let mut settings = QueueSettings::new(queue.clone());
+    settings.retry.attempt_max = 3;
+    one.declare(&settings).unwrap();
+    other.publish(&queue, &["a"]);
+    let delivery = other.receive(&queue, LONG).unwrap();
+    assert_eq!(delivery.retry, settings.retry);
+    let refused = other.declare(&QueueSettings::new(queue)).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Conflict);
+    assert!(refused.to_string().contains("attempt_max is 3, not 5"), "{refused}");
+}
+
+#[test]
+fn what_lies_unused_in_one_process_comes_to_the_other() {
+    let one = quorum();
+    let other = one.twin();
+    let queue = QueueName::new("shared").unwrap();
+    one.declare(&QueueSettings::new(queue.clone())).unwrap();
+    one.publish(&queue, &["a", "b", "c"]);
+    let held = one.receive(&queue, LONG).unwrap();
+    // The first process has asked for one and was sent all of them.
+    for expected in ["b", "c"] {
+        let delivery = other.receive(&queue, LONG);
+        assert_eq!(id(delivery.as_ref()), expected);
+    }
+    assert_eq!(one.finish(&held), Settled::Done, "what is held stays where it is");
+    assert!(one.receive(&queue, SHORT).is_none());
+}
+
+#[test]
+fn an_ordered_queue_is_handed_out_by_one_process_until_that_is_gone() {
+    let mut one = quorum();
+    let other = one.twin();
+    let queue = QueueName::new("ordered").unwrap();
+    let settings = QueueSettings { order: Order::Key, ..QueueSettings::new(queue.clone()) };
+    one.declare(&settings).unwrap();
+    one.publish(&queue, &["a1", "a2", "b1"]);
+    let first = one.receive(&queue, LONG);
+    assert_eq!(id(first.as_ref()), "a1");
+    assert!(
+        other.receive(&queue, Duration::from_secs(2)).is_none(),
+        "b1 is another key, but it is not its turn"
+    );
+    one.crash();
+    for expected in ["a1", "b1"] {
+        let delivery = other.receive(&queue, LONG);
+        assert_eq!(id(delivery.as_ref()), expected, "and a2 waits for a1");
+    }
+    assert!(other.receive(&queue, SHORT).is_none());
+}
+
+#[test]
+fn an_ordered_queue_goes_to_another_process_when_nobody_here_asks_any_more() {
+    let one = quorum();
+    let other = one.twin();
+    let queue = QueueName::new("ordered").unwrap();
+    let settings = QueueSettings { order: Order::Key, ..QueueSettings::new(queue.clone()) };
+    one.declare(&settings).unwrap();
+    one.publish(&queue, &["a1", "a2"]);
+    let first = one.receive(&queue, LONG).unwrap();
+    one.finish(&first);
+    let second = other.receive(&queue, LONG);
+    assert_eq!(id(second.as_ref()), "a2");
+}
+
+#[test]
+fn a_queue_that_one_deletes_is_gone_for_the_other() {
+    let one = quorum();
+    let other = one.twin();
+    let queue = QueueName::new("shared").unwrap();
+    one.declare(&QueueSettings::new(queue.clone())).unwrap();
+    other.publish(&queue, &["a"]);
+    let admin = one.admin().unwrap();
+    let (broker, wait_until) = (other.broker(), other.now() + LONG);
+    let held = other.receive(&queue, LONG).unwrap();
+    let waits = async {
+        let waiting = broker.receive(&queue, Receive { count_max: 1, hold: None, wait_until });
+        let (waited, deleted) = tokio::join!(waiting, admin.delete(&queue));
+        deleted.unwrap();
+        waited.unwrap_err().kind()
+    };
+    assert_eq!(other.on(waits), Kind::NotFound);
+    assert_eq!(other.finish(&held), Settled::NotHeld);
+    let late = Message::new(MessageId::given("late").unwrap(), "payload".into());
+    assert_eq!(other.on(broker.publish(&queue, vec![late])).unwrap_err().kind(), Kind::NotFound);
+}
+
+#[test]
+fn publishing_to_a_queue_that_another_has_deleted_is_not_found() {
+    let one = quorum();
+    let other = one.twin();
+    let queue = QueueName::new("shared").unwrap();
+    one.declare(&QueueSettings::new(queue.clone())).unwrap();
+    other.publish(&queue, &["a"]);
+    one.on(one.admin().unwrap().delete(&queue)).unwrap();
+    let late = Message::new(MessageId::given("late").unwrap(), "payload".into());
+    let refused = other.on(other.broker().publish(&queue, vec![late])).unwrap_err();
+    assert_eq!(refused.kind(), Kind::NotFound, "and was not confirmed into nothing");
+}
