@@ -1,0 +1,102 @@
+//! Making a connection, and learning what the server behind it promises.
+
+use redis::aio::{MultiplexedConnection, PubSub};
+use redis::cluster::ClusterClient;
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult};
+
+use crate::link::Wire;
+use crate::settings::{Durable, Settings, Topology};
+
+/// What the server says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// It may drop keys before their time when its memory is full.
+    pub(crate) evicts: bool,
+    /// What it keeps of what it has confirmed; `None` where it does not say.
+    pub(crate) durable: Option<Durable>,
+}
+
+pub(crate) async fn connect(settings: &Settings) -> RedisResult<(Wire, Facts)> {
+    match &settings.topology {
+        Topology::One(_) | Topology::Sentinel { .. } => {
+            // Times are kept by our own callers: a call that is given up here must not end a slower one beside it.
+            let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+            let client = client(settings).await?;
+            let mut wire = client.get_multiplexed_async_connection_with_config(&config).await?;
+            let facts = learn(&mut wire).await?;
+            Ok((Wire::One(wire), facts))
+        }
+        Topology::Cluster(nodes) => {
+            let client = ClusterClient::builder(nodes.clone())
+                .connection_timeout(settings.timeout)
+                .response_timeout(settings.timeout)
+                .build()?;
+            let wire = client.get_async_connection().await?;
+            let mut one = Client::open(first(nodes)?)?.get_multiplexed_async_connection().await?;
+            let facts = learn(&mut one).await?;
+            Ok((Wire::Cluster(wire), facts))
+        }
+    }
+}
+
+/// A connection that hears what is published: to the master, or to any server of a cluster, which tells the others.
+pub(crate) async fn listen(settings: &Settings) -> RedisResult<PubSub> {
+    let Topology::Cluster(nodes) = &settings.topology else {
+        return client(settings).await?.get_async_pubsub().await;
+    };
+    let mut last = first(nodes).err();
+    for node in nodes {
+        match Client::open(node.clone())?.get_async_pubsub().await {
+            Ok(heard) => return Ok(heard),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(no_server))
+}
+
+/// The one server, or the present master, which the sentinels know.
+async fn client(settings: &Settings) -> RedisResult<Client> {
+    match &settings.topology {
+        Topology::One(info) => Client::open(info.clone()),
+        Topology::Sentinel { sentinels, master, login } => {
+            let mut builder =
+                SentinelClientBuilder::new(sentinels.clone(), master, SentinelServerType::Master)?
+                    .set_client_to_redis_db(login.db());
+            if let Some(username) = login.username() {
+                builder = builder.set_client_to_redis_username(username);
+            }
+            if let Some(password) = login.password() {
+                builder = builder.set_client_to_redis_password(password);
+            }
+            let mut sentinels: SentinelClient = builder.build()?;
+            sentinels.async_get_client().await
+        }
+        Topology::Cluster(nodes) => Client::open(first(nodes)?),
+    }
+}
+
+fn first(nodes: &[redis::ConnectionInfo]) -> RedisResult<redis::ConnectionInfo> {
+    nodes.first().cloned().ok_or_else(no_server)
+}
+
+fn no_server() -> RedisError {
+    (ErrorKind::InvalidClientConfig, "no server is named").into()
+}
+
+async fn learn(wire: &mut MultiplexedConnection) -> RedisResult<Facts> {
+    let memory: String = redis::cmd("INFO").arg("memory").query_async(wire).await?;
+    let says =
+        |name: &str| memory.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'));
+    let evicts = says("maxmemory") != Some("0") && says("maxmemory_policy") != Some("noeviction");
+    // Managed servers do not answer this. Then it is not known, and a broker asks to be told that this will do.
+    let asked = redis::cmd("CONFIG").arg("GET").arg("append*").query_async(wire).await;
+    let durable = asked.ok().map(|pairs: std::collections::HashMap<String, String>| {
+        match (pairs.get("appendonly").map(String::as_str), pairs.get("appendfsync").map(String::as_str)) {
+            (Some("yes"), Some("always")) => Durable::Always,
+            (Some("yes"), Some("everysec")) => Durable::EverySecond,
+            _ => Durable::Any,
+        }
+    });
+    Ok(Facts { evicts, durable })
+}

@@ -1,0 +1,7 @@
+//! The port `RemoteStore` on Redis.
+
+mod entry;
+mod scripts;
+mod verbs;
+
+pub use verbs::{RedisStore, open};
