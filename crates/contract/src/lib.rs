@@ -7,11 +7,14 @@
 //! - [`mod@broker`] (`broker!`): what was confirmed survives, a hold ends once, attempts are counted, order is kept, dead
 //!   letters arrive with their history; as far as the broker's capabilities go
 //! - [`mod@bus`] (`bus!`): each listener hears of every notice or of a gap that covers it; positions and head never go back
+//! - [`mod@remote`] (`remote!`): a shared store answers as its users expect, one reader loads, no fill brings back what was
+//!   invalidated whatever its servers forget, and a node that is away costs its own keys only
 //! - [`files_suite`]: what the log asks of a directory
 //!
 //! What stands in, each by a seed:
 //! - [`saboteur`]: store, broker, bus and loader on a bad day; [`files::Saboteur`]: a disk that fails and forgets
 //! - [`model_broker`]: a broker in memory, too simple to be wrong, for exploring the rules
+//! - [`remote::model`]: a shared store whose servers are stopped and paused by a call
 //! - [`clock`]: time that moves when told; [`runner`]: futures on the test's own thread; [`random`]: repeatable numbers
 //! - [`torture`]: how much longer everything runs when asked to
 
@@ -22,6 +25,7 @@ pub mod files;
 pub mod files_suite;
 pub mod model_broker;
 pub mod random;
+pub mod remote;
 pub mod runner;
 pub mod saboteur;
 pub mod store;
