@@ -303,6 +303,8 @@ impl Broker for ModelBroker {
             extend: true,
             attempts: true,
             expired: true,
+            place: true,
+            lasting_holds: true,
             ..BrokerCapabilities::NONE
         }
     }

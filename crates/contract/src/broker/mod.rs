@@ -2,9 +2,10 @@
 //!
 //! A broker's test says how to set it up in a function that returns a [`Rig`], and runs everything by
 //! `forebay_contract::broker!(function)`. A case about something the broker does not declare among its capabilities is
-//! passed over.
+//! passed over. The same cases run in simulated time and on a real server; the [`Pace`](pace::Pace) says how time passes.
 
 mod cases;
+pub mod pace;
 mod scene;
 pub mod subjects;
 
@@ -14,6 +15,8 @@ use std::time::Duration;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
 use forebay_core::time::Instant;
+
+use self::pace::Pace;
 
 /// A broker under test, and the ground it stands on. Each case gets a new one without queues.
 pub trait Rig {
@@ -26,13 +29,19 @@ pub trait Rig {
     /// The present, as the broker sees it.
     fn now(&self) -> Instant;
 
+    /// How its time passes: as the simulated clock's unless it says otherwise.
+    fn pace(&self) -> Pace {
+        Pace::SIMULATED
+    }
+
     /// Lets time pass, really or in simulation.
     fn pass(&self, time: Duration);
 
     /// Runs the future, and whatever the broker needs beside it, to its end.
     fn run(&self, future: BoxFuture<'_, ()>);
 
-    /// Runs the future as far as it goes by itself, and says whether it has ended.
+    /// Runs the future as far as it goes by itself, and says whether it has ended. On a real server, where that cannot be seen,
+    /// it is run for the time in which [`Pace::quiet`] says that nothing more will come.
     fn poll(&self, future: &mut BoxFuture<'_, ()>) -> bool;
 
     /// Closes the broker in good order.

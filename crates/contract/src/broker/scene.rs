@@ -1,6 +1,6 @@
 //! What the cases say in one line each.
 
-#![expect(clippy::unwrap_used, reason = "a suite fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use forebay_core::error::{Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::broker::{BrokerAdmin, Held, Receive};
+use forebay_core::ports::broker::{AdminCapabilities, BrokerAdmin, Held, Receive};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use parking_lot::Mutex;
@@ -18,7 +18,24 @@ use parking_lot::Mutex;
 use super::Rig;
 
 /// A short while, longer than any time it takes to do a thing.
-pub(crate) const WHILE: Duration = Duration::from_secs(5);
+pub(crate) fn a_while(rig: &dyn Rig) -> Duration {
+    rig.pace().a_while
+}
+
+/// How much later than its time a thing may happen.
+pub(crate) fn late(rig: &dyn Rig) -> Duration {
+    rig.pace().late
+}
+
+/// How long to wait at most for what must come.
+pub(crate) fn patience(rig: &dyn Rig) -> Duration {
+    rig.pace().patience
+}
+
+/// Whether a case may let so much time pass.
+pub(crate) fn has_time(rig: &dyn Rig, time: Duration) -> bool {
+    time <= rig.pace().longest
+}
 
 pub(crate) fn name(name: &str) -> QueueName {
     QueueName::new(name).unwrap()
@@ -46,6 +63,17 @@ impl<'a, T: Send + 'a> Begun<'a, T> {
     pub(crate) fn poll(&mut self, rig: &dyn Rig) -> Option<T> {
         if rig.poll(&mut self.future) { self.output.lock().take() } else { None }
     }
+
+    /// Its output, which must come by itself: at once, or within the pace's patience.
+    pub(crate) fn output(&mut self, rig: &dyn Rig) -> T {
+        let until = rig.now() + patience(rig);
+        loop {
+            let output = self.poll(rig);
+            if output.is_some() || rig.pace().is_exact() || rig.now() >= until {
+                return output.expect("it does not come to its end");
+            }
+        }
+    }
 }
 
 /// Runs a future to its end.
@@ -62,6 +90,11 @@ pub(crate) fn ensure(rig: &dyn Rig, settings: &QueueSettings) -> Result<()> {
 /// A queue with default settings.
 pub(crate) fn queue(rig: &dyn Rig, queue: &str) -> QueueName {
     queue_with(rig, queue, |_| ())
+}
+
+/// A queue that holds its deliveries no longer than a case can wait.
+pub(crate) fn queue_with_short_hold(rig: &dyn Rig, queue: &str) -> QueueName {
+    queue_with(rig, queue, |settings| settings.hold = a_while(rig) * 2)
 }
 
 /// A queue with some settings changed.
@@ -85,9 +118,28 @@ pub(crate) fn publish(rig: &dyn Rig, queue: &QueueName, ids: &[&str]) {
     try_publish(rig, queue, ids.iter().map(|id| message(id)).collect()).unwrap();
 }
 
-pub(crate) fn try_receive(rig: &dyn Rig, queue: &QueueName, count_max: usize) -> Result<Vec<Delivery>> {
-    let receive = Receive { count_max, hold: None, wait_until: rig.now() };
+/// What is there now, or comes within `wait`, at most so many.
+fn receive_within(
+    rig: &dyn Rig,
+    queue: &QueueName,
+    count_max: usize,
+    wait: Duration,
+) -> Result<Vec<Delivery>> {
+    let receive = Receive { count_max, hold: None, wait_until: rig.now() + wait };
     run(rig, rig.broker().receive(queue, receive))
+}
+
+/// What is there now, at most so many: asked once where it is there at once, else until nothing more comes.
+pub(crate) fn try_receive(rig: &dyn Rig, queue: &QueueName, count_max: usize) -> Result<Vec<Delivery>> {
+    let quiet = rig.pace().quiet;
+    let mut all = receive_within(rig, queue, count_max, quiet)?;
+    let mut comes = !rig.pace().is_exact() && !all.is_empty();
+    while comes && all.len() < count_max {
+        let more = receive_within(rig, queue, count_max - all.len(), quiet)?;
+        comes = !more.is_empty();
+        all.extend(more);
+    }
+    Ok(all)
 }
 
 /// What is there now, at most so many.
@@ -97,7 +149,8 @@ pub(crate) fn receive(rig: &dyn Rig, queue: &QueueName, count_max: usize) -> Vec
 
 /// The one that is there now.
 pub(crate) fn receive_one(rig: &dyn Rig, queue: &QueueName) -> Delivery {
-    let mut deliveries = receive(rig, queue, 1);
+    let wait = if rig.pace().is_exact() { Duration::ZERO } else { patience(rig) };
+    let mut deliveries = receive_within(rig, queue, 1, wait).unwrap();
     assert_eq!(deliveries.len(), 1, "nothing is ready in {queue}");
     deliveries.remove(0)
 }
@@ -154,6 +207,17 @@ pub(crate) fn run_out(rig: &dyn Rig) -> Vec<Delivery> {
     let broker = rig.broker();
     let mut begun = Begun::new(async move { broker.expired().await });
     begun.poll(rig).map_or(Vec::new(), |expired| expired.unwrap())
+}
+
+/// Does something with an administration that can do it.
+pub(crate) fn with_admin_that(
+    rig: &dyn Rig,
+    can: impl FnOnce(AdminCapabilities) -> bool,
+    act: impl FnOnce(&dyn BrokerAdmin),
+) {
+    if let Some(admin) = rig.admin().filter(|admin| can(admin.capabilities())) {
+        act(&*admin);
+    }
 }
 
 /// Does something with the administration, where there is one.

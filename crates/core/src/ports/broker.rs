@@ -16,7 +16,8 @@ use crate::time::Instant;
 pub struct BrokerCapabilities {
     /// Keeps `not_before` and `RetryAt` by itself.
     pub delay: bool,
-    /// Moves a message to a dead-letter queue in one step, with its history.
+    /// Moves a message to a dead-letter queue, with its history; never into nothing, and into both only where the broker went
+    /// away in between.
     pub dead_letter: bool,
     /// Can prolong a hold.
     pub extend: bool,
@@ -34,6 +35,11 @@ pub struct BrokerCapabilities {
     pub priorities: bool,
     /// Takes no second message with one `dedup_id` within the queue's window.
     pub dedup: bool,
+    /// What failed or was seen comes back to its place in the queue; else behind what is there by then. What was returned
+    /// untouched always comes back to its place.
+    pub place: bool,
+    /// A hold outlives the process and the connection of its holder; else what was held is ready again when these end.
+    pub lasting_holds: bool,
     /// Keeps finished messages, and only the newest of a key, where a queue's settings ask for it.
     pub retain: bool,
 }
@@ -51,6 +57,8 @@ impl BrokerCapabilities {
         order_by_key: false,
         priorities: false,
         dedup: false,
+        place: false,
+        lasting_holds: false,
         retain: false,
     };
 }
@@ -189,8 +197,33 @@ pub struct Replayed {
     pub published_at: Instant,
 }
 
+/// What the administration of a broker can do; the rest is refused with `Unsupported`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminCapabilities {
+    /// Names all queues, those of other processes too.
+    pub list: bool,
+    /// Counts what is held and delayed, and what has happened, beside what is ready.
+    pub counts: bool,
+    /// Looks at messages without taking them.
+    pub peek: bool,
+    /// Finds a message by its id.
+    pub find: bool,
+    /// Pauses and resumes a queue.
+    pub pause: bool,
+}
+
+impl AdminCapabilities {
+    /// All of them.
+    pub const ALL: Self = Self { list: true, counts: true, peek: true, find: true, pause: true };
+}
+
 /// Administration, apart so that [`Broker`] stays narrow.
 pub trait BrokerAdmin: Send + Sync {
+    /// What it can do beside telling a queue's depth, purging, redriving and deleting it. All, unless it says otherwise.
+    fn capabilities(&self) -> AdminCapabilities {
+        AdminCapabilities::ALL
+    }
+
     /// All queues by name.
     fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueInfo>>>;
 

@@ -177,6 +177,8 @@ impl Broker for EmbeddedBroker {
             extend: true,
             attempts: true,
             expired: true,
+            place: true,
+            lasting_holds: true,
             length_max: true,
             expiry: true,
             order_by_key: true,

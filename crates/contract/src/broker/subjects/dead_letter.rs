@@ -5,7 +5,8 @@ use forebay_core::queue::{PARKED, QueueName, QueueSettings};
 
 use super::super::Rig;
 use super::super::scene::{
-    drain, end, name, publish, queue, queue_with, receive_one, settle_with_note, told, try_receive,
+    drain, end, has_time, name, patience, publish, queue, queue_with, receive_one, settle_with_note, told,
+    try_receive,
 };
 
 const GIVEN_UP: Outcome = Outcome::DeadLetter(Reason::AttemptsSpent);
@@ -55,7 +56,8 @@ pub fn it_brings_its_history_and_begins_its_attempts_afresh(rig: &mut dyn Rig) {
     let dead = receive_one(rig, &name("d"));
     assert_eq!(dead.attempt, 1);
     assert_eq!(told(&dead.history), ["q attempts_spent x1 attempts 2 no such customer"]);
-    assert_eq!(dead.history[0].at, rig.now());
+    let since = rig.now().since(dead.history[0].at);
+    assert!(since <= patience(rig) && (!rig.pace().is_exact() || since.is_zero()), "{since:?} ago");
 }
 
 pub fn a_second_departure_counts_on_in_the_history(rig: &mut dyn Rig) {
@@ -89,6 +91,10 @@ pub fn a_parked_message_that_fails_again_stays_parked(rig: &mut dyn Rig) {
     end(rig, &receive_one(rig, &parked), GIVEN_UP);
     // Whether it waits or stands at the end: the other one is served first, and it is not lost.
     assert_eq!(receive_one(rig, &parked).message.id.as_str(), "b");
-    rig.pass(QueueSettings::new(parked.clone()).retry.backoff.longest);
+    let longest = QueueSettings::new(parked.clone()).retry.backoff.longest;
+    if !has_time(rig, longest) {
+        return;
+    }
+    rig.pass(longest);
     assert_eq!(receive_one(rig, &parked).message.id.as_str(), "a");
 }

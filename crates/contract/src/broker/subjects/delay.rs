@@ -5,7 +5,7 @@ use std::time::Duration;
 use forebay_core::message::Message;
 
 use super::super::Rig;
-use super::super::scene::{WHILE, drain, message, publish, queue, try_publish};
+use super::super::scene::{a_while, drain, late, message, publish, queue, try_publish};
 
 fn delayed(rig: &dyn Rig, id: &str, delay: Duration) -> Message {
     Message { not_before: Some(rig.now() + delay), ..message(id) }
@@ -16,11 +16,12 @@ pub fn a_delayed_message_is_not_delivered_before_its_time(rig: &mut dyn Rig) {
         return;
     }
     let q = queue(rig, "q");
-    try_publish(rig, &q, vec![delayed(rig, "late", WHILE * 2), delayed(rig, "soon", WHILE)]).unwrap();
+    try_publish(rig, &q, vec![delayed(rig, "late", a_while(rig) * 2), delayed(rig, "soon", a_while(rig))])
+        .unwrap();
     assert!(drain(rig, &q).is_empty());
-    rig.pass(WHILE + Duration::from_millis(1));
+    rig.pass(a_while(rig) + late(rig));
     assert_eq!(drain(rig, &q), ["soon"]);
-    rig.pass(WHILE + Duration::from_millis(1));
+    rig.pass(a_while(rig) + late(rig));
     assert_eq!(drain(rig, &q), ["late"]);
 }
 
@@ -29,7 +30,7 @@ pub fn a_delayed_message_does_not_hold_up_others(rig: &mut dyn Rig) {
         return;
     }
     let q = queue(rig, "q");
-    try_publish(rig, &q, vec![delayed(rig, "late", WHILE)]).unwrap();
+    try_publish(rig, &q, vec![delayed(rig, "late", a_while(rig))]).unwrap();
     publish(rig, &q, &["now"]);
     assert_eq!(drain(rig, &q), ["now"]);
 }
@@ -39,7 +40,7 @@ pub fn a_message_due_in_the_past_is_ready_at_once(rig: &mut dyn Rig) {
         return;
     }
     let q = queue(rig, "q");
-    let past = Message { not_before: Some(rig.now() - WHILE), ..message("m") };
+    let past = Message { not_before: Some(rig.now() - a_while(rig)), ..message("m") };
     try_publish(rig, &q, vec![past]).unwrap();
     assert_eq!(drain(rig, &q), ["m"]);
 }

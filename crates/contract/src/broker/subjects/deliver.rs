@@ -8,8 +8,8 @@ use forebay_core::ports::broker::Receive;
 
 use super::super::Rig;
 use super::super::scene::{
-    WHILE, drain, end, extend, held, ids, kind, name, publish, queue, queue_with, receive, receive_one, run,
-    run_out, try_receive,
+    a_while, drain, end, extend, held, ids, kind, late, name, publish, queue, queue_with,
+    queue_with_short_hold, receive, receive_one, run, run_out, try_receive,
 };
 
 pub fn a_delivery_says_what_it_is(rig: &mut dyn Rig) {
@@ -75,14 +75,14 @@ pub fn an_extended_hold_ends_later(rig: &mut dyn Rig) {
     if !rig.broker().capabilities().extend {
         return;
     }
-    let q = queue(rig, "q");
+    let q = queue_with_short_hold(rig, "q");
     publish(rig, &q, &["m"]);
     let delivery = receive_one(rig, &q);
-    rig.pass(WHILE);
-    let until = extend(rig, &delivery, Duration::from_secs(60)).unwrap();
-    assert!(until.since(rig.now()) > Duration::from_secs(50));
+    rig.pass(a_while(rig));
+    let until = extend(rig, &delivery, a_while(rig) * 12).unwrap();
+    assert!(until.since(rig.now()) > a_while(rig) * 10);
     assert_eq!(held(rig, &delivery).unwrap().held_until, until);
-    rig.pass(delivery.held_until.since(rig.now()) + WHILE);
+    rig.pass(delivery.held_until.since(rig.now()) + a_while(rig));
     assert!(run_out(rig).is_empty() && receive(rig, &q, 1).is_empty(), "it is held beyond its first end");
     end(rig, &delivery, Outcome::Done);
 }
@@ -95,7 +95,7 @@ pub fn what_is_not_held_cannot_be_extended(rig: &mut dyn Rig) {
     publish(rig, &q, &["m"]);
     let delivery = receive_one(rig, &q);
     end(rig, &delivery, Outcome::Done);
-    assert_eq!(extend(rig, &delivery, WHILE), None);
+    assert_eq!(extend(rig, &delivery, a_while(rig)), None);
 }
 
 pub fn messages_are_delivered_in_the_order_of_publishing(rig: &mut dyn Rig) {
@@ -119,15 +119,16 @@ pub fn a_returned_message_comes_back_to_its_place(rig: &mut dyn Rig) {
 }
 
 pub fn a_retried_message_comes_back_to_its_place(rig: &mut dyn Rig) {
-    if !rig.broker().capabilities().delay {
+    let can = rig.broker().capabilities();
+    if !can.delay || !can.place {
         return;
     }
     let q = queue(rig, "q");
     publish(rig, &q, &["a", "b", "c"]);
     let held = receive(rig, &q, 2);
-    end(rig, &held[1], Outcome::RetryAt(rig.now() + WHILE));
-    end(rig, &held[0], Outcome::RetryAt(rig.now() + WHILE * 2));
-    rig.pass(WHILE * 2 + Duration::from_millis(1));
+    end(rig, &held[1], Outcome::RetryAt(rig.now() + a_while(rig)));
+    end(rig, &held[0], Outcome::RetryAt(rig.now() + a_while(rig) * 2));
+    rig.pass(a_while(rig) * 2 + late(rig));
     assert_eq!(drain(rig, &q), ["a", "b", "c"]);
 }
 

@@ -1,23 +1,21 @@
 //! Messages that are worth nothing after a time.
 
-use std::time::Duration;
-
 use forebay_core::message::Message;
 use forebay_core::queue::{PARKED, QueueName};
 
 use super::super::Rig;
 use super::super::scene::{
-    WHILE, drain, message, name, publish, queue, queue_with, receive_one, told, try_publish,
+    a_while, drain, late, message, name, publish, queue, queue_with, receive_one, told, try_publish,
 };
 
 /// Publishes a message that expires after a while.
 fn publish_short(rig: &dyn Rig, queue: &QueueName, id: &str) {
-    let short = Message { expires_at: Some(rig.now() + WHILE), ..message(id) };
+    let short = Message { expires_at: Some(rig.now() + a_while(rig)), ..message(id) };
     try_publish(rig, queue, vec![short]).unwrap();
 }
 
 fn past(rig: &dyn Rig) {
-    rig.pass(WHILE + Duration::from_millis(1));
+    rig.pass(a_while(rig) + late(rig));
 }
 
 pub fn a_message_past_its_time_to_live_is_not_delivered(rig: &mut dyn Rig) {
@@ -65,8 +63,8 @@ pub fn a_delayed_message_can_expire_before_its_time(rig: &mut dyn Rig) {
         return;
     }
     let q = queue(rig, "q");
-    let (not_before, expires_at) = (Some(rig.now() + WHILE * 2), Some(rig.now() + WHILE));
+    let (not_before, expires_at) = (Some(rig.now() + a_while(rig) * 2), Some(rig.now() + a_while(rig)));
     try_publish(rig, &q, vec![Message { not_before, expires_at, ..message("never") }]).unwrap();
-    rig.pass(WHILE * 3);
+    rig.pass(a_while(rig) * 3);
     assert!(drain(rig, &q).is_empty());
 }

@@ -11,7 +11,7 @@ use forebay_core::queue::{Overflow, QueueName};
 
 use super::super::Rig;
 use super::super::scene::{
-    WHILE, drain, end, kind, message, name, publish, queue, queue_with, receive_one, try_publish,
+    a_while, drain, end, kind, message, name, publish, queue, queue_with, receive_one, try_publish,
 };
 
 pub fn a_message_comes_back_as_it_was_published(rig: &mut dyn Rig) {
@@ -100,7 +100,7 @@ pub fn held_and_delayed_messages_count(rig: &mut dyn Rig) {
     publish(rig, &q, &["a", "b"]);
     receive_one(rig, &q);
     if rig.broker().capabilities().delay {
-        let delayed = Message { not_before: Some(rig.now() + WHILE), ..message("c") };
+        let delayed = Message { not_before: Some(rig.now() + a_while(rig)), ..message("c") };
         try_publish(rig, &q, vec![delayed]).unwrap();
     } else {
         publish(rig, &q, &["c"]);

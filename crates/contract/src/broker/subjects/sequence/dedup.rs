@@ -9,7 +9,8 @@ use forebay_core::queue::QueueName;
 
 use super::super::super::Rig;
 use super::super::super::scene::{
-    WHILE, drain, end, kind, message, publish, queue, queue_with, receive_one, run, try_publish, with_admin,
+    a_while, drain, end, kind, late, message, publish, queue, queue_with, receive_one, run, try_publish,
+    with_admin,
 };
 
 fn can(rig: &dyn Rig) -> bool {
@@ -29,12 +30,12 @@ pub fn a_message_is_taken_once_within_the_window(rig: &mut dyn Rig) {
     if !can(rig) {
         return;
     }
-    let q = queue_with(rig, "q", |settings| settings.dedup_window = WHILE);
+    let q = queue_with(rig, "q", |settings| settings.dedup_window = a_while(rig));
     publish_marked(rig, &q, "first", "x");
     publish_marked(rig, &q, "other", "y");
     publish_marked(rig, &q, "again", "x");
     assert_eq!(drain(rig, &q), ["first", "other"]);
-    rig.pass(WHILE + Duration::from_millis(1));
+    rig.pass(a_while(rig) + late(rig));
     publish_marked(rig, &q, "later", "x");
     publish_marked(rig, &q, "again", "x");
     assert_eq!(drain(rig, &q), ["later"]);
@@ -148,7 +149,7 @@ pub fn what_was_taken_is_remembered_over_a_crash(rig: &mut dyn Rig) {
     if !can(rig) {
         return;
     }
-    let q = queue_with(rig, "q", |settings| settings.dedup_window = WHILE);
+    let q = queue_with(rig, "q", |settings| settings.dedup_window = a_while(rig));
     publish_marked(rig, &q, "ready", "x");
     publish_marked(rig, &q, "done", "y");
     end(rig, &receive_one(rig, &q), Outcome::Done);
@@ -157,7 +158,7 @@ pub fn what_was_taken_is_remembered_over_a_crash(rig: &mut dyn Rig) {
     publish_marked(rig, &q, "again", "x");
     publish_marked(rig, &q, "again", "y");
     assert!(drain(rig, &q).is_empty());
-    rig.pass(WHILE + Duration::from_millis(1));
+    rig.pass(a_while(rig) + late(rig));
     publish_marked(rig, &q, "later", "x");
     assert_eq!(drain(rig, &q), ["later"]);
 }

@@ -7,7 +7,7 @@ use forebay_core::queue::QueueName;
 
 use crate::broker::Rig;
 use crate::broker::scene::{
-    WHILE, drain, end, kind, message, queue_with, receive_one, run, try_publish, with_admin,
+    a_while, drain, end, kind, message, queue_with, receive_one, run, try_publish, with_admin,
 };
 
 /// A queue that keeps the newest of a key, if the broker can.
@@ -38,11 +38,11 @@ pub fn a_newer_message_replaces_the_one_that_waits_with_its_key(rig: &mut dyn Ri
 
 pub fn a_delayed_message_is_replaced_and_replaces(rig: &mut dyn Rig) {
     let Some(q) = newest(rig).filter(|_| rig.broker().capabilities().delay) else { return };
-    let delayed = |id, key| Message { not_before: Some(rig.now() + WHILE), ..keyed(id, key) };
+    let delayed = |id, key| Message { not_before: Some(rig.now() + a_while(rig)), ..keyed(id, key) };
     try_publish(rig, &q, vec![delayed("a1", "a"), keyed("b1", "b")]).unwrap();
     try_publish(rig, &q, vec![keyed("a2", "a"), delayed("b2", "b")]).unwrap();
     assert_eq!(drain(rig, &q), ["a2"]);
-    rig.pass(WHILE);
+    rig.pass(a_while(rig));
     assert_eq!(drain(rig, &q), ["b2"]);
 }
 
@@ -121,7 +121,7 @@ pub fn what_was_replaced_does_not_come_back_after_a_restart(rig: &mut dyn Rig) {
     end(rig, &held, Outcome::Return { seen: false });
     assert_eq!(drain(rig, &q), ["a2", "b3"]);
     rig.crash();
-    rig.pass(2 * WHILE);
+    rig.pass(2 * a_while(rig));
     with_admin(rig, |admin| {
         let stats = run(rig, admin.queue(&q)).unwrap().stats;
         assert_eq!(stats.ready + stats.held, 2);

@@ -10,7 +10,8 @@ use forebay_core::queue::{QueueName, Retain};
 
 use crate::broker::Rig;
 use crate::broker::scene::{
-    WHILE, drain, end, kind, message, publish, queue, queue_with, receive_one, run, try_publish, with_admin,
+    a_while, drain, end, has_time, kind, message, publish, queue, queue_with, receive_one, run, try_publish,
+    with_admin,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -51,7 +52,7 @@ pub fn what_is_finished_can_be_read_again_with_all_the_rest_in_order(rig: &mut d
     end(rig, &first, Outcome::Done);
     let mut later = vec![message("last")];
     if rig.broker().capabilities().delay {
-        later.insert(0, Message { not_before: Some(rig.now() + WHILE), ..message("delayed") });
+        later.insert(0, Message { not_before: Some(rig.now() + a_while(rig)), ..message("delayed") });
     }
     let expected: Vec<_> = ["first", "second", "third", "fourth"]
         .into_iter()
@@ -86,7 +87,7 @@ pub fn a_replay_begins_at_a_time(rig: &mut dyn Rig) {
     for id in ["a", "b", "c", "d"] {
         times.push(rig.now());
         publish(rig, &q, &[id]);
-        rig.pass(WHILE);
+        rig.pass(a_while(rig));
     }
     (0..2).for_each(|_| finish(rig, &q));
     let ids = ["a", "b", "c", "d"];
@@ -100,13 +101,16 @@ pub fn a_replay_begins_at_a_time(rig: &mut dyn Rig) {
 
 pub fn retained_messages_are_forgotten_when_their_time_is_over(rig: &mut dyn Rig) {
     let Some(q) = retaining(rig) else { return };
+    if !has_time(rig, MINUTE * 2) {
+        return;
+    }
     publish(rig, &q, &["old"]);
     finish(rig, &q);
     rig.pass(MINUTE / 2);
     publish(rig, &q, &["new", "late"]);
     finish(rig, &q);
     assert_eq!(all(rig, &q), ["old", "new", "late"]);
-    rig.pass(MINUTE / 2 + WHILE);
+    rig.pass(MINUTE / 2 + a_while(rig));
     assert_eq!(all(rig, &q), ["new", "late"]);
     rig.pass(MINUTE);
     assert_eq!(all(rig, &q), ["late"], "what is not finished stays");
@@ -152,7 +156,10 @@ pub fn retained_messages_survive_and_are_not_delivered_again(rig: &mut dyn Rig) 
     rig.crash();
     assert_eq!(all(rig, &q), ["a", "b", "c"]);
     assert_eq!(drain(rig, &q), ["c"]);
-    rig.pass(MINUTE + WHILE);
+    if !has_time(rig, MINUTE * 2) {
+        return;
+    }
+    rig.pass(MINUTE + a_while(rig));
     rig.crash();
     assert_eq!(all(rig, &q), ["c"]);
 }
