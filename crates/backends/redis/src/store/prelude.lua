@@ -30,8 +30,15 @@ local function next_version(key, entry)
   return struct.pack('>I4I4', math.floor(version / 4294967296), version % 4294967296)
 end
 
+-- A life is in milliseconds; '' has no end, and '0' is over at once.
 local function put(key, entry, life)
-  if life == '0' then redis.call('SET', key, entry) else redis.call('SET', key, entry, 'PX', life) end
+  if life == '' then
+    redis.call('SET', key, entry)
+  elseif life == '0' then
+    redis.call('DEL', key)
+  else
+    redis.call('SET', key, entry, 'PX', life)
+  end
 end
 
 -- Where the bytes begin, and the tags.
@@ -51,7 +58,7 @@ local function note_tag(tag_key, key, life)
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('ZREMRANGEBYSCORE', tag_key, '-inf', now - 1)
   local was_there = redis.call('EXISTS', tag_key) == 1
-  if life == '0' then
+  if life == '' then
     redis.call('ZADD', tag_key, '+inf', key)
     redis.call('PERSIST', tag_key)
     return

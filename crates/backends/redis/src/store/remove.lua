@@ -2,9 +2,6 @@
 local entry = redis.call('GET', KEYS[1])
 local what = kind(entry)
 if what == 'V' and ARGV[1] ~= '' and version_of(entry) ~= ARGV[1] then return 'exists' end
--- A longer hold of an earlier invalidation goes on.
-if not (what == 'H' and redis.call('PTTL', KEYS[1]) >= tonumber(ARGV[2])) then
-  if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], '\251H', 'PX', ARGV[2]) end
-end
+if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], '\251H', 'PX', ARGV[2]) end
 if what ~= 'V' then return 'missing' end
 return { next_version(KEYS[2], entry) }

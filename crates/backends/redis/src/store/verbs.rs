@@ -147,9 +147,9 @@ fn read_one(value: Value, about: About<'_>) -> Result<Option<Shared>> {
     }
 }
 
-/// In milliseconds, as scripts take it: 0 has no end.
+/// In milliseconds, as scripts take it: nothing has no end.
 fn life_text(life: Option<Duration>) -> String {
-    life.map_or_else(|| "0".to_owned(), |life| at_least(life, Duration::from_millis(1)))
+    life.map_or_else(String::new, |life| at_least(life, Duration::ZERO))
 }
 
 fn at_least(time: Duration, least: Duration) -> String {
