@@ -14,15 +14,15 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        let script = |body| Script::new(&[include_str!("prelude.lua"), body]);
+        let script = |body| Script::new(&[include_str!("lua/prelude.lua"), body]);
         Self {
-            lease: script(include_str!("lease.lua")),
-            fill: script(include_str!("fill.lua")),
-            put: script(include_str!("put.lua")),
-            remove: script(include_str!("remove.lua")),
-            remove_tag: script(include_str!("remove_tag.lua")),
-            add: script(include_str!("add.lua")),
-            touch: script(include_str!("touch.lua")),
+            lease: script(include_str!("lua/lease.lua")),
+            fill: script(include_str!("lua/fill.lua")),
+            put: script(include_str!("lua/put.lua")),
+            remove: script(include_str!("lua/remove.lua")),
+            remove_tag: script(include_str!("lua/remove_tag.lua")),
+            add: script(include_str!("lua/add.lua")),
+            touch: script(include_str!("lua/touch.lua")),
         }
     }
 }

@@ -1,4 +1,7 @@
-//! The verbs: each is one script or command, and so one step for the server.
+//! The port `RemoteStore` on Redis: each verb is one script or command, and so one step for the server.
+
+mod entry;
+mod scripts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +18,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use redis::Value;
 
-use super::entry;
-use super::scripts::Scripts;
+use self::scripts::Scripts;
 use crate::link::{About, Link, unless_error};
 use crate::script::{Call, Script, strange};
 use crate::settings::Settings;

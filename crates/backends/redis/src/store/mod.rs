@@ -1,7 +1,0 @@
-//! The port `RemoteStore` on Redis.
-
-mod entry;
-mod scripts;
-mod verbs;
-
-pub use verbs::{RedisStore, open};
