@@ -435,3 +435,19 @@ pub const REDIS_TAGS_MAX: usize = 255;
 pub const REDIS_TAG_BYTES_MAX: usize = 250;
 /// The longest life of an entry; what is asked for beyond it lives so long.
 pub const REDIS_LIFE_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+/// How long the answer to taking messages is waited for: a late one still tells what is held.
+pub const REDIS_TAKE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How often a queue that somebody waits on is looked at without word that something came.
+pub const REDIS_LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// How often holds that run out are looked for.
+pub const REDIS_OFFER_PAUSE: Duration = Duration::from_millis(250);
+/// Receivers of one broker that have not yet been seen to.
+pub const REDIS_REQUESTS_MAX: usize = 10_000;
+/// Words of the bell that have not yet been seen to.
+pub const REDIS_RUNG_MAX: usize = 1_024;
+/// Bytes that one script takes in; a larger message goes alone.
+pub const REDIS_PUBLISH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Messages that one step of an administration's work looks at or moves; others are served between the steps.
+pub const REDIS_STEP_MESSAGES_MAX: usize = 100;
+/// Messages that one look shows.
+pub const REDIS_PEEK_MAX: usize = 1_000;

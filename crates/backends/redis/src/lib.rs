@@ -1,5 +1,7 @@
-//! Redis as a shared store, a broker and a bus: one server, a master that sentinels watch over, or a cluster.
+//! Redis as a shared store and a broker: one server, a master that sentinels watch over, or a cluster.
 
+mod admin;
+pub mod broker;
 mod connect;
 mod link;
 mod script;

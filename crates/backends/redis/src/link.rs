@@ -176,7 +176,7 @@ impl Link {
         self.doubt.notify_one();
     }
 
-    fn random_share(&self, pause: Duration) -> Duration {
+    pub(crate) fn random_share(&self, pause: Duration) -> Duration {
         // Half of it is random, so that many processes do not come back together.
         let part = (self.clock.random() >> 40) as f64 / (1_u64 << 24) as f64;
         pause.mul_f64(0.5 + part / 2.0)
@@ -186,6 +186,14 @@ impl Link {
 impl About<'_> {
     pub(crate) fn error(self, kind: Kind) -> Error {
         Error::new(kind, self.operation, self.on)
+    }
+
+    /// The same error once more, for another who asked for the same.
+    pub(crate) fn again(self, error: &Error) -> Error {
+        match std::error::Error::source(error) {
+            Some(cause) => self.error(error.kind()).because(cause.to_string()),
+            None => self.error(error.kind()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::entry::{Mode, Step, Version};
-use forebay_core::error::{Error, Kind, Result};
+use forebay_core::error::{Kind, Result};
 use forebay_core::limits;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::clock::{Clock, Work};
@@ -102,7 +102,7 @@ impl RedisStore {
                     answers.extend(each.map(|(value, key)| read_one(value, reading(&[key]))));
                 }
                 Ok(_) => answers.extend(keys.iter().map(|key| Err(strange(reading(&[key]))))),
-                Err(error) => answers.extend(keys.iter().map(|key| Err(again(&error, reading(&[key]))))),
+                Err(error) => answers.extend(keys.iter().map(|key| Err(reading(&[key]).again(&error)))),
             }
         }
         answers
@@ -129,16 +129,6 @@ fn reading<'a>(keys: &[&'a [u8]]) -> About<'a> {
 
 fn shown(key: &[u8]) -> &str {
     std::str::from_utf8(key).unwrap_or("a key")
-}
-
-/// The same error once more, for another key of the same command.
-fn again(error: &Error, about: About<'_>) -> Error {
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    let again = about.error(error.kind());
-    match cause {
-        Some(cause) => again.because(cause),
-        None => again,
-    }
 }
 
 fn read_one(value: Value, about: About<'_>) -> Result<Option<Shared>> {

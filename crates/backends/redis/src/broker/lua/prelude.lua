@@ -41,7 +41,8 @@ end
 local function declare(name, fields)
   local at = root .. 'queue:' .. name
   for field, value in pairs(fields) do call('HSET', at, field, value) end
-  call('XGROUP', 'CREATE', root .. 'stream:' .. name, GROUP, '0', 'MKSTREAM')
+  -- It may be there, where somebody removed the hash by hand.
+  redis.pcall('XGROUP', 'CREATE', root .. 'stream:' .. name, GROUP, '0', 'MKSTREAM')
   call('SADD', root .. 'names', name)
   return find(name)
 end
