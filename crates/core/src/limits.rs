@@ -451,3 +451,7 @@ pub const REDIS_PUBLISH_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const REDIS_STEP_MESSAGES_MAX: usize = 100;
 /// Messages that one look shows.
 pub const REDIS_PEEK_MAX: usize = 1_000;
+/// Notices that a listener reads at once.
+pub const REDIS_BUS_READ_MAX: usize = 100;
+/// How long listeners of a closed bus may still hear what was published before.
+pub const REDIS_BUS_DRAIN: Duration = Duration::from_secs(5);

@@ -1,7 +1,6 @@
 //! The port `Broker` on Redis Streams: every step is one script, so a crash in between loses nothing.
 
 pub(crate) mod answers;
-mod bell;
 mod codec;
 mod declare;
 mod desk;
@@ -27,6 +26,7 @@ use tokio::time::{self, sleep, timeout};
 use self::answers::Fields;
 use self::desk::{Desk, Request, unserved};
 use self::session::{Session, delivery, token_text};
+use crate::bell;
 use crate::link::{About, Link};
 use crate::script::{Call, strange};
 use crate::settings::Settings;
@@ -222,6 +222,12 @@ impl RedisBroker {
             Some(Held { attempt: tries.saturating_add(1), retry: settings.retry, held_until })
         };
         read().map(Some).ok_or_else(|| strange(about))
+    }
+}
+
+impl Drop for RedisBroker {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -1,7 +1,9 @@
-//! Redis as a shared store and a broker: one server, a master that sentinels watch over, or a cluster.
+//! Redis as a shared store, a broker and a bus: one server, a master that sentinels watch over, or a cluster.
 
 mod admin;
+mod bell;
 pub mod broker;
+pub mod bus;
 mod connect;
 mod link;
 mod script;

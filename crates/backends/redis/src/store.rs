@@ -122,6 +122,12 @@ impl RedisStore {
     }
 }
 
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 /// Keys are checked by the caller to be printable; others are not told.
 fn reading<'a>(keys: &[&'a [u8]]) -> About<'a> {
     About { operation: "read", on: keys.first().map_or("", |key| shown(key)) }

@@ -15,8 +15,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::bell::Rung;
 use super::session::{Session, Taken};
+use crate::bell::Rung;
 use crate::link::About;
 
 /// A receiver that waits.

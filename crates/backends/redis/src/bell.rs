@@ -13,7 +13,7 @@ use crate::connect;
 use crate::link::Link;
 
 /// What was heard.
-pub(super) enum Rung {
+pub(crate) enum Rung {
     /// There may be something in this queue.
     For(QueueName),
     /// Something may have been missed, in any queue.
@@ -21,7 +21,7 @@ pub(super) enum Rung {
 }
 
 /// Listens until the link is closed. What is missed while there is no connection is made up for when there is one again.
-pub(super) async fn listen(link: Arc<Link>, channel: String, rung: mpsc::Sender<Rung>) {
+pub(crate) async fn listen(link: Arc<Link>, channel: String, rung: mpsc::Sender<Rung>) {
     let mut pause = limits::REDIS_CONNECT_PAUSE;
     loop {
         tokio::select! {
