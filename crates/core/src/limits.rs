@@ -455,3 +455,7 @@ pub const REDIS_PEEK_MAX: usize = 1_000;
 pub const REDIS_BUS_READ_MAX: usize = 100;
 /// How long listeners of a closed bus may still hear what was published before.
 pub const REDIS_BUS_DRAIN: Duration = Duration::from_secs(5);
+/// How often it is tried to give back what was taken by a call whose answer was lost.
+pub const REDIS_RECLAIM_TRIES_MAX: u32 = 100;
+/// A consumer that holds nothing and did nothing for so long is forgotten.
+pub const REDIS_CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);

@@ -288,7 +288,8 @@ impl Broker for RedisBroker {
             self.session.check_open(about)?;
             self.session.trust(about).await?;
             let (fields, most) = (declare::fields(settings), limits::QUEUES_MAX.to_string());
-            let arguments = [fields.as_bytes(), most.as_bytes()];
+            let forgotten = declare::ms(limits::REDIS_CONSUMER_IDLE_MAX);
+            let arguments = [fields.as_bytes(), most.as_bytes(), forgotten.as_bytes()];
             let present =
                 match self.session.run(OPERATION, &self.session.scripts.ensure, name, &arguments).await? {
                     Value::Int(1) => return Ok(()),

@@ -5,6 +5,8 @@ use redis::cluster::ClusterClient;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult};
 
+use tokio::time::timeout;
+
 use crate::link::Wire;
 use crate::settings::{Durable, Settings, Topology};
 
@@ -13,6 +15,8 @@ use crate::settings::{Durable, Settings, Topology};
 pub(crate) struct Facts {
     /// It may drop keys before their time when its memory is full.
     pub(crate) evicts: bool,
+    /// Also such that have no time.
+    pub(crate) evicts_all: bool,
     /// What it keeps of what it has confirmed; `None` where it does not say.
     pub(crate) durable: Option<Durable>,
 }
@@ -33,9 +37,20 @@ pub(crate) async fn connect(settings: &Settings) -> RedisResult<(Wire, Facts)> {
                 .response_timeout(settings.timeout)
                 .build()?;
             let wire = client.get_async_connection().await?;
-            let mut one = Client::open(first(nodes)?)?.get_multiplexed_async_connection().await?;
-            let facts = learn(&mut one).await?;
-            Ok((Wire::Cluster(wire), facts))
+            let mut last = no_server();
+            // One may be away; the others are taken to be set up alike.
+            for node in nodes {
+                let learnt = timeout(settings.timeout, async {
+                    let mut one = Client::open(node.clone())?.get_multiplexed_async_connection().await?;
+                    learn(&mut one).await
+                });
+                match learnt.await {
+                    Ok(Ok(facts)) => return Ok((Wire::Cluster(wire), facts)),
+                    Ok(Err(error)) => last = error,
+                    Err(_) => {}
+                }
+            }
+            Err(last)
         }
     }
 }
@@ -88,7 +103,9 @@ async fn learn(wire: &mut MultiplexedConnection) -> RedisResult<Facts> {
     let memory: String = redis::cmd("INFO").arg("memory").query_async(wire).await?;
     let says =
         |name: &str| memory.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'));
-    let evicts = says("maxmemory") != Some("0") && says("maxmemory_policy") != Some("noeviction");
+    let policy = says("maxmemory_policy").filter(|_| says("maxmemory") != Some("0"));
+    let evicts = policy.is_some_and(|policy| policy != "noeviction");
+    let evicts_all = policy.is_some_and(|policy| policy.starts_with("allkeys"));
     // Managed servers do not answer this. Then it is not known, and a broker asks to be told that this will do.
     let asked = redis::cmd("CONFIG").arg("GET").arg("append*").query_async(wire).await;
     let durable = asked.ok().map(|pairs: std::collections::HashMap<String, String>| {
@@ -98,5 +115,5 @@ async fn learn(wire: &mut MultiplexedConnection) -> RedisResult<Facts> {
             _ => Durable::Any,
         }
     });
-    Ok(Facts { evicts, durable })
+    Ok(Facts { evicts, evicts_all, durable })
 }

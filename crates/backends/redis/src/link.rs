@@ -156,7 +156,8 @@ impl Link {
             Some(Some(Ok(answer))) => Ok(answer),
             Some(Some(Err(error))) => {
                 let kind = kind_of(&error);
-                if is_broken(&error) {
+                // A cluster's client mends the connections to each of its servers by itself.
+                if !self.settings.is_cluster() && is_broken(&error) {
                     self.give_up(number);
                 } else if kind == Kind::Unavailable {
                     self.doubt.notify_one();
@@ -273,13 +274,10 @@ async fn watch_over(link: &Link, standing: Standing) -> String {
         if *link.broken.lock() == Some(standing.number) {
             return "the connection broke".to_owned();
         }
-        let ping = timeout(link.settings.timeout, async {
-            match standing.wire.clone() {
-                Wire::One(mut wire) => redis::cmd("PING").query_async::<()>(&mut wire).await,
-                Wire::Cluster(mut wire) => redis::cmd("PING").query_async::<()>(&mut wire).await,
-            }
-        });
-        match ping.await {
+        // One server of a cluster that gives none must not cost the others.
+        let Wire::One(mut wire) = standing.wire.clone() else { continue };
+        let ping = redis::cmd("PING");
+        match timeout(link.settings.timeout, ping.query_async::<()>(&mut wire)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return error.to_string(),
             Err(_) => return "the server gave no sign of life in time".to_owned(),

@@ -95,7 +95,9 @@ impl RedisStore {
         let mut answers = Vec::with_capacity(keys.len());
         for keys in keys.chunks(limits::REDIS_GET_KEYS_MAX) {
             let mut command = redis::cmd("MGET");
-            keys.iter().for_each(|key| drop(command.arg(self.key_of(key))));
+            for key in keys {
+                command.arg(self.key_of(key));
+            }
             match self.link.ask(reading(keys), Duration::ZERO, &command).await {
                 Ok(Value::Array(values)) if values.len() == keys.len() => {
                     let each = values.into_iter().zip(keys);

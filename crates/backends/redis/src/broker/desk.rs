@@ -75,6 +75,9 @@ struct Take {
     number: u64,
     count: usize,
     hold: Option<Duration>,
+    token: u32,
+    /// It was sent. Where its answer is lost, messages may be held by nobody.
+    was_sent: bool,
     result: Result<Taken>,
 }
 
@@ -212,8 +215,11 @@ impl Desk {
         let (session, queue, number) = (self.session.clone(), queue.clone(), self.number);
         let token = (session.clock.random() >> 32) as u32;
         self.takes.push(Box::pin(async move {
-            let result = session.take(&queue, count, hold, token).await;
-            Take { queue, number, count, hold, result }
+            let (was_sent, result) = match session.stand(&queue).await {
+                Ok(()) => (true, session.take(&queue, count, hold, token).await),
+                Err(error) => (false, Err(error)),
+            };
+            Take { queue, number, count, hold, token, was_sent, result }
         }));
     }
 
@@ -235,6 +241,13 @@ impl Desk {
             }
             Err(error) => {
                 line.look_at = Some(now + limits::REDIS_LOOK_PAUSE);
+                if take.was_sent && error.kind() == Kind::Unavailable {
+                    self.returning.push(Box::pin(reclaim(
+                        self.session.clone(),
+                        take.queue.clone(),
+                        take.token,
+                    )));
+                }
                 let about = about(&take.queue);
                 // Those who came while it was on its way ask for themselves.
                 let failed = |waiting: &Waiting| waiting.tried;
@@ -269,6 +282,16 @@ impl Desk {
                 }
             }
         }));
+    }
+}
+
+/// Tries until the server is there again and has given back what it handed to nobody; a hold runs out at last.
+async fn reclaim(session: Arc<Session>, queue: QueueName, token: u32) {
+    for _ in 0..limits::REDIS_RECLAIM_TRIES_MAX {
+        match session.reclaim(&queue, token).await {
+            Err(error) if error.kind() == Kind::Unavailable => sleep(limits::REDIS_LOOK_PAUSE).await,
+            Ok(()) | Err(_) => return,
+        }
     }
 }
 

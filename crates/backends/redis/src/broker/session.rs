@@ -121,6 +121,10 @@ impl Session {
     pub(super) async fn trust(&self, about: About<'_>) -> Result<()> {
         let facts = self.link.stand(about, self.link.settings.patience).await?.facts;
         let asked = self.link.settings.durable;
+        if facts.evicts_all && asked > Durable::Any {
+            let what = "the server's maxmemory-policy lets it drop messages when its memory is full";
+            return Err(about.error(Kind::Unsupported).because(what));
+        }
         if facts.durable.unwrap_or(Durable::Any) >= asked {
             return Ok(());
         }
@@ -180,6 +184,27 @@ impl Session {
         self.run_until_done(&self.link, about, &self.scripts.settle, queue, &arguments, None)
             .await
             .map(|_| ())
+    }
+
+    /// Gives back what was handed out by a take whose answer was lost; also while the session is closing.
+    pub(super) async fn reclaim(&self, queue: &QueueName, token: u32) -> Result<()> {
+        let about = About { operation: "give back deliveries", on: queue.as_str() };
+        let (token, most) = (token_text(token), limits::RECEIVE_DELIVERIES_MAX.to_string());
+        let mut from = b"-".to_vec();
+        loop {
+            let arguments = [self.consumer.as_bytes(), token.as_bytes(), from.as_slice(), most.as_bytes()];
+            let script = &self.scripts.reclaim;
+            match self.run_until_done(&self.link, about, script, queue, &arguments, None).await? {
+                Value::BulkString(next) => from = next,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits until there is a connection.
+    pub(super) async fn stand(&self, queue: &QueueName) -> Result<()> {
+        let about = About { operation: "receive from queue", on: queue.as_str() };
+        self.link.stand(about, self.link.settings.patience).await.map(|_| ())
     }
 
     /// Reads a queue's settings, or finds them as they were read before.

@@ -20,85 +20,115 @@ const PORTS: Range<u16> = 12_000..22_000;
 
 /// What a server writes to its disk.
 #[derive(Clone, Copy)]
-pub enum Keeps {
+pub(crate) enum Keeps {
     /// Nothing: a restart empties it.
     Nothing,
     /// Every change before it answers.
     Everything,
 }
 
+/// Waits for the end of its input, which comes with the end of the test's process however that ends, and kills the server.
+const WARDEN: &str =
+    "redis-server \"$@\" </dev/null & server=$!; cat >/dev/null; kill -9 $server 2>/dev/null";
+
+struct Running {
+    warden: Child,
+    server: Pid,
+}
+
 /// A running redis-server. It is killed when dropped.
-pub struct Redis {
-    child: Option<Child>,
+pub(crate) struct Redis {
+    running: Option<Running>,
     folder: TempDir,
     arguments: Vec<String>,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Redis {
-    pub fn start(keeps: Keeps, more: &[&str]) -> Self {
-        Self::start_with(keeps, more, "")
+    pub(crate) fn start(keeps: Keeps, more: &[&str]) -> Self {
+        let mut arguments = vec!["--save", ""];
+        if matches!(keeps, Keeps::Everything) {
+            arguments.extend(["--appendonly", "yes", "--appendfsync", "always"]);
+        }
+        arguments.extend(more);
+        Self::start_with("", &arguments)
     }
 
-    /// A server with this configuration file, which it may change; a sentinel is one, too.
-    pub fn start_with(keeps: Keeps, more: &[&str], config: &str) -> Self {
+    /// A sentinel with this configuration, which it changes.
+    pub(crate) fn start_sentinel(config: &str) -> Self {
+        Self::start_with(config, &["--sentinel"])
+    }
+
+    fn start_with(config: &str, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
-        let port = free_port();
-        let file = folder.path().join("redis.conf");
+        let (port, file) = (free_port(), folder.path().join("redis.conf"));
         fs::write(&file, config).expect("its configuration");
-        let text = |text: &str| text.to_owned();
+        let (port_text, folder_text) = (port.to_string(), folder.path().to_string_lossy().into_owned());
         let mut arguments = vec![file.to_string_lossy().into_owned()];
-        arguments.extend(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""].map(text));
-        arguments.extend(["--dir", &folder.path().to_string_lossy()].map(text));
-        if matches!(keeps, Keeps::Everything) {
-            arguments.extend(["--appendonly", "yes", "--appendfsync", "always"].map(text));
-        }
-        arguments.extend(more.iter().map(|more| text(more)));
+        let common = ["--port", &port_text, "--bind", "127.0.0.1", "--dir", &folder_text];
+        arguments.extend(common.iter().chain(more).map(|&argument| argument.to_owned()));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut redis = Self { child: None, folder, arguments, address };
+        let mut redis = Self { running: None, folder, arguments, address };
         redis.start_again();
         redis
     }
 
     /// Starts it where it was, with the files that it left, and waits until it answers.
-    pub fn start_again(&mut self) {
-        assert!(self.child.is_none(), "it runs");
-        let child = Command::new("redis-server")
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        let warden = Command::new("sh")
+            .args(["-c", WARDEN, "warden"])
             .args(&self.arguments)
             .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn();
-        self.child = Some(child.expect("redis-server is needed for this test: apt-get install redis-server"));
-        within(START_MAX, "redis-server answers", || self.cli(&["PING"]) == "PONG");
+            .spawn()
+            .expect("a shell");
+        let what = "redis-server answers; it is needed for this test: apt-get install redis-server";
+        let mut server = None;
+        within(START_MAX, what, || {
+            let told = self.cli(&["INFO", "server"]);
+            let id = told.lines().find_map(|line| line.trim_end().strip_prefix("process_id:"));
+            server = id.and_then(|id| Pid::from_raw(id.parse().ok()?));
+            server.is_some() && self.cli(&["PING"]) == "PONG"
+        });
+        self.running = server.map(|server| Running { warden, server });
     }
 
     /// Ends it with SIGKILL.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+    pub(crate) fn kill(&mut self) {
+        if let Some(Running { mut warden, server }) = self.running.take() {
+            // It may have ended by itself: then there is nothing to kill.
+            let _ = kill_process(server, Signal::KILL);
+            drop(warden.stdin.take());
+            let _ = warden.wait();
+            within(START_MAX, "a killed server is gone", || TcpStream::connect(self.address).is_err());
         }
     }
 
     /// Lets it stand still: its connections stay open and nothing is answered.
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
     /// Lets it go on.
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
+    pub(crate) fn runs(&self) -> bool {
+        self.running.is_some()
+    }
+
     fn signal(&self, signal: Signal) {
-        let child = self.child.as_ref().expect("it runs");
-        kill_process(Pid::from_child(child), signal).expect("it is our child");
+        let running = self.running.as_ref().expect("it runs");
+        kill_process(running.server, signal).expect("it is ours");
     }
 
     /// What its own tool prints.
-    pub fn cli(&self, arguments: &[&str]) -> String {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> String {
         let port = self.address.port().to_string();
         let output = Command::new("redis-cli").args(["-p", &port]).args(arguments).output();
         let output = output.expect("redis-cli is needed for this test: apt-get install redis-tools");
@@ -113,7 +143,7 @@ impl Drop for Redis {
 }
 
 /// Waits until something is so, and fails after that long.
-pub fn within(most: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn within(most: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < most, "not within {most:?}: {what}");

@@ -1,47 +1,31 @@
 //! The suite of the port `RemoteStore` on one Redis.
 
-mod servers;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forebay_contract::remote::Rig;
-use forebay_core::health::Health;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::remote_store::RemoteStore;
-use forebay_redis::settings::Settings;
-use forebay_redis::store::{self, RedisStore};
-use forebay_runtime::clock::TokioClock;
-use forebay_runtime::tasks::Tasks;
-use servers::{Keeps, Redis};
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
+use forebay_redis::store::RedisStore;
+
+use crate::ground::Ground;
+use crate::servers::{Keeps, Redis};
 
 const TIME_OUT: Duration = Duration::from_millis(500);
-const READY_MAX: Duration = Duration::from_secs(20);
 
 struct One {
     redis: Redis,
-    runtime: Runtime,
+    ground: Ground,
     store: Arc<RedisStore>,
     other: Arc<RedisStore>,
     began: Instant,
 }
 
 fn one() -> One {
-    let redis = Redis::start(Keeps::Nothing, &[]);
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let tasks = Tasks::new(runtime.handle().clone(), Arc::new(Health::default()));
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
     let url = format!("redis://{}?timeout_ms={}", redis.address, TIME_OUT.as_millis());
-    let open = || {
-        let settings = Settings::parse(&url).unwrap();
-        let (store, work) = runtime.block_on(async { store::open(settings, Arc::new(TokioClock::new())) });
-        tasks.spawn_all(vec![work]);
-        runtime.block_on(store.ready(READY_MAX)).unwrap();
-        store
-    };
-    let (store, other) = (open(), open());
-    One { redis, runtime, store, other, began: Instant::now() }
+    let (store, other) = (ground.store(&url), ground.store(&url));
+    One { redis, ground, store, other, began: Instant::now() }
 }
 
 impl Rig for One {
@@ -54,8 +38,7 @@ impl Rig for One {
     }
 
     fn run(&self, future: BoxFuture<'_, ()>) {
-        let ended = self.runtime.block_on(async { timeout(Duration::from_secs(60), future).await });
-        ended.expect("a call does not end");
+        self.ground.run(future);
     }
 
     fn pass(&self, time: Duration) {
