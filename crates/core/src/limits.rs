@@ -328,6 +328,46 @@ pub const MEMCACHED_BUFFER_BYTES_FREE: usize = 64 * 1024;
 pub const MEMCACHED_TURN_KEYS_MAX: usize = 1_000;
 /// Connections that `stats conns` lists.
 pub const MEMCACHED_CONNECTIONS_SHOWN_MAX: usize = 1_000;
+/// Nodes of one shared memcached.
+pub const MEMCACHED_NODES_MAX: usize = 1_000;
+/// Weight of one of them.
+pub const MEMCACHED_WEIGHT_MAX: u32 = 1_000;
+/// Connections to one of them.
+pub const MEMCACHED_LINKS_MAX: usize = 64;
+/// The same, unless configured otherwise.
+pub const MEMCACHED_LINKS_DEFAULT: usize = 2;
+/// How long a call to a shared memcached may take, unless configured otherwise.
+pub const MEMCACHED_TIMEOUT_DEFAULT: Duration = Duration::from_millis(500);
+/// Longest time-out of such a call that can be configured.
+pub const MEMCACHED_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// Calls that wait to be sent over one connection; further ones wait for their turn within their time-out.
+pub const MEMCACHED_QUEUED_CALLS_MAX: usize = 1_024;
+/// Bytes of the same; one call has room whatever its size.
+pub const MEMCACHED_QUEUED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Calls sent over one connection whose answers have not come.
+pub const MEMCACHED_SENT_CALLS_MAX: usize = 4_096;
+/// Commands of one call.
+pub const MEMCACHED_CALL_COMMANDS_MAX: usize = 500;
+/// Bytes of several calls that are sent at once.
+pub const MEMCACHED_WRITE_BYTES: usize = 64 * 1024;
+/// A line of a memcached's answer.
+pub const MEMCACHED_REPLY_LINE_BYTES_MAX: usize = 2_048;
+/// Lines of a memcached's answer to a connection's first words.
+pub const MEMCACHED_GREETING_LINES_MAX: usize = 1_000;
+/// Calls in a row that a node may leave unanswered before it is taken to be away.
+pub const MEMCACHED_UNANSWERED_MAX: u32 = 5;
+/// Keys whose invalidation a node has missed; with more of them all that it has is dropped.
+pub const MEMCACHED_MISSED_KEYS_MAX: usize = 10_000;
+/// The pause before the first attempt to reach a node again.
+pub const MEMCACHED_RETRY_MIN: Duration = Duration::from_millis(50);
+/// The longest pause between two attempts.
+pub const MEMCACHED_RETRY_MAX: Duration = Duration::from_secs(2);
+/// How long a peer may leave sent bytes without a sign of having received them, before its connection ends.
+pub const MEMCACHED_SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How long an entry lives on another node while its own is away.
+pub const MEMCACHED_GUEST_LIFE: Duration = Duration::from_secs(10);
+/// How often a write is made anew because somebody else came between its look and its change.
+pub const MEMCACHED_CHANGE_TRIES_MAX: usize = 16;
 /// Largest AMQP frame that is agreed to.
 pub const AMQP_FRAME_BYTES_MAX: u32 = 128 * 1024;
 /// Channels of one AMQP connection.

@@ -255,7 +255,9 @@ pub(crate) fn settle(rig: &dyn Rig) {
 
 /// A key of each node, in their order.
 pub(crate) fn one_of_each(rig: &dyn Rig) -> Vec<String> {
-    let find = |node| (0..).map(|number: u32| format!("at:{number}")).find(|key| rig.node_of(key.as_bytes()) == node);
+    let find = |node| {
+        (0..).map(|number: u32| format!("at:{number}")).find(|key| rig.node_of(key.as_bytes()) == node)
+    };
     (0..rig.nodes()).map(|node| find(node).unwrap()).collect()
 }
 

@@ -1,5 +1,7 @@
 //! The ground under the model of a shared store, in simulated time.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use forebay_core::time::Instant;
 const TIME_OUT: Duration = Duration::from_millis(500);
 
 /// Servers in memory with two stores over them, each wrapped in something.
-pub struct Model<S> {
+pub(crate) struct Model<S> {
     clock: SimClock,
     began: Instant,
     runner: Arc<Runner>,
@@ -26,7 +28,7 @@ pub struct Model<S> {
 }
 
 impl<S> Model<S> {
-    pub fn new(nodes: usize, wrap: impl Fn(Arc<ModelStore>) -> Arc<S>) -> Self {
+    pub(crate) fn new(nodes: usize, wrap: impl Fn(Arc<ModelStore>) -> Arc<S>) -> Self {
         let clock = SimClock::new(1);
         let servers = ModelServers::new(clock.clone(), nodes);
         let open = || Arc::new(ModelStore::new(servers.clone(), TIME_OUT));

@@ -1,7 +1,8 @@
-//! The memcached text protocol as servers read it: bytes in, borrowed commands out.
+//! The memcached text protocol: bytes in, borrowed commands or replies out.
 //!
-//! [`parse::parse`] is the way in. The judge of every answer here is memcached 1.6.18, oddities included, because
-//! clients were written against it: numbers are read as C reads them, a NUL ends a line early, only spaces separate.
+//! [`parse::parse`] is the way in for servers, [`reply::read`] for clients. The judge of every answer here is memcached
+//! 1.6.18, oddities included, because clients were written against it: numbers are read as C reads them, a NUL ends a line
+//! early, only spaces separate.
 
 mod admin;
 pub mod command;
@@ -11,6 +12,7 @@ pub mod meta;
 mod number;
 pub mod parse;
 pub mod refusal;
+pub mod reply;
 mod retrieval;
 mod storage;
 pub mod words;

@@ -1,5 +1,6 @@
-//! What the memcached parser promises whatever a client sends.
+//! What the memcached parsers promise whatever the other side sends.
 
 mod properties;
 mod refusals;
+mod replies;
 mod stream;

@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("forebay-runtime", &["forebay-core"]),
     ("forebay-redis", &["forebay-core"]),
     ("forebay-contract", &["forebay-core"]),
+    ("forebay-memcached-store", &["forebay-core", "forebay-wire"]),
     ("forebay-amqp", &["forebay-core", "forebay-wire", "forebay-broker"]),
     ("forebay-memcached", &["forebay-core", "forebay-wire", "forebay-cache", "forebay-memory"]),
     (

@@ -2,11 +2,12 @@
 
 use forebay_core::entry::Step;
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::remote_store::{Addition, Filled, Sum};
+use forebay_core::ports::remote_store::{Addition, Filled, Put, Sum};
 
 use super::super::Rig;
 use super::super::scene::{
-    LONG, OVER, add, can, fill, get, lease, offered, put, put_with, remove, seconds, together, try_add, try_remove, up,
+    LONG, OVER, SET, add, can, fill, get, lease, offered, put, put_with, remove, seconds, together, try_add,
+    try_remove, up,
 };
 
 fn can_count(rig: &dyn Rig) -> bool {
@@ -71,10 +72,9 @@ pub fn what_is_no_number_is_not_counted(rig: &mut dyn Rig) {
 
 pub fn a_placeholder_is_no_counter(rig: &mut dyn Rig) {
     if can_count(rig) && can(rig).lease {
-        let grant = lease(rig, "leased");
+        lease(rig, "leased");
         assert_eq!(add(rig, "leased", up(1)), Sum::NotFound);
         assert_eq!(get(rig, "leased"), None);
-        let _ = grant;
         let grant = lease(rig, "begun");
         assert_eq!(add(rig, "begun", from(5)), Sum::Number(5));
         assert_eq!(fill(rig, "begun", "older", grant), Filled::Refused);
@@ -107,7 +107,7 @@ pub fn counting_leaves_the_life_alone(rig: &mut dyn Rig) {
     if can_count(rig) {
         let life = Addition { create: Some((1, seconds(2))), ..up(1) };
         add(rig, "begun", life);
-        put_with(rig, "put", "1", forebay_core::ports::remote_store::Put { life: seconds(2), ..super::super::scene::SET });
+        put_with(rig, "put", "1", Put { life: seconds(2), ..SET });
         for key in ["begun", "put"] {
             add(rig, key, Addition { create: Some((1, seconds(100))), ..up(1) });
             assert_eq!(text(rig, key), "2");

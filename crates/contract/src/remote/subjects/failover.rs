@@ -1,17 +1,20 @@
 //! A node that is away costs its own keys, and nobody waits longer for it than was said.
 
+use std::time::Duration;
+
 use forebay_core::error::Kind;
+use forebay_core::ports::BoxFuture;
 use forebay_core::ports::remote_store::{Asked, Filled};
 
 use super::super::Rig;
 use super::super::scene::{
-    LONG, SET, add, ask, can, fill, filled, get, get_all, in_time, keys, kind, lease, one_of_each, put, restart, run,
-    settle, try_add, try_ask, try_get, try_put, try_remove, try_touch, up,
+    LONG, SET, add, ask, can, fill, filled, get, get_all, in_time, keys, kind, lease, one_of_each, put,
+    restart, run, settle, together, try_add, try_ask, try_get, try_put, try_remove, try_touch, up,
 };
 
 /// What every verb says of a key whose node is away.
 fn all_fail(rig: &dyn Rig, key: &str) {
-    let zero = std::time::Duration::ZERO;
+    let zero = Duration::ZERO;
     let mut kinds = vec![
         in_time(rig, || kind(try_get(rig, key))),
         in_time(rig, || kind(try_put(rig, key, b"value", SET))),
@@ -78,7 +81,7 @@ pub fn after_a_restart_everything_works(rig: &mut dyn Rig) {
     }
     for key in one_of_each(rig) {
         // What the store kept over the restart is not asked for.
-        run(rig, rig.store().remove(key.as_bytes(), None, std::time::Duration::ZERO)).unwrap();
+        run(rig, rig.store().remove(key.as_bytes(), None, Duration::ZERO)).unwrap();
         if can(rig).lease {
             let grant = lease(rig, &key);
             assert_eq!(ask(rig, &key), Asked::Busy);
@@ -99,14 +102,14 @@ pub fn many_calls_to_a_node_that_stands_still_all_end_in_time(rig: &mut dyn Rig)
     let store = rig.store();
     let calls = (0..500).map(|number| {
         let (store, key) = (&store, key.as_bytes());
-        let call: forebay_core::ports::BoxFuture<'_, bool> = if number % 2 == 0 {
+        let call: BoxFuture<'_, bool> = if number % 2 == 0 {
             Box::pin(async move { store.get(&[key]).await.into_iter().all(|answer| answer.is_err()) })
         } else {
             Box::pin(async move { store.put(key, b"value", SET).await.is_err() })
         };
         call
     });
-    let failed = in_time(rig, || super::super::scene::together(rig, calls.collect()));
+    let failed = in_time(rig, || together(rig, calls.collect()));
     assert!(failed.into_iter().all(|failed| failed), "nothing was answered");
     rig.resume(0);
     settle(rig);

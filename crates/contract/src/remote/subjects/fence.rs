@@ -1,12 +1,14 @@
 //! The race between a load and an invalidation, parked at every step, with servers that forget and restart meanwhile. What
 //! a source no longer says must not come back.
 
+use std::time::Duration;
+
 use forebay_core::ports::remote_store::{Asked, Filled, Grant};
 
 use super::super::Rig;
 use super::super::scene::{
-    LONG, ask, ask_other, can, fill, filled, get, keys, lease, one_of_each, put, remove, remove_other, restart, settle,
-    soon, try_remove,
+    FILL, LONG, ask, ask_other, can, fill, filled, get, keys, lease, one_of_each, put, remove, remove_other,
+    restart, run, settle, soon, try_get, try_remove,
 };
 
 /// One step of a reader that loads, or of the writer.
@@ -74,8 +76,8 @@ fn play(rig: &mut dyn Rig, key: &str, order: &[Step], invalidate: Invalidate) {
                     // A store of its own fills: the other's grant was made for that one.
                     Reader::Loaded(grant, value) => {
                         let store = if reader == 0 { rig.store() } else { rig.other() };
-                        let fill = store.fill(key.as_bytes(), value.as_bytes(), super::super::scene::FILL, grant);
-                        super::super::scene::run(rig, fill).unwrap();
+                        let fill = store.fill(key.as_bytes(), value.as_bytes(), FILL, grant);
+                        run(rig, fill).unwrap();
                         Reader::Ends
                     }
                     Reader::Ends => Reader::Ends,
@@ -83,13 +85,21 @@ fn play(rig: &mut dyn Rig, key: &str, order: &[Step], invalidate: Invalidate) {
             }
         }
     }
-    let told: Vec<u8> = order.iter().map(|step| match step {
-        Step::Reader(reader) => b'0' + *reader as u8,
-        Step::Writer => b'w',
-        Step::Evict => b'e',
-    }).collect();
+    let told: Vec<u8> = order
+        .iter()
+        .map(|step| match step {
+            Step::Reader(reader) => b'0' + *reader as u8,
+            Step::Writer => b'w',
+            Step::Evict => b'e',
+        })
+        .collect();
     let read = get(rig, key);
-    assert_ne!(read.as_deref(), Some(&b"old"[..]), "an older value came back: {}", String::from_utf8_lossy(&told));
+    assert_ne!(
+        read.as_deref(),
+        Some(&b"old"[..]),
+        "an older value came back: {}",
+        String::from_utf8_lossy(&told)
+    );
 }
 
 fn every_order(rig: &mut dyn Rig, name: &str, mut steps: Vec<(Step, usize)>, invalidate: Invalidate) {
@@ -148,29 +158,30 @@ fn meanwhile(rig: &mut dyn Rig, name: &str, mut happen: impl FnMut(&mut dyn Rig,
         return;
     }
     let nodes = rig.nodes();
-    let all = keys(name, 24 * nodes);
-    let grants: Vec<Grant> = all.iter().map(|key| lease(rig, key)).collect();
-    for key in all.iter().step_by(4) {
+    // The first ones are leased again in the same order: where a restart lets numbers begin anew they get the same ones.
+    let (again, others) = (keys(&format!("{name}-again"), 12 * nodes), keys(name, 36 * nodes));
+    let grants: Vec<Grant> = again.iter().chain(&others).map(|key| lease(rig, key)).collect();
+    let (removed_before, rest) = others.split_at(12 * nodes);
+    let (removed_after, written) = rest.split_at(12 * nodes);
+    for key in removed_before {
         remove(rig, key);
     }
     for node in 0..nodes {
         happen(rig, node);
     }
-    for (number, key) in all.iter().enumerate() {
-        match number % 4 {
-            0 => {}
-            1 => _ = remove(rig, key),
-            2 => _ = put(rig, key, "new"),
-            // Where numbers begin anew this one may well look like the older.
-            _ => {
-                remove(rig, key);
-                lease(rig, key);
-            }
-        }
+    for key in &again {
+        remove(rig, key);
+        lease(rig, key);
     }
-    for (number, (key, grant)) in all.iter().zip(grants).enumerate() {
+    for key in removed_after {
+        remove(rig, key);
+    }
+    for key in written {
+        put(rig, key, "new");
+    }
+    for (key, grant) in again.iter().chain(&others).zip(grants) {
         assert_eq!(fill(rig, key, "old", grant), Filled::Refused, "{key}");
-        let expected = (number % 4 == 2).then(|| b"new".to_vec());
+        let expected = written.contains(key).then(|| b"new".to_vec());
         assert_eq!(get(rig, key), expected, "{key}");
     }
 }
@@ -187,7 +198,7 @@ pub fn a_pause_between_lease_and_fill_brings_nothing_older_back(rig: &mut dyn Ri
     meanwhile(rig, "pause", |rig, node| {
         let key = one_of_each(rig).swap_remove(node);
         rig.pause(node);
-        assert!(super::super::scene::try_get(rig, &key).is_err(), "the node stands still");
+        assert!(try_get(rig, &key).is_err(), "the node stands still");
         rig.resume(node);
         settle(rig);
     });
@@ -200,9 +211,9 @@ pub fn an_invalidation_that_failed_and_was_repeated_counts(rig: &mut dyn Rig) {
     for (node, key) in one_of_each(rig).into_iter().enumerate() {
         let grant = lease(rig, &key);
         rig.pause(node);
-        assert!(try_remove(rig, &key, None, std::time::Duration::ZERO).is_err(), "the node stands still");
+        assert!(try_remove(rig, &key, None, Duration::ZERO).is_err(), "the node stands still");
         rig.resume(node);
-        soon(rig, || try_remove(rig, &key, None, std::time::Duration::ZERO));
+        soon(rig, || try_remove(rig, &key, None, Duration::ZERO));
         assert_eq!(fill(rig, &key, "old", grant), Filled::Refused);
         assert_eq!(get(rig, &key), None);
     }

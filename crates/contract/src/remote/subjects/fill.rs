@@ -5,8 +5,8 @@ use forebay_core::ports::remote_store::{Addition, Asked, Fill, Filled, Grant};
 
 use super::super::Rig;
 use super::super::scene::{
-    FILL, OVER, SHORT, add, ask, ask_other, can, fill, fill_with, filled, get, kind, lease, put, remove, run, seconds, shared,
-    together, touch, up,
+    FILL, OVER, SHORT, add, ask, ask_other, can, fill, fill_with, filled, get, kind, lease, put, remove, run,
+    seconds, shared, together, touch, up,
 };
 
 pub fn a_fill_is_read_as_it_was(rig: &mut dyn Rig) {

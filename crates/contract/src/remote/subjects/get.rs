@@ -54,7 +54,8 @@ pub fn an_empty_value_is_there(rig: &mut dyn Rig) {
 }
 
 pub fn a_large_value_comes_back_equal(rig: &mut dyn Rig) {
-    let value: Vec<u8> = (0..1_000_000u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let value: Vec<u8> =
+        (0..1_000_000u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     done(try_put(rig, "large", &value, SET).unwrap());
     put(rig, "small", "value");
     let answers = get_all(rig, &["large".to_owned(), "small".to_owned(), "large".to_owned()]);
@@ -72,7 +73,8 @@ pub fn bytes_of_every_kind_come_back_equal(rig: &mut dyn Rig) {
 }
 
 pub fn keys_of_every_length_and_byte_are_told_apart(rig: &mut dyn Rig) {
-    let mut keys = vec!["k".to_owned(), "k".repeat(249), "k".repeat(250), "{a}:%\"'\\*\u{e9}\u{1f980}".to_owned()];
+    let mut keys =
+        vec!["k".to_owned(), "k".repeat(249), "k".repeat(250), "{a}:%\"'\\*\u{e9}\u{1f980}".to_owned()];
     keys.extend((0x21..0x7f).map(|byte: u8| format!("byte{}", char::from(byte))));
     for key in &keys {
         put(rig, key, key);
@@ -99,7 +101,11 @@ pub fn many_at_once_get_each_its_own_answer(rig: &mut dyn Rig) {
     let reads = keys.iter().map(|key| {
         let read: BoxFuture<'_, _> = Box::pin(async move {
             let answers = store.get(&[key.as_bytes()]).await;
-            answers.into_iter().next().and_then(|answer| answer.ok().flatten()).map(|shared| shared.value.to_vec())
+            answers
+                .into_iter()
+                .next()
+                .and_then(|answer| answer.ok().flatten())
+                .map(|shared| shared.value.to_vec())
         });
         read
     });

@@ -7,8 +7,8 @@ use forebay_core::ports::remote_store::{Asked, Filled};
 
 use super::super::Rig;
 use super::super::scene::{
-    LONG, OVER, SHORT, ask, ask_other, can, fill, filled, get, granted, hit, lease, offered, put, remove, together,
-    try_ask,
+    LONG, OVER, SHORT, ask, ask_other, can, fill, filled, get, granted, hit, lease, offered, put, remove,
+    together, try_ask,
 };
 
 fn can_lease(rig: &dyn Rig) -> bool {

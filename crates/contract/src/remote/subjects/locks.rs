@@ -1,5 +1,7 @@
 //! Where a store keeps what it took, an entry can be a lock.
 
+use std::time::Duration;
+
 use forebay_core::entry::{Mode, Version};
 use forebay_core::ports::remote_store::{Changed, Put};
 
@@ -17,7 +19,7 @@ pub fn a_lock_is_taken_once_until_its_time_is_over(rig: &mut dyn Rig) {
         rig.pass(OVER);
         let second = done(take(rig, "other"));
         assert!(second > first, "{second:?} after {first:?}");
-        assert_eq!(try_remove(rig, "lock", Some(first), std::time::Duration::ZERO).unwrap(), Changed::Exists);
+        assert_eq!(try_remove(rig, "lock", Some(first), Duration::ZERO).unwrap(), Changed::Exists);
         assert_eq!(get(rig, "lock").as_deref(), Some(&b"other"[..]));
     }
 }
@@ -32,7 +34,7 @@ pub fn a_fencing_token_only_grows(rig: &mut dyn Rig) {
             if round % 2 == 0 {
                 remove(rig, "lock");
             } else {
-                done(try_remove(rig, "lock", Some(version), std::time::Duration::ZERO).unwrap());
+                done(try_remove(rig, "lock", Some(version), Duration::ZERO).unwrap());
             }
             put(rig, "another", "value");
         }

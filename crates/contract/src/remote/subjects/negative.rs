@@ -17,7 +17,10 @@ pub fn that_there_is_none_is_told_from_not_knowing(rig: &mut dyn Rig) {
         fill_none(rig, "none");
         lease(rig, "leased");
         let keys = ["none", "leased", "absent"].map(str::to_owned);
-        let read: Vec<_> = get_all(rig, &keys).into_iter().map(|answer| answer.unwrap().map(|shared| shared.flags)).collect();
+        let read: Vec<_> = get_all(rig, &keys)
+            .into_iter()
+            .map(|answer| answer.unwrap().map(|shared| shared.flags))
+            .collect();
         assert_eq!(read, [Some(3), None, None]);
         assert_eq!(hit(ask(rig, "none")), b"");
         assert_eq!(ask_other(rig, "leased"), Asked::Busy);

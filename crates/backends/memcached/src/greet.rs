@@ -1,0 +1,192 @@
+//! A new connection: made, and asked what the server can do and who it is.
+
+use std::io::{self, Error, ErrorKind};
+use std::pin::Pin;
+
+use bytes::{Buf, BytesMut};
+use forebay_core::limits::{MEMCACHED_GREETING_LINES_MAX, MEMCACHED_SILENCE_MAX};
+use forebay_wire::memcached::reply::{Answer, Code, Reply, number, read};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::link::LIMITS;
+use crate::settings::NodeSettings;
+
+/// The oldest whose meta commands are today's.
+const VERSION_MIN: [u64; 3] = [1, 6, 13];
+/// The first words. A key that nobody has is read with a flag that only newer servers know.
+const GREETING: &[u8] = b"version\r\nmn\r\nmg forebay:greeting c E1\r\nstats\r\n";
+/// Some bits stay free in a number that clients may take for a signed one.
+const NUMBER_BITS: u64 = u64::MAX >> 2;
+
+/// A connection of either kind.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+
+/// A connection whose server has said what it can.
+pub(crate) struct Greeted {
+    pub(crate) stream: Pin<Box<dyn Stream>>,
+    /// It takes version numbers from the client (1.6.27 and later).
+    pub(crate) numbers_ours: bool,
+    /// Tells this life of the server from others, as far as its own word goes.
+    pub(crate) life: u64,
+}
+
+/// Connects to a node and greets it.
+pub(crate) async fn connect(node: &NodeSettings) -> io::Result<Greeted> {
+    let stream: Pin<Box<dyn Stream>> = match node.port {
+        0 => Box::pin(UnixStream::connect(&node.host).await?),
+        port => {
+            let stream = TcpStream::connect((node.host.as_str(), port)).await?;
+            stream.set_nodelay(true)?;
+            // A host that is gone is told from a server that stands still: its own system answers for that one, and what
+            // it was sent will still happen.
+            #[cfg(target_os = "linux")]
+            SockRef::from(&stream).set_tcp_user_timeout(Some(MEMCACHED_SILENCE_MAX))?;
+            SockRef::from(&stream).set_keepalive(true)?;
+            Box::pin(stream)
+        }
+    };
+    greet(stream).await
+}
+
+async fn greet(mut stream: Pin<Box<dyn Stream>>) -> io::Result<Greeted> {
+    stream.write_all(GREETING).await?;
+    let mut heard = Heard::default();
+    let mut buffer = BytesMut::new();
+    for _ in 0..MEMCACHED_GREETING_LINES_MAX {
+        let consumed = loop {
+            match read(&buffer, &LIMITS) {
+                Answer::Complete { reply, consumed } => {
+                    heard.hear(&reply)?;
+                    break consumed;
+                }
+                Answer::Incomplete { .. } => {
+                    if stream.read_buf(&mut buffer).await? == 0 {
+                        return Err(ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Answer::Broken => return Err(Error::new(ErrorKind::InvalidData, "it does not speak memcached's protocol")),
+            }
+        };
+        buffer.advance(consumed);
+        if heard.ended {
+            let life = heard.life();
+            return Ok(Greeted { stream, numbers_ours: heard.numbers_ours, life });
+        }
+    }
+    Err(Error::new(ErrorKind::InvalidData, "it does not come to the end of its greeting"))
+}
+
+/// What was heard so far.
+#[derive(Default)]
+struct Heard {
+    replies: usize,
+    numbers_ours: bool,
+    process: u64,
+    time: u64,
+    uptime: u64,
+    ended: bool,
+}
+
+impl Heard {
+    fn hear(&mut self, reply: &Reply<'_>) -> io::Result<()> {
+        let unsupported = |why| Err(Error::new(ErrorKind::Unsupported, why));
+        match (self.replies, reply.code) {
+            (0, Code::Version) if is_older(reply.body) => {
+                return unsupported("its meta commands are not those of memcached 1.6.13 and later");
+            }
+            (0, Code::Version) | (1, Code::Noop) => {}
+            (2, Code::Miss | Code::Hit) => self.numbers_ours = true,
+            (2, Code::ClientError) => {}
+            (3.., Code::Stat) => self.stat(reply.body),
+            (3.., Code::End) => self.ended = true,
+            (1 | 2, Code::Unknown) => return unsupported("it has no meta commands, as memcached 1.6.13 and later"),
+            _ => return Err(Error::new(ErrorKind::InvalidData, "it does not greet as memcached does")),
+        }
+        self.replies += 1;
+        Ok(())
+    }
+
+    fn stat(&mut self, stat: &[u8]) {
+        let mut words = stat.split(|byte| *byte == b' ');
+        let (name, value) = (words.next(), words.next().and_then(number));
+        match (name, value) {
+            (Some(b"pid"), Some(process)) => self.process = process,
+            (Some(b"time"), Some(time)) => self.time = time,
+            (Some(b"uptime"), Some(uptime)) => self.uptime = uptime,
+            _ => {}
+        }
+    }
+
+    /// The process and the second of its start, well mixed.
+    fn life(&self) -> u64 {
+        let started = self.time.wrapping_sub(self.uptime);
+        let mut mixed = started.rotate_left(32) ^ self.process;
+        for _ in 0..3 {
+            mixed = (mixed ^ (mixed >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        (mixed ^ (mixed >> 29)) & NUMBER_BITS
+    }
+}
+
+/// Whether it is known to be too old. What is not a version of memcached's may be a proxy, and is not judged by it.
+fn is_older(version: &[u8]) -> bool {
+    let text = version.split(|byte| !(byte.is_ascii_digit() || *byte == b'.')).next().unwrap_or_default();
+    let numbers: Vec<u64> = text.split(|byte| *byte == b'.').map_while(number).collect();
+    matches!(<[u64; 3]>::try_from(numbers), Ok(numbers) if numbers < VERSION_MIN)
+}
+
+/// A random version number or lease.
+pub(crate) fn number_of(random: u64) -> u64 {
+    (random & NUMBER_BITS).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    async fn greeted(replies: &str) -> io::Result<Greeted> {
+        let (ours, mut theirs) = duplex(64 * 1024);
+        theirs.write_all(replies.as_bytes()).await.unwrap();
+        theirs.shutdown().await.unwrap();
+        let greeted = greet(Box::pin(ours)).await;
+        drop(theirs);
+        greeted
+    }
+
+    #[tokio::test]
+    async fn what_the_server_can_is_heard_from_its_answers() {
+        let stats = "STAT pid 7\r\nSTAT uptime 5\r\nSTAT time 1795303570\r\nEND\r\n";
+        let older = format!("VERSION 1.6.18\r\nMN\r\nCLIENT_ERROR invalid flag\r\n{stats}");
+        let newer = format!("VERSION 1.6.39\r\nMN\r\nEN\r\n{stats}");
+        let (older, newer) = (greeted(&older).await.unwrap(), greeted(&newer).await.unwrap());
+        assert!(!older.numbers_ours && newer.numbers_ours);
+        assert_eq!(older.life, newer.life, "the same process");
+        let restarted = "VERSION 1.6.18\r\nMN\r\nCLIENT_ERROR invalid flag\r\nSTAT pid 7\r\nSTAT uptime 4\r\nSTAT time 1795303570\r\nEND\r\n";
+        assert_ne!(older.life, greeted(restarted).await.unwrap().life);
+    }
+
+    #[tokio::test]
+    async fn a_server_without_todays_meta_commands_is_refused_by_name() {
+        for replies in ["VERSION 1.4.39\r\nERROR\r\n", "VERSION 1.6.9\r\nMN\r\n", "VERSION 2.0\r\nERROR\r\n"] {
+            let error = greeted(replies).await.err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{replies}");
+            assert!(error.to_string().contains("1.6.13"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_memcached_is_refused() {
+        for replies in ["HTTP/1.1 400 Bad Request\r\n", "-ERR unknown command\r\n", "OK\r\n", ""] {
+            let Err(error) = greeted(replies).await else { panic!("{replies} is no memcached") };
+            assert!(matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof), "{replies}");
+        }
+        let endless = "VERSION 1\r\nMN\r\nEN\r\n".to_owned() + &"STAT a 1\r\n".repeat(MEMCACHED_GREETING_LINES_MAX);
+        assert!(greeted(&endless).await.is_err());
+    }
+}

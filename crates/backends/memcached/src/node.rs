@@ -1,0 +1,333 @@
+//! One node: whether it can be used, its connections, and which invalidations it has missed.
+//!
+//! A node whose state is in doubt is not used: first every connection must answer, so that nothing sent before can still
+//! happen, and whatever was to be invalidated and may not have been is removed. That is `supervise`'s work; this is what it
+//! and the callers share.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use forebay_core::limits::{MEMCACHED_MISSED_KEYS_MAX, MEMCACHED_UNANSWERED_MAX};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::commands::Commands;
+use crate::link::{Link, Received};
+use crate::settings::NodeSettings;
+
+/// Whether a node can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It is not known: it is being looked at, and callers wait for what comes out.
+    InDoubt,
+    /// It can.
+    Up,
+    /// It cannot, and callers do not wait for it.
+    Away,
+    /// It cannot, because it lacks what is needed.
+    Unsupported,
+    /// Never again: the store was closed, or the node taken out of it.
+    Closed,
+}
+
+/// Why a call to a node has no replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The node is away, or its connection ended.
+    Away,
+    /// The time-out came first.
+    Late,
+    /// See [`State::Unsupported`].
+    Unsupported,
+    /// See [`State::Closed`].
+    Closed,
+}
+
+/// What a node that was away must not serve.
+#[derive(Debug, Default)]
+pub(crate) struct Missed {
+    pub(crate) keys: HashSet<Vec<u8>>,
+    /// There were more keys than are remembered.
+    pub(crate) all: bool,
+}
+
+impl Missed {
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && !self.all
+    }
+
+    fn add(&mut self, key: &[u8]) {
+        if self.all || self.keys.len() >= MEMCACHED_MISSED_KEYS_MAX && !self.keys.contains(key) {
+            *self = Self { keys: HashSet::new(), all: true };
+        } else {
+            self.keys.insert(key.to_vec());
+        }
+    }
+}
+
+/// A node.
+pub(crate) struct Node {
+    pub(crate) settings: NodeSettings,
+    pub(crate) connections: usize,
+    pub(crate) timeout: Duration,
+    state: watch::Sender<State>,
+    links: RwLock<Vec<Arc<Link>>>,
+    turn: AtomicUsize,
+    calls: AtomicU64,
+    unanswered: AtomicU32,
+    missed: Mutex<Missed>,
+    /// It may have entries of keys that it has given up to others since.
+    leftovers: AtomicBool,
+    /// Rung when the state has come into doubt.
+    doubt: Notify,
+}
+
+/// Commands of one call before its number.
+const CALL_NUMBERS: u64 = 1 << 10;
+
+impl Node {
+    /// A node of which nothing is known. With `forgets` all that it has is dropped before it is used: it may hold entries of
+    /// keys that were not its own.
+    pub(crate) fn new(settings: NodeSettings, connections: usize, timeout: Duration, forgets: bool) -> Self {
+        Self {
+            settings,
+            connections,
+            timeout,
+            state: watch::Sender::new(State::InDoubt),
+            links: RwLock::default(),
+            turn: AtomicUsize::new(0),
+            calls: AtomicU64::new(0),
+            unanswered: AtomicU32::new(0),
+            missed: Mutex::new(Missed { keys: HashSet::new(), all: forgets }),
+            leftovers: AtomicBool::new(false),
+            doubt: Notify::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        *self.state.borrow()
+    }
+
+    /// A connection to it, once it is known whether there is one.
+    pub(crate) async fn link(&self, deadline: Instant) -> Result<Arc<Link>, Trouble> {
+        let state = match self.state() {
+            State::InDoubt => {
+                let mut state = self.state.subscribe();
+                let settled = timeout_at(deadline, state.wait_for(|state| *state != State::InDoubt)).await;
+                settled.map_err(|_| Trouble::Late)?.map_or(State::Closed, |state| *state)
+            }
+            state => state,
+        };
+        match state {
+            State::Up => self.next_link().ok_or(Trouble::Away),
+            State::InDoubt | State::Away => Err(Trouble::Away),
+            State::Unsupported => Err(Trouble::Unsupported),
+            State::Closed => Err(Trouble::Closed),
+        }
+    }
+
+    fn next_link(&self) -> Option<Arc<Link>> {
+        let links = self.links.read();
+        let turn = self.turn.fetch_add(1, Relaxed);
+        (0..links.len())
+            .filter_map(|step| links.get(turn.wrapping_add(step) % links.len()))
+            .find(|link| !link.has_ended())
+            .cloned()
+    }
+
+    /// The connection of this id, if it still is one.
+    pub(crate) fn link_of(&self, id: u64) -> Option<Arc<Link>> {
+        self.links.read().iter().find(|link| link.id == id && !link.has_ended()).cloned()
+    }
+
+    /// No commands yet, with numbers that no other call of the node has.
+    pub(crate) fn commands(&self) -> Commands {
+        Commands::new(self.calls.fetch_add(1, Relaxed).wrapping_mul(CALL_NUMBERS))
+    }
+
+    /// Sends commands over a connection and waits for the replies.
+    pub(crate) async fn call(
+        &self,
+        link: &Link,
+        commands: Commands,
+        deadline: Instant,
+    ) -> Result<Vec<Received>, Trouble> {
+        match timeout_at(deadline, link.call(commands)).await {
+            Ok(Some(replies)) => {
+                self.unanswered.store(0, Relaxed);
+                Ok(replies)
+            }
+            Ok(None) => Err(Trouble::Away),
+            Err(_) => {
+                if self.unanswered.fetch_add(1, Relaxed) + 1 >= MEMCACHED_UNANSWERED_MAX {
+                    self.put_in_doubt();
+                }
+                Err(Trouble::Late)
+            }
+        }
+    }
+
+    /// It may have missed the invalidation of this key: it is not used before that was made up for.
+    pub(crate) fn miss(&self, key: &[u8]) {
+        let mut missed = self.missed.lock();
+        missed.add(key);
+        self.put_in_doubt();
+    }
+
+    /// The ring has changed, so that some of its keys went to others, or some of others came to it. If keys can come back to
+    /// it that it once gave up, all that it has is dropped: it may be older than what was there meanwhile.
+    pub(crate) fn keys_moved(&self, away: bool, here: bool) {
+        if here && self.leftovers.swap(false, Relaxed) {
+            *self.missed.lock() = Missed { keys: HashSet::new(), all: true };
+            self.put_in_doubt();
+        }
+        if away {
+            self.leftovers.store(true, Relaxed);
+        }
+    }
+
+    /// Lets the supervisor look at a node that was thought to be up.
+    pub(crate) fn put_in_doubt(&self) {
+        let changed = self.state.send_if_modified(|state| {
+            let up = *state == State::Up;
+            if up {
+                *state = State::InDoubt;
+            }
+            up
+        });
+        if changed {
+            self.doubt.notify_one();
+        }
+    }
+
+    /// Ends it for ever.
+    pub(crate) fn close(&self) {
+        self.state.send_replace(State::Closed);
+        self.links.write().clear();
+        self.doubt.notify_one();
+    }
+
+    /// Waits until somebody is in doubt.
+    pub(crate) async fn doubted(&self) {
+        self.doubt.notified().await;
+    }
+
+    pub(crate) fn set_links(&self, links: Vec<Arc<Link>>) {
+        let mut held = self.links.write();
+        if self.state() != State::Closed {
+            *held = links;
+        }
+    }
+
+    /// What it has missed so far, to be made up for.
+    pub(crate) fn take_missed(&self) -> Missed {
+        std::mem::take(&mut self.missed.lock())
+    }
+
+    /// That could not be made up for.
+    pub(crate) fn give_back(&self, back: Missed) {
+        let mut missed = self.missed.lock();
+        if back.all {
+            *missed = back;
+        } else {
+            back.keys.iter().for_each(|key| missed.add(key));
+        }
+    }
+
+    /// It can be used, unless it has missed something meanwhile. Says whether it can.
+    pub(crate) fn set_up(&self) -> bool {
+        let missed = self.missed.lock();
+        self.unanswered.store(0, Relaxed);
+        missed.is_empty() && self.set(State::Up)
+    }
+
+    /// It cannot be used for now.
+    pub(crate) fn set_away(&self, state: State) {
+        self.set(state);
+    }
+
+    fn set(&self, to: State) -> bool {
+        let mut closed = false;
+        self.state.send_if_modified(|state| {
+            closed = *state == State::Closed;
+            let changes = !closed && *state != to;
+            if changes {
+                *state = to;
+            }
+            changes
+        });
+        !closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> Node {
+        Node::new("localhost".parse().unwrap(), 1, Duration::from_secs(1), false)
+    }
+
+    #[test]
+    fn a_node_that_missed_something_is_not_used_before_that_was_taken() {
+        let node = node();
+        assert!(node.set_up());
+        node.miss(b"key");
+        assert_eq!(node.state(), State::InDoubt);
+        assert!(!node.set_up());
+        assert_eq!(node.take_missed().keys.len(), 1);
+        assert!(node.set_up());
+    }
+
+    #[test]
+    fn what_could_not_be_made_up_for_is_still_missed() {
+        let node = node();
+        node.miss(b"one");
+        let missed = node.take_missed();
+        node.miss(b"two");
+        node.give_back(missed);
+        assert_eq!(node.take_missed().keys.len(), 2);
+        assert!(node.take_missed().is_empty());
+    }
+
+    #[test]
+    fn more_missed_keys_than_are_remembered_are_all() {
+        let mut missed = Missed::default();
+        for number in 0..MEMCACHED_MISSED_KEYS_MAX {
+            missed.add(&number.to_be_bytes());
+        }
+        missed.add(&0usize.to_be_bytes());
+        assert!(!missed.all && missed.keys.len() == MEMCACHED_MISSED_KEYS_MAX);
+        missed.add(b"one more");
+        assert!(missed.all && missed.keys.is_empty());
+        missed.add(b"another");
+        assert!(missed.all && missed.keys.is_empty());
+    }
+
+    #[test]
+    fn a_closed_node_stays_so() {
+        let node = node();
+        node.close();
+        assert!(!node.set_up());
+        node.set_away(State::Away);
+        node.put_in_doubt();
+        assert_eq!(node.state(), State::Closed);
+    }
+
+    #[tokio::test]
+    async fn callers_wait_while_a_node_is_in_doubt_and_not_when_it_is_away() {
+        let node = Arc::new(node());
+        let soon = Instant::now() + Duration::from_millis(10);
+        assert_eq!(node.link(soon).await.err(), Some(Trouble::Late));
+        let waiting = tokio::spawn({
+            let node = node.clone();
+            async move { node.link(Instant::now() + Duration::from_secs(60)).await.err() }
+        });
+        tokio::task::yield_now().await;
+        node.set_away(State::Away);
+        assert_eq!(waiting.await.unwrap(), Some(Trouble::Away));
+    }
+}

@@ -1,0 +1,200 @@
+//! What keeps a node's connections, and decides when the node can be used (again).
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::limits::{MEMCACHED_CALL_COMMANDS_MAX, MEMCACHED_RETRY_MAX, MEMCACHED_RETRY_MIN};
+use forebay_core::ports::clock::Clock;
+use forebay_wire::memcached::reply::Code;
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::commands::Commands;
+use crate::greet::{connect, number_of};
+use crate::link::{Link, Received, carry};
+use crate::node::{Missed, Node, State};
+
+/// A connection, and the question whether all sent over it has happened, while that is not answered.
+struct Kept {
+    link: Arc<Link>,
+    asked: Option<oneshot::Receiver<Vec<Received>>>,
+}
+
+struct Supervisor {
+    node: Arc<Node>,
+    clock: Arc<dyn Clock>,
+    kept: Vec<Kept>,
+    carried: JoinSet<io::Error>,
+}
+
+/// Keeps a node until it is closed.
+pub(crate) async fn supervise(node: Arc<Node>, clock: Arc<dyn Clock>) {
+    let mut supervisor = Supervisor { node, clock, kept: Vec::new(), carried: JoinSet::new() };
+    let mut failures = 0;
+    while supervisor.node.state() != State::Closed {
+        let pause = match supervisor.look().await {
+            Ok(()) => {
+                failures = 0;
+                None
+            }
+            Err(_) => {
+                failures += 1;
+                Some(pause(failures, supervisor.clock.random()))
+            }
+        };
+        supervisor.wait(pause).await;
+    }
+}
+
+/// Twice as long after every failure, up to a bound, less a random part so that many clients do not come at once.
+fn pause(failures: u32, random: u64) -> Duration {
+    let longest = MEMCACHED_RETRY_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MEMCACHED_RETRY_MAX);
+    longest / 2 + longest.mul_f64((random >> 40) as f64 / (1u64 << 24) as f64) / 2
+}
+
+impl Supervisor {
+    /// Waits until there may be something to do.
+    async fn wait(&mut self, pause: Option<Duration>) {
+        let node = self.node.clone();
+        let paused = async {
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = node.doubted() => {}
+            Some(_) = self.carried.join_next() => self.forget_ended(),
+            () = paused => {}
+        }
+    }
+
+    /// Without its connections a node cannot be used.
+    fn forget_ended(&mut self) {
+        self.kept.retain(|kept| !kept.link.has_ended());
+        self.node.set_links(self.kept.iter().map(|kept| kept.link.clone()).collect());
+        if self.kept.is_empty() {
+            self.node.put_in_doubt();
+        }
+    }
+
+    /// Makes the connections that are wanting, and a node that is not used fit for it. An error if there is still something
+    /// wanting.
+    async fn look(&mut self) -> io::Result<()> {
+        self.forget_ended();
+        let connected = self.connect_missing().await;
+        if self.kept.is_empty() {
+            let unsupported = connected.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unsupported);
+            self.node.set_away(if unsupported { State::Unsupported } else { State::Away });
+            return connected;
+        }
+        if self.node.state() != State::Up
+            && let Err(error) = self.make_fit().await
+        {
+            self.node.set_away(State::Away);
+            return Err(error);
+        }
+        connected
+    }
+
+    async fn connect_missing(&mut self) -> io::Result<()> {
+        while self.kept.len() < self.node.connections {
+            let greeted = timeout(self.node.timeout, connect(&self.node.settings)).await??;
+            let mask = if greeted.numbers_ours { 0 } else { greeted.life };
+            let (link, calls) = Link::new(number_of(self.clock.random()), mask, greeted.numbers_ours);
+            self.carried.spawn(carry(greeted.stream, calls));
+            self.kept.push(Kept { link: Arc::new(link), asked: None });
+        }
+        Ok(())
+    }
+
+    async fn make_fit(&mut self) -> io::Result<()> {
+        self.settle_all_sent().await?;
+        self.node.set_links(self.kept.iter().map(|kept| kept.link.clone()).collect());
+        loop {
+            let missed = self.node.take_missed();
+            if let Err(error) = self.make_up_for(&missed).await {
+                self.node.give_back(missed);
+                return Err(error);
+            }
+            if self.node.set_up() {
+                return Ok(());
+            }
+            if self.node.state() == State::Closed {
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
+        }
+    }
+
+    /// Every connection must answer a question, and so all that was sent over it before. A connection that does not is kept:
+    /// what was sent over it may still happen, and would come late for ever if it were forgotten.
+    async fn settle_all_sent(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + self.node.timeout;
+        let node = &self.node;
+        let settle = async |kept: &mut Kept| {
+            if kept.asked.is_none() {
+                let mut question = node.commands();
+                question.plain("mn");
+                match timeout_at(deadline, kept.link.send(question)).await? {
+                    Some(answer) => kept.asked = Some(answer),
+                    // It has ended, and with it all that was sent over it.
+                    None => return Ok(()),
+                }
+            }
+            if let Some(asked) = &mut kept.asked {
+                // An error is its end.
+                let _ = timeout_at(deadline, asked).await?;
+                kept.asked = None;
+            }
+            io::Result::Ok(())
+        };
+        for settled in join_all(self.kept.iter_mut().map(settle)).await {
+            settled?;
+        }
+        self.kept.retain(|kept| !kept.link.has_ended());
+        if self.kept.is_empty() { Err(ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+    }
+
+    /// Removes what the node should have removed.
+    async fn make_up_for(&self, missed: &Missed) -> io::Result<()> {
+        if missed.all {
+            let mut commands = self.node.commands();
+            commands.plain("flush_all");
+            return self.carry_out(commands).await;
+        }
+        let keys: Vec<&[u8]> = missed.keys.iter().map(Vec::as_slice).collect();
+        for keys in keys.chunks(MEMCACHED_CALL_COMMANDS_MAX) {
+            let mut commands = self.node.commands();
+            keys.iter().for_each(|key| commands.line("md", key, format_args!("q")));
+            commands.close_quiet();
+            self.carry_out(commands).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self, commands: Commands) -> io::Result<()> {
+        let Some(kept) = self.kept.first() else { return Err(ErrorKind::ConnectionReset.into()) };
+        let replies = timeout(self.node.timeout, kept.link.call(commands)).await?;
+        let replies = replies.ok_or(ErrorKind::ConnectionReset)?;
+        // A quiet deletion says nothing, unless something was wrong.
+        let done = replies.iter().all(|reply| matches!(reply.code, Code::Ok | Code::Hit | Code::NotFound));
+        if done { Ok(()) } else { Err(ErrorKind::Other.into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_differ() {
+        assert!(pause(1, 0) >= MEMCACHED_RETRY_MIN / 2 && pause(1, u64::MAX) <= MEMCACHED_RETRY_MIN);
+        assert!(pause(3, 0) > pause(1, u64::MAX));
+        assert_eq!(pause(1_000_000, 0), MEMCACHED_RETRY_MAX / 2);
+        assert!(pause(1_000_000, u64::MAX) <= MEMCACHED_RETRY_MAX);
+        assert_ne!(pause(2, 1 << 60), pause(2, 1 << 61));
+    }
+}

@@ -1,0 +1,220 @@
+//! One call of a verb: its key, the connection it goes over, and the time it has.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::entry::Version;
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits::MEMCACHED_GUEST_LIFE;
+use forebay_core::ports::remote_store::Shared;
+use forebay_wire::memcached::reply::{Code, Marks};
+use tokio::time::Instant;
+
+use crate::commands::{Commands, HELD_FLAGS, is_key};
+use crate::greet::number_of;
+use crate::life::exptime;
+use crate::link::{Link, Received};
+use crate::node::{Node, Trouble};
+use crate::store::{Inner, Place};
+
+/// A call that has a connection.
+pub(crate) struct Ask<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) link: Arc<Link>,
+    inner: &'a Inner,
+    operation: &'static str,
+    place: Place,
+    deadline: Instant,
+    /// What was there before must not be served if it is not known whether the change has happened.
+    invalidates: bool,
+}
+
+/// What is at a key's place.
+pub(crate) enum There {
+    /// Nothing.
+    Nothing,
+    /// A value, and its number at the server.
+    Value(u64),
+    /// A place for one: it is being filled, or held.
+    Placeholder(u64),
+}
+
+/// A version number of ours for what is written, where the server takes one.
+pub(crate) struct Numbered(Option<u64>);
+
+impl fmt::Display for Numbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |number| write!(f, "E{number}"))
+    }
+}
+
+impl<'a> Ask<'a> {
+    /// For a verb that leaves what is there, or changes it under a condition that cannot be fulfilled twice.
+    pub(crate) async fn begin(inner: &'a Inner, operation: &'static str, key: &'a [u8]) -> Result<Self> {
+        Self::begin_as(inner, operation, key, false).await
+    }
+
+    /// For a verb after which what was there before must never be served again.
+    pub(crate) async fn begin_change(inner: &'a Inner, operation: &'static str, key: &'a [u8]) -> Result<Self> {
+        Self::begin_as(inner, operation, key, true).await
+    }
+
+    async fn begin_as(
+        inner: &'a Inner,
+        operation: &'static str,
+        key: &'a [u8],
+        invalidates: bool,
+    ) -> Result<Self> {
+        check_key(operation, key)?;
+        let deadline = Instant::now() + inner.settings.timeout;
+        let place = inner.place(&inner.cluster(), key);
+        let place = place.ok_or_else(|| failed(operation, key, None, Trouble::Closed))?;
+        if let Some(home) = place.home.as_ref().filter(|_| invalidates) {
+            home.miss(key);
+        }
+        match place.node.link(deadline).await {
+            Ok(link) => Ok(Self { key, link, inner, operation, place, deadline, invalidates }),
+            Err(trouble) => {
+                if invalidates {
+                    place.node.miss(key);
+                }
+                Err(failed(operation, key, Some(&place.node), trouble))
+            }
+        }
+    }
+
+    /// The same over exactly this connection; `None` if it is no more.
+    pub(crate) fn over(mut self, link: u64) -> Option<Self> {
+        self.link = self.place.node.link_of(link)?;
+        Some(self)
+    }
+
+    pub(crate) fn commands(&self) -> Commands {
+        self.place.node.commands()
+    }
+
+    /// Sends commands that are each answered once, and returns the replies in their order.
+    pub(crate) async fn send<const N: usize>(&self, commands: Commands) -> Result<[Received; N]> {
+        let node = &self.place.node;
+        let replies = node.call(&self.link, commands, self.deadline).await.map_err(|trouble| {
+            if self.invalidates {
+                node.miss(self.key);
+            }
+            failed(self.operation, self.key, Some(node), trouble)
+        })?;
+        let replies: Result<Vec<Received>> = replies.into_iter().map(|reply| self.understood(reply)).collect();
+        replies?.try_into().map_err(|_| self.error(Kind::Unavailable))
+    }
+
+    /// The only one of them.
+    pub(crate) async fn send_one(&self, commands: Commands) -> Result<Received> {
+        let [reply] = self.send(commands).await?;
+        Ok(reply)
+    }
+
+    fn understood(&self, reply: Received) -> Result<Received> {
+        let text = || String::from_utf8_lossy(&reply.body).into_owned();
+        let kind = match reply.code {
+            Code::ServerError if contains(&reply.body, b"too large") => Kind::TooLarge,
+            Code::ServerError if contains(&reply.body, b"out of memory") => Kind::Full,
+            Code::ServerError => Kind::Unavailable,
+            // Counting has an answer of this kind for what is no number.
+            Code::ClientError if !contains(&reply.body, b"non-numeric") => Kind::Invalid,
+            Code::Unknown => Kind::Unsupported,
+            _ => return Ok(reply),
+        };
+        Err(self.error(kind).because(format!("{} said: {}", self.place.node.settings, text())))
+    }
+
+    /// What is there now.
+    pub(crate) async fn look(&self) -> Result<There> {
+        let mut commands = self.commands();
+        self.add_look(&mut commands);
+        Ok(self.there(&self.send_one(commands).await?))
+    }
+
+    /// A look as one of several commands.
+    pub(crate) fn add_look(&self, commands: &mut Commands) {
+        commands.line("mg", self.key, format_args!("f c"));
+    }
+
+    /// What a look has found.
+    pub(crate) fn there(&self, reply: &Received) -> There {
+        match reply.code {
+            Code::Hit => {
+                let number = reply.marks.version.unwrap_or_default();
+                if is_placeholder(&reply.marks) { There::Placeholder(number) } else { There::Value(number) }
+            }
+            _ => There::Nothing,
+        }
+    }
+
+    /// A life as it is sent.
+    pub(crate) fn exptime(&self, life: Option<Duration>) -> i64 {
+        let guest = self.place.home.is_some();
+        let life = if guest { Some(life.unwrap_or(Duration::MAX).min(MEMCACHED_GUEST_LIFE)) } else { life };
+        exptime(life, self.inner.clock.now())
+    }
+
+    pub(crate) fn numbered(&self) -> Numbered {
+        Numbered(self.link.numbers_ours.then(|| number_of(self.inner.clock.random())))
+    }
+
+    /// The server's number as callers see it.
+    pub(crate) fn version(&self, marks: &Marks) -> Version {
+        version(&self.link, marks)
+    }
+
+    /// And back.
+    pub(crate) fn number(&self, version: Version) -> u64 {
+        version.0 ^ self.link.mask
+    }
+
+    pub(crate) fn error(&self, kind: Kind) -> Error {
+        Error::new(kind, self.operation, String::from_utf8_lossy(self.key))
+    }
+}
+
+/// The server's number as callers see it.
+pub(crate) fn version(link: &Link, marks: &Marks) -> Version {
+    Version(marks.version.unwrap_or_default() ^ link.mask)
+}
+
+/// The entry of a reply; `None` for a key that has only a placeholder.
+pub(crate) fn shared(link: &Link, reply: Received) -> Option<Shared> {
+    let Received { marks, body, .. } = reply;
+    let there = Shared { value: body, flags: marks.flags, version: version(link, &marks) };
+    (!is_placeholder(&marks)).then_some(there)
+}
+
+fn is_placeholder(marks: &Marks) -> bool {
+    marks.is_placeholder() || marks.flags == HELD_FLAGS
+}
+
+pub(crate) fn check_key(operation: &'static str, key: &[u8]) -> Result<()> {
+    if is_key(key) {
+        return Ok(());
+    }
+    let key = String::from_utf8_lossy(key.get(..key.len().min(300)).unwrap_or_default());
+    Err(Error::new(Kind::Invalid, operation, key.escape_debug().to_string()))
+}
+
+/// Why a call has no answer.
+pub(crate) fn failed(operation: &'static str, key: &[u8], node: Option<&Node>, trouble: Trouble) -> Error {
+    let (kind, why) = match trouble {
+        Trouble::Away => (Kind::Unavailable, "is away"),
+        Trouble::Late => (Kind::Unavailable, "did not answer in time"),
+        Trouble::Unsupported => (Kind::Unsupported, "has not the meta commands of memcached 1.6.13 and later"),
+        Trouble::Closed => (Kind::Closed, "is closed"),
+    };
+    let error = Error::new(kind, operation, String::from_utf8_lossy(key));
+    match node {
+        Some(node) => error.because(format!("memcached {} {why}", node.settings)),
+        None => error,
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}

@@ -1,0 +1,104 @@
+//! Reading many keys of many nodes at once.
+
+use std::sync::Arc;
+
+use forebay_core::error::{Error, Result};
+use forebay_core::limits::MEMCACHED_CALL_COMMANDS_MAX;
+use forebay_core::ports::remote_store::Shared;
+use forebay_wire::memcached::reply::Code;
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::ask::{check_key, failed, shared};
+use crate::link::{Link, Received};
+use crate::node::{Node, Trouble};
+use crate::store::Inner;
+
+const OPERATION: &str = "get key";
+
+/// The keys of one node, by their places in the call.
+struct Part {
+    node: Arc<Node>,
+    places: Vec<usize>,
+}
+
+pub(crate) async fn get(inner: &Inner, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
+    let deadline = Instant::now() + inner.settings.timeout;
+    let mut answers: Vec<Option<Result<Option<Shared>>>> = keys.iter().map(|_| None).collect();
+    let mut set = |place: usize, answer| {
+        if let Some(free) = answers.get_mut(place) {
+            *free = Some(answer);
+        }
+    };
+    let (parts, refused) = by_node(inner, keys);
+    refused.into_iter().for_each(|(place, error)| set(place, Err(error)));
+    let asked = parts.iter().flat_map(|part| {
+        part.places.chunks(MEMCACHED_CALL_COMMANDS_MAX).map(move |places| (part, places))
+    });
+    let read = asked.map(async |(part, places)| (part, places, read(&part.node, keys, places, deadline).await));
+    for (part, places, found) in join_all(read).await {
+        match found {
+            Ok((link, found)) => {
+                // What is not among the replies is not there.
+                places.iter().for_each(|place| set(*place, Ok(None)));
+                for (place, reply) in found {
+                    set(place, Ok(shared(&link, reply)));
+                }
+            }
+            Err(trouble) => {
+                for place in places {
+                    let key = keys.get(*place).copied().unwrap_or_default();
+                    set(*place, Err(failed(OPERATION, key, Some(&part.node), trouble)));
+                }
+            }
+        }
+    }
+    let missing = || Err(failed(OPERATION, b"", None, Trouble::Closed));
+    answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
+}
+
+/// Which node has which keys, and those that none has.
+fn by_node(inner: &Inner, keys: &[&[u8]]) -> (Vec<Part>, Vec<(usize, Error)>) {
+    let cluster = inner.cluster();
+    let (mut parts, mut refused): (Vec<Part>, Vec<(usize, Error)>) = (Vec::new(), Vec::new());
+    for (place, key) in keys.iter().enumerate() {
+        if let Err(error) = check_key(OPERATION, key) {
+            refused.push((place, error));
+            continue;
+        }
+        let Some(asked) = inner.place(&cluster, key) else { continue };
+        match parts.iter_mut().find(|part| Arc::ptr_eq(&part.node, &asked.node)) {
+            Some(part) => part.places.push(place),
+            None => parts.push(Part { node: asked.node, places: vec![place] }),
+        }
+    }
+    (parts, refused)
+}
+
+/// The replies for the keys at these places that are there.
+async fn read(
+    node: &Node,
+    keys: &[&[u8]],
+    places: &[usize],
+    deadline: Instant,
+) -> std::result::Result<(Arc<Link>, Vec<(usize, Received)>), Trouble> {
+    let link = node.link(deadline).await?;
+    let mut commands = node.commands();
+    for key in places.iter().filter_map(|place| keys.get(*place)) {
+        commands.line("mg", key, format_args!("v f c q"));
+    }
+    commands.close_quiet();
+    let first = commands.first;
+    let replies = node.call(&link, commands, deadline).await?;
+    let mut found = Vec::with_capacity(replies.len());
+    for reply in replies {
+        let number = reply.marks.opaque.and_then(|opaque| usize::try_from(opaque.wrapping_sub(first)).ok());
+        match (reply.code, number.and_then(|number| places.get(number))) {
+            (Code::Value, Some(place)) => found.push((*place, reply)),
+            (Code::Miss, Some(_)) => {}
+            // An error says nothing of which key it was for.
+            _ => return Err(Trouble::Away),
+        }
+    }
+    Ok((link, found))
+}

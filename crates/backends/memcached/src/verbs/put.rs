@@ -1,0 +1,95 @@
+//! Writing without a lease. A placeholder counts as nothing, though for memcached it is an entry.
+
+use forebay_core::entry::Mode;
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits::MEMCACHED_CHANGE_TRIES_MAX;
+use forebay_core::ports::remote_store::{Changed, Put};
+use forebay_wire::memcached::reply::Code;
+
+use super::ask::{Ask, There};
+use crate::commands::HELD_FLAGS;
+use crate::store::Inner;
+
+const OPERATION: &str = "put key";
+
+pub(crate) async fn put(inner: &Inner, key: &[u8], value: &[u8], put: Put) -> Result<Changed> {
+    check_flags(OPERATION, key, put.flags)?;
+    match (put.mode, put.version) {
+        (Mode::Append | Mode::Prepend, _) => {
+            Err(Error::new(Kind::Unsupported, "append or prepend to key", String::from_utf8_lossy(key)))
+        }
+        // Nothing that is there has this version and is not there.
+        (Mode::Add, Some(_)) => Ok(Changed::NotStored),
+        (Mode::Add, None) => add(&Ask::begin(inner, OPERATION, key).await?, value, put).await,
+        (Mode::Set | Mode::Replace, Some(version)) => {
+            let ask = Ask::begin_change(inner, OPERATION, key).await?;
+            let number = ask.number(version);
+            write(&ask, value, put, Some(number)).await
+        }
+        (Mode::Set, None) => write(&Ask::begin_change(inner, OPERATION, key).await?, value, put, None).await,
+        (Mode::Replace, None) => replace(&Ask::begin_change(inner, OPERATION, key).await?, value, put).await,
+    }
+}
+
+/// A client's entry must not look like a held key.
+pub(crate) fn check_flags(operation: &'static str, key: &[u8], flags: u32) -> Result<()> {
+    if flags == HELD_FLAGS {
+        let error = Error::new(Kind::Invalid, operation, String::from_utf8_lossy(key));
+        return Err(error.because(format!("the flags {HELD_FLAGS:#x} are Forebay's own")));
+    }
+    Ok(())
+}
+
+/// Over what has this number, or over all.
+async fn write(ask: &Ask<'_>, value: &[u8], put: Put, over: Option<u64>) -> Result<Changed> {
+    let mut commands = ask.commands();
+    let (life, numbered) = (ask.exptime(put.life), ask.numbered());
+    match over {
+        Some(number) => {
+            commands.store(ask.key, value, format_args!("c F{} T{life} C{number} {numbered}", put.flags));
+        }
+        None => commands.store(ask.key, value, format_args!("c F{} T{life} {numbered}", put.flags)),
+    }
+    let reply = ask.send_one(commands).await?;
+    match reply.code {
+        Code::Hit => Ok(Changed::Done(ask.version(&reply.marks))),
+        Code::Exists => Ok(Changed::Exists),
+        Code::NotFound => Ok(Changed::NotFound),
+        Code::NotStored => Ok(Changed::NotStored),
+        _ => Err(ask.error(Kind::Unavailable)),
+    }
+}
+
+async fn add(ask: &Ask<'_>, value: &[u8], put: Put) -> Result<Changed> {
+    for _ in 0..MEMCACHED_CHANGE_TRIES_MAX {
+        let mut commands = ask.commands();
+        let (life, numbered) = (ask.exptime(put.life), ask.numbered());
+        commands.store(ask.key, value, format_args!("c ME F{} T{life} {numbered}", put.flags));
+        let reply = ask.send_one(commands).await?;
+        match reply.code {
+            Code::Hit => return Ok(Changed::Done(ask.version(&reply.marks))),
+            Code::NotStored => {}
+            _ => return Err(ask.error(Kind::Unavailable)),
+        }
+        match ask.look().await? {
+            There::Value(_) => return Ok(Changed::NotStored),
+            There::Placeholder(number) => {
+                if let done @ Changed::Done(_) = write(ask, value, put, Some(number)).await? {
+                    return Ok(done);
+                }
+            }
+            There::Nothing => {}
+        }
+    }
+    Err(ask.error(Kind::Unavailable).because("others change it all the time"))
+}
+
+async fn replace(ask: &Ask<'_>, value: &[u8], put: Put) -> Result<Changed> {
+    for _ in 0..MEMCACHED_CHANGE_TRIES_MAX {
+        let There::Value(number) = ask.look().await? else { return Ok(Changed::NotStored) };
+        if let done @ Changed::Done(_) = write(ask, value, put, Some(number)).await? {
+            return Ok(done);
+        }
+    }
+    Err(ask.error(Kind::Unavailable).because("others change it all the time"))
+}

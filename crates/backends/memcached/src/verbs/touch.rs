@@ -1,0 +1,30 @@
+//! A new life for what is there. A placeholder keeps its own: prolonged, it would keep everybody waiting.
+
+use std::time::Duration;
+
+use forebay_core::error::{Kind, Result};
+use forebay_wire::memcached::reply::Code;
+
+use super::ask::{Ask, There};
+use crate::store::Inner;
+
+pub(crate) async fn touch(inner: &Inner, key: &[u8], life: Option<Duration>) -> Result<bool> {
+    let ask = Ask::begin(inner, "touch key", key).await?;
+    let There::Value(_) = ask.look().await? else { return Ok(false) };
+    let mut commands = ask.commands();
+    commands.line("mg", key, format_args!("f c T{}", ask.exptime(life)));
+    let touched = ask.send_one(commands).await?;
+    match (touched.code, ask.there(&touched)) {
+        (Code::Hit, There::Value(_)) => Ok(true),
+        (Code::Hit, There::Placeholder(number)) => {
+            // It has come since the look and lives too long now. Without it the next reader loads.
+            let mut commands = ask.commands();
+            commands.line("md", key, format_args!("C{number}"));
+            ask.send_one(commands).await?;
+            Ok(false)
+        }
+        // A life of nothing ends what was there.
+        (Code::Miss, _) => Ok(life.is_some_and(|life| life.is_zero())),
+        _ => Err(ask.error(Kind::Unavailable)),
+    }
+}

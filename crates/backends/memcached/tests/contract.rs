@@ -1,0 +1,12 @@
+//! What every shared store promises, kept by three memcacheds.
+
+mod rig;
+mod servers;
+
+use rig::Real;
+
+fn memcached() -> Real {
+    Real::new(3, "")
+}
+
+forebay_contract::remote!(memcached);
