@@ -463,8 +463,6 @@ pub const REDIS_CONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 pub const REDIS_PING_PAUSE: Duration = Duration::from_secs(1);
 /// Keys that one command reads.
 pub const REDIS_GET_KEYS_MAX: usize = 1_000;
-/// Keys read at a time where they are on several servers.
-pub const REDIS_GET_AT_ONCE: usize = 64;
 /// Entries that one step of removing a tag looks at; others are served between the steps.
 pub const REDIS_TAG_STEP: usize = 500;
 /// A lease or hold lives at least so long.
@@ -499,3 +497,5 @@ pub const REDIS_BUS_DRAIN: Duration = Duration::from_secs(5);
 pub const REDIS_RECLAIM_TRIES_MAX: u32 = 100;
 /// A consumer that holds nothing and did nothing for so long is forgotten.
 pub const REDIS_CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
+/// How often a cluster is asked which of its servers has which slots.
+pub const REDIS_SLOTS_PAUSE: Duration = Duration::from_secs(5);

@@ -27,6 +27,7 @@ use self::answers::Fields;
 use self::desk::{Desk, Request, unserved};
 use self::session::{Session, delivery, token_text};
 use crate::bell;
+use crate::connect::Target;
 use crate::link::{About, Link};
 use crate::script::{Call, strange};
 use crate::settings::Settings;
@@ -52,14 +53,11 @@ pub struct RedisBroker {
 
 /// A broker on these servers. It is of use once the works run.
 pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Arc<RedisBroker>, Vec<Work>)> {
-    if settings.replicas > 0 && settings.is_cluster() {
-        let what = "replicas= with redis-cluster://";
-        return Err(Error::new(Kind::Unsupported, "open broker on Redis", what));
-    }
-    let (link, link_work) = Link::new(settings.clone(), clock.clone(), "redis broker");
+    let target = Target::of_prefix(&settings);
+    let (link, link_work) = Link::new(settings.clone(), target.clone(), clock.clone(), "redis broker");
     let mut works = vec![link_work];
     let publishing = (settings.replicas > 0).then(|| {
-        let (link, work) = Link::new(settings, clock.clone(), "redis broker publishing");
+        let (link, work) = Link::new(settings, target, clock.clone(), "redis broker publishing");
         works.push(work);
         link
     });
@@ -99,17 +97,8 @@ impl RedisBroker {
     ) -> Result<()> {
         let about = About { operation: "publish to queue", on: queue.as_str() };
         let link = self.publishing.as_ref().unwrap_or(&self.session.link);
-        // A cluster's client sends a call again whose connection ended; the mark lets it count once.
-        let once = if link.settings.is_cluster() {
-            format!("{:016x}{:016x}", self.session.clock.random(), self.session.clock.random())
-        } else {
-            String::new()
-        };
-        let mut arguments = vec![
-            once.into_bytes(),
-            more.to_string().into_bytes(),
-            limits::DEDUP_IDS_MAX.to_string().into_bytes(),
-        ];
+        let mut arguments =
+            vec![more.to_string().into_bytes(), limits::DEDUP_IDS_MAX.to_string().into_bytes()];
         for message in messages {
             arguments.push(message.id.as_str().into());
             arguments.push(codec::write(message));

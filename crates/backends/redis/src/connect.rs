@@ -1,13 +1,12 @@
 //! Making a connection, and learning what the server behind it promises.
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::cluster::ClusterClient;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisResult};
 
 use tokio::time::timeout;
 
-use crate::link::Wire;
+use crate::cluster::slots;
 use crate::settings::{Durable, Settings, Topology};
 
 /// What the server says of itself.
@@ -21,38 +20,45 @@ pub(crate) struct Facts {
     pub(crate) durable: Option<Durable>,
 }
 
-pub(crate) async fn connect(settings: &Settings) -> RedisResult<(Wire, Facts)> {
-    match &settings.topology {
-        Topology::One(_) | Topology::Sentinel { .. } => {
-            // Times are kept by our own callers: a call that is given up here must not end a slower one beside it.
-            let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-            let client = client(settings).await?;
-            let mut wire = client.get_multiplexed_async_connection_with_config(&config).await?;
-            let facts = learn(&mut wire).await?;
-            Ok((Wire::One(wire), facts))
-        }
-        Topology::Cluster(nodes) => {
-            let client = ClusterClient::builder(nodes.clone())
-                .connection_timeout(settings.timeout)
-                .response_timeout(settings.timeout)
-                .build()?;
-            let wire = client.get_async_connection().await?;
-            let mut last = no_server();
-            // One may be away; the others are taken to be set up alike.
-            for node in nodes {
-                let learnt = timeout(settings.timeout, async {
-                    let mut one = Client::open(node.clone())?.get_multiplexed_async_connection().await?;
-                    learn(&mut one).await
-                });
-                match learnt.await {
-                    Ok(Ok(facts)) => return Ok((Wire::Cluster(wire), facts)),
-                    Ok(Err(error)) => last = error,
-                    Err(_) => {}
-                }
-            }
-            Err(last)
-        }
+/// Which of the servers a connection is made to.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// The one server, or the present master, which the sentinels know.
+    Master,
+    /// The master of a cluster that has this slot.
+    Slot(u16),
+    /// This server of a cluster.
+    Node(ConnectionInfo),
+}
+
+impl Target {
+    /// Where all keys with this prefix's hash tag are.
+    pub(crate) fn of_prefix(settings: &Settings) -> Self {
+        if settings.is_cluster() { Self::Slot(slots::of(settings.prefix.as_bytes())) } else { Self::Master }
     }
+}
+
+/// Makes a connection. How long it may take is the caller's.
+pub(crate) async fn connect(
+    settings: &Settings,
+    target: &Target,
+) -> RedisResult<(MultiplexedConnection, Facts)> {
+    let client = match target {
+        Target::Master => client(settings).await?,
+        Target::Node(node) => Client::open(node.clone())?,
+        Target::Slot(slot) => {
+            let map = slots::ask(settings).await?;
+            Client::open(map.of(*slot).cloned().ok_or_else(no_server)?)?
+        }
+    };
+    let mut wire = client.get_multiplexed_async_connection_with_config(&untimed()).await?;
+    let facts = learn(&mut wire).await?;
+    Ok((wire, facts))
+}
+
+/// Times are kept by our own callers: a call that is given up here must not end a slower one beside it.
+fn untimed() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None)
 }
 
 /// A connection that hears what is published: to the master, or to any server of a cluster, which tells the others.
@@ -62,15 +68,16 @@ pub(crate) async fn listen(settings: &Settings) -> RedisResult<PubSub> {
     };
     let mut last = first(nodes).err();
     for node in nodes {
-        match Client::open(node.clone())?.get_async_pubsub().await {
-            Ok(heard) => return Ok(heard),
-            Err(error) => last = Some(error),
+        match timeout(settings.timeout, Client::open(node.clone())?.get_async_pubsub()).await {
+            Ok(Ok(heard)) => return Ok(heard),
+            Ok(Err(error)) => last = Some(error),
+            // It stands still; another may not.
+            Err(_) => {}
         }
     }
     Err(last.unwrap_or_else(no_server))
 }
 
-/// The one server, or the present master, which the sentinels know.
 async fn client(settings: &Settings) -> RedisResult<Client> {
     match &settings.topology {
         Topology::One(info) => Client::open(info.clone()),
@@ -91,12 +98,12 @@ async fn client(settings: &Settings) -> RedisResult<Client> {
     }
 }
 
-fn first(nodes: &[redis::ConnectionInfo]) -> RedisResult<redis::ConnectionInfo> {
+fn first(nodes: &[ConnectionInfo]) -> RedisResult<ConnectionInfo> {
     nodes.first().cloned().ok_or_else(no_server)
 }
 
-fn no_server() -> RedisError {
-    (ErrorKind::InvalidClientConfig, "no server is named").into()
+pub(crate) fn no_server() -> RedisError {
+    (ErrorKind::Io, "no server was found that has the keys").into()
 }
 
 async fn learn(wire: &mut MultiplexedConnection) -> RedisResult<Facts> {

@@ -4,6 +4,7 @@ mod admin;
 mod bell;
 pub mod broker;
 pub mod bus;
+mod cluster;
 mod connect;
 mod link;
 mod script;

@@ -9,12 +9,11 @@ use forebay_core::limits;
 use forebay_core::ports::clock::{Clock, Run, Work};
 use parking_lot::Mutex;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::connect::{self, Facts};
+use crate::connect::{self, Facts, Target};
 use crate::settings::Settings;
 
 /// What a call is about, for its errors.
@@ -26,20 +25,13 @@ pub(crate) struct About<'a> {
     pub(crate) on: &'a str,
 }
 
-/// A connection as the client library has it.
-#[derive(Clone)]
-pub(crate) enum Wire {
-    One(MultiplexedConnection),
-    Cluster(ClusterConnection),
-}
-
 /// A connection that stands.
 #[derive(Clone)]
 pub(crate) struct Standing {
     /// Tells it from those before it.
     pub(crate) number: u64,
     pub(crate) facts: Facts,
-    wire: Wire,
+    wire: MultiplexedConnection,
 }
 
 #[derive(Clone)]
@@ -53,6 +45,7 @@ enum State {
 /// The way to the servers, shared by all who call.
 pub(crate) struct Link {
     pub(crate) settings: Settings,
+    target: Target,
     clock: Arc<dyn Clock>,
     state: watch::Sender<State>,
     /// Somebody has reason to doubt the connection.
@@ -63,10 +56,16 @@ pub(crate) struct Link {
 
 impl Link {
     /// Nothing is done before the work runs.
-    pub(crate) fn new(settings: Settings, clock: Arc<dyn Clock>, name: &'static str) -> (Arc<Self>, Work) {
+    pub(crate) fn new(
+        settings: Settings,
+        target: Target,
+        clock: Arc<dyn Clock>,
+        name: &'static str,
+    ) -> (Arc<Self>, Work) {
         let away = State::Away("no connection was made yet".into());
         let link = Arc::new(Self {
             settings,
+            target,
             clock,
             state: watch::Sender::new(away),
             doubt: Notify::new(),
@@ -130,10 +129,8 @@ impl Link {
         within: Duration,
     ) -> Result<Value> {
         let number = standing.number;
-        let answer = match standing.wire {
-            Wire::One(mut wire) => self.within(within, wire.req_packed_command(command)).await,
-            Wire::Cluster(mut wire) => self.within(within, wire.req_packed_command(command)).await,
-        };
+        let mut wire = standing.wire;
+        let answer = self.within(within, wire.req_packed_command(command)).await;
         self.judge(about, number, answer.map(|answer| answer.map(|answer| answer.and_then(unless_error))))
     }
 
@@ -156,8 +153,7 @@ impl Link {
             Some(Some(Ok(answer))) => Ok(answer),
             Some(Some(Err(error))) => {
                 let kind = kind_of(&error);
-                // A cluster's client mends the connections to each of its servers by itself.
-                if !self.settings.is_cluster() && is_broken(&error) {
+                if self.is_broken(&error) {
                     self.give_up(number);
                 } else if kind == Kind::Unavailable {
                     self.doubt.notify_one();
@@ -169,6 +165,15 @@ impl Link {
                 Err(about.error(Kind::Unavailable).because("the server did not answer in time"))
             }
         }
+    }
+
+    /// An error that a new connection may not have.
+    fn is_broken(&self, error: &RedisError) -> bool {
+        let moved = matches!(self.target, Target::Slot(_))
+            && error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
+        moved
+            || error.is_connection_dropped()
+            || matches!(error.kind(), ErrorKind::Io | ErrorKind::Server(ServerErrorKind::ReadOnly))
     }
 
     /// Has this connection made anew.
@@ -221,7 +226,7 @@ async fn supervise(link: Arc<Link>) {
     while !link.is_closed() {
         let time = link.settings.timeout.max(limits::REDIS_CONNECT_MIN);
         let made = tokio::select! {
-            made = timeout(time, connect::connect(&link.settings)) => made,
+            made = timeout(time, connect::connect(&link.settings, &link.target)) => made,
             () = link.closed() => return,
         };
         let why = match made {
@@ -274,8 +279,7 @@ async fn watch_over(link: &Link, standing: Standing) -> String {
         if *link.broken.lock() == Some(standing.number) {
             return "the connection broke".to_owned();
         }
-        // One server of a cluster that gives none must not cost the others.
-        let Wire::One(mut wire) = standing.wire.clone() else { continue };
+        let mut wire = standing.wire.clone();
         let ping = redis::cmd("PING");
         match timeout(link.settings.timeout, ping.query_async::<()>(&mut wire)).await {
             Ok(Ok(())) => {}
@@ -283,13 +287,6 @@ async fn watch_over(link: &Link, standing: Standing) -> String {
             Err(_) => return "the server gave no sign of life in time".to_owned(),
         }
     }
-}
-
-/// An error that a new connection may not have.
-fn is_broken(error: &RedisError) -> bool {
-    error.is_connection_dropped()
-        || error.is_unrecoverable_error()
-        || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 fn kind_of(error: &RedisError) -> Kind {

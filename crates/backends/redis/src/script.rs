@@ -56,8 +56,17 @@ impl Script {
 }
 
 fn is_unknown(error: &Error) -> bool {
+    is_because_of(error, ServerErrorKind::NoScript)
+}
+
+/// The keys are another server's by now. Nothing was done.
+pub(crate) fn is_moved(error: &Error) -> bool {
+    is_because_of(error, ServerErrorKind::Moved)
+}
+
+fn is_because_of(error: &Error, kind: ServerErrorKind) -> bool {
     let cause = error.source().and_then(|source| source.downcast_ref::<RedisError>());
-    cause.is_some_and(|cause| cause.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+    cause.is_some_and(|cause| cause.kind() == ErrorKind::Server(kind))
 }
 
 /// An answer that no script of ours gives: somebody else writes to our keys.

@@ -14,12 +14,12 @@ use forebay_core::ports::clock::{Clock, Work};
 use forebay_core::ports::remote_store::{
     Addition, Asked, Changed, Fill, Filled, Grant, Put, RemoteCapabilities, RemoteStore, Shared, Sum,
 };
-use futures_util::StreamExt;
-use futures_util::stream;
-use redis::Value;
+use futures_util::future::join_all;
+use redis::{Cmd, Value};
 
 use self::scripts::Scripts;
-use crate::link::{About, Link, unless_error};
+use crate::cluster::places::Places;
+use crate::link::{About, unless_error};
 use crate::script::{Call, Script, strange};
 use crate::settings::Settings;
 
@@ -28,40 +28,41 @@ use crate::settings::Settings;
 /// A lease is an entry of its own, stamped with the run id of the server that granted it: a fill is stored only over exactly
 /// this lease and only while that server still runs, so no restart, fail-over, eviction or flush lets an older value in.
 pub struct RedisStore {
-    link: Arc<Link>,
+    settings: Settings,
+    places: Places,
     clock: Arc<dyn Clock>,
     scripts: Scripts,
 }
 
 /// A store on these servers. It is of use once the work runs; until it has connected, calls are `Unavailable` at once.
 pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> (Arc<RedisStore>, Work) {
-    let (link, work) = Link::new(settings, clock.clone(), "redis store");
-    (Arc::new(RedisStore { link, clock, scripts: Scripts::new() }), work)
+    let (places, work) = Places::new(&settings, clock.clone());
+    (Arc::new(RedisStore { settings, places, clock, scripts: Scripts::new() }), work)
 }
 
 impl RedisStore {
     /// Ends the connection, and the work. Every call is `Closed` from now on.
     pub fn close(&self) {
-        self.link.close();
+        self.places.close();
     }
 
-    /// Is ready once a connection stands, `Unavailable` after so long.
+    /// Is ready once connections stand to all servers, `Unavailable` after so long.
     pub async fn ready(&self, patience: Duration) -> Result<()> {
-        let place = self.link.settings.place();
-        self.link.stand(About { operation: "reach Redis", on: &place }, patience).await.map(|_| ())
+        let place = self.settings.place();
+        self.places.stand(About { operation: "reach Redis", on: &place }, patience).await
     }
 
     fn key_of(&self, key: &[u8]) -> Vec<u8> {
-        [self.link.settings.prefix.as_bytes(), b":e:", key].concat()
+        [self.settings.prefix.as_bytes(), b":e:", key].concat()
     }
 
     fn tags_begin(&self) -> Vec<u8> {
-        [self.link.settings.prefix.as_bytes(), b":t:"].concat()
+        [self.settings.prefix.as_bytes(), b":t:"].concat()
     }
 
     /// The counter of versions. A cluster has none that all keys could share: there the time has to do.
     fn counter(&self) -> Option<Vec<u8>> {
-        (!self.link.settings.is_cluster()).then(|| [self.link.settings.prefix.as_bytes(), b":v"].concat())
+        (!self.settings.is_cluster()).then(|| [self.settings.prefix.as_bytes(), b":v"].concat())
     }
 
     async fn run(
@@ -72,7 +73,11 @@ impl RedisStore {
         arguments: &[&[u8]],
     ) -> Result<Value> {
         let call = Call { about, patience: Duration::ZERO, within: None, keys, arguments };
-        script.run(&self.link, call).await
+        self.places
+            .at(about, keys.first().copied().unwrap_or_default(), |link| async move {
+                script.run(&link, call).await
+            })
+            .await
     }
 
     /// Runs a script that changes one key and counts versions.
@@ -98,7 +103,7 @@ impl RedisStore {
             for key in keys {
                 command.arg(self.key_of(key));
             }
-            match self.link.ask(reading(keys), Duration::ZERO, &command).await {
+            match self.ask(reading(keys), b"", &command).await {
                 Ok(Value::Array(values)) if values.len() == keys.len() => {
                     let each = values.into_iter().zip(keys);
                     answers.extend(each.map(|(value, key)| read_one(value, reading(&[key]))));
@@ -114,13 +119,18 @@ impl RedisStore {
         let about = reading(&[key]);
         let mut command = redis::cmd("GET");
         command.arg(self.key_of(key));
-        read_one(self.link.ask(about, Duration::ZERO, &command).await?, about)
+        read_one(self.ask(about, &self.key_of(key), &command).await?, about)
     }
 
-    /// Each key for itself: a server that is away fails its own and no others.
+    /// Asks the server that has this key.
+    async fn ask(&self, about: About<'_>, key: &[u8], command: &Cmd) -> Result<Value> {
+        self.places.at(about, key, |link| async move { link.ask(about, Duration::ZERO, command).await }).await
+    }
+
+    /// Each key for itself, all at once: a server that is away fails its own and no others, and holds none of them up.
     async fn get_apart(&self, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
         let each: Vec<_> = keys.iter().map(|key| self.get_one(key)).collect();
-        stream::iter(each).buffered(limits::REDIS_GET_AT_ONCE).collect().await
+        join_all(each).await
     }
 }
 
@@ -188,7 +198,7 @@ fn changed(answer: &Value, about: About<'_>) -> Result<Changed> {
 impl RemoteStore for RedisStore {
     /// Tags and locks only where one server has all keys and drops none of them before its time; a fail-over could lose a lock.
     fn capabilities(&self) -> RemoteCapabilities {
-        let keeps = self.link.standing().is_none_or(|standing| !standing.facts.evicts);
+        let keeps = !self.places.evicts();
         RemoteCapabilities {
             lease: true,
             fenced_fill: true,
@@ -196,14 +206,14 @@ impl RemoteStore for RedisStore {
             arithmetic: true,
             touch: true,
             negative: true,
-            tags: keeps && !self.link.settings.is_cluster(),
-            locks: keeps && self.link.settings.is_one(),
+            tags: keeps && !self.settings.is_cluster(),
+            locks: keeps && self.settings.is_one(),
         }
     }
 
     fn get<'a>(&'a self, keys: &'a [&'a [u8]]) -> BoxFuture<'a, Vec<Result<Option<Shared>>>> {
         Box::pin(async move {
-            if self.link.settings.is_cluster() {
+            if self.settings.is_cluster() {
                 self.get_apart(keys).await
             } else {
                 self.get_together(keys).await
@@ -316,7 +326,7 @@ impl RemoteStore for RedisStore {
             let set = [self.tags_begin().as_slice(), tag].concat();
             let mut count = redis::cmd("ZCARD");
             count.arg(&set);
-            let Value::Int(mut left) = self.link.ask(about, Duration::ZERO, &count).await? else {
+            let Value::Int(mut left) = self.ask(about, &set, &count).await? else {
                 return Err(strange(about));
             };
             let (mut removed, step) = (0, limits::REDIS_TAG_STEP.to_string());

@@ -1,14 +1,11 @@
--- ARGV: root, queue, mark of this call or '', how many more calls' messages must find room, most marks of dedup ids, then of
--- each message: id, message, not before, expires at, priority, key, dedup id.
+-- ARGV: root, queue, how many messages of the calls behind this one must find room, most marks of dedup ids, then of each
+-- message: id, message, not before, expires at, priority, key, dedup id.
 local queue = find(ARGV[2])
 if not queue then return 'missing' end
--- A cluster's client may send a call again whose answer was lost.
-local once = root .. 'once:' .. ARGV[3]
-if ARGV[3] ~= '' and call('EXISTS', once) == 1 then return 'done' end
 
 local fresh, seen, repeated = {}, {}, 0
 if queue.window > 0 then call('ZREMRANGEBYSCORE', queue.marks, '-inf', now) end
-for at = 6, #ARGV, 7 do
+for at = 5, #ARGV, 7 do
   local mark = queue.window > 0 and ARGV[at + 6] or ''
   if mark ~= '' and (seen[mark] or call('ZSCORE', queue.marks, mark)) then
     repeated = repeated + 1
@@ -17,8 +14,7 @@ for at = 6, #ARGV, 7 do
     fresh[#fresh + 1] = at
   end
 end
-if not queue.drops and call('XLEN', queue.stream) + #fresh + tonumber(ARGV[4]) > queue.length then return 'full' end
-if ARGV[3] ~= '' then call('SET', once, '1', 'PX', 120000) end
+if not queue.drops and call('XLEN', queue.stream) + #fresh + tonumber(ARGV[3]) > queue.length then return 'full' end
 
 for _, at in ipairs(fresh) do
   local position = next_position(queue)
@@ -33,7 +29,7 @@ wake(queue)
 local forgotten = 0
 for mark in pairs(seen) do call('ZADD', queue.marks, now + queue.window, mark) end
 if next(seen) then
-  forgotten = math.max(0, call('ZCARD', queue.marks) - tonumber(ARGV[5]))
+  forgotten = math.max(0, call('ZCARD', queue.marks) - tonumber(ARGV[4]))
   if forgotten > 0 then call('ZPOPMIN', queue.marks, forgotten) end
 end
 
