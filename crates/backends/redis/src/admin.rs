@@ -123,7 +123,7 @@ impl BrokerAdmin for RedisBroker {
         Box::pin(async move {
             const OPERATION: &str = "peek into queue";
             let session = &self.session;
-            let count = count_max.min(limits::REDIS_PEEK_MAX).to_string();
+            let count = count_max.min(limits::redis::PEEK_MAX).to_string();
             let bytes = limits::RECEIVE_BYTES_MAX.to_string();
             let [fresh, wait] = session.moving();
             let arguments = [fresh, wait, count.as_bytes(), bytes.as_bytes()];
@@ -137,7 +137,7 @@ impl BrokerAdmin for RedisBroker {
         Box::pin(async move {
             const OPERATION: &str = "purge queue";
             let session = &self.session;
-            let step = limits::REDIS_STEP_MESSAGES_MAX.to_string();
+            let step = limits::redis::STEP_MESSAGES_MAX.to_string();
             // What is published while this runs may go as well, but does not keep it running for ever.
             let stats = self.info(queue).await?.stats;
             let most = stats.ready + stats.delayed;
@@ -161,7 +161,7 @@ impl BrokerAdmin for RedisBroker {
             const OPERATION: &str = "redrive dead letters";
             let session = &self.session;
             let (mut left, mut rank, mut redriven) = (count_max, 0_i64, 0);
-            let step = limits::REDIS_STEP_MESSAGES_MAX.to_string();
+            let step = limits::redis::STEP_MESSAGES_MAX.to_string();
             loop {
                 let (most, from) = (left.to_string(), rank.to_string());
                 let [fresh, wait] = session.moving();
@@ -185,7 +185,7 @@ impl BrokerAdmin for RedisBroker {
         Box::pin(async move {
             const OPERATION: &str = "find message in queue";
             let session = &self.session;
-            let (mut from, step) = (0_i64, limits::REDIS_STEP_MESSAGES_MAX.to_string());
+            let (mut from, step) = (0_i64, limits::redis::STEP_MESSAGES_MAX.to_string());
             loop {
                 let begin = from.to_string();
                 let [fresh, wait] = session.moving();

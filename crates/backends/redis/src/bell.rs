@@ -22,11 +22,11 @@ pub(crate) enum Rung {
 
 /// Listens until the link is closed. What is missed while there is no connection is made up for when there is one again.
 pub(crate) async fn listen(link: Arc<Link>, channel: String, rung: mpsc::Sender<Rung>) {
-    let mut pause = limits::REDIS_CONNECT_PAUSE;
+    let mut pause = limits::redis::CONNECT_PAUSE;
     loop {
         tokio::select! {
             heard = hear(&link, &channel, &rung) => if let Ok(true) = heard {
-                pause = limits::REDIS_CONNECT_PAUSE;
+                pause = limits::redis::CONNECT_PAUSE;
             },
             () = link.closed() => return,
         }
@@ -34,13 +34,13 @@ pub(crate) async fn listen(link: Arc<Link>, channel: String, rung: mpsc::Sender<
             () = sleep(link.random_share(pause)) => {}
             () = link.closed() => return,
         }
-        pause = (pause * 2).min(limits::REDIS_CONNECT_PAUSE_MAX);
+        pause = (pause * 2).min(limits::redis::CONNECT_PAUSE_MAX);
     }
 }
 
 /// Listens until the connection ends, and says whether it stood.
 async fn hear(link: &Link, channel: &str, rung: &mpsc::Sender<Rung>) -> RedisResult<bool> {
-    let time = link.settings.timeout.max(limits::REDIS_CONNECT_MIN);
+    let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
     let Ok(connected) = timeout(time, async {
         let mut bell = connect::listen(&link.settings).await?;
         bell.subscribe(channel).await?;
@@ -64,7 +64,7 @@ async fn hear(link: &Link, channel: &str, rung: &mpsc::Sender<Rung>) -> RedisRes
                     return Ok(true);
                 }
             }
-            () = sleep(limits::REDIS_PING_PAUSE) => {
+            () = sleep(limits::redis::PING_PAUSE) => {
                 let answered = timeout(link.settings.timeout, asks.ping::<redis::Value>()).await;
                 if !matches!(answered, Ok(Ok(_))) {
                     return Ok(true);

@@ -62,8 +62,8 @@ pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Arc<RedisBroke
         link
     });
     let session = Arc::new(Session::new(link.clone(), clock)?);
-    let (desk, requests) = mpsc::channel(limits::REDIS_REQUESTS_MAX);
-    let (ring, rung) = mpsc::channel(limits::REDIS_RUNG_MAX);
+    let (desk, requests) = mpsc::channel(limits::redis::REQUESTS_MAX);
+    let (ring, rung) = mpsc::channel(limits::redis::RUNG_MAX);
     let channel = format!("{}bell", session.root);
     let mut work = |name, run: BoxFuture<'static, ()>| works.push(Work { name, run: Run::Task(run) });
     work("redis broker bell", Box::pin(bell::listen(link, channel, ring)));
@@ -239,7 +239,7 @@ fn parts(messages: &[Message]) -> Vec<&[Message]> {
     let (mut parts, mut begin, mut bytes) = (Vec::new(), 0, 0);
     for (place, message) in messages.iter().enumerate() {
         bytes += message.payload.len();
-        let full = bytes > limits::REDIS_PUBLISH_BYTES_MAX || place - begin >= limits::PUBLISH_MESSAGES_MAX;
+        let full = bytes > limits::redis::PUBLISH_BYTES_MAX || place - begin >= limits::PUBLISH_MESSAGES_MAX;
         if full && place > begin {
             parts.extend(messages.get(begin..place));
             (begin, bytes) = (place, message.payload.len());
@@ -277,7 +277,7 @@ impl Broker for RedisBroker {
             self.session.check_open(about)?;
             self.session.trust(about).await?;
             let (fields, most) = (declare::fields(settings), limits::QUEUES_MAX.to_string());
-            let forgotten = declare::ms(limits::REDIS_CONSUMER_IDLE_MAX);
+            let forgotten = declare::ms(limits::redis::CONSUMER_IDLE_MAX);
             let arguments = [fields.as_bytes(), most.as_bytes(), forgotten.as_bytes()];
             let present =
                 match self.session.run(OPERATION, &self.session.scripts.ensure, name, &arguments).await? {
@@ -396,7 +396,7 @@ impl Broker for RedisBroker {
                         return Ok(deliveries);
                     }
                     // Holds of other processes are not heard of: so it is looked now and then.
-                    let pause = soonest.unwrap_or(limits::REDIS_OFFER_PAUSE).min(limits::REDIS_OFFER_PAUSE);
+                    let pause = soonest.unwrap_or(limits::redis::OFFER_PAUSE).min(limits::redis::OFFER_PAUSE);
                     sleep(pause.max(Duration::from_millis(1))).await;
                 }
             };
@@ -436,7 +436,7 @@ mod tests {
             lengths(&vec![message(1); limits::PUBLISH_MESSAGES_MAX + 1]),
             [limits::PUBLISH_MESSAGES_MAX, 1]
         );
-        let half = limits::REDIS_PUBLISH_BYTES_MAX / 2;
+        let half = limits::redis::PUBLISH_BYTES_MAX / 2;
         let messages = [message(half), message(half), message(1), message(half * 3), message(2)];
         assert_eq!(lengths(&messages), [2, 1, 1, 1]);
     }

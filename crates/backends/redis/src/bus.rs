@@ -108,7 +108,7 @@ async fn hear(
         // The sender is gone where bus and listeners are.
         if closing.wait_for(|closing| *closing).await.is_ok() {
             ring.send_modify(|count| *count += 1);
-            let _ = timeout(limits::REDIS_BUS_DRAIN, link.closed()).await;
+            let _ = timeout(limits::redis::BUS_DRAIN, link.closed()).await;
         }
         link.close();
     };
@@ -224,7 +224,7 @@ impl Drop for RedisListener {
 impl RedisListener {
     /// Reads on. Nothing has changed until the answer is there: so it may be dropped.
     async fn read(&mut self) -> Result<()> {
-        let (after, most) = (id_of(self.after), limits::REDIS_BUS_READ_MAX.to_string());
+        let (after, most) = (id_of(self.after), limits::redis::BUS_READ_MAX.to_string());
         let answer = self.shared.run(LISTEN, &self.shared.read, &[after.as_bytes(), most.as_bytes()]).await?;
         let reading = Reading::of(answer).ok_or_else(|| strange(LISTEN))?;
         (self.heard, self.after) = reading.heard_after(self.after);
@@ -253,7 +253,7 @@ impl Listener for RedisListener {
                     return Err(LISTEN.error(Kind::Closed));
                 }
                 // Also without the bell, which may be cut off, it is looked now and then.
-                let _ = timeout(limits::REDIS_LOOK_PAUSE, self.rung.changed()).await;
+                let _ = timeout(limits::redis::LOOK_PAUSE, self.rung.changed()).await;
             }
         })
     }

@@ -216,15 +216,15 @@ pub(crate) fn unless_error(answer: Value) -> RedisResult<Value> {
 pub(crate) fn time_for(command: &Cmd) -> Duration {
     let bytes: usize =
         command.args_iter().map(|arg| if let redis::Arg::Simple(arg) = arg { arg.len() } else { 0 }).sum();
-    limits::REDIS_TIMEOUT_PER_MEBIBYTE.mul_f64(bytes as f64 / f64::from(1 << 20))
+    limits::redis::TIMEOUT_PER_MEBIBYTE.mul_f64(bytes as f64 / f64::from(1 << 20))
 }
 
 /// Keeps a connection standing until the link is closed.
 async fn supervise(link: Arc<Link>) {
     let mut number = 0;
-    let mut pause = limits::REDIS_CONNECT_PAUSE;
+    let mut pause = limits::redis::CONNECT_PAUSE;
     while !link.is_closed() {
-        let time = link.settings.timeout.max(limits::REDIS_CONNECT_MIN);
+        let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
         let made = tokio::select! {
             made = timeout(time, connect::connect(&link.settings, &link.target)) => made,
             () = link.closed() => return,
@@ -238,8 +238,8 @@ async fn supervise(link: Arc<Link>) {
                 }
                 let began = Instant::now();
                 let why = watch_over(&link, standing).await;
-                if began.elapsed() > limits::REDIS_CONNECT_PAUSE_MAX {
-                    pause = limits::REDIS_CONNECT_PAUSE;
+                if began.elapsed() > limits::redis::CONNECT_PAUSE_MAX {
+                    pause = limits::redis::CONNECT_PAUSE;
                 }
                 why
             }
@@ -253,7 +253,7 @@ async fn supervise(link: Arc<Link>) {
             () = sleep(link.random_share(pause)) => {}
             () = link.closed() => return,
         }
-        pause = (pause * 2).min(limits::REDIS_CONNECT_PAUSE_MAX);
+        pause = (pause * 2).min(limits::redis::CONNECT_PAUSE_MAX);
     }
 }
 
@@ -273,7 +273,7 @@ async fn watch_over(link: &Link, standing: Standing) -> String {
     loop {
         tokio::select! {
             () = link.doubt.notified() => {}
-            () = sleep(limits::REDIS_PING_PAUSE) => {}
+            () = sleep(limits::redis::PING_PAUSE) => {}
             () = link.closed() => return String::new(),
         }
         if *link.broken.lock() == Some(standing.number) {

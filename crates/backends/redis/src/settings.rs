@@ -41,20 +41,27 @@ pub(crate) enum Topology {
 pub struct Settings {
     pub(crate) topology: Topology,
     /// Begins all keys: what has another prefix on the same server is another store, broker and bus. `prefix=`, else `forebay`.
-    pub prefix: String,
+    pub(crate) prefix: String,
     /// The longest that a call takes once there is a connection. `timeout_ms=`, else 1 s.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// How long a broker's call waits for a connection while there is none; a store's does not wait. `patience_ms=`, else 5 s.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
     /// The least that a broker asks of the server. `durable=any|everysec|always`, else `everysec`.
-    pub durable: Durable,
+    pub(crate) durable: Durable,
     /// Replicas that must have a message before its publish is confirmed. `replicas=`, else none.
-    pub replicas: u32,
+    pub(crate) replicas: u32,
 }
 
 impl Settings {
     /// Reads `redis://[user:password@]host[:port][/db]`, `redis+sentinel://[user:password@]host:port,…/master[/db]` or
-    /// `redis-cluster://[user:password@]host:port,…`, each with `?prefix=…&timeout_ms=…&patience_ms=…&durable=…&replicas=…`.
+    /// `redis-cluster://[user:password@]host:port,…`. User and password are those of the servers; sentinels are asked without.
+    ///
+    /// Options, behind `?` and with `&` in between:
+    /// - `prefix=`, else `forebay`, begins all keys: what has another prefix on the same server is another store, broker and bus
+    /// - `timeout_ms=`, else 1000, is the longest that a call takes once there is a connection
+    /// - `patience_ms=`, else 5000, is how long a broker's call waits for a connection while there is none; a store's does not wait
+    /// - `durable=any|everysec|always`, else `everysec`, is the least that a broker asks of the server: see [`Durable`]
+    /// - `replicas=`, else 0: so many must have a message before its publish is confirmed
     pub fn parse(url: &str) -> Result<Self> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| refuse("it has no scheme"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -62,7 +69,7 @@ impl Settings {
         let (login, hosts) =
             authority.rsplit_once('@').map_or((String::new(), authority), |(l, h)| (format!("{l}@"), h));
         let hosts: Vec<&str> = hosts.split(',').collect();
-        if hosts.len() > limits::REDIS_NODES_MAX {
+        if hosts.len() > limits::redis::NODES_MAX {
             return Err(refuse("it names more than 100 servers"));
         }
         let each = |database: &str, port: u16| -> Result<Vec<ConnectionInfo>> {
@@ -98,8 +105,8 @@ impl Settings {
         let mut settings = Self {
             topology,
             prefix: "forebay".to_owned(),
-            timeout: limits::REDIS_TIMEOUT_DEFAULT,
-            patience: limits::REDIS_PATIENCE_DEFAULT,
+            timeout: limits::redis::TIMEOUT_DEFAULT,
+            patience: limits::redis::PATIENCE_DEFAULT,
             durable: Durable::EverySecond,
             replicas: 0,
         };
@@ -117,7 +124,7 @@ impl Settings {
             "prefix" => {
                 let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
                 if value.is_empty()
-                    || value.len() > limits::REDIS_PREFIX_BYTES_MAX
+                    || value.len() > limits::redis::PREFIX_BYTES_MAX
                     || !value.bytes().all(fits)
                 {
                     return Err(refuse(
@@ -140,8 +147,8 @@ impl Settings {
             _ => return Err(refuse(&format!("it has no option {name}"))),
         }
         if self.timeout.is_zero()
-            || self.timeout > limits::REDIS_TIMEOUT_MAX
-            || self.patience > limits::REDIS_TIMEOUT_MAX
+            || self.timeout > limits::redis::TIMEOUT_MAX
+            || self.patience > limits::redis::TIMEOUT_MAX
         {
             return Err(refuse("timeout_ms must be 1 to 60000, and patience_ms at most 60000"));
         }

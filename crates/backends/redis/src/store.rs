@@ -98,7 +98,7 @@ impl RedisStore {
 
     async fn get_together(&self, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
         let mut answers = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(limits::REDIS_GET_KEYS_MAX) {
+        for keys in keys.chunks(limits::redis::GET_KEYS_MAX) {
             let mut command = redis::cmd("MGET");
             for key in keys {
                 command.arg(self.key_of(key));
@@ -164,7 +164,7 @@ fn life_text(life: Option<Duration>) -> String {
 
 fn at_least(time: Duration, least: Duration) -> String {
     // Redis refuses what lies beyond its calendar; nobody waits for so long.
-    let ms = time.max(least).min(limits::REDIS_LIFE_MAX).as_nanos().div_ceil(1_000_000);
+    let ms = time.max(least).min(limits::redis::LIFE_MAX).as_nanos().div_ceil(1_000_000);
     ms.to_string()
 }
 
@@ -225,7 +225,7 @@ impl RemoteStore for RedisStore {
         Box::pin(async move {
             let about = About { operation: "read or lease", on: shown(key) };
             let token = self.clock.random();
-            let life = at_least(lease, limits::REDIS_LEASE_MIN);
+            let life = at_least(lease, limits::redis::LEASE_MIN);
             let (entry, token_bytes) = (self.key_of(key), token.to_be_bytes());
             let answer =
                 self.run(about, &self.scripts.lease, &[&entry], &[&token_bytes, life.as_bytes()]).await?;
@@ -261,8 +261,8 @@ impl RemoteStore for RedisStore {
             if !fill.tags.is_empty() && !self.capabilities().tags {
                 return Err(about.error(Kind::Unsupported).because("this Redis cannot keep tags"));
             }
-            let too_long = fill.tags.iter().any(|tag| tag.len() > limits::REDIS_TAG_BYTES_MAX);
-            if too_long || fill.tags.len() > limits::REDIS_TAGS_MAX {
+            let too_long = fill.tags.iter().any(|tag| tag.len() > limits::redis::TAG_BYTES_MAX);
+            if too_long || fill.tags.len() > limits::redis::TAGS_MAX {
                 return Err(about
                     .error(Kind::TooLarge)
                     .because("an entry has at most 255 tags of 250 bytes"));
@@ -311,7 +311,7 @@ impl RemoteStore for RedisStore {
     ) -> BoxFuture<'a, Result<Changed>> {
         Box::pin(async move {
             let about = About { operation: "remove", on: shown(key) };
-            let hold = if hold.is_zero() { "0".to_owned() } else { at_least(hold, limits::REDIS_LEASE_MIN) };
+            let hold = if hold.is_zero() { "0".to_owned() } else { at_least(hold, limits::redis::LEASE_MIN) };
             let arguments: [&[u8]; 2] = [&condition(version), hold.as_bytes()];
             changed(&self.change(about, &self.scripts.remove, key, &[], &arguments).await?, about)
         })
@@ -329,7 +329,7 @@ impl RemoteStore for RedisStore {
             let Value::Int(mut left) = self.ask(about, &set, &count).await? else {
                 return Err(strange(about));
             };
-            let (mut removed, step) = (0, limits::REDIS_TAG_STEP.to_string());
+            let (mut removed, step) = (0, limits::redis::TAG_STEP.to_string());
             // What is filled while this runs may stay: so it comes to an end.
             while left > 0 {
                 let answer =

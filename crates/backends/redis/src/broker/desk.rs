@@ -109,7 +109,7 @@ impl Desk {
         let session = self.session.clone();
         loop {
             let next = self.lines.values().filter_map(Line::next).min();
-            let next = next.unwrap_or_else(|| Instant::now() + limits::REDIS_LOOK_PAUSE);
+            let next = next.unwrap_or_else(|| Instant::now() + limits::redis::LOOK_PAUSE);
             tokio::select! {
                 biased;
                 () = session.closing() => break,
@@ -233,14 +233,14 @@ impl Desk {
         match take.result {
             Ok(taken) => {
                 line.again |= taken.deliveries.len() >= take.count;
-                let due = taken.due_in.unwrap_or(limits::REDIS_LOOK_PAUSE).min(limits::REDIS_LOOK_PAUSE);
+                let due = taken.due_in.unwrap_or(limits::redis::LOOK_PAUSE).min(limits::redis::LOOK_PAUSE);
                 line.look_at = Some(now + due);
                 left.extend(taken.deliveries);
                 line.hand_out(&mut left, take.hold, &self.back);
                 line.answer_in_vain(now, &self.back);
             }
             Err(error) => {
-                line.look_at = Some(now + limits::REDIS_LOOK_PAUSE);
+                line.look_at = Some(now + limits::redis::LOOK_PAUSE);
                 if take.was_sent && error.kind() == Kind::Unavailable {
                     self.returning.push(Box::pin(reclaim(
                         self.session.clone(),
@@ -277,7 +277,7 @@ impl Desk {
             for _ in 0..limits::SETTLE_TRIES_MAX {
                 match session.give_back(&queue, id).await {
                     // Away: what nobody gives back comes back when its hold runs out.
-                    Err(error) if error.kind() == Kind::Unavailable => sleep(limits::REDIS_LOOK_PAUSE).await,
+                    Err(error) if error.kind() == Kind::Unavailable => sleep(limits::redis::LOOK_PAUSE).await,
                     Ok(()) | Err(_) => return,
                 }
             }
@@ -287,9 +287,9 @@ impl Desk {
 
 /// Tries until the server is there again and has given back what it handed to nobody; a hold runs out at last.
 async fn reclaim(session: Arc<Session>, queue: QueueName, token: u32) {
-    for _ in 0..limits::REDIS_RECLAIM_TRIES_MAX {
+    for _ in 0..limits::redis::RECLAIM_TRIES_MAX {
         match session.reclaim(&queue, token).await {
-            Err(error) if error.kind() == Kind::Unavailable => sleep(limits::REDIS_LOOK_PAUSE).await,
+            Err(error) if error.kind() == Kind::Unavailable => sleep(limits::redis::LOOK_PAUSE).await,
             Ok(()) | Err(_) => return,
         }
     }

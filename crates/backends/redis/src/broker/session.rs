@@ -156,7 +156,7 @@ impl Session {
         let [fresh, wait] = self.moving();
         let rest = [count.as_bytes(), hold.as_bytes(), token_text.as_bytes(), self.consumer.as_bytes()];
         let arguments = [&[fresh, wait], &rest[..], &[bytes.as_bytes()]].concat();
-        let within = Some(limits::REDIS_TAKE_WAIT_MAX);
+        let within = Some(limits::redis::TAKE_WAIT_MAX);
         let answer =
             self.run_until_done(&self.link, about, &self.scripts.take, queue, &arguments, within).await?;
         self.read_taken(queue, token, answer).ok_or_else(|| strange(about))

@@ -147,10 +147,10 @@ impl Many {
                     () = is_true(&mut closing) => return end(&links, running).await,
                 }
             };
-            let mut pause = limits::REDIS_SLOTS_PAUSE;
+            let mut pause = limits::redis::SLOTS_PAUSE;
             match asked {
                 Ok(map) => self.take_up(&map, &mut links, &running),
-                Err(_) => pause = limits::REDIS_CONNECT_PAUSE_MAX,
+                Err(_) => pause = limits::redis::CONNECT_PAUSE_MAX,
             }
             let mut rest = Box::pin(sleep(pause));
             loop {
