@@ -14,6 +14,7 @@ use forebay_redis::broker::RedisBroker;
 use forebay_redis::store::RedisStore;
 use parking_lot::Mutex;
 
+use crate::faults::Load;
 use crate::ground::{Ground, READY_MAX};
 use crate::servers::{Keeps, Redis, within};
 
@@ -193,6 +194,24 @@ mod store {
     }
 
     forebay_contract::remote!(three);
+}
+
+#[test]
+fn masters_that_are_killed_one_after_the_other_lose_nothing_they_confirmed_and_nobody_goes_deaf() {
+    let (mut cluster, ground) = (Cluster::lent(), Ground::new());
+    let options = "durable=always&timeout_ms=500&patience_ms=2000&prefix=killed";
+    let broker = ground.broker(&format!("redis-cluster://{}?{options}", cluster.addresses()));
+    let load = Load::begin(&ground, broker);
+    for master in 0..MASTERS {
+        load.await_all_is_well();
+        cluster.masters[master].kill();
+        cluster.masters[master].start_again();
+        cluster.await_ok();
+    }
+    load.await_all_is_well();
+    load.end();
+    drop(ground);
+    cluster.give_back();
 }
 
 mod broker {

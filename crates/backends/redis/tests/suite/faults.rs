@@ -7,11 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use forebay_core::delivery::Outcome;
+use forebay_core::entry::{Mode, Version};
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::{Broker, Receive};
 use forebay_core::ports::clock::Clock;
+use forebay_core::ports::remote_store::{Changed, Put, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_redis::broker::{self, RedisBroker};
 use forebay_redis::settings::Settings;
@@ -40,7 +42,7 @@ fn message(id: &str) -> Message {
 }
 
 /// Publishers and consumers of one queue, and what they saw.
-struct Load {
+pub(crate) struct Load {
     broker: Arc<RedisBroker>,
     queue: QueueName,
     clock: Arc<dyn Clock>,
@@ -56,7 +58,7 @@ struct Load {
 
 impl Load {
     /// Begins to publish and consume.
-    fn begin(ground: &Ground, broker: Arc<RedisBroker>) -> Arc<Self> {
+    pub(crate) fn begin(ground: &Ground, broker: Arc<RedisBroker>) -> Arc<Self> {
         let mut settings = QueueSettings::new(name("load"));
         settings.hold = Duration::from_secs(2);
         ground.run(broker.ensure(&settings)).unwrap();
@@ -149,7 +151,7 @@ impl Load {
     }
 
     /// Waits until publishes are confirmed again, and every consumer has heard something.
-    fn await_all_is_well(&self) {
+    pub(crate) fn await_all_is_well(&self) {
         let confirmed = self.confirmed();
         let heard: Vec<u64> = self.heard.iter().map(|heard| heard.load(SeqCst)).collect();
         within(DEAF_MAX, "publishes are confirmed and every consumer hears", || {
@@ -159,7 +161,7 @@ impl Load {
     }
 
     /// Stops publishing, and waits until everything that was confirmed was seen.
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         self.publishing.store(false, SeqCst);
         within(DEAF_MAX, "all that was confirmed comes", || {
             let confirmed = self.confirmed.lock().clone();
@@ -307,6 +309,33 @@ fn a_server_that_keeps_less_than_was_asked_for_is_refused_by_name() {
     let evicts =
         Redis::start(Keeps::Everything, &["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
     assert!(refused(&evicts, "").unwrap().contains("maxmemory-policy"));
+}
+
+#[test]
+fn a_server_that_may_evict_offers_neither_tags_nor_locks() {
+    let ground = Ground::new();
+    let offers = |more: &[&str]| {
+        let redis = Redis::start(Keeps::Nothing, more);
+        let can = ground.store(&format!("redis://{}", redis.address)).capabilities();
+        (can.tags, can.locks)
+    };
+    assert_eq!(offers(&[]), (true, true));
+    assert_eq!(offers(&["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"]), (true, true));
+    assert_eq!(offers(&["--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"]), (false, false));
+}
+
+#[test]
+fn versions_grow_also_after_the_server_has_lost_everything() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let store = ground.store(&format!("redis://{}", redis.address));
+    let put = Put { flags: 0, life: None, mode: Mode::Add, version: None };
+    let mut last = Version(0);
+    for _ in 0..50 {
+        let Changed::Done(version) = ground.run(store.put(b"lock", b"", put)).unwrap() else { panic!() };
+        assert!(version > last);
+        last = version;
+        assert_eq!(redis.cli(&["FLUSHALL"]), "OK");
+    }
 }
 
 #[test]
