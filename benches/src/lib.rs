@@ -1,10 +1,10 @@
 //! What the measurements share. Each `src/bin` is one subject.
 
-pub mod amqp;
+pub mod disk;
 pub mod load;
 pub mod plot;
 pub mod policies;
 pub mod queue;
-pub mod rabbitmq;
+pub mod queue_servers;
 pub mod server;
 pub mod trace;

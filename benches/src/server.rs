@@ -1,5 +1,6 @@
 //! Servers as child processes, and how much processor time they have used.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -39,6 +40,8 @@ impl Address {
 pub struct Server {
     child: Child,
     pub address: Address,
+    /// With what arguments it was started.
+    pub flags: String,
 }
 
 impl Server {
@@ -47,7 +50,11 @@ impl Server {
         // A group of its own: a server may be a script that starts others.
         let child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let server = Self { child, address };
+        let word =
+            |word: &OsStr| if word.is_empty() { "''".into() } else { word.to_string_lossy().into_owned() };
+        let words: Vec<_> = command.get_args().map(word).collect();
+        let flags = words.join(" ");
+        let server = Self { child, address, flags };
         let begun = Instant::now();
         while !server.address.accepts() {
             assert!(begun.elapsed() < START_MAX, "{command:?} does not listen");
@@ -56,13 +63,35 @@ impl Server {
         server
     }
 
+    /// Where it listens, if that is TCP.
+    ///
+    /// # Panics
+    /// When it is a Unix socket.
+    pub fn tcp(&self) -> SocketAddr {
+        match &self.address {
+            Address::Tcp(address) => *address,
+            Address::Unix(path) => panic!("{} is not TCP", path.display()),
+        }
+    }
+
+    /// What all its processes have in memory.
+    pub fn resident_bytes(&self) -> u64 {
+        let pages = self.processes().filter_map(|process| {
+            let statm = fs::read_to_string(process.join("statm")).ok()?;
+            statm.split(' ').nth(1)?.parse::<u64>().ok()
+        });
+        pages.sum::<u64>() * rustix::param::page_size() as u64
+    }
+
     /// Nanoseconds that the threads of all its processes have run, in user space and in the kernel for it.
     pub fn processor_ns(&self) -> u64 {
+        let tasks = self.processes().filter_map(|process| fs::read_dir(process.join("task")).ok());
+        tasks.flatten().flatten().map(|task| run_ns(&task.path())).sum()
+    }
+
+    fn processes(&self) -> impl Iterator<Item = PathBuf> {
         let processes = fs::read_dir("/proc").expect("processes").flatten().map(|entry| entry.path());
-        let of_group = processes.filter(|process| group(process) == Some(self.child.id()));
-        let tasks =
-            of_group.filter_map(|process| fs::read_dir(process.join("task")).ok()).flatten().flatten();
-        tasks.map(|task| run_ns(&task.path())).sum()
+        processes.filter(|process| group(process) == Some(self.child.id()))
     }
 }
 

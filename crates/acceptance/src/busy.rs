@@ -1,6 +1,7 @@
 //! Connections that have something to do, beside which others are tested.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,15 @@ pub fn be_busy(address: SocketAddr, count: usize, times: usize) {
             });
         }
     });
+}
+
+/// Says when it is dropped that all is over: those who go on until then end as well when a test fails before.
+pub struct Raised<'a>(pub &'a AtomicBool);
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// Returns once `holds` does; `what` is what is waited for.

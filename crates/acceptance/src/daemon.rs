@@ -6,11 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::channel;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::client::{await_end, kill};
 use crate::programs;
+
+/// How long it may take until it is ready: there may be a large log to read.
+const START_MAX: Duration = Duration::from_secs(100);
+/// How long it may take to stop.
+const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// A running `forebay serve`. It is killed when dropped.
 pub struct Daemon {
@@ -56,10 +64,17 @@ impl Daemon {
             .expect("the daemon starts");
         let panicked = Arc::new(AtomicBool::new(false));
         listen(child.stderr.take().expect("its complaints are piped"), panicked.clone());
-        let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
+        let (tell, lines) = channel();
+        let output = BufReader::new(child.stdout.take().expect("its output is piped"));
+        // It goes on when nobody listens any more, lest the daemon writes to a pipe that is closed or full.
+        thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| drop(tell.send(line))));
+        let begun = Instant::now();
         loop {
             let line =
-                lines.next().expect("the daemon says ready before it ends").expect("its output is text");
+                lines.recv_timeout(START_MAX.saturating_sub(begun.elapsed())).unwrap_or_else(|error| {
+                    kill(&mut child, "the daemon");
+                    panic!("the daemon does not say that it is ready: {error}")
+                });
             if line == "ready" {
                 break;
             }
@@ -84,8 +99,7 @@ impl Daemon {
 
     /// Ends it with SIGKILL and waits until it is gone.
     pub fn kill(&mut self) {
-        self.child.kill().expect("the daemon can be killed");
-        self.child.wait().expect("the daemon is our child");
+        kill(&mut self.child, "the daemon");
     }
 
     /// Starts a killed daemon again on the same addresses and data.
@@ -96,7 +110,7 @@ impl Daemon {
     /// Asks it to stop and returns whether it ended cleanly.
     pub fn stop(mut self) -> bool {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the daemon can be signalled");
-        self.child.wait().expect("the daemon is our child").success()
+        await_end(&mut self.child, "the daemon that is to stop", STOP_MAX).success()
     }
 
     /// Resident memory in bytes.
@@ -109,9 +123,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended before: then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        kill(&mut self.child, "the daemon");
     }
 }
 

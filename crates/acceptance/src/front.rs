@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use forebay_core::entry::Version;
 use forebay_core::error::Result;
@@ -17,6 +18,8 @@ use tokio::sync::watch;
 
 /// Memory of the store, as much as memcached takes by default.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long it may take to see all connections off.
+const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// A running front. It stops, and is waited for, when dropped.
 pub struct Front {
@@ -86,7 +89,12 @@ impl Front {
 
     fn end(&mut self) {
         self.begin_stop();
+        let begun = Instant::now();
         for thread in self.threads.drain(..) {
+            while !thread.is_finished() {
+                assert!(begun.elapsed() < STOP_MAX || thread::panicking(), "the front does not stop");
+                thread::sleep(Duration::from_millis(1));
+            }
             if thread.join().is_err() && !thread::panicking() {
                 panic!("a thread of the front panicked");
             }

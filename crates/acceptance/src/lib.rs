@@ -6,13 +6,13 @@
 
 pub mod amqp;
 pub mod busy;
+pub mod client;
 pub mod daemon;
-pub mod differential;
 pub mod front;
+pub mod memcached;
 pub mod programs;
 pub mod queue;
 pub mod rabbitmq;
 pub mod random;
 pub mod raw;
-pub mod replies;
 pub mod servers;

@@ -1,7 +1,9 @@
 //! Where the programs under test and their clients are.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+
+use crate::client::Client;
 
 /// How much longer a suite runs under `make torture`.
 pub fn torture() -> bool {
@@ -62,12 +64,9 @@ pub fn script_path(script: &str) -> PathBuf {
 
 /// Runs a command to its end, which must be a good one, and returns what it said.
 pub fn run(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    let (said, complaint) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{said}\n{complaint}", output.status);
-    format!("{said}{complaint}")
+    let end = Client::start(command).end();
+    assert!(end.status.success(), "{command:?}: {}\n{}\n{}", end.status, end.said, end.complaints);
+    end.all()
 }
 
 /// Runs a client that says that all was well, if it was.

@@ -13,12 +13,19 @@ use std::{fs, io, thread};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
+use crate::client::kill;
+use crate::programs::run;
+
 /// The server itself; the one on the path changes to a user of its own.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// Its tool, likewise.
 const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 /// How long it may take to start.
-const START_MAX: Duration = Duration::from_secs(120);
+const START_MAX: Duration = Duration::from_secs(100);
+/// How often it is launched until it stays.
+const LAUNCHES_MAX: usize = 3;
+/// How long it may take to answer once it has taken a connection, and the killed one to be gone.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// Where its ports are looked for.
 const PORTS: Range<u16> = 12_000..32_000;
 
@@ -57,7 +64,9 @@ impl RabbitMq {
     pub fn kill_and_restart(&mut self) {
         self.kill();
         // What the script has started ends a little after it.
+        let begun = Instant::now();
         while TcpStream::connect(self.address).is_ok() {
+            assert!(begun.elapsed() < ANSWER_MAX, "rabbitmq listens after it was killed");
             thread::sleep(Duration::from_millis(10));
         }
         self.server = launch(&self.folder, self.ports);
@@ -66,15 +75,19 @@ impl RabbitMq {
 
     /// Has its own tool do something.
     pub fn control(&self, arguments: &[&str]) {
-        let output = within(CONTROL, &self.folder, self.ports).args(arguments).output().expect("rabbitmqctl");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        run(within(CONTROL, &self.folder, self.ports).args(arguments));
     }
 
     fn await_listening(&mut self) {
         let begun = Instant::now();
+        let mut launches_left = LAUNCHES_MAX - 1;
         while !answers(self.address) {
-            let ended = self.server.try_wait().expect("rabbitmq is our child");
-            assert!(ended.is_none(), "rabbitmq ended at once: {ended:?}");
+            if let Some(ended) = self.server.try_wait().expect("rabbitmq is our child") {
+                // The names service may not have noticed yet that the one before was killed: the name is taken.
+                assert!(launches_left > 0, "rabbitmq ended at once: {ended}");
+                launches_left -= 1;
+                self.server = launch(&self.folder, self.ports);
+            }
             assert!(begun.elapsed() < START_MAX, "rabbitmq does not listen");
             thread::sleep(Duration::from_millis(50));
         }
@@ -83,7 +96,7 @@ impl RabbitMq {
     fn kill(&mut self) {
         // What has ended before cannot be killed.
         let _ = kill_process_group(Pid::from_child(&self.server), Signal::KILL);
-        let _ = self.server.wait();
+        kill(&mut self.server, "rabbitmq");
     }
 }
 
@@ -91,7 +104,7 @@ impl RabbitMq {
 fn answers(address: SocketAddr) -> bool {
     let greet = || -> io::Result<()> {
         let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(START_MAX))?;
+        stream.set_read_timeout(Some(ANSWER_MAX))?;
         stream.write_all(b"AMQP\0\0\x09\x01")?;
         stream.read_exact(&mut [0; 8])
     };
@@ -132,8 +145,7 @@ fn launch(folder: &TempDir, ports: [u16; 3]) -> Child {
 impl Drop for RabbitMq {
     fn drop(&mut self) {
         self.kill();
-        let _ = self.names.kill();
-        let _ = self.names.wait();
+        kill(&mut self.names, "the names service");
     }
 }
 

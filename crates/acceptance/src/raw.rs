@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// How long a server may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// How long a server may read nothing of what it is sent.
+const SEND_MAX: Duration = Duration::from_secs(60);
 
 /// One connection.
 pub struct Raw {
@@ -19,6 +21,7 @@ impl Raw {
         let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_nodelay(true).expect("a socket option");
         stream.set_read_timeout(Some(ANSWER_MAX)).expect("a socket option");
+        stream.set_write_timeout(Some(SEND_MAX)).expect("a socket option");
         Self { stream, marks: 0 }
     }
 

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use crate::client::kill;
+
 /// How long a server may take to start.
 const START_MAX: Duration = Duration::from_secs(10);
 
@@ -54,8 +56,6 @@ impl Memcached {
 
 impl Drop for Memcached {
     fn drop(&mut self) {
-        // It may have ended before: then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        kill(&mut self.child, "memcached");
     }
 }

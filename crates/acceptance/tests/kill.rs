@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::torture;
@@ -29,6 +29,10 @@ struct Journal {
 
 const WAIT: Duration = Duration::from_millis(200);
 const HOLD: Duration = Duration::from_secs(3);
+/// How long a round may take.
+const ROUND_MAX: Duration = Duration::from_secs(60);
+/// How long it may take until nothing is left.
+const DRAIN_MAX: Duration = Duration::from_secs(110);
 
 fn publish_until(stop: &AtomicBool, queue: &QueueClient, numbers: &AtomicU64, journal: &Mutex<Journal>) {
     while !stop.load(Ordering::Relaxed) {
@@ -97,8 +101,9 @@ fn nothing_confirmed_is_lost_and_nothing_acknowledged_returns_over_rounds_of_kil
         }
         // The kill waits for progress, not for time: a different number of confirms every round.
         let before = journal.lock().unwrap().confirmed.len() as u64;
-        let goal = before + 20 + (round * 37) % 400;
+        let (goal, begun) = (before + 20 + (round * 37) % 400, Instant::now());
         while (journal.lock().unwrap().confirmed.len() as u64) < goal {
+            assert!(begun.elapsed() < ROUND_MAX, "round {round}: too few are confirmed");
             thread::yield_now();
         }
         daemon.kill();
@@ -110,8 +115,9 @@ fn nothing_confirmed_is_lost_and_nothing_acknowledged_returns_over_rounds_of_kil
     }
 
     // Everything that is left must come out, whoever held it before.
-    let mut quiet = 0;
+    let (mut quiet, begun) = (0, Instant::now());
     while quiet < 5 {
+        assert!(begun.elapsed() < DRAIN_MAX, "there is no end of deliveries");
         let deliveries = queue.receive(10, Duration::from_secs(1), HOLD).expect("the daemon answers");
         quiet = if deliveries.is_empty() { quiet + 1 } else { 0 };
         for delivery in deliveries {

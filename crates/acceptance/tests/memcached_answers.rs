@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use forebay_acceptance::differential::{assert_same, each, lines};
 use forebay_acceptance::front::Front;
+use forebay_acceptance::memcached::differential::{assert_same, each, lines};
 use forebay_acceptance::raw::{Raw, converse, text};
 use forebay_acceptance::servers::Memcached;
 

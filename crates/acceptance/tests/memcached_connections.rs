@@ -9,14 +9,17 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
-use forebay_acceptance::busy::{be_busy, wait_until};
+use forebay_acceptance::busy::{Raised, be_busy, wait_until};
 use forebay_acceptance::front::Front;
 use forebay_acceptance::random::Random;
 use forebay_acceptance::raw::Raw;
 use forebay_core::limits::MEMCACHED_GET_LINE_BYTES_MAX;
 use forebay_memcached::Options;
 
+/// How long a read or a write may take.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Ways to serve: tasks on a runtime, and two threads.
 const THREADS: [usize; 2] = [0, 2];
 
@@ -126,6 +129,8 @@ fn a_client_that_floods_does_not_starve_others() {
         for _ in 0..3 {
             scope.spawn(|| {
                 let mut raw = TcpStream::connect(address).unwrap();
+                raw.set_read_timeout(Some(WAIT_MAX)).unwrap();
+                raw.set_write_timeout(Some(WAIT_MAX)).unwrap();
                 let mut reader = raw.try_clone().unwrap();
                 let drain = scope.spawn(move || reader.read_to_end(&mut Vec::new()).unwrap());
                 let mut floods = 0;
@@ -137,17 +142,19 @@ fn a_client_that_floods_does_not_starve_others() {
                 assert_eq!(drain.join().unwrap(), floods * 5_000 * b"END\r\n".len());
             });
         }
+        let over = Raised(&over);
         // Each answer has to come in time while the others never pause.
         let mut raw = Raw::connect(address);
         for _ in 0..50 {
             assert_eq!(raw.ask(b"mn\r\n"), b"MN\r\n");
         }
-        over.store(true, Relaxed);
+        drop(over);
     });
 }
 
 fn ask_unix(path: &Path, command: &[u8]) -> Vec<u8> {
     let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
     stream.write_all(command).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = Vec::new();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use forebay_acceptance::differential::{assert_both, assert_same, lines};
+use forebay_acceptance::memcached::differential::{assert_both, assert_same, lines};
 
 #[test]
 fn meta_commands_are_answered_alike() {

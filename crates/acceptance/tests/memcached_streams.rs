@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use forebay_acceptance::front::Front;
+use forebay_acceptance::memcached::replies::Renaming;
 use forebay_acceptance::programs::torture;
 use forebay_acceptance::random::Random;
 use forebay_acceptance::raw::{Raw, converse, difference, text};
-use forebay_acceptance::replies::Renaming;
 use forebay_acceptance::servers::Memcached;
 
 /// A version that nothing has, larger than any that is given out.

@@ -2,33 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
+use forebay_acceptance::client::Client;
 use forebay_acceptance::daemon::Daemon;
-use forebay_acceptance::programs::{tool, torture};
+use forebay_acceptance::programs::{python, torture};
 use forebay_acceptance::raw::Raw;
 
 /// The pymemcache program, which says what it was answered and later checks it.
-fn client(daemon: &Daemon, mode: &str, journal: &str) -> Child {
-    Command::new(tool("python"))
-        .arg(format!("{}/tests/clients/pymemcache_pinned.py", env!("CARGO_MANIFEST_DIR")))
-        .args([&daemon.memcached.to_string(), mode, journal])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the client starts")
-}
-
-fn checks(daemon: &Daemon, journal: &str) {
-    let output = client(daemon, "check", journal).wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && text.contains("all well"), "{text}");
-}
-
-/// Leaves the rest of a client's words unread, and the client.
-fn killed(mut client: Child) {
-    client.kill().unwrap();
-    client.wait().unwrap();
+fn client(daemon: &Daemon, mode: &str, journal: &str) -> Client {
+    Client::start(python("pymemcache_pinned.py").args([&daemon.memcached.to_string(), mode, journal]))
 }
 
 #[test]
@@ -41,13 +22,14 @@ fn pymemcache_finds_every_result_it_was_answered_for_after_kill_9() {
     for _ in 0..rounds {
         let mut writer = client(&daemon, "write", journal);
         // Killed in the middle of its work, after it was answered so often.
-        let lines = BufReader::new(writer.stdout.take().unwrap()).lines();
-        let answered = lines.take(300).filter(|line| line.as_ref().is_ok_and(|line| line == "answered"));
-        assert_eq!(answered.count(), 300);
+        for _ in 0..300 {
+            assert_eq!(writer.line().as_deref(), Some("answered"));
+        }
         daemon.kill();
-        killed(writer);
+        writer.kill();
         daemon.restart();
-        checks(&daemon, journal);
+        let end = client(&daemon, "check", journal).end();
+        assert!(end.status.success() && end.said.contains("all well"), "{}", end.all());
     }
     assert!(daemon.stop(), "the daemon stops cleanly");
 }

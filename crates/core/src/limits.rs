@@ -382,14 +382,21 @@ pub const AMQP_HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const AMQP_CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// What is read of an AMQP connection at once, beyond the frame that is awaited.
 pub const AMQP_INPUT_BYTES: usize = 16 * 1024;
-/// Bodies of all AMQP connections whose frames are still coming; beyond it a connection is refused as without means.
+/// Bodies of all AMQP connections whose frames are still coming, and messages of transactions that are not committed;
+/// beyond it they are refused.
 pub const AMQP_BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// A body up to this size is not counted there while it comes.
 pub const AMQP_BODY_BYTES_FREE: usize = 64 * 1024;
-/// Payload bytes that one AMQP connection has published and that are not yet durable, before it stops being read.
+/// Bytes of the messages, with properties and headers, that one AMQP connection has published and that are not yet durable,
+/// before it stops being read.
 pub const AMQP_PUBLISHING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The same in messages.
 pub const AMQP_PUBLISHING_MESSAGES_MAX: usize = 10_000;
+/// Frames of one AMQP connection that wait for what their channels published before them, while other channels go on; at
+/// it the connection stops being read.
+pub const AMQP_PARKED_FRAMES_MAX: usize = 4096;
+/// The same in bytes, beyond a last frame.
+pub const AMQP_PARKED_BYTES_MAX: usize = 1024 * 1024;
 /// Deliveries that one AMQP consumer is handed at once, so that others have theirs.
 pub const AMQP_DELIVERIES_AT_ONCE: usize = 64;
 /// Deliveries of one AMQP channel that are not settled; its consumers wait beyond it, whatever their prefetch.
@@ -406,9 +413,9 @@ pub const PASSWORD_KIB_MAX: u32 = 256 * 1024;
 pub const PASSWORD_COST_MAX: u64 = 1024 * 1024;
 /// Passwords that are looked at at a time; further ones wait.
 pub const PASSWORDS_AT_ONCE: usize = 2;
-/// Messages of one AMQP transaction.
+/// Messages in the transactions of one AMQP connection.
 pub const AMQP_TX_MESSAGES_MAX: usize = 10_000;
-/// Their bytes.
+/// Their bytes, with properties and headers.
 pub const AMQP_TX_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Replies to one AMQP connection, sent straight to it, that it has not yet passed on; further ones are lost.
 pub const AMQP_REPLIES_MAX: usize = 10_000;
@@ -442,3 +449,41 @@ pub const HEALTH_FAILURES_MAX: usize = 16;
 pub const TTL_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// How long a stop waits for connections and workers to finish.
 pub const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
+
+// RabbitMQ as a backend.
+/// Seconds between heartbeats with the server unless its URL says otherwise: one that has stopped is noticed after two.
+pub const RABBITMQ_HEARTBEAT_S: u16 = 10;
+/// How long making a connection may take.
+pub const RABBITMQ_CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long a call waits for a server that is away, and for each of its answers, unless the URL says otherwise.
+pub const RABBITMQ_WAIT_DEFAULT: Duration = Duration::from_secs(10);
+/// The longest that it may say.
+pub const RABBITMQ_WAIT_MAX: Duration = Duration::from_secs(600);
+/// The pause before the server is asked again; doubled for every failure, up to `BROKER_PAUSE_MAX`.
+pub const RABBITMQ_PAUSE: Duration = Duration::from_millis(100);
+/// How often the state of the connection and of unused queues is looked at.
+pub const RABBITMQ_LOOK: Duration = Duration::from_millis(100);
+/// How long closing a channel or a connection in good order may take.
+pub const RABBITMQ_GOODBYE_MAX: Duration = Duration::from_secs(2);
+/// Deliveries of one queue in one process, held ones and those kept ready, unless the URL says otherwise.
+pub const RABBITMQ_PREFETCH_DEFAULT: u16 = 256;
+/// The prefix of a server's queues.
+pub const RABBITMQ_PREFIX_BYTES_MAX: usize = 100;
+/// A queue's name with its prefix; the rest of AMQP's 255 bytes is for what belongs to the queue.
+pub const RABBITMQ_NAME_BYTES_MAX: usize = 220;
+/// The greatest priority: each is a queue of the server.
+pub const RABBITMQ_PRIORITY_MAX: u8 = 9;
+/// What goes with a payload must fit into one frame of 128 KiB with AMQP's own properties.
+pub const RABBITMQ_ENVELOPE_BYTES_MAX: usize = 120 * 1024;
+/// Powers of two milliseconds for which messages can wait on the server: a quarter of a second to more than a year.
+pub const RABBITMQ_WAIT_CLASSES: std::ops::RangeInclusive<u32> = 8..=35;
+/// Messages of a queue lie in this process unasked for no longer than this.
+pub const RABBITMQ_IDLE: Duration = Duration::from_secs(1);
+/// An empty answer takes at least so long: what is on the server needs time to come.
+pub const RABBITMQ_EMPTY_MIN: Duration = Duration::from_millis(50);
+/// How long what is tried again may take to come before the rest of an ordered queue.
+pub const RABBITMQ_ARRIVAL_MAX: Duration = Duration::from_secs(5);
+/// The pause before a queue's settings are asked for again that another process reads.
+pub const RABBITMQ_LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// Payloads beyond this are published on a channel of their own.
+pub const RABBITMQ_SHARED_BYTES_MAX: usize = 1024 * 1024;

@@ -11,6 +11,14 @@ mod serve;
 
 use std::process::ExitCode;
 
+#[cfg(unix)]
+use tikv_jemallocator::Jemalloc;
+
+/// Messages are allocated by one thread and freed by another, which is where allocators differ.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 fn main() -> ExitCode {
     let matches = cli::command().get_matches();
     let ended = match matches.subcommand() {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use forebay_core::error::{Error, Kind, Result};
+use forebay_core::error::Result;
 use forebay_core::ports::broker::Broker;
 use forebay_core::ports::clock::Clock;
-use forebay_core::queue::{Order, QueueSettings, Retain};
+use forebay_core::queue::QueueSettings;
 
 /// All queues of one broker, under the rules. A clone is the same queues.
 #[derive(Clone)]
@@ -24,17 +24,7 @@ impl Queues {
     /// `Unsupported` the one that the broker cannot keep, `Conflict` the one in which a queue of that name differs.
     pub async fn ensure(&self, settings: &QueueSettings) -> Result<()> {
         settings.check()?;
-        let can = self.broker.capabilities();
-        let wanted = [
-            ("order", settings.order == Order::Key, can.order_by_key),
-            ("priority_max", settings.priority_max > 0, can.priorities),
-            ("retain", settings.retain != Retain::Nothing, can.retain),
-            ("newest_by_key", settings.newest_by_key, can.retain),
-        ];
-        if let Some((setting, ..)) = wanted.iter().find(|(_, wanted, can)| *wanted && !can) {
-            let context = format!("{}: {setting}", settings.name);
-            return Err(Error::new(Kind::Unsupported, "declare queue", context));
-        }
+        self.broker.capabilities().check(settings)?;
         self.broker.ensure(settings).await
     }
 }

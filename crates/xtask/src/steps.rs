@@ -1,11 +1,16 @@
 //! The steps of `check`, `test` and `torture`, each with its time.
 
+use std::num::NonZero;
 use std::path::Path;
 use std::process::Command;
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use crate::tools::{install, programs, run};
 use crate::{Result, tidy};
+
+/// How many tests of one program run side by side.
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
 
 /// Format, house rules and lints: the quick look before a commit.
 pub(crate) fn check(root: &Path) -> Result<()> {
@@ -59,6 +64,11 @@ pub(crate) fn torture(root: &Path) -> Result<()> {
 fn tests(root: &Path) -> Command {
     let mut command = cargo(root);
     command.args(["test", "--locked", "--workspace"]).env("FOREBAY_TOOLS", programs(root));
+    if std::env::var_os(TEST_THREADS).is_none() {
+        // Tests with real clients and servers wait most of their time, for the disk and for each other.
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        command.env(TEST_THREADS, (2 * cores).to_string());
+    }
     command
 }
 

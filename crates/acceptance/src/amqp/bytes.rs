@@ -8,6 +8,8 @@ use std::time::Duration;
 pub const HEADER: &[u8] = b"AMQP\0\0\x09\x01";
 /// How long a server may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How long a server may read nothing of what it is sent.
+const SEND_MAX: Duration = Duration::from_secs(60);
 
 /// A frame as it came.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,6 +130,7 @@ impl Client {
         let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_nodelay(true).expect("a socket option");
         stream.set_read_timeout(Some(ANSWER_MAX)).expect("a socket option");
+        stream.set_write_timeout(Some(SEND_MAX)).expect("a socket option");
         Self { stream, came: Vec::new() }
     }
 

@@ -1,9 +1,9 @@
 //! pika and the tools of librabbitmq against the daemon; and the daemon beside RabbitMQ.
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use forebay_acceptance::client::Client;
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::{forebay, tool};
 use forebay_acceptance::rabbitmq::RabbitMq;
@@ -18,16 +18,10 @@ fn python(script: &str, arguments: &[&str], address: SocketAddr) -> Command {
 
 /// Runs a client to its end, and returns what it said; with `input` on its standard input.
 fn run(command: &mut Command, input: &str) -> (Option<i32>, String) {
-    let mut client = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the client starts");
-    client.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = client.wait_with_output().unwrap();
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), said(&output.stdout) + &said(&output.stderr))
+    let mut client = Client::start(command);
+    client.tell(input);
+    let end = client.end();
+    (end.status.code(), end.all())
 }
 
 /// Runs the script against both servers, and compares what they answered line by line.
@@ -65,19 +59,6 @@ fn frames_out_of_turn_get_the_same_answers_as_from_rabbitmq() {
 #[test]
 fn dead_letters_tell_of_their_way_as_with_rabbitmq() {
     compare("dead_letters.py");
-}
-
-#[test]
-fn exchanges_bindings_queues_and_messages_survive_a_kill_as_they_do_with_rabbitmq() {
-    let (data, mut rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
-    let mut daemon = Daemon::start(data.path());
-    for phase in ["before", "between", "after"] {
-        compare_answers("restart.py", &[phase], rabbitmq.address, daemon.amqp);
-        rabbitmq.kill_and_restart();
-        daemon.kill();
-        daemon.restart();
-    }
-    assert!(daemon.stop(), "the daemon stops cleanly");
 }
 
 /// The hash of a password, from the daemon's own command.
@@ -143,17 +124,10 @@ fn what_was_confirmed_survives_a_kill_and_what_was_delivered_before_says_so() {
     let mut daemon = Daemon::start(data.path());
     let (_, said) = run(&mut python("crash.py", &["publish"], daemon.amqp), "");
     assert!(said.contains("all well"), "{said}");
-    let mut holder = python("crash.py", &["hold"], daemon.amqp)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the client starts");
-    let mut line = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "held\n");
+    let mut holder = Client::start(&mut python("crash.py", &["hold"], daemon.amqp));
+    assert_eq!(holder.line().as_deref(), Some("held"));
     daemon.kill();
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    holder.kill();
     daemon.restart();
     let (_, said) = run(&mut python("crash.py", &["drain"], daemon.amqp), "");
     assert!(said.contains("all well"), "{said}");

@@ -4,5 +4,6 @@
 
 mod answers;
 mod crowds;
+mod durable;
 mod kill;
 mod malformed;

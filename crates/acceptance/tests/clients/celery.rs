@@ -1,10 +1,10 @@
 //! Celery, unchanged, with the daemon as its broker and for its results.
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use forebay_acceptance::client::Client;
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::{python, session};
 use forebay_acceptance::rabbitmq::RabbitMq;
@@ -31,23 +31,17 @@ fn cases(pool: &str) {
 fn over_kills(name: &str) {
     let (data, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut daemon = Daemon::start(data.path());
-    let mut python = script(name, daemon.amqp, daemon.memcached, scratch.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python starts");
-    let mut answers = python.stdin.take().unwrap();
-    let mut said = String::new();
-    for line in BufReader::new(python.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
+    let mut client = Client::start(&mut script(name, daemon.amqp, daemon.memcached, scratch.path()));
+    while let Some(line) = client.line() {
         if line == "kill" {
             daemon.kill();
             daemon.restart();
-            answers.write_all(b"back\n").unwrap();
+            client.tell("back\n");
         }
-        said += &format!("{line}\n");
     }
-    assert!(python.wait().unwrap().success() && said.ends_with("all well\n"), "{said}");
+    let end = client.end();
+    let said = end.all();
+    assert!(end.status.success() && end.said.ends_with("all well\n"), "{said}");
     println!("{said}");
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
@@ -81,4 +75,9 @@ fn every_task_that_was_confirmed_runs_though_the_daemon_is_killed() {
 #[test]
 fn results_survive_a_kill_and_a_chord_that_was_half_done_ends() {
     over_kills("results.py");
+}
+
+#[test]
+fn a_task_for_later_waits_in_the_daemon_through_the_native_delayed_delivery_and_runs_at_its_time() {
+    over_kills("delayed.py");
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use forebay_acceptance::client::Client;
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::{compiled, run, tool};
-use rustix::process::{Pid, Signal, kill_process};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
@@ -68,10 +68,11 @@ fn a_celery_application_has_its_broker_and_its_results_in_one_daemon() {
             "--concurrency",
             "2",
         ]);
-        let mut worker = worker.spawn().unwrap();
+        let worker = Client::start(&mut worker);
         let said = run(python("python", daemon).arg("celery_app.py"));
-        kill_process(Pid::from_child(&worker), Signal::TERM).unwrap();
-        assert!(worker.wait().unwrap().success(), "the worker ends in good order");
+        worker.terminate();
+        let end = worker.end();
+        assert!(end.status.success(), "the worker ends in good order: {}", end.all());
         assert_eq!(said, "the mean of Oslo, Lima, Dakar is 13.0\na task for later ran in its time\n");
     });
 }

@@ -1,17 +1,26 @@
 """Results and chord counters through pymemcache. Arguments: host:port, write or check, the journal.
 
-`write` works until the daemon is gone, and notes before each change what it is about to do and after it that it was answered.
+`write` has several clients, each with keys of its own, work until the daemon is gone; it notes before each change what is
+about to be done and after it that it was answered.
 `check` finds every key as it was answered, or as the one change that got no answer would have made it."""
 
+import os
 import random
 import sys
-import time
+import threading
+import traceback
 
 from pymemcache.client.base import Client
 
 host, port = sys.argv[1].rsplit(":", 1)
-client = Client((host, int(port)), default_noreply=False, timeout=20)
 mode, path = sys.argv[2:]
+# It divides the number of keys of either kind that share a number, so that no two clients share a key.
+CLIENTS = 6
+one_line = threading.Lock()
+
+
+def connect():
+    return Client((host, int(port)), default_noreply=False, timeout=20)
 
 
 def read(path):
@@ -34,16 +43,37 @@ def read(path):
 
 
 def write():
-    told, asked = read(path)
+    told, _ = read(path)
     journal = open(path, "a")
+    threads = [threading.Thread(target=work, args=(place, dict(told), journal)) for place in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    raise EOFError("no client has a connection any more")
+
+
+def work(place, told, journal):
+    try:
+        change(place, told, journal, connect())
+    except (OSError, EOFError):
+        return
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def change(place, told, journal, client):
+    """Changes the keys whose number leaves this remainder, one after the other."""
 
     def note(word, key, value):
-        journal.write(f"{word} {key} {value}\n")
-        journal.flush()
+        with one_line:
+            journal.write(f"{word} {key} {value}\n")
+            journal.flush()
 
-    choose = random.Random(time.time_ns())
+    choose = random.Random()
     while True:
-        number = choose.randrange(60)
+        number = choose.randrange(60 // CLIENTS) * CLIENTS + place
         # What the cache may forget presses on what it may not.
         client.set(f"page:{choose.randrange(10_000)}", b"x" * 10_000, noreply=True)
         if number < 10:
@@ -51,7 +81,7 @@ def write():
             value = int(told.get(key, "gone")) + 1 if told.get(key, "gone") != "gone" else 0
             act = (lambda: client.incr(key, 1) == value) if value else (lambda: client.set(key, b"0", expire=3600))
         elif number < 15:
-            key, value, act = f"celery-task-meta-{number}", "gone", None
+            key, value = f"celery-task-meta-{number}", "gone"
             act = lambda: client.delete(key) in (True, False)
         else:
             key = f"celery-task-meta-{number % 30}"
@@ -61,10 +91,12 @@ def write():
         assert act(), key
         note("told", key, value)
         told[key] = value
-        print("answered", flush=True)
+        with one_line:
+            print("answered", flush=True)
 
 
 def check():
+    client = connect()
     told, asked = read(path)
     for key in told.keys() | asked.keys():
         found = client.get(key)

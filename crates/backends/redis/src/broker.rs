@@ -67,6 +67,7 @@ pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Arc<RedisBroke
     let channel = format!("{}bell", session.root);
     let mut work = |name, run: BoxFuture<'static, ()>| works.push(Work { name, run: Run::Task(run) });
     work("redis broker bell", Box::pin(bell::listen(link, channel, ring)));
+    work("redis broker sweep", Box::pin(session.clone().sweep()));
     work("redis broker desk", Box::pin(Desk::new(session.clone(), requests, rung).serve()));
     Ok((Arc::new(RedisBroker { session, desk, publishing }), works))
 }
@@ -265,12 +266,17 @@ impl Broker for RedisBroker {
             place: true,
             lasting_holds: true,
             retain: false,
+            message_ttl: true,
+            length_bytes_max: false,
+            drop_head: true,
+            dead_letter_exchange: false,
         }
     }
 
     fn ensure<'a>(&'a self, settings: &'a QueueSettings) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             const OPERATION: &str = "declare queue";
+            self.capabilities().check(settings)?;
             declare::check(settings)?;
             let name = &settings.name;
             let about = About { operation: OPERATION, on: name.as_str() };

@@ -9,6 +9,7 @@ macro_rules! broker {
                 a_queue_may_be_declared_again_with_equal_settings
                 a_queue_that_differs_is_a_conflict_that_names_the_setting_and_both_sides
                 settings_out_of_range_are_refused
+                a_setting_that_the_broker_does_not_keep_is_refused_by_its_name
             }
             publish {
                 a_message_comes_back_as_it_was_published
@@ -21,6 +22,9 @@ macro_rules! broker {
                 held_and_delayed_messages_count
                 a_settled_message_makes_room
                 drop_head_drops_the_oldest_ready_message
+                a_batch_beyond_the_bytes_of_a_queue_is_refused
+                the_bytes_of_what_is_held_do_not_count
+                drop_head_drops_the_oldest_until_the_bytes_are_few_enough
             }
             deliver {
                 a_delivery_says_what_it_is
@@ -65,6 +69,9 @@ macro_rules! broker {
                 without_a_dead_letter_queue_it_is_gone
                 with_a_dead_letter_queue_it_goes_there_and_expires_no_more
                 a_delayed_message_can_expire_before_its_time
+                a_queues_time_to_live_ends_what_has_none_of_its_own
+                a_queues_time_to_live_begins_when_a_dead_letter_comes
+                a_queues_time_to_live_survives_a_restart
             }
             dead_letter {
                 a_dead_letter_goes_to_the_queue_that_is_named
@@ -74,6 +81,9 @@ macro_rules! broker {
                 a_second_departure_counts_on_in_the_history
                 a_destination_at_its_length_takes_it_all_the_same
                 a_parked_message_that_fails_again_stays_parked
+                an_exchange_brings_it_to_the_queue_of_its_key
+                what_an_exchange_brings_to_no_queue_is_parked
+                what_is_refused_goes_through_the_exchange_where_that_is_asked_for
             }
             priority {
                 a_greater_priority_goes_first_and_equal_ones_as_they_came

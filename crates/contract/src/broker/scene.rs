@@ -32,6 +32,13 @@ pub(crate) fn patience(rig: &dyn Rig) -> Duration {
     rig.pace().patience
 }
 
+/// Gives what was confirmed the time to come where it is received.
+pub(crate) fn let_come(rig: &dyn Rig) {
+    if !rig.pace().is_exact() {
+        rig.pass(rig.pace().quiet);
+    }
+}
+
 /// Whether a case may let so much time pass.
 pub(crate) fn has_time(rig: &dyn Rig, time: Duration) -> bool {
     time <= rig.pace().longest

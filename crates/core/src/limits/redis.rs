@@ -60,3 +60,5 @@ pub const RECLAIM_TRIES_MAX: u32 = 100;
 pub const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
 /// How often a cluster is asked which of its servers has which slots.
 pub const SLOTS_PAUSE: Duration = Duration::from_secs(5);
+/// Queues with messages whose time is over that one step sees to.
+pub const SWEEP_QUEUES_MAX: usize = 10;

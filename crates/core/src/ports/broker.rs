@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::BoxFuture;
 use crate::delivery::{Delivery, DeliveryId, Outcome, Settled};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::message::{Message, MessageId};
-use crate::queue::{QueueName, QueueSettings, RetryPolicy};
+use crate::queue::{Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy};
 use crate::stats::QueueStats;
 use crate::time::Instant;
 
@@ -29,7 +29,7 @@ pub struct BrokerCapabilities {
     pub length_max: bool,
     /// Drops messages whose `expires_at` has passed.
     pub expiry: bool,
-    /// Keeps [`Order::Key`](crate::queue::Order::Key).
+    /// Keeps [`Order::Key`].
     pub order_by_key: bool,
     /// Hands out by priority.
     pub priorities: bool,
@@ -42,6 +42,15 @@ pub struct BrokerCapabilities {
     pub lasting_holds: bool,
     /// Keeps finished messages, and only the newest of a key, where a queue's settings ask for it.
     pub retain: bool,
+    /// Lets what comes into a queue expire by its `message_ttl`.
+    pub message_ttl: bool,
+    /// Counts the bytes of a queue against its `length_bytes_max`.
+    pub length_bytes_max: bool,
+    /// Keeps a queue at its length by dropping the oldest: [`Overflow::DropHead`].
+    pub drop_head: bool,
+    /// Publishes dead letters to an exchange, `dead_letter_exchange`, and there what it refuses too:
+    /// [`Overflow::RejectDeadLetter`].
+    pub dead_letter_exchange: bool,
 }
 
 impl BrokerCapabilities {
@@ -60,7 +69,48 @@ impl BrokerCapabilities {
         place: false,
         lasting_holds: false,
         retain: false,
+        message_ttl: false,
+        length_bytes_max: false,
+        drop_head: false,
+        dead_letter_exchange: false,
     };
+
+    /// `Unsupported` names the setting that a queue asks for and this broker cannot keep.
+    ///
+    /// ```
+    /// use forebay_core::ports::broker::BrokerCapabilities;
+    /// use forebay_core::queue::{QueueName, QueueSettings};
+    ///
+    /// let mut orders = QueueSettings::new(QueueName::new("orders")?);
+    /// orders.priority_max = 9;
+    /// let refused = BrokerCapabilities::NONE.check(&orders).unwrap_err();
+    /// assert!(refused.to_string().contains("priority_max"));
+    /// # Ok::<(), forebay_core::error::Error>(())
+    /// ```
+    pub fn check(&self, settings: &QueueSettings) -> Result<()> {
+        let overflow = match settings.overflow {
+            Overflow::Reject => true,
+            Overflow::DropHead => self.drop_head,
+            Overflow::RejectDeadLetter => self.dead_letter_exchange,
+        };
+        let wanted = [
+            ("order", settings.order == Order::Key, self.order_by_key),
+            ("priority_max", settings.priority_max > 0, self.priorities),
+            ("retain", settings.retain != Retain::Nothing, self.retain),
+            ("newest_by_key", settings.newest_by_key, self.retain),
+            ("message_ttl", settings.message_ttl.is_some(), self.message_ttl),
+            ("length_bytes_max", settings.length_bytes_max.is_some(), self.length_bytes_max),
+            ("overflow", true, overflow),
+            ("dead_letter_exchange", settings.dead_letter_exchange.is_some(), self.dead_letter_exchange),
+        ];
+        match wanted.iter().find(|(_, wanted, can)| *wanted && !can) {
+            Some((setting, ..)) => {
+                let context = format!("{}: {setting}", settings.name);
+                Err(Error::new(Kind::Unsupported, "declare queue", context))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a receiver asks for.
@@ -69,7 +119,7 @@ pub struct Receive {
     /// At most so many deliveries, 1 to 1,000.
     pub count_max: usize,
     /// How long each is held; `None` is the queue's own, and `Duration::MAX` as long as the broker's process lives: where
-    /// messages outlive that, such a hold has run out when they are found again.
+    /// messages outlive that, these are ready in their places when they are found again, and the attempts count.
     pub hold: Option<Duration>,
     /// Until when to wait for the first one; the past does not wait.
     pub wait_until: Instant,
@@ -94,7 +144,8 @@ pub trait Broker: Send + Sync {
     /// What it can do.
     fn capabilities(&self) -> BrokerCapabilities;
 
-    /// Declares a queue. `Ok`: it is durable with these settings. `Conflict` names the setting that differs.
+    /// Declares a queue. `Ok`: it is durable with these settings. `Conflict` names the setting that differs, `Unsupported`
+    /// one that the broker cannot keep.
     /// May repeat.
     fn ensure<'a>(&'a self, settings: &'a QueueSettings) -> BoxFuture<'a, Result<()>>;
 

@@ -10,10 +10,11 @@ use forebay_core::error::{Kind, Result};
 use forebay_core::limits;
 use forebay_core::ports::broker::{Peeked, QueueInfo};
 use forebay_core::queue::QueueName;
+use forebay_log::Class;
 
 use crate::engine::{Engine, yield_now};
 use crate::receive::Handed;
-use crate::records::Record;
+use crate::records::{Record, SMALL_BYTES_MAX};
 use crate::state::entry::Entry;
 use crate::topology::Queue;
 
@@ -84,11 +85,12 @@ impl Engine {
     /// They leave the queue in one step, whatever their number; only forgetting them takes its time.
     pub(crate) async fn purge(&self, name: &QueueName) -> Result<(u64, u64)> {
         let queue = self.topology.find(name)?;
-        let (entries, sequence) = {
+        let purge = || {
             let mut state = queue.lock()?;
             let position = self.journal.append(&Record::Purge { queue: queue.number })?;
-            (state.purge(), position.sequence)
+            Ok((state.purge(), position.sequence))
         };
+        let (entries, sequence) = self.when_ready(Class::Free, SMALL_BYTES_MAX, purge).await?;
         Ok((Leaving { engine: self, entries }.forget().await, sequence))
     }
 
@@ -136,7 +138,8 @@ impl Engine {
 
     /// Removes the queue and its messages. Returns the sequence that makes it durable.
     pub(crate) async fn delete(&self, name: &QueueName) -> Result<u64> {
-        let (queue, sequence) = self.remove_queue(name)?;
+        let length = self.journal.message_bytes_max();
+        let (queue, sequence) = self.when_ready(Class::Free, length, || self.remove_queue(name)).await?;
         let entries = {
             let mut state = queue.state.lock();
             let records = state.declared.take().into_iter().chain(state.marks.records());
@@ -245,6 +248,19 @@ mod tests {
         bench.free();
         assert!(bench.segments() < 4, "{}", bench.segments());
         assert_eq!(bench.crash().recovered.ready, 0);
+    }
+
+    #[test]
+    fn a_purge_and_a_deletion_wait_for_a_log_that_is_not_ready() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        bench.publish(&q, 1);
+        let number = bench.engine().topology.find(&q).unwrap().number;
+        let fill = || while bench.engine().journal.append(&Record::Purge { queue: number }).is_ok() {};
+        fill();
+        assert_eq!(bench.until_ready(bench.engine().purge(&q)).unwrap().0, 1);
+        fill();
+        assert!(bench.until_ready(bench.engine().delete(&q)).is_ok());
     }
 
     #[test]

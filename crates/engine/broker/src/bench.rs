@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use forebay_contract::clock::SimClock;
 use forebay_contract::files::Saboteur;
 use forebay_core::delivery::{Delivery, Outcome};
-use forebay_core::error::Kind;
+use forebay_core::error::{self, Kind};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::Receive;
 use forebay_core::ports::clock::Clock;
@@ -16,6 +16,7 @@ use forebay_log::LogOptions;
 
 use crate::broker::{BrokerOptions, EmbeddedBroker, open};
 use crate::engine::Engine;
+use crate::publish::TakenIn;
 use crate::storage::recover::Recovered;
 use crate::storage::space::Step;
 
@@ -139,4 +140,15 @@ pub(crate) fn until_ready<T>(engine: &Engine, future: impl Future<Output = T>) -
         engine.journal.log.step();
     }
     panic!("nothing happens, and somebody waits")
+}
+
+impl Engine {
+    /// Publishes messages that nobody wants back.
+    pub(crate) async fn publish(
+        &self,
+        queue: &QueueName,
+        mut messages: Vec<Message>,
+    ) -> error::Result<TakenIn> {
+        self.publish_from(queue, &mut messages).await
+    }
 }

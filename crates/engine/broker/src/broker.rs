@@ -87,20 +87,20 @@ pub fn open(files: Arc<dyn Files>, options: BrokerOptions, clock: Arc<dyn Clock>
     work.push(timers::work(engine.clone()));
     work.push(space::work(engine.clone()));
     work.extend(desk::work(&engine));
-    let in_doubt = if recovered.log.clean { 0 } else { recovered.last_sequence };
+    let in_doubt = recovered.log.in_doubt;
     Ok(OpenedBroker { broker: Arc::new(EmbeddedBroker { engine, in_doubt }), work, recovered })
 }
 
 /// Queues on the commit log of this process. Dropping the last handle closes it.
 pub struct EmbeddedBroker {
     pub(crate) engine: Arc<Engine>,
-    /// The last sequence that was found in a log that had not been closed in good order.
+    /// The last sequence that was found in a log that had not been closed in good order, at this opening or an earlier one.
     in_doubt: u64,
 }
 
 impl EmbeddedBroker {
     /// Whether the message may have been delivered before, whatever its attempts say: the process that had it did not end
-    /// in good order, and a delivery is not waited for to be durable. Known until the next opening.
+    /// in good order, and a delivery is not waited for to be durable. Known for as long as the message is in its queue.
     pub fn may_have_been_delivered(&self, delivery: DeliveryId) -> bool {
         delivery.position <= self.in_doubt
     }
@@ -128,8 +128,22 @@ impl EmbeddedBroker {
         self.engine.topology.has(queue)
     }
 
+    /// As [`publish`](Broker::publish), of messages that stay with the caller until they are taken. `Full`: `messages` are as
+    /// they were, to be published again, or none where the queue sends what it refuses through its dead-letter exchange and
+    /// has done so. Any other error: none was taken that `messages` still has.
+    pub async fn publish_from(
+        &self,
+        queue: &QueueName,
+        messages: &mut Vec<Message>,
+    ) -> Result<Vec<MessageId>> {
+        let (ids, sequence) = self.engine.publish_from(queue, messages).await?;
+        self.durable(sequence).await?;
+        Ok(ids)
+    }
+
     /// As [`settle`](Broker::settle), of several deliveries of one queue, with one wait until all is durable. Returns how many
-    /// of them were held. `Err`: none, some or all are settled. May repeat.
+    /// of them were held. `Err`: none, some or all are settled; a message that cannot be read is left alone for a while, held by
+    /// nobody, and the others are settled all the same. May repeat.
     pub async fn settle_many(
         &self,
         queue: &QueueName,
@@ -146,7 +160,8 @@ impl EmbeddedBroker {
                 settled => break settled?,
             }
         }
-        self.durable(progress.last).await.map(|()| progress.settled)
+        self.durable(progress.last).await?;
+        progress.refused.map_or(Ok(progress.settled), Err)
     }
 
     /// The log's room that carrying out the outcome needs.
@@ -185,6 +200,10 @@ impl Broker for EmbeddedBroker {
             priorities: true,
             dedup: true,
             retain: true,
+            message_ttl: true,
+            length_bytes_max: true,
+            drop_head: true,
+            dead_letter_exchange: true,
         }
     }
 
@@ -207,13 +226,9 @@ impl Broker for EmbeddedBroker {
     fn publish<'a>(
         &'a self,
         queue: &'a QueueName,
-        messages: Vec<Message>,
+        mut messages: Vec<Message>,
     ) -> BoxFuture<'a, Result<Vec<MessageId>>> {
-        Box::pin(async move {
-            let (ids, sequence) = self.engine.publish(queue, messages).await?;
-            self.durable(sequence).await?;
-            Ok(ids)
-        })
+        Box::pin(async move { self.publish_from(queue, &mut messages).await })
     }
 
     fn receive<'a>(&'a self, queue: &'a QueueName, receive: Receive) -> BoxFuture<'a, Result<Vec<Delivery>>> {
@@ -307,8 +322,31 @@ impl BrokerAdmin for EmbeddedBroker {
 #[cfg(test)]
 mod tests {
     use forebay_core::delivery::Outcome;
+    use forebay_core::error::Kind;
+    use forebay_core::message::{Message, MessageId};
+    use forebay_core::queue::{QueueName, QueueSettings};
 
     use crate::bench::Bench;
+
+    #[test]
+    fn messages_that_are_not_taken_stay_with_their_publisher() {
+        let bench = Bench::new(1_000);
+        let settings = QueueSettings { length_max: 2, ..QueueSettings::new(QueueName::new("q").unwrap()) };
+        bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
+        let message = || Message::new(MessageId::given("m").unwrap(), "body".into());
+        bench.publish(&settings.name, 1);
+        let mut messages = vec![message(), message()];
+        let publish = |messages: &mut Vec<Message>| {
+            bench
+                .until_ready(bench.broker.publish_from(&settings.name, messages))
+                .map_err(|error| error.kind())
+        };
+        assert_eq!(publish(&mut messages), Err(Kind::Full));
+        assert_eq!(messages, [message(), message()]);
+        messages.pop();
+        assert_eq!(publish(&mut messages).map(|ids| ids.len()), Ok(1));
+        assert!(messages.is_empty());
+    }
 
     #[test]
     fn what_a_killed_process_had_is_in_doubt_and_what_came_since_is_not() {
@@ -329,5 +367,24 @@ mod tests {
         bench.write();
         let bench = bench.crash();
         assert!(!doubtful(&bench), "it was closed in good order");
+    }
+
+    #[test]
+    fn what_is_in_doubt_stays_so_however_often_the_process_ends_in_good_order_since() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        bench.publish(&q, 1);
+        let mut bench = bench.crash();
+        bench.publish(&q, 1);
+        for _ in 0..3 {
+            bench.broker.close();
+            bench.write();
+            bench = bench.crash();
+        }
+        let in_doubt = |bench: &Bench| {
+            let id = bench.receive(&q).unwrap().id;
+            bench.broker.may_have_been_delivered(id)
+        };
+        assert_eq!((in_doubt(&bench), in_doubt(&bench)), (true, false));
     }
 }

@@ -84,7 +84,9 @@ impl Engine {
 
     /// The record that brought the message here, if it is here in that state.
     fn body(&self, queue: &Queue, pick: Pick) -> Result<Option<Payload>> {
-        match pick.find(&mut *queue.lock()?).map(Entry::stored) {
+        // The lock is given back before anything is read: who cannot read looks again.
+        let stored = pick.find(&mut *queue.lock()?).map(Entry::stored);
+        match stored {
             Some(stored) => self.body_at(queue, pick, stored),
             None => Ok(None),
         }

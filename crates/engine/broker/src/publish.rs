@@ -26,7 +26,8 @@ use crate::topology::Queue;
 /// Messages on their way into a queue, encoded, the files of the large ones, and the room for all in the log.
 pub(crate) struct Batch<'a> {
     queue: Arc<Queue>,
-    messages: Vec<Message>,
+    /// The publisher's, until they are taken.
+    messages: &'a mut Vec<Message>,
     heads: Vec<Vec<u8>>,
     fresh: Fresh<'a>,
     room: Room,
@@ -41,6 +42,10 @@ struct Repeated {
 }
 
 impl Repeated {
+    fn is_new(&self, index: usize) -> bool {
+        self.are.get(index).is_none_or(|is_repeated| !is_repeated)
+    }
+
     fn count(&self) -> u64 {
         self.are.iter().filter(|is_repeated| **is_repeated).count() as u64
     }
@@ -55,14 +60,19 @@ enum Taking {
     In(TakenIn),
     /// Its room must be waited for first.
     NotReady,
-    /// The queue is at its length; nothing was taken.
-    TooMany,
+    /// The queue is at its length; nothing was taken, and what is repeated was taken before.
+    TooMany(Repeated),
 }
 
 impl Engine {
     /// Appends all messages to the queue and returns the sequence that makes them durable. They may be delivered
-    /// before: whatever a consumer does with them lies behind them in the log. Every error says that none was taken.
-    pub(crate) async fn publish(&self, name: &QueueName, messages: Vec<Message>) -> Result<TakenIn> {
+    /// before: whatever a consumer does with them lies behind them in the log. Every error says that none was taken; they
+    /// stay where they are until the queue takes them, or refuses them and sends them through its dead-letter exchange.
+    pub(crate) async fn publish_from(
+        &self,
+        name: &QueueName,
+        messages: &mut Vec<Message>,
+    ) -> Result<TakenIn> {
         if self.refuses.load(Relaxed) {
             let context = format!("{name}: queues have used up their memory, settle messages");
             return Err(Error::new(Kind::Full, "publish to queue", context));
@@ -74,8 +84,8 @@ impl Engine {
                     self.shed_after_publish(&batch.queue);
                     return Ok(taken_in);
                 }
-                Taking::TooMany => {
-                    self.pass_on_refused(&mut batch);
+                Taking::TooMany(repeated) => {
+                    self.pass_on_refused(&mut batch, &repeated);
                     let context = format!("{name}: at its length");
                     return Err(Error::new(Kind::Full, "publish to queue", context));
                 }
@@ -86,7 +96,7 @@ impl Engine {
 
     /// Checks, encodes, and writes large payloads into files of their own. `TooLarge`: the log or the queue can never take
     /// so much at once.
-    async fn batch(&self, name: &QueueName, messages: Vec<Message>) -> Result<Batch<'_>> {
+    async fn batch<'a>(&'a self, name: &QueueName, messages: &'a mut Vec<Message>) -> Result<Batch<'a>> {
         let too_large =
             |what: &str| Err(Error::new(Kind::TooLarge, "publish to queue", format!("{name}: {what}")));
         messages.iter().try_for_each(Message::check)?;
@@ -127,16 +137,17 @@ impl Engine {
         let mut state = queue.lock()?;
         let now = self.clock.now();
         let repeated = self.repeated(&mut state, messages, now);
-        let is_new = |index: usize| repeated.are.get(index).is_none_or(|is_repeated| !is_repeated);
+        let is_new = |index: usize| repeated.is_new(index);
         let turns = state.turns(messages, is_new);
         let adds = |turn: &Turn| matches!(turn, Turn::Alone | Turn::Newest { replaces: 0 });
         let more = turns.iter().enumerate().filter(|(index, turn)| is_new(*index) && adds(turn)).count();
-        let settings = &state.settings;
-        if settings.overflow != Overflow::DropHead
-            && (state.len().saturating_add(more as u64) > settings.length_max.max(state.len())
-                || more > 0 && !state.has_room_for(messages))
-        {
-            return Ok(Taking::TooMany);
+        if state.settings.overflow != Overflow::DropHead {
+            let length_max = state.settings.length_max.max(state.len());
+            let arriving = messages.iter().zip(&turns).enumerate().filter(|(index, _)| is_new(*index));
+            let arriving = arriving.map(|(_, (message, turn))| (message, *turn));
+            if state.len().saturating_add(more as u64) > length_max || !state.has_room_for(arriving) {
+                return Ok(Taking::TooMany(repeated));
+            }
         }
         let all = messages.iter().zip(&*heads).zip(&turns).enumerate();
         let written = all.filter(|(index, (_, turn))| is_new(*index) && **turn != Turn::Overtaken);
@@ -152,7 +163,7 @@ impl Engine {
         let last = stored.last().map_or(0, |stored| stored.location.sequence).max(repeated.durable_with);
         let mut ids = Vec::with_capacity(messages.len());
         let mut stored = stored.into_iter();
-        for (index, (message, turn)) in std::mem::take(messages).into_iter().zip(turns).enumerate() {
+        for (index, (message, turn)) in std::mem::take(*messages).into_iter().zip(turns).enumerate() {
             ids.push(message.id.clone());
             if !is_new(index) {
                 continue;
@@ -252,7 +263,8 @@ impl Engine {
 
     /// Sends a batch that the queue has refused through its dead-letter exchange, where its owner asked for that. The publisher
     /// was told that it was refused, so that nothing is promised of it: what cannot be written now is gone.
-    fn pass_on_refused(&self, Batch { queue, messages, fresh, .. }: &mut Batch<'_>) {
+    fn pass_on_refused(&self, batch: &mut Batch<'_>, repeated: &Repeated) {
+        let Batch { queue, messages, fresh, .. } = batch;
         let exchange = match queue.lock() {
             Ok(state) if state.settings.overflow == Overflow::RejectDeadLetter => {
                 state.settings.dead_letter_exchange.clone()
@@ -261,8 +273,9 @@ impl Engine {
         };
         let Some(exchange) = exchange else { return };
         let now = self.clock.now();
-        for (index, message) in std::mem::take(messages).into_iter().enumerate() {
-            let mut letter = Letter { message, claim: fresh.get(index), history: Vec::new() };
+        let refused = std::mem::take(*messages).into_iter().enumerate();
+        for (index, message) in refused.filter(|(index, _)| repeated.is_new(*index)) {
+            let mut letter = Letter { message, claim: fresh.hold(index), history: Vec::new() };
             let line = History { at: now, ..letter.line(&queue.name, Reason::Overflow, None) };
             let Way::To(queues, message) = self.way(&queue.name, &exchange, &letter, &line) else { continue };
             history::add(&mut letter.history, line);
@@ -270,11 +283,8 @@ impl Engine {
             let payload = if letter.claim.is_some() { &[] } else { &*message.payload };
             let bytes = MessageBytes { head: &head, payload };
             for to in queues {
-                match self.bring(&to, &letter, &message, bytes, now) {
-                    Ok(()) => drop(fresh.take(index)),
-                    Err(error) => {
-                        tracing::warn!(queue = %to.name, %error, "refused message does not reach its dead letters")
-                    }
+                if let Err(error) = self.bring(&to, &letter, &message, bytes, now) {
+                    tracing::warn!(queue = %to.name, %error, "refused message does not reach its dead letters");
                 }
             }
         }

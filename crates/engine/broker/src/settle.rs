@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forebay_core::delivery::{DeliveryId, Outcome};
-use forebay_core::error::Result;
+use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::ports::broker::Held;
 use forebay_core::queue::QueueName;
@@ -24,6 +24,8 @@ pub(crate) struct Settling {
     pub(crate) settled: u64,
     /// The sequence that makes it durable.
     pub(crate) last: u64,
+    /// Why the first could not be dead-lettered of those that could not. They are held no more.
+    pub(crate) refused: Option<Error>,
 }
 
 impl Settling {
@@ -67,7 +69,16 @@ impl Engine {
         let found = self.topology.find(name)?;
         if let Outcome::DeadLetter(reason) = outcome {
             for id in ids.iter().skip(progress.seen) {
-                progress.note(self.dead_letter(&found, Pick::Held(*id), reason, None)?);
+                let pick = Pick::Held(*id);
+                match self.dead_letter(&found, pick, reason, None) {
+                    // The others are not to wait for it to be mended.
+                    Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Io) => {
+                        self.put_off(&found, pick, &error);
+                        progress.note(None);
+                        progress.refused.get_or_insert(error);
+                    }
+                    moved => progress.note(moved?),
+                }
             }
             return Ok(());
         }

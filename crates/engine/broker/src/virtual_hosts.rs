@@ -203,8 +203,9 @@ impl Engine {
         let (queue, sequence) = self.topology.delete(&self.journal, name, &host.encode(with))?;
         host.apply(&self.journal, with, None);
         host.last = sequence;
-        if !rest.is_empty() {
-            host.make(&self.journal, rest)?;
+        // The queue is gone whatever becomes of these: they are exchanges that nothing is bound to any more.
+        if let Err(error) = host.make(&self.journal, rest) {
+            tracing::warn!(queue = %name, %error, "exchanges that should go with their last queue stay");
         }
         Ok((queue, host.last))
     }
@@ -212,6 +213,8 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use forebay_contract::clock::SimClock;
+    use forebay_contract::files::Saboteur;
     use forebay_core::delivery::Outcome;
     use forebay_core::error::Kind;
     use forebay_core::queue::QueueSettings;
@@ -323,6 +326,29 @@ mod tests {
         assert_eq!(bindings(&bench, "/"), [""; 0]);
         bench.write();
         assert_eq!(bindings(&bench.crash(), "/"), [""; 0]);
+    }
+
+    #[test]
+    fn a_queue_is_gone_with_its_messages_also_where_the_log_takes_no_more_of_what_goes_with_it() {
+        let mut options = Bench::new(1_000).options;
+        options.log.pending_bytes_max = crate::bench::SEGMENT as usize;
+        let bench = Bench::open(Saboteur::new(), SimClock::new(5), options);
+        let q = bench.queue("q");
+        for number in 0..20 {
+            let name = format!("{number:0250}");
+            declare(&bench, "/", &name, true, true);
+            bind(&bench, "/", &name, Target::Queue("q"));
+            bench.write();
+        }
+        (0..30).for_each(|_| bench.publish(&q, 300));
+        bench.until_ready(bench.engine().delete(&q)).unwrap();
+        assert!(!bindings(&bench, "/").is_empty(), "the log did not take all");
+        assert!(!bench.broker.has_queue(&q));
+        bench.free();
+        let busy = bench.queue("busy");
+        bench.publish(&busy, 300);
+        bench.free();
+        assert!(bench.segments() < 6, "nothing lives of it: {}", bench.segments());
     }
 
     #[test]

@@ -36,7 +36,8 @@
 //!
 //! The log's own records: `OPENED` starts each life of the log, is durable before anything else is taken, and its body
 //! is the sequence (8 bytes) after which this life goes on; sequences in between were never confirmed and are not used
-//! again. `CLOSED` ends a life in good order. `SET_ASIDE` covers a damaged stretch that was copied away: sequences up
+//! again. `CLOSED` ends a life in good order, and its body is the last sequence (8 bytes; none is 0) of the last life
+//! that did not end so. `SET_ASIDE` covers a damaged stretch that was copied away: sequences up
 //! to its own are gone.
 
 use std::ops::RangeInclusive;

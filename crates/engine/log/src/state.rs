@@ -45,6 +45,8 @@ pub(crate) struct State {
     /// An append was refused for want of space, and none has returned yet.
     pub(crate) refusing: bool,
     pub(crate) phase: Phase,
+    /// What the closing record says of earlier ends.
+    pub(crate) in_doubt: u64,
     /// The closing record has been appended.
     pub(crate) said_closed: bool,
     /// What failed, once a write or sync has.
@@ -135,6 +137,7 @@ impl State {
             not_prepared: None,
             refusing: false,
             phase: Phase::Running,
+            in_doubt: 0,
             said_closed: false,
             poison: None,
             records: 0,

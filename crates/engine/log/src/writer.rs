@@ -93,10 +93,12 @@ impl Shared {
             return false;
         }
         // Without room for it the log ends all the same; the next opening then treats the end as unclean.
-        let size = format::record_size(0);
+        let body = state.in_doubt.to_le_bytes();
+        let size = format::record_size(body.len() as u64);
         let more = !state.said_closed && state.fit(Class::Free, &[size], &self.options) == Fit::Now;
         if more {
-            state.place(CLOSED, &[], format::body_checksum(&[]));
+            let parts: [&[u8]; 1] = [&body];
+            state.place(CLOSED, &parts, format::body_checksum(&parts));
         }
         state.said_closed = true;
         if !more {

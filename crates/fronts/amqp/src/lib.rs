@@ -9,10 +9,14 @@
 //! - `message`: what a message is in both worlds
 //! - `replies`: replies that go straight to who asked
 //! - `exception`: why a channel or connection is closed
+//! - `budget`: what is bounded over several channels or connections
 //!
 //! [`server::bind`] takes the socket and starts nothing.
 
 pub mod access;
+#[cfg(test)]
+mod bench;
+mod budget;
 mod channel;
 mod connection;
 mod exception;

@@ -13,6 +13,8 @@ use forebay_core::message::Message;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::message::weight::weight;
+
 /// The name that stands for the channel that says it.
 pub(crate) const PSEUDO_QUEUE: &str = "amq.rabbitmq.reply-to";
 
@@ -29,6 +31,8 @@ pub(crate) struct Reply {
     pub(crate) exchange: String,
     pub(crate) key: String,
     pub(crate) message: Message,
+    /// Memory that it takes.
+    bytes: usize,
 }
 
 /// Replies to one connection that it has not yet passed on.
@@ -48,7 +52,7 @@ impl Mailbox {
     /// Puts a reply in; false where there are too many.
     fn put(&self, reply: Reply) -> bool {
         let mut waiting = self.waiting.lock();
-        let bytes = waiting.bytes + reply.message.payload.len();
+        let bytes = waiting.bytes + reply.bytes;
         let is_over = !waiting.replies.is_empty() && bytes > limits::AMQP_REPLIES_BYTES_MAX;
         if is_over || waiting.replies.len() >= limits::AMQP_REPLIES_MAX {
             return false;
@@ -72,7 +76,7 @@ impl Mailbox {
     fn take(&self) -> Option<Reply> {
         let mut waiting = self.waiting.lock();
         let reply = waiting.replies.pop_front()?;
-        waiting.bytes = waiting.bytes.saturating_sub(reply.message.payload.len());
+        waiting.bytes = waiting.bytes.saturating_sub(reply.bytes);
         Some(reply)
     }
 }
@@ -113,7 +117,8 @@ impl Replies {
     pub(crate) fn send(&self, exchange: &str, key: &str, name: &str, message: &Message) {
         let Some(Asker { mailbox, channel }) = self.askers.lock().get(name).cloned() else { return };
         let (exchange, key) = (exchange.to_owned(), key.to_owned());
-        if !mailbox.put(Reply { channel, exchange, key, message: message.clone() }) {
+        let bytes = weight(message);
+        if !mailbox.put(Reply { channel, exchange, key, message: message.clone(), bytes }) {
             tracing::warn!("amqp reply dropped: the connection that asked does not take what waits for it");
         }
     }
@@ -137,7 +142,7 @@ impl Drop for ReplyTo {
 
 #[cfg(test)]
 mod tests {
-    use forebay_core::message::MessageId;
+    use forebay_core::message::{MessageId, Value};
     use futures_util::future::FutureExt;
 
     use super::*;
@@ -172,5 +177,10 @@ mod tests {
         assert_eq!(count(), 1, "the first one always has room");
         (0..=limits::AMQP_REPLIES_MAX).for_each(|_| send(0));
         assert_eq!(count(), limits::AMQP_REPLIES_MAX);
+        let mut with_header = message(0);
+        with_header.headers.set("h", Value::Bytes(vec![0; limits::AMQP_REPLIES_BYTES_MAX]));
+        send(0);
+        replies.send("", &asker.name, &asker.name, &with_header);
+        assert_eq!(count(), 1, "headers count, too");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use forebay_broker::EmbeddedBroker;
 use forebay_core::delivery::Delivery;
@@ -13,6 +13,7 @@ use forebay_core::stats::ConnectionStats;
 
 use crate::access::login::Door;
 use crate::access::user::DEFAULT_VHOST;
+use crate::budget::Budget;
 use crate::options::{Options, Parts};
 use crate::replies::Replies;
 use crate::vhost::registry::Vhost;
@@ -22,7 +23,8 @@ pub(crate) struct Shared {
     pub(crate) broker: Arc<EmbeddedBroker>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) connections: Arc<ConnectionStats>,
-    pub(crate) bodies: Arc<Bodies>,
+    /// Memory for bodies that are still coming and for transactions, over all connections.
+    pub(crate) bodies: Arc<Budget>,
     pub(crate) pressure: Arc<Pressure>,
     pub(crate) replies: Arc<Replies>,
     /// Who may come in.
@@ -48,7 +50,7 @@ impl Shared {
             broker: parts.broker,
             clock: parts.clock,
             connections: Arc::default(),
-            bodies: Arc::new(Bodies::default()),
+            bodies: Budget::new(limits::AMQP_BODIES_BYTES_MAX),
             options,
             version: parts.version,
             numbers: AtomicU64::new(0),
@@ -72,51 +74,5 @@ impl Shared {
     /// A number that no other connection of this process has had.
     pub(crate) fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Relaxed)
-    }
-}
-
-/// Memory for bodies that are still coming, over all connections.
-#[derive(Debug, Default)]
-pub(crate) struct Bodies {
-    taken: AtomicUsize,
-}
-
-impl Bodies {
-    /// Room for a body of so many bytes; `None` while too many others are coming.
-    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Room> {
-        let wanted = if bytes > limits::AMQP_BODY_BYTES_FREE { bytes } else { 0 };
-        let fits =
-            |taken: usize| taken.checked_add(wanted).filter(|taken| *taken <= limits::AMQP_BODIES_BYTES_MAX);
-        self.taken.fetch_update(Relaxed, Relaxed, fits).ok()?;
-        Some(Room { bodies: Arc::clone(self), bytes: wanted })
-    }
-}
-
-/// What a body has taken of that memory. It is given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Room {
-    bodies: Arc<Bodies>,
-    bytes: usize,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.bodies.taken.fetch_sub(self.bytes, Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bodies_have_room_up_to_the_limit_and_give_it_back() {
-        let bodies = Arc::new(Bodies::default());
-        let all = bodies.take(limits::AMQP_BODIES_BYTES_MAX);
-        assert!(all.is_some());
-        assert!(bodies.take(limits::AMQP_BODY_BYTES_FREE + 1).is_none());
-        assert!(bodies.take(limits::AMQP_BODY_BYTES_FREE).is_some(), "small ones always have");
-        drop(all);
-        assert!(bodies.take(limits::AMQP_BODY_BYTES_FREE + 1).is_some());
     }
 }

@@ -152,6 +152,39 @@ impl<const MAX: usize> PartialSchema for Text<MAX> {
 
 impl<const MAX: usize> ToSchema for Text<MAX> {}
 
+/// A name or key as AMQP has them: any text of at most 255 bytes, and the empty one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ShortText(pub(crate) String);
+
+/// As many bytes as AMQP's short strings have.
+const SHORT_TEXT_BYTES_MAX: usize = {
+    assert!(limits::EXCHANGE_NAME_BYTES_MAX == limits::ROUTING_KEY_BYTES_MAX);
+    limits::EXCHANGE_NAME_BYTES_MAX
+};
+
+impl<'de> Deserialize<'de> for ShortText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.len() > SHORT_TEXT_BYTES_MAX {
+            let expected = format!("a text of at most {SHORT_TEXT_BYTES_MAX} bytes");
+            return Err(de::Error::invalid_length(text.len(), &expected.as_str()));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl PartialSchema for ShortText {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .max_length(Some(SHORT_TEXT_BYTES_MAX))
+            .description(Some(format!("At most {SHORT_TEXT_BYTES_MAX} bytes in UTF-8.")))
+            .into()
+    }
+}
+
+impl ToSchema for ShortText {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +200,13 @@ mod tests {
             let refused = serde_json::from_str::<Count>(bad).unwrap_err().to_string();
             assert!(refused.contains("a whole number from 1 to 1000"), "{bad}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_short_text_may_be_empty_and_is_refused_beyond_its_length() {
+        let text = |length| serde_json::from_str::<ShortText>(&format!("\"{}\"", "k".repeat(length)));
+        assert!(text(0).is_ok() && text(SHORT_TEXT_BYTES_MAX).is_ok());
+        assert!(text(SHORT_TEXT_BYTES_MAX + 1).unwrap_err().to_string().contains("at most 255 bytes"));
     }
 
     #[test]

@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "forebay-broker",
         ],
     ),
+    ("forebay-rabbitmq", &["forebay-core"]),
     ("forebay-runtime", &["forebay-core"]),
     ("forebay-redis", &["forebay-core"]),
     ("forebay-contract", &["forebay-core"]),

@@ -87,7 +87,7 @@ time.sleep(1)
 ready = channel.queue_declare("large", passive=True).method.message_count
 assert ready > 50, f"only {ready} of 200 are left to others"
 idle.kill()
-idle.wait()
+idle.wait(30)
 order = []
 for method, _, body in channel.consume("large", inactivity_timeout=5):
     assert method is not None, f"only {len(order)} came"
@@ -98,7 +98,7 @@ for method, _, body in channel.consume("large", inactivity_timeout=5):
 assert order == list(range(200)), order
 
 # What does not speak the protocol is told which one it is.
-with socket.create_connection((HOST, int(PORT))) as stranger:
+with socket.create_connection((HOST, int(PORT)), timeout=20) as stranger:
     stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
     assert stranger.recv(8) == b"AMQP\x00\x00\x09\x01"
     assert stranger.recv(1) == b""

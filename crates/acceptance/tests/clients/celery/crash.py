@@ -29,20 +29,22 @@ def kill():
     assert sys.stdin.readline() == "back\n"
 
 
-limit(150)
+limit(100)
 with Worker("prefork"):
     # They wait in the worker's hands, unacknowledged, when the daemon goes.
     for number in range(10):
         publish(name="later", number=number, task=write, countdown=4)
     killer = None
     for number in range(COUNT):
+        limit(60, f"publishing {number}")
         if number in KILLS:
             if killer:
-                killer.join()
+                killer.join(60)
             killer = threading.Thread(target=kill)
             killer.start()
         publish(name="crash", number=number)
-    killer.join()
+    killer.join(60)
+    limit(110, "the rest of the tasks")
     wait_until("all that was confirmed has run", lambda: {int(line[0]) for line in noted("crash")} == set(range(COUNT)), 60)
     wait_until("so has what had to wait", lambda: {int(line[0]) for line in noted("later")} == set(range(10)), 60)
     again = len(noted("crash")) - COUNT

@@ -28,7 +28,7 @@ def answers(ask):
         return None
 
 
-limit(150)
+limit(100)
 with Worker("prefork"):
     results = [add.delay(number, number) for number in range(50)]
     assert [result.get(30) for result in results] == [2 * number for number in range(50)]
@@ -42,6 +42,7 @@ with Worker("prefork"):
         part.get(30)
     assert len(noted("half")) == 5
     kill()
+    limit(110, "the results after the kill")
     # pymemcache fails once on the connection of old.
     wait_until("the results are asked for anew", lambda: answers(lambda: [app.backend.client.get("any")]))
     fresh = [AsyncResult(result.id, app=app) for result in results]

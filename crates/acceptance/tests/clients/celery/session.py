@@ -216,11 +216,14 @@ def a_killed_worker():
         assert [result.get(WAIT) for result in queued] == list(range(20))
 
 
-limit(150)
+limit(100, "a worker")
 with Worker(POOL):
     for case in CASES:
+        limit(60, case.__name__)
         begun = time.monotonic()
         case()
         print(f"{case.__name__}: {time.monotonic() - begun:.1f} s", flush=True)
+    limit(60, "the worker's end")
+limit(100, "a killed worker")
 a_killed_worker()
 print("all well", flush=True)

@@ -41,7 +41,7 @@ class Worker:
     def kill(self):
         """Ends it and its children with SIGKILL."""
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.process.wait(30)
 
     def stop(self):
         """Asks it to end in good order."""
@@ -58,11 +58,11 @@ class Worker:
             self.kill() if failed else self.stop()
 
 
-def limit(seconds):
-    """Ends a script that takes longer, as an error: it takes its workers with it."""
+def limit(seconds, what="all"):
+    """Ends a script in which this takes longer, as an error: it takes its workers with it. The next limit is in its place."""
 
     def over(*_):
-        raise AssertionError(f"not done within {seconds} s")
+        raise AssertionError(f"not done within {seconds} s: {what}")
 
     signal.signal(signal.SIGALRM, over)
     signal.alarm(seconds)

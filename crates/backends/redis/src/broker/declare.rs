@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::payload::Payload;
-use forebay_core::queue::{
-    Backoff, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy,
-};
+use forebay_core::queue::{Backoff, Lifetime, Order, Overflow, QueueName, QueueSettings, RetryPolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -38,20 +36,15 @@ pub(crate) fn ms(time: Duration) -> String {
     time.as_nanos().div_ceil(1_000_000).to_string()
 }
 
-/// Refuses by name what a queue asks for and this broker cannot keep.
+/// Refuses by name what a queue asks for and this broker cannot keep, beyond what its capabilities say.
 pub(super) fn check(settings: &QueueSettings) -> Result<()> {
     settings.check()?;
     let lacks = [
-        (settings.dead_letter_exchange.is_some(), "dead_letter_exchange"),
-        (settings.length_bytes_max.is_some(), "length_bytes_max"),
-        (settings.overflow == Overflow::RejectDeadLetter, "overflow: reject_dead_letter"),
         (
             settings.order == Order::Key && settings.overflow == Overflow::DropHead,
-            "drop_head with order by key",
+            "order by key with drop_head",
         ),
-        (settings.retain != Retain::Nothing, "retain"),
-        (settings.newest_by_key, "newest_by_key"),
-        (settings.lifetime != Lifetime::Durable, "lifetime: process"),
+        (settings.lifetime != Lifetime::Durable, "lifetime of a process"),
     ];
     match lacks.into_iter().find(|(asked, _)| *asked) {
         Some((_, what)) => {
@@ -180,8 +173,10 @@ mod tests {
             assert_eq!(error.kind(), Kind::Unsupported);
             error.to_string()
         };
-        assert!(refused(|settings| settings.newest_by_key = true).contains("newest_by_key"));
         assert!(refused(|settings| settings.lifetime = Lifetime::Process).contains("lifetime"));
-        assert!(refused(|settings| settings.length_bytes_max = Some(1)).contains("length_bytes_max"));
+        let both = |settings: &mut QueueSettings| {
+            (settings.order, settings.overflow) = (Order::Key, Overflow::DropHead);
+        };
+        assert!(refused(both).contains("drop_head"));
     }
 }

@@ -13,6 +13,7 @@ use forebay_core::time::Instant;
 use parking_lot::Mutex;
 use redis::Value;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::answers::{Fields, Letter};
 use super::declare;
@@ -198,6 +199,25 @@ impl Session {
                 Value::BulkString(next) => from = next,
                 _ => return Ok(()),
             }
+        }
+    }
+
+    /// Ends the messages whose time is over, also in queues that nobody looks at, until the session is closing.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        let about = About { operation: "end messages", on: "whose time is over" };
+        let (key, most) = (format!("{}ending", self.root), limits::redis::SWEEP_QUEUES_MAX.to_string());
+        let [fresh, wait] = self.moving();
+        let arguments = [self.root.as_bytes(), fresh, wait, most.as_bytes()];
+        loop {
+            tokio::select! {
+                () = sleep(limits::redis::OFFER_PAUSE) => {}
+                () = self.closing() => return,
+                () = self.link.closed() => return,
+            }
+            let patience = self.link.settings.patience;
+            let call = Call { about, patience, within: None, keys: &[key.as_bytes()], arguments: &arguments };
+            // While the server is away nobody is handed such a message either.
+            let _ = self.scripts.sweep.run(&self.link, call).await;
         }
     }
 

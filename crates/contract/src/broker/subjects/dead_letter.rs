@@ -1,12 +1,14 @@
 //! Messages that are given up, and where they go.
 
 use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
-use forebay_core::queue::{PARKED, QueueName, QueueSettings};
+use forebay_core::error::Kind;
+use forebay_core::message::Message;
+use forebay_core::queue::{DeadLetterExchange, Overflow, PARKED, QueueName, QueueSettings};
 
 use super::super::Rig;
 use super::super::scene::{
-    drain, end, has_time, name, patience, publish, queue, queue_with, receive_one, settle_with_note, told,
-    try_receive,
+    drain, end, has_time, kind, message, name, patience, publish, queue, queue_with, receive_one, run,
+    settle_with_note, told, try_publish, try_receive, with_admin,
 };
 
 const GIVEN_UP: Outcome = Outcome::DeadLetter(Reason::AttemptsSpent);
@@ -75,6 +77,9 @@ pub fn a_second_departure_counts_on_in_the_history(rig: &mut dyn Rig) {
 }
 
 pub fn a_destination_at_its_length_takes_it_all_the_same(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().length_max {
+        return;
+    }
     let Some((_, delivery)) = failing(rig) else { return };
     let d = queue_with(rig, "d", |settings| settings.length_max = 1);
     publish(rig, &d, &["first"]);
@@ -97,4 +102,52 @@ pub fn a_parked_message_that_fails_again_stays_parked(rig: &mut dyn Rig) {
     }
     rig.pass(longest);
     assert_eq!(receive_one(rig, &parked).message.id.as_str(), "a");
+}
+
+/// A queue whose dead letters are published to the default exchange with this key.
+fn through(rig: &dyn Rig, key: Option<&str>) -> Option<QueueName> {
+    rig.broker().capabilities().dead_letter_exchange.then(|| {
+        queue_with(rig, "q", |settings| {
+            let key = key.map(str::to_owned);
+            settings.dead_letter_exchange = Some(DeadLetterExchange { exchange: String::new(), key });
+            (settings.length_max, settings.overflow) = (1, Overflow::RejectDeadLetter);
+        })
+    })
+}
+
+pub fn an_exchange_brings_it_to_the_queue_of_its_key(rig: &mut dyn Rig) {
+    for key in [None, Some("d")] {
+        let Some(q) = through(rig, key) else { return };
+        let d = queue(rig, "d");
+        let message = Message { routing_key: Some("d".to_owned()), ..message("m") };
+        try_publish(rig, &q, vec![message]).unwrap();
+        end(rig, &receive_one(rig, &q), GIVEN_UP);
+        rig.crash();
+        let dead = receive_one(rig, &d);
+        assert_eq!(told(&dead.history), ["q attempts_spent x1 attempts 1 -"]);
+        assert_eq!((dead.attempt, dead.message.exchange.as_deref()), (1, Some("")));
+        end(rig, &dead, Outcome::Done);
+        with_admin(rig, |admin| run(rig, admin.delete(&q)).unwrap());
+        if rig.admin().is_none() {
+            return;
+        }
+    }
+}
+
+pub fn what_an_exchange_brings_to_no_queue_is_parked(rig: &mut dyn Rig) {
+    let Some(q) = through(rig, Some("nowhere")) else { return };
+    publish(rig, &q, &["m"]);
+    end(rig, &receive_one(rig, &q), GIVEN_UP);
+    assert_eq!(drain(rig, &name(PARKED)), ["m"]);
+}
+
+pub fn what_is_refused_goes_through_the_exchange_where_that_is_asked_for(rig: &mut dyn Rig) {
+    let Some(q) = through(rig, Some("d")) else { return };
+    let d = queue(rig, "d");
+    publish(rig, &q, &["taken"]);
+    assert_eq!(kind(try_publish(rig, &q, vec![message("refused")])), Kind::Full);
+    assert_eq!(drain(rig, &q), ["taken"]);
+    let dead = receive_one(rig, &d);
+    assert_eq!(dead.message.id.as_str(), "refused");
+    assert_eq!(told(&dead.history), ["q overflow x1 attempts 0 -"]);
 }

@@ -57,6 +57,53 @@ pub fn with_a_dead_letter_queue_it_goes_there_and_expires_no_more(rig: &mut dyn 
     assert_eq!(told(&dead.history), ["q expired x1 attempts 0 -"]);
 }
 
+pub fn a_queues_time_to_live_ends_what_has_none_of_its_own(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().message_ttl {
+        return;
+    }
+    let q = queue_with(rig, "q", |settings| settings.message_ttl = Some(a_while(rig) * 2));
+    publish(rig, &q, &["old"]);
+    past(rig);
+    publish_short(rig, &q, "short");
+    publish(rig, &q, &["young"]);
+    past(rig);
+    assert_eq!(drain(rig, &q), ["young"], "of two times to live the shorter counts");
+}
+
+pub fn a_queues_time_to_live_begins_when_a_dead_letter_comes(rig: &mut dyn Rig) {
+    let can = rig.broker().capabilities();
+    if !can.message_ttl || !can.dead_letter {
+        return;
+    }
+    let q = queue_with(rig, "q", |settings| {
+        (settings.message_ttl, settings.dead_letter) = (Some(a_while(rig)), Some(name("d")));
+    });
+    let d = queue_with(rig, "d", |settings| settings.message_ttl = Some(a_while(rig) * 2));
+    publish(rig, &q, &["first"]);
+    past(rig);
+    publish(rig, &q, &["second"]);
+    past(rig);
+    let dead = receive_one(rig, &d);
+    assert_eq!((dead.message.id.as_str(), told(&dead.history).len()), ("first", 1));
+    past(rig);
+    assert_eq!(drain(rig, &d), ["second"]);
+    publish(rig, &d, &["third"]);
+    rig.pass(a_while(rig) * 3);
+    assert!(drain(rig, &d).is_empty());
+}
+
+pub fn a_queues_time_to_live_survives_a_restart(rig: &mut dyn Rig) {
+    if !rig.broker().capabilities().message_ttl {
+        return;
+    }
+    let q = queue_with(rig, "q", |settings| settings.message_ttl = Some(a_while(rig)));
+    publish(rig, &q, &["old"]);
+    rig.crash();
+    past(rig);
+    publish(rig, &q, &["young"]);
+    assert_eq!(drain(rig, &q), ["young"]);
+}
+
 pub fn a_delayed_message_can_expire_before_its_time(rig: &mut dyn Rig) {
     let can = rig.broker().capabilities();
     if !can.expiry || !can.delay {

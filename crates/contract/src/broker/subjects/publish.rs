@@ -78,7 +78,9 @@ pub fn a_message_over_its_limit_is_refused_and_nothing_of_its_batch_is_taken(rig
 }
 
 fn short(rig: &dyn Rig, overflow: Overflow) -> Option<QueueName> {
-    rig.broker().capabilities().length_max.then(|| {
+    let can = rig.broker().capabilities();
+    let can_overflow = overflow == Overflow::Reject || can.drop_head;
+    (can.length_max && can_overflow).then(|| {
         queue_with(rig, "q", |settings| {
             settings.length_max = 3;
             settings.overflow = overflow;
@@ -123,4 +125,41 @@ pub fn drop_head_drops_the_oldest_ready_message(rig: &mut dyn Rig) {
     publish(rig, &q, &["d", "e"]);
     assert_eq!(drain(rig, &q), ["d", "e"], "b and c were the oldest that nobody held");
     end(rig, &held, Outcome::Done);
+}
+
+/// A queue that has at most 10 bytes ready.
+fn small(rig: &dyn Rig, overflow: Overflow) -> Option<QueueName> {
+    let can = rig.broker().capabilities();
+    let can_overflow = overflow == Overflow::Reject || can.drop_head;
+    (can.length_bytes_max && can_overflow).then(|| {
+        queue_with(rig, "q", |settings| {
+            (settings.length_bytes_max, settings.overflow) = (Some(10), overflow);
+        })
+    })
+}
+
+pub fn a_batch_beyond_the_bytes_of_a_queue_is_refused(rig: &mut dyn Rig) {
+    let Some(q) = small(rig, Overflow::Reject) else { return };
+    publish(rig, &q, &["four"]);
+    let error = try_publish(rig, &q, vec![message("four"), message("six")]).unwrap_err();
+    assert_eq!((error.kind(), error.retry()), (Kind::Full, Retry::Later));
+    publish(rig, &q, &["sixsix"]);
+    assert_eq!(kind(try_publish(rig, &q, vec![message("1")])), Kind::Full);
+    assert_eq!(drain(rig, &q), ["four", "sixsix"]);
+}
+
+pub fn the_bytes_of_what_is_held_do_not_count(rig: &mut dyn Rig) {
+    let Some(q) = small(rig, Overflow::Reject) else { return };
+    publish(rig, &q, &["ten bytes!"]);
+    let held = receive_one(rig, &q);
+    publish(rig, &q, &["ten more b"]);
+    end(rig, &held, Outcome::Done);
+    assert_eq!(kind(try_publish(rig, &q, vec![message("1")])), Kind::Full);
+}
+
+pub fn drop_head_drops_the_oldest_until_the_bytes_are_few_enough(rig: &mut dyn Rig) {
+    let Some(q) = small(rig, Overflow::DropHead) else { return };
+    publish(rig, &q, &["one", "two", "four"]);
+    publish(rig, &q, &["a", "sixsix"]);
+    assert_eq!(drain(rig, &q), ["a", "sixsix"]);
 }

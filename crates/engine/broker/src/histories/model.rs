@@ -10,6 +10,7 @@ use forebay_core::time::Instant;
 use super::routes::Routes;
 use super::world::World;
 use crate::routing::change::Change as RouteChange;
+use crate::state::entry::NEVER;
 
 /// Where a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,21 +171,30 @@ impl Model {
                 item.attempts -= u32::from(!seen);
                 item.place = Place::Waiting(Instant::from_ms(0));
             }
+            Change::Reopen => {
+                let items = self.queues.values_mut().flat_map(|queue| queue.items.values_mut());
+                for item in items.filter(|item| matches!(item.place, Place::Held { until: NEVER, .. })) {
+                    item.place = Place::Waiting(Instant::from_ms(0));
+                }
+            }
             Change::Gone { queue, position } => drop(self.items(*queue).remove(position).unwrap()),
             Change::Finish { queue, position } => {
                 let item = self.items(*queue).remove(position).unwrap();
                 self.queues.get_mut(queue).unwrap().finished.insert(*position, item);
             }
-            Change::Move { queue, position, to, reason, at } => {
+            Change::Move { queue, position, to, reason, at, stays } => {
                 let from = self.queues[queue].name.clone();
-                let mut item = self.items(*queue).remove(position).unwrap();
+                let mut item = self.items(*queue)[position].clone();
+                if !stays {
+                    self.items(*queue).remove(position);
+                }
                 if let Some(reason) = reason {
                     let same = |line: &(String, Reason, u64, u32)| line.0 == from && line.1 == *reason;
                     let before = item.history.iter().position(same).map(|place| item.history.remove(place).2);
                     item.history.push((from, *reason, before.unwrap_or(0) + 1, item.attempts));
                 }
                 item.attempts = 0;
-                item.expires_at = None;
+                item.expires_at = World::settings(&self.queues[to].name).message_ttl.map(|ttl| *at + ttl);
                 item.published_at = *at;
                 // What is sent back counts with its key again; a dead letter does not.
                 item.counts = reason.is_none() && item.key.is_some() && self.queues[to].name == "newest";
@@ -199,18 +209,63 @@ impl Model {
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Declare(String),
-    Delete { queue: u64, routes: Vec<RouteChange> },
+    Delete {
+        queue: u64,
+        routes: Vec<RouteChange>,
+    },
     Route(Vec<RouteChange>),
-    Purge { queue: u64 },
-    Pause { queue: u64, paused: bool },
-    Put { queue: u64, item: Item, taken: Option<(&'static str, Instant)>, replaces: Option<u64> },
-    Hold { queue: u64, position: u64, token: u32, until: Instant },
-    Extend { queue: u64, position: u64, until: Instant },
-    Retry { queue: u64, position: u64, at: Instant },
-    Return { queue: u64, position: u64, seen: bool },
-    Gone { queue: u64, position: u64 },
-    Finish { queue: u64, position: u64 },
-    Move { queue: u64, position: u64, to: u64, reason: Option<Reason>, at: Instant },
+    Purge {
+        queue: u64,
+    },
+    Pause {
+        queue: u64,
+        paused: bool,
+    },
+    Put {
+        queue: u64,
+        item: Item,
+        taken: Option<(&'static str, Instant)>,
+        replaces: Option<u64>,
+    },
+    Hold {
+        queue: u64,
+        position: u64,
+        token: u32,
+        until: Instant,
+    },
+    Extend {
+        queue: u64,
+        position: u64,
+        until: Instant,
+    },
+    Retry {
+        queue: u64,
+        position: u64,
+        at: Instant,
+    },
+    Return {
+        queue: u64,
+        position: u64,
+        seen: bool,
+    },
+    /// What was held for the life of a process is ready.
+    Reopen,
+    Gone {
+        queue: u64,
+        position: u64,
+    },
+    Finish {
+        queue: u64,
+        position: u64,
+    },
+    Move {
+        queue: u64,
+        position: u64,
+        to: u64,
+        reason: Option<Reason>,
+        at: Instant,
+        stays: bool,
+    },
 }
 
 /// All that has happened, and what came of it.

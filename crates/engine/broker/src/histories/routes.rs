@@ -1,6 +1,7 @@
 //! Exchanges and bindings that clients declare, bind, unbind and delete.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use forebay_core::message::Headers;
 use forebay_core::queue::QueueName;
@@ -62,6 +63,14 @@ impl Routes {
     }
 }
 
+impl Routes {
+    /// The queues that are bound to this exchange.
+    pub(super) fn queues_of(&self, exchange: &str) -> BTreeSet<&str> {
+        let bindings = self.bindings.iter().filter(|(source, is_queue, ..)| source == exchange && *is_queue);
+        bindings.map(|(_, _, to, _)| to.as_str()).collect()
+    }
+}
+
 impl World {
     /// What the broker has, in the same words.
     pub(super) fn routes(&self) -> Routes {
@@ -110,13 +119,25 @@ impl World {
                 Ok(decided.clone())
             })
         });
-        decided.retain(|change| change.encode("/").is_some());
         let what = match act {
             0..2 => "exchange declared",
             2..7 => "bound",
             7 => "unbound",
             _ => "exchange deleted",
         };
+        self.tell_routes(changed, sequences, decided, what, seen);
+    }
+
+    /// Tells the model what was decided, if that was written.
+    pub(super) fn tell_routes(
+        &mut self,
+        changed: Result<u64, NotChanged>,
+        sequences: RangeInclusive<u64>,
+        mut decided: Vec<RouteChange>,
+        what: &'static str,
+        seen: &mut Seen,
+    ) {
+        decided.retain(|change| change.encode("/").is_some());
         for sequence in sequences {
             self.story.tell(sequence, Change::Route(std::mem::take(&mut decided)));
             seen.note(what, 1);

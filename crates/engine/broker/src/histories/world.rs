@@ -13,20 +13,25 @@ use forebay_core::delivery::{DeliveryId, Reason};
 use forebay_core::error::Kind;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::files::Files;
-use forebay_core::queue::{Lifetime, Order, Overflow, QueueName, QueueSettings, Retain};
+use forebay_core::queue::{DeadLetterExchange, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain};
 use forebay_core::time::Instant;
 use forebay_log::{Durable, LogOptions};
 
-use super::model::{Change, Place, Queue, Story};
+use super::copies::FAN;
+use super::model::{Change, Item, Place, Queue, Story};
 use crate::broker::{BrokerOptions, EmbeddedBroker, open};
 use crate::engine::Engine;
+use crate::state::entry::NEVER;
 use crate::storage::claims::file;
 use crate::storage::space::Step;
 
 const STEPS: u64 = 150;
 
 /// How many bytes of payload may be ready in the queue "head".
-pub(super) const HEAD_BYTES_MAX: u64 = 400;
+const HEAD_BYTES_MAX: u64 = 400;
+
+/// The same of the queue "newest", which refuses what is more.
+const NEWEST_BYTES_MAX: u64 = 500;
 
 /// How long the queue "kept" retains.
 pub(super) const RETAINED: Duration = Duration::from_secs(60);
@@ -64,6 +69,7 @@ impl Seen {
             "dropped",
             "extended",
             "run out",
+            "held for life",
             "redriven",
             "purged",
             "paused",
@@ -86,6 +92,10 @@ impl Seen {
             "unbound",
             "exchange deleted",
             "released with its queue",
+            "fan bound",
+            "fan unbound",
+            "copied",
+            "copied to several",
             "files removed",
             "files swept",
         ] {
@@ -109,6 +119,8 @@ pub(super) struct World {
     /// Deliveries that have ended.
     pub(super) stale: Vec<(QueueName, DeliveryId)>,
     pub(super) next_id: u64,
+    /// Where copies were brought of the message that is leaving.
+    pub(super) copied: BTreeSet<u64>,
     /// Some retained message was forgotten before its time, for want of space.
     pub(super) gave_way: bool,
 }
@@ -141,6 +153,7 @@ impl World {
             confirmed: 0,
             stale: Vec::new(),
             next_id: 0,
+            copied: BTreeSet::new(),
             gave_way: false,
         }
     }
@@ -163,8 +176,9 @@ impl World {
     }
 
     fn step(&mut self, seen: &mut Seen) {
-        match self.random.below(112) {
+        match self.random.below(118) {
             100..112 => self.route(seen),
+            112..118 => self.fan(seen),
             0..25 => self.publish(seen),
             25..40 => self.receive(seen),
             40..58 => self.settle(seen),
@@ -227,7 +241,10 @@ impl World {
         match name {
             "plain" => settings.dead_letter = Some(QueueName::new("dead").unwrap()),
             "kept" => settings.retain = Retain::For(RETAINED),
-            "newest" => settings.newest_by_key = true,
+            "newest" => {
+                settings.newest_by_key = true;
+                settings.length_bytes_max = Some(NEWEST_BYTES_MAX);
+            }
             "short" => {
                 settings.dedup_window = Duration::from_secs(45);
                 settings.length_max = 6;
@@ -242,6 +259,11 @@ impl World {
                 settings.order = Order::Key;
                 settings.length_max = 12;
                 settings.overflow = Overflow::DropHead;
+            }
+            "fan" => {
+                let exchange = FAN.to_owned();
+                settings.dead_letter_exchange = Some(DeadLetterExchange { exchange, key: None });
+                settings.message_ttl = Some(Duration::from_secs(20));
             }
             "head" => {
                 settings.dead_letter = Some(QueueName::new("dead").unwrap());
@@ -291,9 +313,10 @@ impl World {
                 let queue = &self.story.model.queues[&number];
                 let head = queue.next(now)[0];
                 assert!(queue.items[&head].has_expired(now));
-                if Self::settings(&queue.name).dead_letter.is_none() {
+                let settings = Self::settings(&queue.name);
+                if settings.dead_letter.is_none() && settings.dead_letter_exchange.is_none() {
                     self.story.tell(sequence, Change::Gone { queue: number, position: head });
-                } else if !self.move_or_declare(sequence, number, head, Reason::Expired) {
+                } else if !self.move_or_declare(sequence, number, head, Reason::Expired, seen) {
                     continue;
                 }
                 seen.note("expired", 1);
@@ -408,6 +431,11 @@ impl World {
             self.story.tell(written, Change::Delete { queue, routes: Vec::new() });
             seen.note("ended with the process", 1);
         });
+        let written = self.engine().journal.last();
+        let is_held = |item: &Item| matches!(item.place, Place::Held { until: NEVER, .. });
+        let items = self.story.model.queues.values().flat_map(|queue| queue.items.values());
+        seen.note("held for life", items.filter(|item| is_held(item)).count() as u64);
+        self.story.tell(written, Change::Reopen);
         self.check();
         seen.note("files swept", (left.len() - self.claim_files().len()) as u64);
         assert_eq!(self.claim_files(), self.engine().journal.claims.known(), "all others are swept away");

@@ -246,3 +246,7 @@ fn comes_in_a_circle(queue: &QueueName, history: &[History]) -> bool {
 #[cfg(test)]
 #[path = "dead_letter_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "dead_letter_room_tests.rs"]
+mod room_tests;

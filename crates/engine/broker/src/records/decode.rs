@@ -53,6 +53,7 @@ fn read(body: &[u8]) -> Option<Record<'_>> {
         12 => Record::Retain { queue: reader.u64()?, position: reader.u64()? },
         13 => Record::End { queues: read_numbers(&mut reader)? },
         14 => Record::Route { changes: read_changes(&mut reader)? },
+        15 => Record::Reopen { queues: read_numbers(&mut reader)? },
         _ => return None,
     };
     reader.0.is_empty().then_some(record)

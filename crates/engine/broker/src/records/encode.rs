@@ -28,6 +28,7 @@ impl Record<'_> {
             Self::Marks { .. } => 11,
             Self::Retain { .. } => 12,
             Self::End { .. } => 13,
+            Self::Reopen { .. } => 15,
             Self::Route { .. } => 14,
         }
     }
@@ -71,7 +72,9 @@ impl Record<'_> {
                 writer.u64(*position);
                 writer.u8((*seen).into());
             }
-            Self::End { queues } => queues.iter().for_each(|queue| writer.u64(*queue)),
+            Self::End { queues } | Self::Reopen { queues } => {
+                queues.iter().for_each(|queue| writer.u64(*queue))
+            }
             Self::Move { from, position, to, at, expires_at, stays, is_newest, history, .. } => {
                 writer.u64(*from);
                 writer.u64(*position);

@@ -22,6 +22,7 @@
 //! | 12 | Retain | queue, position | it is finished, and kept to be read again |
 //! | 13 | End | queues | these queues were for the life of a process that is gone, and they with it |
 //! | 14 | Route | changes | exchanges and bindings are there, or no more; one that comes to be is alone in its record, which is carried forward as it is |
+//! | 15 | Reopen | queues | the process is gone for whose life messages of these queues were held: they are ready in their old places, and the attempts count |
 //!
 //! *settings*: name `text8`, `attempt_max u32`, backoff first and longest `u64` nanoseconds, jitter `f64`, hold `u64`
 //! nanoseconds, dead-letter queue `text8` (empty for none), flags `u8` (1 dead-letter exchange, 2 its key, 4 `message_ttl`, 8
@@ -157,6 +158,9 @@ pub(crate) enum Record<'a> {
         message: MessageBytes<'a>,
     },
     End {
+        queues: Vec<u64>,
+    },
+    Reopen {
         queues: Vec<u64>,
     },
     Marks {

@@ -155,6 +155,7 @@ fn any_record() -> impl Strategy<Value = Record<'static>> {
             seen
         }),
         vec(any::<u64>(), 0..9).prop_map(|queues| Record::End { queues }),
+        vec(any::<u64>(), 0..9).prop_map(|queues| Record::Reopen { queues }),
         (place(), any::<u64>(), time(), option::of(time()), any::<(bool, bool)>(), histories()).prop_map(
             move |((from, position), to, at, expires_at, (stays, is_newest), history)| {
                 Record::Move { from, position, to, at, expires_at, stays, is_newest, history, message }

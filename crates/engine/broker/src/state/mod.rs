@@ -149,6 +149,20 @@ impl State {
         true
     }
 
+    /// The process has ended for whose life messages were held: they are ready in their old places. What a newer one has
+    /// overtaken has run out, and is left to whoever settles such.
+    pub(crate) fn end_holds_of_process(&mut self, now: Instant) {
+        let mut held: Vec<_> = self.unsettled.of_process().collect();
+        held.sort_unstable();
+        for position in held {
+            if self.is_overtaken(position) {
+                self.unsettled.extend(position, now);
+            } else {
+                self.give_back(position, true);
+            }
+        }
+    }
+
     /// It leaves, from wherever it is.
     pub(crate) fn take(&mut self, position: u64) -> Option<Entry> {
         self.newest.forget(position);
@@ -235,12 +249,7 @@ impl State {
         message.expires_at.into_iter().chain(by_queue).min()
     }
 
-    /// True if the ready messages have no more bytes of payload than they may when these are added to them.
-    pub(crate) fn has_room_for(&self, messages: &[Message]) -> bool {
-        self.has_room(messages.iter().map(|message| message.payload.len() as u64).sum())
-    }
-
-    /// The same of so many bytes.
+    /// True if the ready messages have no more bytes of payload than they may when so many are added to them.
     pub(crate) fn has_room(&self, more: u64) -> bool {
         self.settings
             .length_bytes_max

@@ -135,6 +135,31 @@ impl State {
         turns
     }
 
+    /// True if the ready messages have no more bytes of payload than they may when messages come in, each with its turn: all
+    /// but those that are overtaken, and in place of those that are replaced. What only replaces may always become shorter.
+    pub(crate) fn has_room_for<'a>(&mut self, arriving: impl Iterator<Item = (&'a Message, Turn)>) -> bool {
+        if self.settings.length_bytes_max.is_none() {
+            return true;
+        }
+        let (mut more, mut less, mut grows) = (0, 0, false);
+        // Of one key the last counts.
+        let mut by_key = HashMap::new();
+        for (message, turn) in arriving {
+            let bytes = message.payload.len() as u64;
+            match turn {
+                Turn::Overtaken => {}
+                Turn::Alone => (more, grows) = (more + bytes, true),
+                Turn::Newest { .. } | Turn::Next => drop(by_key.insert(message.key.as_deref(), bytes)),
+            }
+            if let Turn::Newest { replaces } = turn {
+                less += self.ready.payload_bytes_of(replaces);
+                grows |= replaces == 0;
+            }
+        }
+        more += by_key.values().sum::<u64>();
+        !grows && more <= less || self.has_room(more.saturating_sub(less))
+    }
+
     /// The newest message with this key that waits or is held. If that is held, no other waits.
     pub(crate) fn newest_with(&self, key: &str) -> Option<u64> {
         self.newest.last_with(key)

@@ -171,6 +171,20 @@ impl Ready {
         self.payloads.as_ref().map_or(0, |payloads| payloads.ready_bytes)
     }
 
+    /// The same of one message; 0 if it is not among them.
+    pub(crate) fn payload_bytes_of(&mut self, position: u64) -> u64 {
+        match self.get_mut(position) {
+            Some(_) => self.payloads.as_ref().map_or(0, |payloads| payloads.length(position)),
+            None => 0,
+        }
+    }
+
+    /// Of how many messages the length is noted.
+    #[cfg(test)]
+    pub(crate) fn noted_payloads(&self) -> usize {
+        self.payloads.as_ref().map_or(0, |payloads| payloads.lengths.len())
+    }
+
     /// Notes the length of a payload whose message is not among the ready ones yet.
     pub(crate) fn note_payload(&mut self, position: u64, bytes: usize) {
         self.payloads.get_or_insert_default().lengths.insert(position, bytes as u64);

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use forebay_core::limits;
 use forebay_core::time::Instant;
 
-use super::entry::Entry;
+use super::entry::{Entry, NEVER};
 use crate::records::Status;
 
 /// A message in a consumer's hands.
@@ -124,6 +124,11 @@ impl Unsettled {
             (held.hold, held.due) = (Hold::Running, at);
             self.due.insert((at, position));
         }
+    }
+
+    /// Positions of what is held for as long as the process lives, in no particular order.
+    pub(crate) fn of_process(&self) -> impl Iterator<Item = u64> {
+        self.held.iter().filter(|(_, held)| held.until == NEVER).map(|(position, _)| *position)
     }
 
     /// Takes the message out of the consumer's hands.

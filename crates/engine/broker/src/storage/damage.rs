@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use forebay_contract::clock::SimClock;
 use forebay_contract::files::Saboteur;
-use forebay_core::delivery::Outcome;
+use forebay_core::delivery::{Outcome, Reason};
 use forebay_core::error::Kind;
 use forebay_core::ports::broker::Receive;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::files::Files;
-use forebay_core::queue::QueueName;
+use forebay_core::queue::{PARKED, QueueName};
 use forebay_log::{Class, Damaged};
 
 use crate::bench::{Bench, SEGMENT};
@@ -42,6 +42,20 @@ fn a_message_that_cannot_be_read_stays_and_holds_nobody_up() {
     bench.clock.advance(Duration::from_secs(2));
     assert_eq!(bench.until_ready(bench.engine().take(&found, &receive)).unwrap_err().kind(), Kind::Damaged);
     assert_eq!(bench.depth(&q), 2);
+}
+
+#[test]
+fn one_of_several_that_cannot_be_dead_lettered_is_put_off_and_the_others_go() {
+    let bench = Bench::new(1_000);
+    let q = bench.queue("q");
+    (0..3).for_each(|_| bench.publish(&q, 300));
+    damage(&bench, &q);
+    let held: Vec<_> = (0..3).map(|_| bench.receive(&q).unwrap().id).collect();
+    let outcome = Outcome::DeadLetter(Reason::Rejected);
+    let settled = bench.until_ready(bench.broker.settle_many(&q, &held, outcome));
+    assert_eq!(settled.unwrap_err().kind(), Kind::Damaged);
+    assert_eq!((bench.depth(&q), bench.depth(&QueueName::new(PARKED).unwrap())), (1, 2));
+    assert!(bench.engine().held(&q, held[0]).unwrap().is_none(), "it will come again");
 }
 
 /// A log of more than a few segments whose first message is damaged, with most of the others done.

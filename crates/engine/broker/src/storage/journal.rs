@@ -49,6 +49,9 @@ pub(crate) struct Journal {
     pub(crate) damaged: Damaged,
     /// How many of the bodies that live are of finished messages, which give way to new ones.
     pub(crate) retained: AtomicU64,
+    /// How long the copies of a message are that were refused last because the log was not ready for all of them: whoever
+    /// waits for it to be, waits for so much.
+    copies: Mutex<Vec<usize>>,
     /// A segment that cannot be carried because of damage; 0 for none.
     pub(crate) stuck: AtomicU64,
     /// Rung when there may be segments to free.
@@ -121,6 +124,7 @@ impl Journal {
             live: Mutex::new(live),
             damaged: options.damaged,
             retained: AtomicU64::new(0),
+            copies: Mutex::default(),
             stuck: AtomicU64::new(0),
             bell: Condvar::new(),
             closed: AtomicBool::new(false),
@@ -144,10 +148,15 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits until the log is ready for a record of that class and length; true if it is, false if only freeing space
-    /// helps.
+    /// Waits until the log is ready for a record of that class and length, and for the copies that were refused last; true
+    /// if it is, false if only freeing space helps.
     pub(crate) async fn ready(&self, class: Class, length: usize) -> bool {
-        match self.log.room(class, std::iter::once(length)) {
+        let copies = std::mem::take(&mut *self.copies.lock());
+        let room = match copies.is_empty() {
+            true => self.log.room(class, std::iter::once(length)),
+            false => self.log.room(Class::Free, copies.into_iter()),
+        };
+        match room {
             Ok(room) => room.await.is_ok(),
             Err(_) => false,
         }
@@ -236,7 +245,8 @@ impl Journal {
         Ok(appended?.map(|positions| self.all_live(&mut live, positions, &parts)))
     }
 
-    /// Appends these moves of one message, or none of them.
+    /// Appends these moves of one message, or none of them. `TooLarge`: there is no space for all of them together, or not
+    /// without more segments than are made ready when nobody waits. `Full`: there soon will be.
     pub(crate) fn append_moves(&self, records: &[Record<'_>]) -> Result<Vec<Stored>> {
         if let [only] = records {
             return self.append_body(only).map(|stored| vec![stored]);
@@ -247,16 +257,28 @@ impl Journal {
             [&head[..], message.head, message.payload]
         });
         let parts: Vec<_> = parts.collect();
-        let lengths = parts.iter().map(|parts| parts.iter().map(|part| part.len()).sum());
-        let room = self.log.room(Class::Free, lengths)?;
+        let lengths: Vec<usize> =
+            parts.iter().map(|parts| parts.iter().map(|part| part.len()).sum()).collect();
+        let room = self.log.room(Class::Free, lengths.iter().copied())?;
+        let too_large = || Error::new(Kind::TooLarge, "append to log", format!("{} copies", records.len()));
+        // The timers wait for nobody, so that nobody would ever make ready what they need.
+        if room.segments() > limits::SEGMENTS_AHEAD {
+            return Err(too_large());
+        }
         let mut live = self.live.lock();
         if self.used() > self.segments_max.moves {
             self.check_hope(&live)?;
         }
         let Some(first) = records.first() else { return Ok(Vec::new()) };
-        match self.log.append_all(&room, first.kind(), &parts)? {
-            Some(positions) => Ok(self.all_live(&mut live, positions, &parts)),
-            None => Err(Error::new(Kind::Full, "append to log", "it is not ready for so much at once")),
+        match self.log.append_all(&room, first.kind(), &parts) {
+            Ok(Some(positions)) => Ok(self.all_live(&mut live, positions, &parts)),
+            Ok(None) => {
+                *self.copies.lock() = lengths;
+                Err(Error::new(Kind::Full, "append to log", "it is not ready for so much at once"))
+            }
+            // One may find a place where all do not.
+            Err(error) if error.kind() == Kind::Full => Err(too_large().because(error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -469,6 +491,7 @@ fn class(record: &Record<'_>) -> Class {
         | Record::Move { .. }
         | Record::Marks { .. }
         | Record::End { .. }
+        | Record::Reopen { .. }
         | Record::Route { .. }
         | Record::Put { position: 1.., .. }
         | Record::Declare { number: 1.., .. } => Class::Free,

@@ -101,9 +101,9 @@ impl Replay {
 
     fn step(&mut self, record: Record<'_>, stored: Stored) -> Result<()> {
         let (sequence, now) = (stored.location.sequence, self.now);
-        // The clock may have been set back since: no hold and no delay is longer than it could be if it began now.
-        // One for as long as the process lived has ended with it.
-        let held = |until: Instant| if until == NEVER { now } else { until.min(now + limits::HOLD_MAX) };
+        // The clock may have been set back since: no hold and no delay is longer than it could be if it began now, but one
+        // for as long as the process lived.
+        let held = |until: Instant| if until == NEVER { NEVER } else { until.min(now + limits::HOLD_MAX) };
         let delayed = |until: Instant| until.min(now + limits::DELAY_MAX);
         match record {
             Record::Declare { number, settings, paused } => {
@@ -117,6 +117,12 @@ impl Replay {
             }
             Record::Route { changes } => self.route(&changes, stored)?,
             Record::End { queues } => queues.into_iter().for_each(|queue| self.remove(queue)),
+            Record::Reopen { queues } => {
+                for queue in queues {
+                    // It may be gone since, and with it all that was held.
+                    self.queues.get_mut(&queue).into_iter().for_each(|state| state.end_holds_of_process(now));
+                }
+            }
             Record::Purge { queue } => self.queue(queue)?.purge().for_each(drop),
             Record::Put {
                 queue,
@@ -148,7 +154,9 @@ impl Replay {
                     entry.carried(stored);
                     return Ok(());
                 }
-                state.note_payload(position, glance.payload_bytes);
+                if status != Status::Finished {
+                    state.note_payload(position, glance.payload_bytes);
+                }
                 let mut entry = Entry::new(position, stored, published_at, glance.rank());
                 entry.attempts = counted(attempts);
                 glance.claim.iter().for_each(|_| entry.set_claim());
@@ -230,6 +238,21 @@ impl Replay {
         Ok(())
     }
 
+    /// Writes down that nobody holds any more what processes that are gone held for as long as they lived. Whoever receives
+    /// first finds it in its place already.
+    fn end_holds(&mut self, journal: &Journal) -> Result<()> {
+        let has_some = |(_, state): &(&u64, &State)| state.unsettled.of_process().next().is_some();
+        let mut ended: Vec<_> = self.queues.iter().filter(has_some).map(|(number, _)| *number).collect();
+        ended.sort_unstable();
+        for queues in ended.chunks((journal.message_bytes_max() / size_of::<u64>()).max(1)) {
+            journal.append(&Record::Reopen { queues: queues.to_vec() })?;
+            for queue in queues {
+                self.queues.get_mut(queue).into_iter().for_each(|state| state.end_holds_of_process(self.now));
+            }
+        }
+        Ok(())
+    }
+
     /// A queue's declaration may have been carried forward behind its messages: until it comes the queue has a name
     /// that says what is known of it, and keeps that only if the declaration was among what was set aside as damaged.
     fn queue(&mut self, number: u64) -> Result<&mut State> {
@@ -256,6 +279,7 @@ impl Replay {
         // Leftovers of a queue that was deleted before, and whose deletion lies in a segment that is gone.
         self.queues.retain(|_, state| state.declared.is_some() || state.len() > 0);
         self.end_processes(journal)?;
+        self.end_holds(journal)?;
         let claims = &journal.claims;
         for (number, state) in &mut self.queues {
             recovered.unreadable += find_claims(journal, *number, state, &self.claims)?;

@@ -43,6 +43,9 @@ pub struct Recovered {
     pub set_aside: u64,
     /// The log had been closed in good order, or is new.
     pub clean: bool,
+    /// The last sequence that was found when the log had not been closed in good order, now or, where it has been each time
+    /// since, before; 0 if it always was.
+    pub in_doubt: u64,
 }
 
 /// Opens the log in `files`, or begins one, and shows every record to `replay`, in order. A record that was said to be
@@ -59,16 +62,19 @@ pub fn open(
     options.check()?;
     let mut directory = Directory::read(&*files, options.damaged)?;
     let walked = Walk::new(&*files, &mut directory.sources, options.damaged, replay).run()?;
+    let after = walked.expected.map_or(0, |expected| expected - 1);
+    let clean = walked.clean || directory.sources.is_empty();
     let recovered = Recovered {
         records: walked.records,
         bytes: walked.bytes,
         segments: walked.ends.iter().filter(|(_, last)| *last > 0).count() as u64,
         torn_bytes: walked.torn_bytes,
         set_aside: walked.set_aside + directory.set_aside,
-        clean: walked.clean || directory.sources.is_empty(),
+        clean,
+        in_doubt: if clean { walked.in_doubt } else { after },
     };
-    let state = settle(&*files, options.segment_bytes, directory, &walked)?;
-    let after = walked.expected.map_or(0, |expected| expected - 1);
+    let mut state = settle(&*files, options.segment_bytes, directory, &walked)?;
+    state.in_doubt = recovered.in_doubt;
     let shared = Arc::new(Shared {
         handles: Handles::new(files.clone()),
         files,

@@ -35,6 +35,8 @@ pub(crate) struct Walked {
     pub(crate) used: u64,
     /// The last record is a closing one, and nothing lies behind it.
     pub(crate) clean: bool,
+    /// What the last closing record says: the last sequence of a life that did not end in good order.
+    pub(crate) in_doubt: u64,
     /// Where the last batch lies. It was perhaps never synced.
     pub(crate) last_batch: Vec<Stretch>,
     pub(crate) records: u64,
@@ -123,6 +125,10 @@ impl<'a> Walk<'a> {
             let position = Position { sequence: frame.header.sequence, segment: source.number, offset };
             let end = offset + frame.header.size() as u32;
             self.accept(index, frame.header, position, end);
+            if frame.header.kind == CLOSED {
+                // Records of older programs have no body, and tell of none.
+                self.walked.in_doubt = body.try_into().map_or(0, u64::from_le_bytes);
+            }
             if KINDS.contains(&frame.header.kind) {
                 self.walked.records += 1;
                 self.walked.bytes += body.len() as u64;

@@ -7,9 +7,9 @@ use forebay_wire::amqp::reply::ReplyCode;
 
 use std::sync::Arc;
 
+use crate::budget::{Budget, Room};
 use crate::exception::{Exception, Result};
 use crate::message::incoming::Published;
-use crate::shared::{Bodies, Room};
 
 /// What has come of a content after its method.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Incoming {
     }
 
     /// The header came. `None`: the body is still to come.
-    pub(crate) fn header(mut self, header: &ContentHeader<'_>, bodies: &Arc<Bodies>) -> Result<Step> {
+    pub(crate) fn header(mut self, header: &ContentHeader<'_>, bodies: &Arc<Budget>) -> Result<Step> {
         if self.left.is_some() {
             return Err(unexpected("expected content body, got non content body frame instead"));
         }
@@ -51,7 +51,9 @@ impl Incoming {
             let text = format!("message size {bytes} is larger than configured max size {bytes_max}");
             return Err(Exception::precondition(text));
         };
-        let Some(room) = bodies.take(bytes) else {
+        // Small ones always have room.
+        let counted = if bytes > limits::AMQP_BODY_BYTES_FREE { bytes } else { 0 };
+        let Some(room) = bodies.take(counted) else {
             return Err(Exception::new(
                 ReplyCode::ResourceError,
                 "too many large messages are coming at once",
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_body_comes_in_pieces_and_an_empty_one_in_none() {
-        let bodies = Arc::new(Bodies::default());
+        let bodies = Budget::new(limits::AMQP_BODIES_BYTES_MAX);
         let incoming = more(publish().header(&header(3), &bodies).unwrap());
         let incoming = more(incoming.body(b"ab").unwrap());
         let Step::Complete(published) = incoming.body(b"c").unwrap() else { panic!("it is not complete") };
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_does_not_come_next_is_refused_with_its_code() {
-        let bodies = Arc::new(Bodies::default());
+        let bodies = Budget::new(limits::AMQP_BODIES_BYTES_MAX);
         let code = |step: Result<Step>| step.unwrap_err().code;
         assert_eq!(code(publish().body(b"x")), ReplyCode::UnexpectedFrame);
         let wrong = ContentHeader { class_id: 10, ..header(1) };
@@ -157,5 +159,16 @@ mod tests {
         let incoming = more(publish().header(&header(1), &bodies).unwrap());
         assert_eq!(incoming.interrupted().code, ReplyCode::UnexpectedFrame);
         assert_eq!(code(incoming.body(b"xy")), ReplyCode::FrameError);
+    }
+    #[test]
+    fn large_bodies_come_up_to_what_all_may_take_and_small_ones_always() {
+        let bodies = Budget::new(limits::AMQP_BODY_BYTES_FREE + 1);
+        let free = limits::AMQP_BODY_BYTES_FREE as u64;
+        let coming = publish().header(&header(free + 1), &bodies);
+        let refused = publish().header(&header(free + 1), &bodies).unwrap_err();
+        assert_eq!(refused.code, ReplyCode::ResourceError);
+        assert!(publish().header(&header(free), &bodies).is_ok());
+        drop(coming);
+        assert!(publish().header(&header(free + 1), &bodies).is_ok());
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod consumers;
 pub(crate) mod content;
+pub(crate) mod parked;
 pub(crate) mod publisher;
 pub(crate) mod state;
 pub(crate) mod transaction;

@@ -9,7 +9,6 @@ use forebay_broker::EmbeddedBroker;
 use forebay_core::error::Kind;
 use forebay_core::limits;
 use forebay_core::message::Message;
-use forebay_core::ports::broker::Broker;
 use forebay_core::ports::clock::Clock;
 use futures_util::future::join_all;
 
@@ -21,6 +20,8 @@ use crate::vhost::queue::Queue;
 #[derive(Debug)]
 pub(crate) struct Outbound {
     pub(crate) message: Message,
+    /// Memory that it takes.
+    pub(crate) bytes: usize,
     pub(crate) queues: Vec<Arc<Queue>>,
     /// Its number among those to be confirmed.
     pub(crate) number: Option<u64>,
@@ -103,7 +104,7 @@ impl Publisher {
 pub(crate) struct Arrived {
     /// What became of each message, by its number, in their order.
     pub(crate) fates: Vec<(Option<u64>, Fate)>,
-    /// Bytes of their bodies.
+    /// Memory that they took.
     pub(crate) bytes: usize,
 }
 
@@ -118,7 +119,7 @@ pub(crate) struct Way {
 /// Brings a batch into its queues.
 pub(crate) async fn bring(way: &Way, batch: Vec<Outbound>) -> Arrived {
     let numbers: Vec<_> = batch.iter().map(|outbound| outbound.number).collect();
-    let bytes = batch.iter().map(|outbound| outbound.message.payload.len()).sum();
+    let bytes = batch.iter().map(|outbound| outbound.bytes).sum();
     let mut fates = vec![Fate::Taken; batch.len()];
     let mut shares: Vec<Share> = Vec::new();
     for (place, Outbound { message, queues, .. }) in batch.into_iter().enumerate() {
@@ -169,8 +170,8 @@ impl Share {
             parts.reverse();
         }
         while let Some((mut places, mut messages)) = parts.pop() {
-            match publish(way, &queue, &messages).await {
-                Err(_) if places.len() > 1 => {
+            match publish(way, &queue, &mut messages).await {
+                Err(_) if places.len() > 1 && messages.len() == places.len() => {
                     let half = places.len() / 2;
                     parts.push((places.split_off(half), messages.split_off(half)));
                     parts.push((places, messages));
@@ -184,16 +185,18 @@ impl Share {
 
 /// Publishes, and waits where the queues take nothing for now. Only a queue that was told to refuses at once. `Err`: what
 /// becomes of a single message; of several some might be taken by themselves.
-async fn publish(way: &Way, queue: &Queue, messages: &[Message]) -> Result<Fate, Fate> {
+async fn publish(way: &Way, queue: &Queue, messages: &mut Vec<Message>) -> Result<Fate, Fate> {
     let mut pass = None;
     loop {
-        match way.broker.publish(&queue.stored, messages.to_vec()).await {
+        match way.broker.publish_from(&queue.stored, messages).await {
             Ok(_) => return Ok(Fate::Taken),
             // It was deleted since the message was routed there, and the message with it.
             Err(error) if error.kind() == Kind::NotFound => return Ok(Fate::Taken),
             Err(error) if queue.asked.rejects() && matches!(error.kind(), Kind::Full | Kind::TooLarge) => {
                 return Err(Fate::Rejected);
             }
+            // Another front had the queue send on what it refuses, and it did.
+            Err(error) if error.kind() == Kind::Full && messages.is_empty() => return Ok(Fate::Rejected),
             Err(error) if error.kind() == Kind::Full => {
                 pass.get_or_insert_with(|| way.gate.wait());
                 way.clock.sleep_until(way.clock.now() + limits::BROKER_PAUSE).await;
@@ -231,7 +234,12 @@ pub(crate) fn confirms(fates: &[(Option<u64>, Fate)]) -> Vec<Confirm> {
 
 #[cfg(test)]
 mod tests {
+    use forebay_core::ports::broker::{Broker, BrokerAdmin};
+    use forebay_core::queue::{DeadLetterExchange, Overflow, QueueName, QueueSettings};
+    use forebay_wire::amqp::methods::{basic, confirm, queue};
+
     use super::*;
+    use crate::bench::{Bench, declare};
 
     #[test]
     fn neighbours_with_one_fate_are_confirmed_in_one_word() {
@@ -249,5 +257,31 @@ mod tests {
             [confirm(2, true, true), confirm(4, true, false), confirm(5, false, true)]
         );
         assert_eq!(confirms(&[(None, Fate::Taken)]), []);
+    }
+
+    #[tokio::test]
+    async fn what_a_queue_sends_on_when_it_refuses_it_is_not_confirmed_and_not_sent_twice() {
+        let bench = Bench::new();
+        let mut client = bench.connect(1).await;
+        client.say(1, &declare("dead")).await;
+        client.expect::<queue::DeclareOk<'_>>(1).await;
+        // Another front declared it, so that this one does not know how.
+        let letters = DeadLetterExchange { exchange: String::new(), key: Some("dead".to_owned()) };
+        let settings = QueueSettings {
+            length_max: 1,
+            overflow: Overflow::RejectDeadLetter,
+            dead_letter_exchange: Some(letters),
+            ..QueueSettings::new(QueueName::new("q").unwrap())
+        };
+        bench.broker.ensure(&settings).await.unwrap();
+        client.say(1, &confirm::Select { nowait: false }).await;
+        client.expect::<confirm::SelectOk>(1).await;
+        client.publish(1, "", "q", b"taken").await;
+        client.expect::<basic::Ack>(1).await;
+        client.publish(1, "", "q", b"refused").await;
+        bench.pass(limits::BROKER_PAUSE).await;
+        client.expect::<basic::Nack>(1).await;
+        let dead = QueueName::new("dead").unwrap();
+        assert_eq!(bench.broker.queue(&dead).await.unwrap().stats.ready, 1);
     }
 }

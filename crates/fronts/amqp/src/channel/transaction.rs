@@ -1,9 +1,12 @@
 //! What a channel with transactions has said since its last commit: it takes effect with the next, or never.
 
+use std::sync::Arc;
+
 use forebay_core::limits;
 
 use super::publisher::Outbound;
 use super::unsettled::{Held, Verdict};
+use crate::budget::{Budget, Room};
 use crate::exception::{Exception, Result};
 
 /// A message that is published with the commit.
@@ -12,27 +15,45 @@ pub(crate) struct Postponed {
     pub(crate) outbound: Outbound,
     /// It goes back to the publisher where nobody takes it, from this exchange with this key.
     pub(crate) returned: Option<(String, String)>,
+    /// What it has of the connection's allowance.
+    pub(crate) room: [Room; 3],
+}
+
+/// What the transactions of one connection may have together, and those of all.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    messages: Arc<Budget>,
+    bytes: Arc<Budget>,
+    of_all: Arc<Budget>,
+}
+
+impl Allowance {
+    /// `of_all` are the bytes of all connections.
+    pub(crate) fn new(of_all: Arc<Budget>) -> Self {
+        let messages = Budget::new(limits::AMQP_TX_MESSAGES_MAX);
+        Self { messages, bytes: Budget::new(limits::AMQP_TX_BYTES_MAX), of_all }
+    }
+
+    /// Room for one message of so many bytes.
+    pub(crate) fn take(&self, bytes: usize) -> Result<[Room; 3]> {
+        let refused = || Exception::precondition("transactions have too many messages, commit more often");
+        let (one, own) = (self.messages.take(1), self.bytes.take(bytes));
+        Ok([one.ok_or_else(refused)?, own.ok_or_else(refused)?, self.of_all.take(bytes).ok_or_else(refused)?])
+    }
 }
 
 /// What waits for the commit.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     messages: Vec<Postponed>,
-    bytes: usize,
     settled: Vec<(Verdict, Vec<Held>)>,
     held: usize,
 }
 
 impl Transaction {
     /// A message is published.
-    pub(crate) fn publish(&mut self, postponed: Postponed) -> Result<()> {
-        let bytes = self.bytes + postponed.outbound.message.payload.len();
-        if self.messages.len() >= limits::AMQP_TX_MESSAGES_MAX || bytes > limits::AMQP_TX_BYTES_MAX {
-            return Err(Exception::precondition("transaction has too many messages, commit more often"));
-        }
-        self.bytes = bytes;
+    pub(crate) fn publish(&mut self, postponed: Postponed) {
         self.messages.push(postponed);
-        Ok(())
     }
 
     /// Deliveries are settled.
@@ -51,7 +72,6 @@ impl Transaction {
 
     /// Takes out the messages, in their order.
     pub(crate) fn take_messages(&mut self) -> Vec<Postponed> {
-        self.bytes = 0;
         std::mem::take(&mut self.messages)
     }
 
@@ -64,26 +84,63 @@ impl Transaction {
 
 #[cfg(test)]
 mod tests {
-    use forebay_core::message::{Message, MessageId};
+    use forebay_wire::amqp::methods::{queue, tx};
+    use forebay_wire::amqp::properties::Properties;
+    use forebay_wire::amqp::table::{TableBuf, Value};
+    use forebay_wire::amqp::text::ShortBytes;
 
     use super::*;
-
-    fn postponed(bytes: usize) -> Postponed {
-        let message = Message::new(MessageId::given("m").unwrap(), vec![0; bytes].into());
-        let (queues, number) = (Vec::new(), None);
-        Postponed { outbound: Outbound { message, queues, number }, returned: None }
-    }
+    use crate::bench::{Bench, Client, declare};
 
     #[test]
-    fn a_transaction_at_its_bounds_takes_no_more_until_it_ends() {
-        let mut transaction = Transaction::default();
-        assert!(transaction.publish(postponed(limits::AMQP_TX_BYTES_MAX)).is_ok());
-        assert!(transaction.publish(postponed(1)).is_err());
-        assert!(transaction.publish(postponed(0)).is_ok());
-        assert_eq!(transaction.take_messages().len(), 2);
-        for _ in 0..limits::AMQP_TX_MESSAGES_MAX {
-            transaction.publish(postponed(0)).unwrap();
+    fn an_allowance_ends_at_a_number_and_at_a_size_of_one_connection_and_of_all() {
+        let all = Budget::new(limits::AMQP_TX_BYTES_MAX + 10);
+        let (one, other) = (Allowance::new(Arc::clone(&all)), Allowance::new(all));
+        let refused = |taken: Result<[Room; 3]>| taken.unwrap_err().to_string();
+        let room = one.take(limits::AMQP_TX_BYTES_MAX).unwrap();
+        let text = "PRECONDITION_FAILED - transactions have too many messages, commit more often";
+        assert_eq!(refused(one.take(1)), text);
+        assert_eq!(refused(other.take(11)), text);
+        assert!(other.take(10).is_ok());
+        drop(room);
+        let many: Vec<_> = (0..limits::AMQP_TX_MESSAGES_MAX).map(|_| one.take(0).unwrap()).collect();
+        assert!(one.take(0).is_err());
+        drop(many);
+        assert!(one.take(limits::AMQP_TX_BYTES_MAX).is_ok());
+    }
+
+    async fn publish(client: &mut Client, number: u16) {
+        let (mut table, names) = (TableBuf::new(), ["a", "b", "c", "d"].repeat(200));
+        for name in names {
+            table.push(ShortBytes::new(name.as_bytes()).unwrap(), Value::Void);
         }
-        assert!(transaction.publish(postponed(0)).is_err());
+        let properties = Properties { headers: Some(table.as_table()), ..Properties::default() };
+        client.publish_with(number, "", "q", &properties, b"").await;
+    }
+
+    #[tokio::test]
+    async fn the_transactions_of_a_connection_have_one_bound_in_which_headers_count() {
+        let bench = Bench::new();
+        let mut client = bench.connect(3).await;
+        client.say(1, &declare("q")).await;
+        client.expect::<queue::DeclareOk<'_>>(1).await;
+        for number in 1..=3 {
+            client.say(number, &tx::Select {}).await;
+            client.expect::<tx::SelectOk>(number).await;
+        }
+        let many = limits::AMQP_TX_BYTES_MAX / (800 * size_of::<forebay_core::message::Value>()) / 2;
+        for _ in 0..many {
+            publish(&mut client, 1).await;
+        }
+        client.say(1, &tx::Rollback {}).await;
+        client.expect::<tx::RollbackOk>(1).await;
+        for _ in 0..many {
+            publish(&mut client, 2).await;
+        }
+        assert!(client.hears_nothing().await, "what was rolled back counts no more");
+        for _ in 0..many {
+            publish(&mut client, 3).await;
+        }
+        assert_eq!(client.closed(3).await, 406);
     }
 }

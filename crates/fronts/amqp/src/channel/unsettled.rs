@@ -21,6 +21,15 @@ pub(crate) struct Held {
     pub(crate) attempt: u32,
     /// When it went out.
     pub(crate) at: Instant,
+    /// Where it ends in all that the connection has to send.
+    pub(crate) ends_at: u64,
+}
+
+impl Held {
+    /// When it has been kept for too long, where its queue has such a time.
+    pub(crate) fn overdue_at(&self) -> Option<Instant> {
+        Some(self.at + self.queue.asked.consumer_timeout?)
+    }
 }
 
 /// What the client says of deliveries.
@@ -70,11 +79,10 @@ impl Unsettled {
         self.held.insert(held.tag, held);
     }
 
-    /// The oldest that is overdue: its queue gives its consumers so much time, and it has passed.
-    pub(crate) fn overdue(&self, now: Instant) -> Option<&Held> {
-        self.held.values().find(|held| {
-            held.queue.asked.consumer_timeout.is_some_and(|timeout| now.since(held.at) >= timeout)
-        })
+    /// The one that is overdue before all others.
+    pub(crate) fn first_overdue(&self) -> Option<&Held> {
+        let timed = self.held.values().filter(|held| held.overdue_at().is_some());
+        timed.min_by_key(|held| held.overdue_at())
     }
 
     /// Takes out what is settled, the oldest first.
@@ -115,7 +123,8 @@ mod tests {
         for position in 0..count {
             let tag = unsettled.next_tag();
             let (id, queue) = (DeliveryId { position, token: 0 }, Arc::clone(&queue));
-            unsettled.hold(Held { tag, queue, id, consumer: None, attempt: 1, at: Instant::from_ms(0) });
+            let (at, ends_at) = (Instant::from_ms(0), 0);
+            unsettled.hold(Held { tag, queue, id, consumer: None, attempt: 1, at, ends_at });
         }
         unsettled
     }

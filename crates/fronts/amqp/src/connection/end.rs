@@ -8,9 +8,6 @@ use futures_util::stream::StreamExt;
 
 use super::session::Session;
 use crate::channel::consumers::Consumer;
-use crate::vhost::declare::OnlyIf;
-use crate::vhost::queue::Queue;
-use crate::vhost::registry::Vhost;
 
 impl Session {
     /// Ends all that a channel has but what it has published: its consumers go, and what its client did not settle is
@@ -18,6 +15,8 @@ impl Session {
     pub(crate) async fn release(&mut self, number: u16) {
         let Some(channel) = self.channels.get_mut(&number) else { return };
         channel.incoming = None;
+        // What was published arrives all the same; nobody is told.
+        channel.is_committing = false;
         let consumers = channel.consumers.take_all();
         channel.replies = None;
         let mut unsettled = channel.unsettled.take_all();
@@ -34,7 +33,7 @@ impl Session {
     /// A consumer is gone; its queue may be so, too.
     pub(crate) async fn consumer_left(&mut self, consumer: Consumer) {
         if consumer.queue.remove_consumer(self.now()) {
-            delete_by_itself(&self.vhost, &consumer.queue).await;
+            self.vhost.let_go(&consumer.queue).await;
         }
     }
 
@@ -51,6 +50,7 @@ impl Session {
     /// Puts everything in order that the connection leaves behind.
     pub(crate) async fn finish(&mut self) {
         self.receives.clear();
+        self.out.give_up();
         let numbers: Vec<_> = self.channels.keys().copied().collect();
         for number in numbers {
             self.release(number).await;
@@ -58,7 +58,8 @@ impl Session {
         self.await_publishes().await;
         self.channels.clear();
         for queue in self.vhost.owned_by(self.number) {
-            delete_by_itself(&self.vhost, &queue).await;
+            queue.go();
+            self.vhost.let_go(&queue).await;
         }
         while self.settles.next().await.is_some() {}
     }
@@ -80,9 +81,65 @@ impl Session {
     }
 }
 
-/// A queue goes with those who used it, without anybody being told.
-async fn delete_by_itself(vhost: &Vhost, queue: &Queue) {
-    if let Err(exception) = vhost.delete(queue, OnlyIf::default()).await {
-        tracing::warn!(queue = %queue.name, %exception, "queue that is no longer used could not be deleted");
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use forebay_core::limits;
+    use forebay_core::ports::broker::{Broker, Receive};
+    use forebay_core::ports::clock::Clock;
+    use forebay_core::queue::QueueName;
+    use forebay_wire::amqp::methods::{channel, queue, tx};
+    use forebay_wire::amqp::table::{TableBuf, Value};
+    use forebay_wire::amqp::text::ShortBytes;
+
+    use crate::bench::{Bench, declare, rest};
+
+    #[tokio::test]
+    async fn only_what_went_to_the_client_counts_as_delivered_before() {
+        let bench = Bench::new();
+        let mut client = bench.connect(1).await;
+        client.say(1, &declare("q")).await;
+        client.expect::<queue::DeclareOk<'_>>(1).await;
+        client.publish(1, "", "q", b"small").await;
+        // More than is on its way to a client that does not read.
+        client.publish(1, "", "q", &[0; 20_000]).await;
+        client.consume_blindly(1, "q").await;
+        rest().await;
+        client.vanish().await;
+        let name = QueueName::new("q").unwrap();
+        let receive = Receive { count_max: 2, hold: None, wait_until: bench.clock.now() };
+        let again = bench.broker.receive(&name, receive).await.unwrap();
+        let attempts: Vec<_> =
+            again.iter().map(|delivery| (delivery.message.payload.len(), delivery.attempt)).collect();
+        assert_eq!(attempts, [(5, 2), (20_000, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_is_closed_under_its_commit_hears_no_more_of_it() {
+        let bench = Bench::new();
+        bench.queue_that_waits_at("small", 1).await;
+        let mut client = bench.connect(2).await;
+        let mut arguments = TableBuf::new();
+        arguments.push(ShortBytes::new(b"x-consumer-timeout").unwrap(), Value::I32(5000));
+        client.say(1, &queue::Declare { arguments: arguments.as_table(), ..declare("timed") }).await;
+        client.expect::<queue::DeclareOk<'_>>(1).await;
+        client.publish(2, "", "timed", b"kept").await;
+        client.publish(2, "", "small", b"first").await;
+        client.consume(1, "timed").await;
+        client.delivery(1).await;
+        client.say(1, &tx::Select {}).await;
+        client.expect::<tx::SelectOk>(1).await;
+        client.publish(1, "", "small", b"second").await;
+        client.say(1, &tx::Commit {}).await;
+        bench.pass(Duration::from_secs(5)).await;
+        assert_eq!(client.closed(1).await, 406);
+        client.consume(2, "small").await;
+        let first = client.delivery(2).await;
+        client.ack(2, first).await;
+        bench.pass(limits::BROKER_PAUSE).await;
+        client.delivery(2).await;
+        assert!(client.hears_nothing().await);
+        client.say(1, &channel::CloseOk {}).await;
     }
 }

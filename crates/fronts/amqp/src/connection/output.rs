@@ -7,6 +7,8 @@ use forebay_core::limits;
 pub(crate) struct Output {
     octets: Vec<u8>,
     sent: usize,
+    /// What was sent before these.
+    before: u64,
 }
 
 impl Output {
@@ -26,10 +28,21 @@ impl Output {
         if self.sent < self.octets.len() {
             return;
         }
+        self.before += self.octets.len() as u64;
         self.sent = 0;
         self.octets.clear();
         // A large message must not keep its room for ever.
         self.octets.shrink_to(limits::AMQP_INPUT_BYTES);
+    }
+
+    /// Where all ends that was sent or is to be, counted from the connection's first octet.
+    pub(crate) fn end(&self) -> u64 {
+        self.before + self.octets.len() as u64
+    }
+
+    /// What was not sent never will be.
+    pub(crate) fn give_up(&mut self) {
+        self.octets.truncate(self.sent);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -55,9 +68,13 @@ mod tests {
         output.frames().push(b'd');
         output.advance(2);
         assert!(output.is_empty());
+        assert_eq!(output.end(), 4);
         output.frames().resize(limits::OUTPUT_BYTES_MAX + 1, 0);
         assert!(output.is_over());
         output.advance(1);
         assert!(!output.is_over());
+        output.give_up();
+        assert!(output.is_empty());
+        assert_eq!(output.end(), 5);
     }
 }

@@ -148,10 +148,9 @@ impl Session {
         if no_ack {
             self.settle(&delivery.queue, delivery.id, Outcome::Done);
         } else {
-            let (tag, id, attempt, at) =
-                (delivery_tag, delivery.id, delivery.attempt, self.shared.clock.now());
-            let consumer = Some(consumer_number);
-            channel.unsettled.hold(Held { tag, queue, id, consumer, attempt, at });
+            let (tag, id, attempt) = (delivery_tag, delivery.id, delivery.attempt);
+            let (consumer, at, ends_at) = (Some(consumer_number), self.now(), self.out.end());
+            self.hold(number, Held { tag, queue, id, consumer, attempt, at, ends_at });
         }
     }
 

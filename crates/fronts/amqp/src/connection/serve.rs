@@ -28,7 +28,16 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
 ) {
-    let mut session = Session::new(shared);
+    serve_session(Session::new(shared), stream, peer, stop).await;
+}
+
+/// The same from how far the session is.
+pub(crate) async fn serve_session<S: AsyncRead + AsyncWrite + Unpin>(
+    mut session: Session,
+    stream: S,
+    peer: SocketAddr,
+    stop: watch::Receiver<bool>,
+) {
     Line::new(&mut session, peer).carry(stream, stop).await;
     session.finish().await;
 }
@@ -66,6 +75,7 @@ impl<'s> Line<'s> {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let (mut alarm, mut armed) = (self.alarm(), self.due());
         loop {
+            self.take_parked().await;
             self.take_input().await;
             self.session.start_batches();
             self.session.finish_commits().await;
@@ -117,9 +127,19 @@ impl<'s> Line<'s> {
     async fn farewell(self, mut writer: impl AsyncWrite + Unpin) {
         let patience = self.session.now() + limits::AMQP_CLOSE_WAIT_MAX;
         let patience = self.session.shared.clock.sleep_until(patience);
-        tokio::select! {
+        let out = &mut self.session.out;
+        let say = async {
+            while !out.is_empty() {
+                match writer.write(out.rest()).await {
+                    Ok(count) if count > 0 => out.advance(count),
+                    _ => return,
+                }
+            }
             // The client learns of the end by it, or has gone already.
-            _ = writer.write_all(self.session.out.rest()) => drop(writer.shutdown().await),
+            drop(writer.shutdown().await);
+        };
+        tokio::select! {
+            () = say => {}
             () = patience => {}
         }
     }
@@ -130,8 +150,8 @@ impl<'s> Line<'s> {
     }
 
     /// By what the alarm is set.
-    fn due(&self) -> (Phase, u16, Option<Duration>) {
-        (self.session.phase, self.session.heartbeat_seconds, self.session.timeout_min)
+    fn due(&self) -> (Phase, u16, Option<Instant>) {
+        (self.session.phase, self.session.heartbeat_seconds, self.session.overdue_at)
     }
 
     /// Room for what is awaited, by and by: it grows with what has come.
@@ -155,6 +175,31 @@ impl<'s> Line<'s> {
         self.input = input;
     }
 
+    /// Carries out the frames that have waited for as long as they had to.
+    async fn take_parked(&mut self) {
+        for channel in self.session.parked.channels() {
+            while self.session.may_take()
+                && let Some(octets) = self.session.parked.take(channel)
+            {
+                let decoded = self.decoder().decode(&octets);
+                // It was understood when it came.
+                let Ok(Decoded::Complete { frame, .. }) = decoded else { continue };
+                if self.session.must_wait(&frame) {
+                    self.session.parked.put_back(channel, octets);
+                    break;
+                }
+                self.session.take_frame(&frame, self.peer).await;
+                tokio::task::coop::consume_budget().await;
+            }
+        }
+    }
+
+    fn decoder(&self) -> Decoder {
+        let mut decoder = Decoder::default();
+        decoder.set_frame_max(self.session.frame_bytes_max);
+        decoder
+    }
+
     /// Carries out what the input begins with, and says how long it was; `None` where that must wait.
     async fn take_one(&mut self, input: &[u8]) -> Option<usize> {
         if self.is_deaf || self.session.phase == Phase::Ended {
@@ -166,18 +211,21 @@ impl<'s> Line<'s> {
         if self.session.phase == Phase::Greeting {
             return self.take_greeting(input);
         }
-        let mut decoder = Decoder::default();
-        decoder.set_frame_max(self.session.frame_bytes_max);
-        match decoder.decode(input) {
+        match self.decoder().decode(input) {
             Ok(Decoded::Incomplete { needed }) => {
                 self.needed = needed;
                 None
             }
             Ok(Decoded::Complete { frame, consumed }) => {
-                if self.session.must_wait(&frame) {
-                    return None;
-                }
                 self.needed = 1;
+                if self.session.parked.has(frame.channel) || self.session.must_wait(&frame) {
+                    // Nothing comes after the end of the connection.
+                    if frame.channel == 0 || self.session.parked.is_full() {
+                        return None;
+                    }
+                    self.session.parked.push(frame.channel, input.get(..consumed)?);
+                    return Some(consumed);
+                }
                 self.session.take_frame(&frame, self.peer).await;
                 Some(consumed)
             }
@@ -224,8 +272,7 @@ impl<'s> Line<'s> {
             _ => None,
         };
         let far = self.session.now() + limits::AMQP_HANDSHAKE_WAIT_MAX;
-        let overdue = self.session.timeout_min.map(|timeout| self.session.now() + timeout);
-        let at = [beats, patience, overdue].into_iter().flatten().fold(far, Instant::min);
+        let at = [beats, patience, self.session.overdue_at].into_iter().flatten().fold(far, Instant::min);
         self.session.shared.clock.sleep_until(at)
     }
 

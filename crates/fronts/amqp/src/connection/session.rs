@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use forebay_core::delivery::{Delivery, DeliveryId, Outcome};
 use forebay_core::error;
@@ -22,8 +21,10 @@ use super::gate::Gate;
 use super::output::Output;
 use super::phase::Phase;
 use crate::access::permissions::Permissions;
+use crate::channel::parked::Parked;
 use crate::channel::publisher::Arrived;
 use crate::channel::state::Channel;
+use crate::channel::transaction::Allowance;
 use crate::exception::{Exception, Result};
 use crate::replies::Mailbox;
 use crate::shared::Shared;
@@ -56,6 +57,8 @@ pub(crate) struct Session {
     pub(crate) tells_refusals: bool,
     pub(crate) out: Output,
     pub(crate) channels: BTreeMap<u16, Channel>,
+    /// What its channels have said and must wait.
+    pub(crate) parked: Parked,
     /// Batches on their way into the queues.
     pub(crate) batches: FuturesUnordered<BoxFuture<'static, Batch>>,
     /// Settled deliveries on their way into the log; true for those that got there.
@@ -70,9 +73,11 @@ pub(crate) struct Session {
     pub(crate) vhost: Arc<Vhost>,
     /// What its user may do there; nothing before it is in.
     pub(crate) permissions: Option<Permissions>,
-    /// How soon the deliveries of its consumers may become overdue.
-    pub(crate) timeout_min: Option<Duration>,
-    /// Messages published and not yet arrived, and the bytes of their bodies.
+    /// No delivery in the client's hands becomes overdue before that.
+    pub(crate) overdue_at: Option<Instant>,
+    /// What the transactions of its channels may have.
+    pub(crate) allowance: Arc<Allowance>,
+    /// Messages published and not yet arrived, and the memory that they take.
     pub(crate) publishing: (usize, usize),
     numbers: u64,
 }
@@ -83,6 +88,7 @@ impl Session {
             number: shared.next_number(),
             vhost: shared.default_vhost(),
             permissions: None,
+            allowance: Arc::new(Allowance::new(Arc::clone(&shared.bodies))),
             shared,
             user: String::new(),
             phase: Phase::Greeting,
@@ -95,12 +101,13 @@ impl Session {
             tells_refusals: false,
             out: Output::default(),
             channels: BTreeMap::new(),
+            parked: Parked::default(),
             batches: FuturesUnordered::new(),
             settles: FuturesUnordered::new(),
             receives: FuturesUnordered::new(),
             mailbox: Arc::default(),
             gate: Arc::default(),
-            timeout_min: None,
+            overdue_at: None,
             publishing: (0, 0),
             numbers: 0,
         }

@@ -5,3 +5,4 @@ pub(crate) mod expiration;
 pub(crate) mod headers;
 pub(crate) mod incoming;
 pub(crate) mod outgoing;
+pub(crate) mod weight;

@@ -1,6 +1,7 @@
 //! The class connection, once it is open.
 
 use forebay_wire::amqp::methods::{Method, connection};
+use forebay_wire::amqp::reply::ReplyCode;
 
 use crate::connection::phase::Phase;
 use crate::connection::session::Session;
@@ -21,8 +22,13 @@ impl Session {
             }
             other => {
                 let id = Method::Connection(*other).id();
-                Err(Exception::command_invalid("unexpected method on an open connection").of(id))
+                Err(unexpected_while_running().of(id))
             }
         }
     }
+}
+
+/// A method on channel 0 that has no business there once the connection is open.
+pub(super) fn unexpected_while_running() -> Exception {
+    Exception::new(ReplyCode::ChannelError, "unexpected method in connection state running")
 }

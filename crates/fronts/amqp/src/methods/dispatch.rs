@@ -2,10 +2,11 @@
 
 use forebay_wire::amqp::frame::{Frame, Payload};
 use forebay_wire::amqp::methods::{
-    Arguments, Method, Sender, access, basic, channel, confirm, connection, queue,
+    Arguments, Method, Sender, access, basic, channel, confirm, connection, queue, tx,
 };
 use forebay_wire::amqp::reply::ReplyCode;
 
+use super::connection::unexpected_while_running;
 use crate::channel::content::{Step, unexpected};
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
@@ -13,16 +14,21 @@ use crate::exception::{Exception, Result};
 impl Session {
     /// True where what the client says now must find in the queues what it has published before, and that has not arrived.
     pub(crate) fn must_wait(&self, frame: &Frame<'_>) -> bool {
+        if self.phase.is_over() {
+            return false;
+        }
         let has_arrived =
             |number: &u16| self.channels.get(number).is_none_or(|channel| channel.publisher.is_done());
         match &frame.payload {
             Payload::Method(Method::Connection(connection::Method::Close(_))) => {
-                !self.channels.keys().all(has_arrived)
+                !self.parked.is_empty() || !self.channels.keys().all(has_arrived)
             }
             Payload::Method(
                 Method::Channel(channel::Method::Close(_) | channel::Method::CloseOk(_))
                 | Method::Queue(queue::Method::Declare(_) | queue::Method::Purge(_) | queue::Method::Delete(_))
-                | Method::Basic(basic::Method::Get(_)),
+                | Method::Basic(basic::Method::Get(_))
+                // What became of it is not the transaction's.
+                | Method::Tx(tx::Method::Select(_)),
             ) => !has_arrived(&frame.channel),
             _ => self.channels.get(&frame.channel).is_some_and(|channel| channel.is_committing),
         }
@@ -35,10 +41,7 @@ impl Session {
             return match &frame.payload {
                 Payload::Heartbeat => Ok(()),
                 Payload::Method(Method::Connection(method)) => self.connection_method(method),
-                Payload::Method(method) => {
-                    Err(Exception::command_invalid("method on channel 0 that is none of the connection's")
-                        .of(method.id()))
-                }
+                Payload::Method(method) => Err(unexpected_while_running().of(method.id())),
                 _ => Err(unexpected("content on channel 0")),
             };
         }

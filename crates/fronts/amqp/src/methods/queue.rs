@@ -172,7 +172,7 @@ impl Session {
     async fn delete_queue(&mut self, number: u16, delete: &queue::Delete<'_>) -> Result<()> {
         self.apply_settles();
         self.may_use(Right::Configure, self.named(number, &delete.queue))?;
-        let only_if = OnlyIf { unused: delete.if_unused, empty: delete.if_empty, overdue: false };
+        let only_if = OnlyIf { unused: delete.if_unused, empty: delete.if_empty };
         let deleted = match self.queue(number, &delete.queue).await {
             Ok(queue) => self.vhost.delete(&queue, only_if).await?,
             // A queue that is not there is as good as deleted.

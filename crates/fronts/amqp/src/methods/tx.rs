@@ -14,18 +14,20 @@ impl Session {
                 if channel.publisher.confirms() {
                     return Err(Exception::precondition("cannot switch from confirm to tx mode"));
                 }
-                channel.transaction.get_or_insert_with(Transaction::default);
+                if channel.transaction.is_none() {
+                    channel.publisher.were_taken();
+                    channel.transaction = Some(Transaction::default());
+                }
                 self.send(number, &tx::SelectOk {});
                 Ok(())
             }
             tx::Method::Commit(_) => self.commit(number).await,
             tx::Method::Rollback(_) => {
-                let channel = self.channel(number)?;
-                let transaction = channel.transaction.as_mut().ok_or_else(not_transactional)?;
+                let transaction = self.channel(number)?.transaction.as_mut().ok_or_else(not_transactional)?;
                 drop(transaction.take_messages());
                 // What was settled is in the client's hands again.
                 for held in transaction.take_settled().into_iter().flat_map(|(_, held)| held) {
-                    channel.unsettled.hold(held);
+                    self.hold(number, held);
                 }
                 self.send(number, &tx::RollbackOk {});
                 Ok(())
@@ -40,13 +42,15 @@ impl Session {
     /// is given back with the channel.
     async fn commit(&mut self, number: u16) -> Result<()> {
         let transaction = self.channel(number)?.transaction.as_mut().ok_or_else(not_transactional)?;
-        for Postponed { outbound, returned } in transaction.take_messages() {
+        for Postponed { outbound, returned, room } in transaction.take_messages() {
             if let Some((exchange, key)) = returned {
                 self.give_back_to_publisher(number, &exchange, &key, &outbound.message);
             }
             if !outbound.queues.is_empty() {
                 self.push(number, outbound)?;
             }
+            // It is counted with what is published from now on.
+            drop(room);
         }
         self.channel(number)?.is_committing = true;
         self.finish_commit(number).await
@@ -84,4 +88,36 @@ impl Session {
 
 fn not_transactional() -> Exception {
     Exception::precondition("channel is not transactional")
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_wire::amqp::methods::{basic, queue};
+    use forebay_wire::amqp::table::{TableBuf, Value};
+    use forebay_wire::amqp::text::{ShortBytes, ShortStr};
+
+    use super::*;
+    use crate::bench::{Bench, declare};
+
+    #[tokio::test]
+    async fn a_message_that_was_refused_before_the_first_transaction_does_not_fail_it() {
+        let bench = Bench::new();
+        let mut client = bench.connect(1).await;
+        let (mut arguments, name) = (TableBuf::new(), |name: &'static [u8]| ShortBytes::new(name).unwrap());
+        arguments.push(name(b"x-max-length"), Value::I32(1));
+        arguments.push(name(b"x-overflow"), Value::Text(b"reject-publish"));
+        client.say(1, &queue::Declare { arguments: arguments.as_table(), ..declare("full") }).await;
+        client.expect::<queue::DeclareOk<'_>>(1).await;
+        client.say(1, &declare("q")).await;
+        client.expect::<queue::DeclareOk<'_>>(1).await;
+        client.publish(1, "", "full", b"taken").await;
+        client.publish(1, "", "full", b"refused").await;
+        client.say(1, &tx::Select {}).await;
+        client.expect::<tx::SelectOk>(1).await;
+        client.publish(1, "", "q", b"m").await;
+        client.say(1, &tx::Commit {}).await;
+        client.expect::<tx::CommitOk>(1).await;
+        client.say(1, &basic::Get { ticket: 0, queue: ShortStr::cut("q"), no_ack: true }).await;
+        client.expect::<basic::GetOk<'_>>(1).await;
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use forebay_broker::virtual_hosts::names;
-use forebay_core::error::Kind;
+use forebay_core::error::{self, Kind};
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
 use forebay_core::queue::{Lifetime, QueueName, QueueSettings};
 use forebay_wire::amqp::reply::ReplyCode;
@@ -46,8 +46,6 @@ impl DeclareRequest<'_> {
 pub(crate) struct OnlyIf {
     pub(crate) unused: bool,
     pub(crate) empty: bool,
-    /// Only where it is still unused for its time.
-    pub(crate) overdue: bool,
 }
 
 impl Vhost {
@@ -57,10 +55,19 @@ impl Vhost {
         let queue_name = QueueName::new(name).map_err(Exception::from)?;
         let stored = names::queue_name(&self.name, name).map_err(Exception::from)?;
         let _declaring = self.declaring.lock().await;
+        if let Some(going) = self.known(&stored).filter(|queue| queue.is_going()) {
+            // Those it went with left before.
+            self.remove(&going).await?;
+        }
         match self.find(name).await {
             // Another front may have deleted it.
             Ok(present) if !self.broker.has_queue(&stored) => self.forget(&present),
-            Ok(present) => return self.check_same(present, request).await,
+            Ok(present) => {
+                let queue = self.check_same(present, request).await?;
+                // Before its time can come.
+                queue.touch(self.clock.now());
+                return Ok(queue);
+            }
             Err(exception) if exception.code != ReplyCode::NotFound => return Err(exception),
             Err(_) => {}
         }
@@ -123,9 +130,6 @@ impl Vhost {
         if !self.known(&queue.stored).is_some_and(|present| present.is_same(queue)) {
             return Ok(0);
         }
-        if only_if.overdue && !self.is_due(queue) {
-            return Ok(0);
-        }
         let place = self.place(queue.name.as_str());
         let ready = match self.broker.queue(&queue.stored).await {
             Ok(info) => info.stats.ready,
@@ -138,15 +142,18 @@ impl Vhost {
         if only_if.empty && ready > 0 {
             return Err(Exception::precondition(format!("{place} not empty")));
         }
-        self.forget(queue);
+        self.remove(queue).await?;
+        Ok(ready)
+    }
+
+    /// Deletes the queue. It is forgotten only when the broker has done so: one that is still there keeps its owner and its
+    /// consumers their turns. To be called while `declaring` is held.
+    pub(super) async fn remove(&self, queue: &Queue) -> error::Result<()> {
         match self.broker.delete(&queue.stored).await {
-            Err(error) if error.kind() != Kind::NotFound => return Err(error.into()),
+            Err(error) if error.kind() != Kind::NotFound => return Err(error),
             _ => {}
         }
-        // A publisher may have found it meanwhile.
-        if let Some(found) = self.known(&queue.stored) {
-            self.forget(&found);
-        }
-        Ok(ready)
+        self.forget(queue);
+        Ok(())
     }
 }

@@ -1,25 +1,130 @@
-//! Queues that go when nobody has used them for their time.
+//! Queues that go by themselves: with who used them, or when nobody has for their time.
 
-use super::declare::OnlyIf;
+use forebay_core::error::Kind;
+
 use super::queue::Queue;
 use super::registry::Vhost;
 
 impl Vhost {
-    /// Deletes the queues whose time has come.
+    /// Deletes the queues whose time has come, and those that could not be deleted when they were to go.
     pub(crate) async fn expire_unused(&self) {
         for queue in self.expiring() {
-            if !self.is_due(&queue) {
-                continue;
-            }
-            let only_if = OnlyIf { overdue: true, ..OnlyIf::default() };
-            if let Err(exception) = self.delete(&queue, only_if).await {
-                tracing::warn!(queue = %queue.name, %exception, "unused queue could not be deleted");
+            if queue.goes_unused(self.clock.now()) {
+                self.let_go(&queue).await;
             }
         }
     }
 
-    /// Whether its time has come.
-    pub(super) fn is_due(&self, queue: &Queue) -> bool {
-        queue.expires_at().is_some_and(|at| at <= self.clock.now())
+    /// Deletes a queue that goes by itself, without anybody being told. What fails is tried again with those whose time has
+    /// come, until it is done or the broker is closed.
+    pub(crate) async fn let_go(&self, queue: &Queue) {
+        let _declaring = self.declaring.lock().await;
+        if !self.known(&queue.stored).is_some_and(|present| present.is_same(queue)) {
+            return;
+        }
+        if let Err(error) = self.remove(queue).await
+            && error.kind() != Kind::Closed
+            && self.note_going(queue)
+        {
+            tracing::warn!(queue = %queue.name, %error, "queue that is no longer used is not deleted yet");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use forebay_core::error::Kind;
+    use forebay_core::limits;
+    use forebay_core::ports::broker::BrokerAdmin;
+    use forebay_core::queue::QueueName;
+    use forebay_log::LogOptions;
+    use forebay_wire::amqp::methods::{basic, connection, queue};
+    use forebay_wire::amqp::text::ShortStr;
+
+    use crate::bench::{Bench, consume, declare, rest};
+
+    #[tokio::test]
+    async fn who_comes_when_the_last_consumer_has_left_finds_no_queue_or_declares_a_new_one() {
+        let bench = Bench::new();
+        let (mut one, mut other) = (bench.connect(1).await, bench.connect(2).await);
+        one.say(1, &queue::Declare { auto_delete: true, ..declare("q") }).await;
+        one.expect::<queue::DeclareOk<'_>>(1).await;
+        one.consume(1, "q").await;
+        other.publish(1, "", "q", b"goes with the queue").await;
+        one.delivery(1).await;
+        let vhost = bench.shared.default_vhost();
+        let declaring = vhost.declaring.lock().await;
+        one.say(1, &basic::Cancel { consumer_tag: ShortStr::cut("q"), nowait: false }).await;
+        rest().await;
+        other.say(1, &consume("q")).await;
+        assert_eq!(other.closed(1).await, 404);
+        other.say(2, &queue::Declare { auto_delete: true, ..declare("q") }).await;
+        drop(declaring);
+        other.expect::<queue::DeclareOk<'_>>(2).await;
+        one.expect::<basic::CancelOk<'_>>(1).await;
+        other.consume(2, "q").await;
+        assert!(other.hears_nothing().await);
+        assert!(bench.broker.has_queue(&QueueName::new("q").unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_is_about_to_go_is_declared_anew() {
+        let bench = Bench::new();
+        let mut client = bench.connect(1).await;
+        client.say(1, &declare("q")).await;
+        client.expect::<queue::DeclareOk<'_>>(1).await;
+        let vhost = bench.shared.default_vhost();
+        let going = vhost.find("q").await.unwrap();
+        going.go();
+        assert!(vhost.route("", "q", &Default::default()).await.unwrap().is_empty());
+        client.say(1, &declare("q")).await;
+        client.expect::<queue::DeclareOk<'_>>(1).await;
+        assert!(!Arc::ptr_eq(&going, &vhost.find("q").await.unwrap()));
+        vhost.let_go(&going).await;
+        assert!(vhost.find("q").await.is_ok(), "another queue is not deleted by its name");
+    }
+
+    #[tokio::test]
+    async fn a_deletion_that_fails_leaves_the_queue_as_it_was_and_is_tried_again() {
+        let segment_bytes = 4096;
+        let disk_bytes_max = 1000 * u64::from(segment_bytes);
+        let bench = Bench::with(LogOptions { segment_bytes, disk_bytes_max, ..LogOptions::default() });
+        let (mut owner, mut other) = (bench.connect(1).await, bench.connect(2).await);
+        for (name, exclusive) in [("own", true), ("shared", false)] {
+            owner.say(1, &queue::Declare { exclusive, ..declare(name) }).await;
+            owner.expect::<queue::DeclareOk<'_>>(1).await;
+        }
+        let (own, shared) = (QueueName::new("own").unwrap(), QueueName::new("shared").unwrap());
+        bench.files.limit_bytes(Some(bench.files.used_bytes()));
+        let full = loop {
+            match bench.broker.purge(&shared).await {
+                Ok(_) => {}
+                Err(error) => break error.kind(),
+            }
+        };
+        assert_eq!(full, Kind::Full);
+        other.say(1, &queue::Delete { queue: ShortStr::cut("shared"), ..delete() }).await;
+        other.expect::<connection::Close<'_>>(0).await;
+        owner.vanish().await;
+        let vhost = bench.shared.default_vhost();
+        vhost.expire_unused().await;
+        assert!(bench.broker.has_queue(&own) && vhost.known(&own).is_some_and(|queue| queue.owner.is_some()));
+        bench.files.limit_bytes(None);
+        bench.pass(limits::BROKER_PAUSE).await;
+        vhost.expire_unused().await;
+        assert!(!bench.broker.has_queue(&own) && vhost.known(&own).is_none() && vhost.expiring().is_empty());
+        assert!(vhost.find("shared").await.is_ok());
+    }
+
+    fn delete() -> queue::Delete<'static> {
+        queue::Delete {
+            ticket: 0,
+            queue: ShortStr::default(),
+            if_unused: false,
+            if_empty: false,
+            nowait: false,
+        }
     }
 }

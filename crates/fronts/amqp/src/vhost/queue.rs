@@ -39,6 +39,8 @@ struct Consumers {
     exclusive: bool,
     /// Whether there ever was one: without, nobody has left.
     ever: bool,
+    /// The queue goes by itself, and nobody may come any more.
+    is_going: bool,
 }
 
 /// How a queue is declared.
@@ -117,12 +119,6 @@ impl Queue {
         *self.used_at.lock() = now;
     }
 
-    /// When it is to go, if nobody uses it until then.
-    pub(crate) fn expires_at(&self) -> Option<Instant> {
-        let expires = self.asked.expires.filter(|_| self.consumer_count() == 0)?;
-        Some(*self.used_at.lock() + expires)
-    }
-
     /// Whether both are one queue; another may have been declared by the same name since.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.consumers, &other.consumers)
@@ -145,24 +141,47 @@ impl Queue {
         Exception::new(ReplyCode::ResourceLocked, text)
     }
 
-    /// One more consumer; refused where one is or would be alone.
+    /// One more consumer; refused where one is or would be alone, and where the queue is about to go.
     pub(crate) fn add_consumer(&self, exclusive: bool, vhost: &str) -> Result<()> {
         let mut consumers = self.consumers.lock();
+        if consumers.is_going {
+            let text = format!("no queue '{}' in vhost '{vhost}'", self.name);
+            return Err(Exception::new(ReplyCode::NotFound, text));
+        }
         if consumers.exclusive || (exclusive && (consumers.count > 0 || self.asked.single_active)) {
             let text = format!("queue '{}' in vhost '{vhost}' in exclusive use", self.name);
             return Err(Exception::new(ReplyCode::AccessRefused, text));
         }
-        *consumers = Consumers { count: consumers.count + 1, exclusive, ever: true };
+        *consumers = Consumers { count: consumers.count + 1, exclusive, ever: true, is_going: false };
         Ok(())
     }
 
-    /// One less. True where the queue is to go with it.
+    /// One less. True where the queue goes with it: from then on nobody can come.
     pub(crate) fn remove_consumer(&self, now: Instant) -> bool {
         self.touch(now);
         let mut consumers = self.consumers.lock();
         consumers.count = consumers.count.saturating_sub(1);
         consumers.exclusive = false;
-        self.auto_delete && consumers.ever && consumers.count == 0
+        consumers.is_going |= self.auto_delete && consumers.ever && consumers.count == 0;
+        consumers.is_going
+    }
+
+    /// The connection that had it for itself is gone, and the queue goes with it.
+    pub(crate) fn go(&self) {
+        self.consumers.lock().is_going = true;
+    }
+
+    /// The queue goes where nobody has used it for its time. True where it does, now or since before.
+    pub(crate) fn goes_unused(&self, now: Instant) -> bool {
+        let mut consumers = self.consumers.lock();
+        let expires = self.asked.expires.filter(|_| consumers.count == 0);
+        consumers.is_going |= expires.is_some_and(|expires| *self.used_at.lock() + expires <= now);
+        consumers.is_going
+    }
+
+    /// Whether it goes by itself: to those who come now it is not there any more.
+    pub(crate) fn is_going(&self) -> bool {
+        self.consumers.lock().is_going
     }
 
     pub(crate) fn consumer_count(&self) -> u32 {
@@ -202,17 +221,20 @@ mod tests {
         queue.add_consumer(false, "/").unwrap();
         assert!(!queue.remove_consumer(NOW));
         assert!(queue.remove_consumer(NOW));
+        let refused = queue.add_consumer(false, "/").unwrap_err();
+        assert_eq!(refused.to_string(), "NOT_FOUND - no queue 'q' in vhost '/'");
     }
 
     #[test]
     fn a_queue_expires_when_it_was_not_used_for_its_time_and_never_under_a_consumer() {
         let expires = Duration::from_secs(5);
         let queue = queue(false, Asked { expires: Some(expires), ..Asked::default() });
-        assert_eq!(queue.expires_at(), Some(NOW + expires));
         queue.add_consumer(false, "/").unwrap();
-        assert_eq!(queue.expires_at(), None);
         let later = NOW + expires;
+        assert!(!queue.goes_unused(later));
         queue.remove_consumer(later);
-        assert_eq!(queue.expires_at(), Some(later + expires));
+        assert!(!queue.goes_unused(later) && !queue.is_going());
+        assert!(queue.goes_unused(later + expires) && queue.is_going());
+        assert_eq!(queue.add_consumer(false, "/").unwrap_err().code, ReplyCode::NotFound);
     }
 }

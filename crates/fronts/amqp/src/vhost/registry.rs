@@ -36,7 +36,7 @@ pub(crate) struct Vhost {
 #[derive(Default)]
 struct Queues {
     known: HashMap<QueueName, Arc<Queue>>,
-    /// Those of them that go when nobody uses them.
+    /// Those of them that go when nobody uses them, or were to go and are still there.
     expiring: HashSet<QueueName>,
 }
 
@@ -78,11 +78,13 @@ impl Vhost {
         Exception::new(ReplyCode::NotFound, format!("no {}", self.place(queue)))
     }
 
-    /// The queue of this name, whichever front declared it.
+    /// The queue of this name, whichever front declared it. One that goes by itself is not there any more.
     pub(crate) async fn find(&self, name: &str) -> Result<Arc<Queue>> {
         let Ok(stored) = names::queue_name(&self.name, name) else { return Err(self.no_queue(name)) };
-        if let Some(queue) = self.known(&stored) {
-            return Ok(queue);
+        match self.known(&stored) {
+            Some(queue) if queue.is_going() => return Err(self.no_queue(name)),
+            Some(queue) => return Ok(queue),
+            None => {}
         }
         match self.broker.queue(&stored).await {
             Ok(info) => {
@@ -139,7 +141,12 @@ impl Vhost {
         queue.turns.end();
     }
 
-    /// The queues that go when nobody uses them.
+    /// The queue was to go and is still there. False where that was known.
+    pub(super) fn note_going(&self, queue: &Queue) -> bool {
+        self.queues.lock().expiring.insert(queue.stored.clone())
+    }
+
+    /// The queues that go when nobody uses them, or were to go and are still there.
     pub(super) fn expiring(&self) -> Vec<Arc<Queue>> {
         let queues = self.queues.lock();
         queues.expiring.iter().filter_map(|name| queues.known.get(name).cloned()).collect()
@@ -175,7 +182,9 @@ impl Vhost {
         let mut queues = Vec::with_capacity(routed.len());
         for stored in routed {
             if let Some(queue) = self.known(&stored) {
-                queues.push(queue);
+                if !queue.is_going() {
+                    queues.push(queue);
+                }
                 continue;
             }
             // Another front's, or one from before a restart.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use forebay_core::error::Kind;
+use forebay_core::error::{Error, Kind};
 use forebay_core::limits;
 use forebay_core::ports::broker::QueueInfo;
-use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings, Retain};
+use forebay_core::queue::{DeadLetterExchange, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,7 +16,7 @@ use super::path::{InQueue, QueuePath};
 use super::refusals::{BodyRefusals, FullRefusals, QueueRefusals};
 use crate::errors::{Answer, ErrorBody, Refused};
 use crate::json::MaybeJson;
-use crate::number::{EXACT_MAX, HoldMs, QueueText, Text, Whole};
+use crate::number::{EXACT_MAX, HoldMs, QueueText, ShortText, Text, Whole};
 use crate::router::App;
 
 type BackoffMs = Whole<0, { limits::DELAY_MAX.as_secs() * 1_000 }>;
@@ -24,7 +24,9 @@ type AttemptCount = Whole<1, { limits::ATTEMPTS_MAX as u64 }>;
 type DedupMs = Whole<0, { limits::DEDUP_WINDOW_MAX.as_secs() * 1_000 }>;
 type PriorityMax = Whole<0, 255>;
 type RetainMs = Whole<1_000, { limits::RETAIN_MAX.as_secs() * 1_000 }>;
-type LengthCount = Whole<1, EXACT_MAX>;
+type LengthCount = Whole<0, EXACT_MAX>;
+type LengthBytes = Whole<0, EXACT_MAX>;
+type MessageTtlMs = Whole<0, { limits::MESSAGE_TTL_MAX.as_secs() * 1_000 }>;
 
 /// Settings to declare a queue with; what is left out has its default.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -48,9 +50,22 @@ pub(crate) struct NewQueue {
     /// The queue that dead letters go to; `forebay.parked` unless said otherwise.
     #[schema(inline)]
     dead_letter: Option<QueueText>,
-    /// Most messages in the queue; 10,000,000 unless said otherwise.
+    /// The exchange that dead letters are published to, before `dead_letter`; empty for the default one. It need not be
+    /// there: what it brings to no queue is parked. None unless said otherwise.
+    #[schema(inline)]
+    dead_letter_exchange: Option<ShortText>,
+    /// The routing key for that exchange; the one that each message was published with unless said otherwise.
+    #[schema(inline)]
+    dead_letter_key: Option<ShortText>,
+    /// What comes in expires no later than after so long; no limit unless said otherwise.
+    #[schema(inline)]
+    message_ttl_ms: Option<MessageTtlMs>,
+    /// Most messages in the queue; 10,000,000 unless said otherwise. 0 only where the oldest are dropped.
     #[schema(inline)]
     length_max: Option<LengthCount>,
+    /// Most bytes of payload of the ready messages in the queue; no limit unless said otherwise.
+    #[schema(inline)]
+    length_bytes_max: Option<LengthBytes>,
     /// What happens to a publish when the queue is at its length.
     overflow: Option<OverflowBody>,
     /// What is kept in order; `arrival` unless said otherwise.
@@ -67,6 +82,18 @@ pub(crate) struct NewQueue {
     retain_ms: Option<RetainMs>,
     /// Of ready and delayed messages with one key only the newest is kept; false unless said otherwise.
     newest_by_key: Option<bool>,
+    /// How long the queue is there; `durable` unless said otherwise.
+    lifetime: Option<LifetimeBody>,
+}
+
+/// How long a queue is there.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LifetimeBody {
+    /// Until it is deleted.
+    Durable,
+    /// Until it is deleted or the process ends; its messages go with it.
+    Process,
 }
 
 /// What a queue keeps in order.
@@ -85,7 +112,7 @@ pub(crate) enum OrderBody {
 pub(crate) enum OverflowBody {
     /// The publisher is refused.
     Reject,
-    /// The oldest ready message is dropped, or goes to the dead-letter exchange that another front gave the queue.
+    /// The oldest ready message is dropped, or goes to the queue's dead-letter exchange if it has one.
     DropHead,
     /// The publisher is refused, and the message goes to that exchange, if there is one.
     RejectDeadLetter,
@@ -116,9 +143,21 @@ impl NewQueue {
         if let Some(Text(dead_letter)) = self.dead_letter {
             settings.dead_letter = Some(QueueName::new(&dead_letter)?);
         }
+        settings.dead_letter_exchange = match (self.dead_letter_exchange, self.dead_letter_key) {
+            (Some(ShortText(exchange)), key) => {
+                Some(DeadLetterExchange { exchange, key: key.map(|ShortText(key)| key) })
+            }
+            (None, None) => None,
+            (None, Some(_)) => {
+                let why = format!("{}: dead_letter_key needs a dead_letter_exchange", settings.name);
+                return Err(Error::new(Kind::Invalid, "declare queue", why).into());
+            }
+        };
+        settings.message_ttl = self.message_ttl_ms.map(|Whole(ttl)| ms(ttl));
         if let Some(Whole(length)) = self.length_max {
             settings.length_max = length;
         }
+        settings.length_bytes_max = self.length_bytes_max.map(|Whole(bytes)| bytes);
         settings.overflow = match self.overflow {
             None => settings.overflow,
             Some(OverflowBody::Reject) => Overflow::Reject,
@@ -140,6 +179,11 @@ impl NewQueue {
             settings.retain = Retain::For(ms(time));
         }
         settings.newest_by_key = self.newest_by_key.unwrap_or(settings.newest_by_key);
+        settings.lifetime = match self.lifetime {
+            None => settings.lifetime,
+            Some(LifetimeBody::Durable) => Lifetime::Durable,
+            Some(LifetimeBody::Process) => Lifetime::Process,
+        };
         settings.check()?;
         Ok(settings)
     }
@@ -164,8 +208,20 @@ pub(crate) struct QueueBody {
     /// The queue that dead letters go to; absent for `forebay.parked`.
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<String>,
+    /// The exchange that dead letters are published to before that; absent for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter_exchange: Option<String>,
+    /// The routing key for it; absent for that of each message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter_key: Option<String>,
+    /// What comes in expires no later than after so long; absent for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_ttl_ms: Option<u64>,
     /// Most messages in the queue.
     length_max: u64,
+    /// Most bytes of payload of its ready messages; absent for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length_bytes_max: Option<u64>,
     /// What happens then.
     overflow: OverflowBody,
     /// What is kept in order.
@@ -179,6 +235,8 @@ pub(crate) struct QueueBody {
     retain_ms: Option<u64>,
     /// Whether only the newest message of a key is kept.
     newest_by_key: bool,
+    /// How long it is there.
+    lifetime: LifetimeBody,
     /// True while it hands nothing out.
     paused: bool,
     /// Waiting to be delivered.
@@ -217,6 +275,7 @@ fn whole_ms(duration: Duration) -> u64 {
 
 impl From<&QueueInfo> for QueueBody {
     fn from(QueueInfo { settings, stats, paused }: &QueueInfo) -> Self {
+        let dead_letter_exchange = settings.dead_letter_exchange.as_ref();
         Self {
             name: settings.name.to_string(),
             attempt_max: settings.retry.attempt_max,
@@ -225,7 +284,11 @@ impl From<&QueueInfo> for QueueBody {
             backoff_jitter: settings.retry.backoff.jitter,
             hold_ms: whole_ms(settings.hold),
             dead_letter: settings.dead_letter.as_ref().map(QueueName::to_string),
+            dead_letter_exchange: dead_letter_exchange.map(|to| to.exchange.clone()),
+            dead_letter_key: dead_letter_exchange.and_then(|to| to.key.clone()),
+            message_ttl_ms: settings.message_ttl.map(whole_ms),
             length_max: settings.length_max,
+            length_bytes_max: settings.length_bytes_max,
             overflow: match settings.overflow {
                 Overflow::Reject => OverflowBody::Reject,
                 Overflow::DropHead => OverflowBody::DropHead,
@@ -242,6 +305,10 @@ impl From<&QueueInfo> for QueueBody {
                 Retain::For(time) => Some(whole_ms(time)),
             },
             newest_by_key: settings.newest_by_key,
+            lifetime: match settings.lifetime {
+                Lifetime::Durable => LifetimeBody::Durable,
+                Lifetime::Process => LifetimeBody::Process,
+            },
             paused: *paused,
             ready: stats.ready,
             held: stats.held,

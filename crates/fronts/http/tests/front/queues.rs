@@ -131,3 +131,86 @@ fn a_paused_queue_hands_nothing_out_until_it_is_resumed() {
     assert_eq!(served.ask("POST", "/v1/queues/none/pause", &[], b"").status, 404);
     assert_eq!(served.ask("POST", "/v1/queues/none/resume", &[], b"").status, 404);
 }
+
+#[test]
+fn every_setting_is_declared_shown_and_compared() {
+    let served = Served::start();
+    let settings = json!({
+        "attempt_max": 3, "backoff_first_ms": 10, "backoff_longest_ms": 20, "backoff_jitter": 0.25, "hold_ms": 1_000,
+        "dead_letter": "given up", "dead_letter_exchange": "letters", "dead_letter_key": "", "message_ttl_ms": 60_000,
+        "length_max": 0, "length_bytes_max": 4_096, "overflow": "drop_head", "order": "arrival", "priority_max": 9,
+        "dedup_window_ms": 5_000, "retain_ms": 7_000, "newest_by_key": true, "lifetime": "process",
+    });
+    let created = served.json("PUT", "/v1/queues/all", &settings);
+    assert_eq!(created.status, 201, "{created:?}");
+    let shown = served.get("/v1/queues/all").json();
+    for (setting, value) in settings.as_object().unwrap() {
+        assert_eq!(&shown[setting], value, "{setting}");
+        let mut without = settings.clone();
+        without.as_object_mut().unwrap().remove(setting);
+        let expected = match setting.as_str() {
+            // That is the default.
+            "order" => 200,
+            // The key needs the exchange, and no length the overflow.
+            "dead_letter_exchange" | "overflow" => 400,
+            _ => 409,
+        };
+        assert_eq!(served.json("PUT", "/v1/queues/all", &without).status, expected, "without {setting}");
+    }
+    assert_eq!(served.json("PUT", "/v1/queues/all", &settings).status, 200);
+    let document = served.get("/openapi.json").json();
+    let described = document["components"]["schemas"]["NewQueue"]["properties"].as_object().unwrap();
+    assert_eq!(
+        described.keys().collect::<Vec<_>>(),
+        settings.as_object().unwrap().keys().collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn settings_that_a_queue_need_not_have_are_absent_or_their_defaults() {
+    let served = Served::start();
+    let plain = served.json("PUT", "/v1/queues/plain", &json!({})).json();
+    for setting in
+        ["dead_letter", "dead_letter_exchange", "dead_letter_key", "message_ttl_ms", "length_bytes_max"]
+    {
+        assert!(plain.get(setting).is_none(), "{setting}");
+    }
+    assert_eq!((&plain["lifetime"], &plain["length_max"]), (&json!("durable"), &json!(10_000_000)));
+}
+
+#[test]
+fn settings_beyond_their_limits_or_that_do_not_fit_are_refused_by_name() {
+    let served = Served::start();
+    for (name, settings) in [
+        ("dead_letter_exchange", json!({ "dead_letter_exchange": "x".repeat(256) })),
+        ("dead_letter_key", json!({ "dead_letter_exchange": "x", "dead_letter_key": "k".repeat(256) })),
+        ("dead_letter_key", json!({ "dead_letter_key": "k" })),
+        ("message_ttl_ms", json!({ "message_ttl_ms": 3_162_240_000_001_u64 })),
+        ("length_bytes_max", json!({ "length_bytes_max": -1 })),
+        ("length_max", json!({ "length_max": 0 })),
+        ("lifetime", json!({ "lifetime": "brief" })),
+    ] {
+        let refused = served.json("PUT", "/v1/queues/wrong", &settings);
+        assert_eq!(refused.status, 400, "{settings}");
+        assert!(refused.refusal().contains(name), "{refused:?}");
+    }
+    assert_eq!(served.get("/v1/queues/wrong").status, 404);
+}
+
+#[test]
+fn what_a_queue_is_declared_with_has_its_effect() {
+    let served = Served::start();
+    let declare = |queue: &str, settings| {
+        assert_eq!(served.json("PUT", &format!("/v1/queues/{queue}"), &settings).status, 201);
+    };
+    declare("grave", json!({}));
+    // The default exchange brings it to the queue of this name.
+    let to_grave = json!({ "dead_letter_exchange": "", "dead_letter_key": "grave", "message_ttl_ms": 0 });
+    declare("brief", to_grave);
+    served.publish("brief", &["expires"]);
+    let dead = served.post("/v1/queues/grave/receive", &json!({ "wait_ms": 20_000 })).json();
+    assert_eq!(dead["deliveries"][0]["payload"], "expires", "{dead}");
+    declare("small", json!({ "length_bytes_max": 4, "overflow": "drop_head" }));
+    served.publish("small", &["abc", "def"]);
+    assert_eq!(served.get("/v1/queues/small").json()["ready"], 1);
+}

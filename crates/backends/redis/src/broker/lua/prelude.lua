@@ -10,7 +10,7 @@
 --   tokens:NAME  hash: held position to the token of its hold; offered:NAME: those offered to the rules
 --   tries:NAME   hash: position to the attempts that count
 --   large:NAME   hash: position to the size of a large message
---   ends:NAME    sorted: positions by the end of their life
+--   ends:NAME    sorted: positions by the end of their life; ending: the names of queues by the first of these
 --   marks:NAME   sorted: dedup ids by the end of the window
 --   holds        sorted: POSITION:NAME by the end of the hold, of all queues
 --   names        set: the names of all queues
@@ -115,7 +115,11 @@ local function take_in(queue, position, id, message, history, expires, priority,
   if class > 0 or (queue.by_key and key ~= '') then
     call('HSET', queue.about, position, text(class) .. ':' .. (queue.by_key and key or ''))
   end
-  if expires > 0 then call('ZADD', queue.ends, expires, position) end
+  if queue.ttl >= 0 and (expires == 0 or expires > now + queue.ttl) then expires = now + queue.ttl end
+  if expires > 0 then
+    call('ZADD', queue.ends, expires, position)
+    call('ZADD', root .. 'ending', 'LT', expires, queue.name)
+  end
   if #message > 4096 then call('HSET', queue.large, position, #message) end
 end
 

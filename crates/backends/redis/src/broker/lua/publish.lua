@@ -19,7 +19,6 @@ if not queue.drops and call('XLEN', queue.stream) + #fresh + tonumber(ARGV[3]) >
 for _, at in ipairs(fresh) do
   local position = next_position(queue)
   local not_before, expires = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  if queue.ttl >= 0 and (expires == 0 or expires > now + queue.ttl) then expires = now + queue.ttl end
   take_in(queue, position, ARGV[at], ARGV[at + 1], '', expires, tonumber(ARGV[at + 4]), ARGV[at + 5])
   if not_before > now then call('ZADD', queue.later, not_before, position) else arrive(queue, position) end
 end

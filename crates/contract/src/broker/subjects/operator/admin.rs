@@ -59,7 +59,7 @@ pub fn a_deleted_queue_is_gone_and_can_be_declared_anew(rig: &mut dyn Rig) {
         assert_eq!(kind(try_publish(rig, &q, vec![message("m")])), Kind::NotFound);
         assert_eq!(kind(try_receive(rig, &q, 1)), Kind::NotFound);
         assert_eq!(kind(run(rig, admin.delete(&q))), Kind::NotFound);
-        queue_with(rig, "q", |settings| settings.length_max = 5);
+        queue_with(rig, "q", |settings| settings.retry.attempt_max = 3);
         assert!(drain(rig, &q).is_empty());
         let settled = settle(rig, &q, held.id, Outcome::Done);
         assert_eq!(settled, Settled::NotHeld);

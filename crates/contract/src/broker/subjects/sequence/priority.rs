@@ -6,7 +6,7 @@ use forebay_core::queue::QueueName;
 
 use super::super::super::Rig;
 use super::super::super::scene::{
-    drain, end, ids, message, queue, queue_with, receive, receive_one, try_publish,
+    drain, end, ids, let_come, message, queue, queue_with, receive, receive_one, try_publish,
 };
 
 fn can(rig: &dyn Rig) -> bool {
@@ -54,6 +54,7 @@ pub fn a_returned_message_goes_back_to_its_place_in_its_class(rig: &mut dyn Rig)
     let held = receive(rig, &q, 2);
     assert_eq!(ids(&held), ["a", "b"]);
     publish(rig, &q, &[("high", 9)]);
+    let_come(rig);
     held.iter().rev().for_each(|delivery| end(rig, delivery, Outcome::Return { seen: false }));
     assert_eq!(drain(rig, &q), ["high", "a", "b", "c", "low"]);
 }

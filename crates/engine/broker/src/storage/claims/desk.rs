@@ -55,6 +55,14 @@ impl Fresh<'_> {
         self.claims.iter().find(|(at, _)| *at == index).map(|(_, claim)| *claim)
     }
 
+    /// As [`get`](Self::get), for several records that each bring it: the file stays until this is dropped, whatever becomes
+    /// meanwhile of those who have it.
+    pub(crate) fn hold(&self, index: usize) -> Option<Claim> {
+        let claim = self.get(index);
+        claim.iter().for_each(|claim| self.journal.claims.hold(claim.file));
+        claim
+    }
+
     /// A record has brought this one.
     pub(crate) fn take(&mut self, index: usize) -> Option<Claim> {
         let place = self.claims.iter().position(|(at, _)| *at == index)?;

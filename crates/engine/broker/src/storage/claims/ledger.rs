@@ -28,7 +28,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct Accounts {
     by_position: HashMap<u64, Claim>,
-    /// How many have a file, by its number: messages, and those that have left and wait to let go of it.
+    /// How many have a file, by its number: messages, those that have left and wait to let go of it, and whoever is about to
+    /// bring it to several queues.
     holders: HashMap<u64, u32>,
     leaving: Vec<Leaving>,
     /// Files that were found damaged.
@@ -56,8 +57,12 @@ pub(crate) enum After {
 impl Accounts {
     fn keep(&mut self, position: u64, claim: Claim) {
         if self.by_position.insert(position, claim).is_none() {
-            *self.holders.entry(claim.file).or_default() += 1;
+            self.hold(claim.file);
         }
+    }
+
+    fn hold(&mut self, file: u64) {
+        *self.holders.entry(file).or_default() += 1;
     }
 
     fn let_go(&mut self, file: u64) -> bool {
@@ -115,6 +120,11 @@ impl Ledger {
     /// The file now is the message's.
     pub(crate) fn keep(&self, position: u64, claim: Claim) {
         self.accounts.lock().keep(position, claim);
+    }
+
+    /// One more has the file, until it lets go of it or abandons it.
+    pub(crate) fn hold(&self, file: u64) {
+        self.accounts.lock().hold(file);
     }
 
     /// One of those who have the file lets go of it; true if there are others.

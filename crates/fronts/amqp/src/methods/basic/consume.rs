@@ -59,8 +59,7 @@ impl Session {
         }
         queue.add_consumer(consume.exclusive, &self.vhost.name)?;
         let consumer = self.next_number();
-        let (timeout, seat) = (queue.asked.consumer_timeout, queue.turns.join(priority));
-        self.timeout_min = self.timeout_min.into_iter().chain(timeout).min();
+        let seat = queue.turns.join(priority);
         self.channel(number)?.consumers.add(tag, consumer, queue, consume.no_ack, seat);
         if !consume.nowait {
             self.send(number, &basic::ConsumeOk { consumer_tag: ShortStr::cut(tag) });

@@ -35,13 +35,7 @@ impl Session {
             return Ok(());
         };
         let left = self.vhost.stats(&queue).await.map_or(0, |stats| stats.ready);
-        let at = self.now();
-        let unsettled = &mut self.channel(number)?.unsettled;
-        let delivery_tag = unsettled.next_tag();
-        if !get.no_ack {
-            let (tag, queue, id, consumer) = (delivery_tag, Arc::clone(&queue), delivery.id, None);
-            unsettled.hold(Held { tag, queue, id, consumer, attempt: delivery.attempt, at });
-        }
+        let delivery_tag = self.channel(number)?.unsettled.next_tag();
         let outgoing::Content { exchange, key: routing_key, properties } =
             outgoing::delivered(&delivery, &queue);
         let redelivered = shared.is_redelivered(&delivery);
@@ -51,6 +45,10 @@ impl Session {
         write::content(frames, number, &method, &properties, body, self.frame_bytes_max);
         if get.no_ack {
             self.settle(&queue.stored, delivery.id, Outcome::Done);
+        } else {
+            let (tag, id, attempt, consumer) = (delivery_tag, delivery.id, delivery.attempt, None);
+            let (queue, at, ends_at) = (Arc::clone(&queue), self.now(), self.out.end());
+            self.hold(number, Held { tag, queue, id, consumer, attempt, at, ends_at });
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Publishing.
 
+use std::sync::Arc;
+
 use forebay_core::message::Message;
 use forebay_wire::amqp::methods::{Arguments, basic};
 use forebay_wire::amqp::reply::ReplyCode;
@@ -14,6 +16,7 @@ use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 use crate::message::incoming::{From, Prepared, Published, prepare};
 use crate::message::outgoing;
+use crate::message::weight::weight;
 
 impl Session {
     /// The method came; its content follows.
@@ -38,11 +41,15 @@ impl Session {
         let queues = self.vhost.route(&exchange, &key, &headers).await.map_err(publish)?;
         self.send_replies(&exchange, &key, &headers, &message);
         let is_returned = queues.is_empty() && mandatory;
+        let allowance = Arc::clone(&self.allowance);
         let channel = self.channel(number)?;
+        let bytes = weight(&message);
         if let Some(transaction) = &mut channel.transaction {
-            let outbound = Outbound { message, queues, number: None };
+            let outbound = Outbound { message, bytes, queues, number: None };
             let returned = is_returned.then_some((exchange, key));
-            return transaction.publish(Postponed { outbound, returned }).map_err(publish);
+            let room = allowance.take(bytes).map_err(publish)?;
+            transaction.publish(Postponed { outbound, returned, room });
+            return Ok(());
         }
         let confirmed = channel.publisher.next_number();
         if is_returned {
@@ -52,12 +59,12 @@ impl Session {
             return Ok(());
         }
         // One that goes nowhere is confirmed in its turn all the same.
-        self.push(number, Outbound { message, queues, number: confirmed })
+        self.push(number, Outbound { message, bytes, queues, number: confirmed })
     }
 
     /// Sends a message on its way.
     pub(crate) fn push(&mut self, number: u16, outbound: Outbound) -> Result<()> {
-        let bytes = outbound.message.payload.len();
+        let bytes = outbound.bytes;
         self.channel(number)?.publisher.push(outbound);
         self.publishing = (self.publishing.0 + 1, self.publishing.1 + bytes);
         Ok(())

@@ -41,7 +41,7 @@ impl Session {
 
     /// Passes on a reply, if the channel that asked is still there.
     pub(crate) fn replied(&mut self, reply: &Reply) {
-        let Reply { channel: (number, generation), exchange, key, message } = reply;
+        let Reply { channel: (number, generation), exchange, key, message, .. } = reply;
         let Some(channel) = self.channels.get(number).filter(|channel| channel.generation == *generation)
         else {
             return;

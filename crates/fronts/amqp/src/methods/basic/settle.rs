@@ -76,19 +76,21 @@ impl Session {
         }
     }
 
-    /// Gives back what the client may have seen: each is ready again in its old place and counts as delivered before,
-    /// unless it has been delivered as often as its queue allows.
+    /// Gives back what is not settled. What went to the client, or still will, is ready again in its old place and counts as
+    /// delivered before, unless it has been delivered as often as its queue allows. What the client is gone without is as
+    /// if it had never been handed out.
     pub(crate) fn give_back(&self, held: &[Held]) {
-        let is_spent = |held: &Held| {
+        let end = self.out.end();
+        let outcome = |held: &Held| {
+            let is_seen = held.ends_at <= end;
             let limit = held.queue.asked.delivery_limit;
-            limit.is_some_and(|limit| u64::from(held.attempt) > limit)
+            match limit.is_some_and(|limit| u64::from(held.attempt) > limit) {
+                true if is_seen => Outcome::DeadLetter(Reason::DeliveryLimit),
+                _ => Outcome::Return { seen: is_seen },
+            }
         };
-        for alike in held.chunk_by(|one, other| is_spent(one) == is_spent(other)) {
-            let outcome = match alike.first() {
-                Some(first) if is_spent(first) => Outcome::DeadLetter(Reason::DeliveryLimit),
-                _ => Outcome::Return { seen: true },
-            };
-            self.finish_with(alike, outcome);
+        for alike in held.chunk_by(|one, other| outcome(one) == outcome(other)) {
+            alike.first().map(outcome).into_iter().for_each(|outcome| self.finish_with(alike, outcome));
         }
     }
 }

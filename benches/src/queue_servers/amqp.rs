@@ -1,9 +1,9 @@
 //! An AMQP client that costs as little as can be: it encodes its message once, and sends and counts in large pieces.
 
-use std::error::Error;
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use forebay_wire::amqp::frame::{Decoded, Decoder, Frame, Payload};
 use forebay_wire::amqp::methods::{Arguments, Method, basic, channel, confirm, connection, queue as queues};
@@ -11,21 +11,16 @@ use forebay_wire::amqp::properties::Properties;
 use forebay_wire::amqp::table::{Table, TableBuf, Value};
 use forebay_wire::amqp::text::{Secret, ShortBytes, ShortStr};
 use forebay_wire::amqp::write;
-use hdrhistogram::Histogram;
+
+use super::peer::{
+    self, BODY, Fallible, IDLE, Input, PATIENCE, PUBLISH_MAX, Pace, Peer, Published, Publisher,
+};
+use crate::server::Server;
 
 const FRAME_BYTES_MAX: u32 = 131_072;
 const CHANNEL: u16 = 1;
-/// Octets read at once.
-const INPUT_BYTES: usize = 1 << 20;
-/// Messages written at once.
-const PUBLISH_MAX: u64 = 256;
-/// Longer than any server should take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// After so long without a message a consumer looks whether it is done.
-const IDLE: Duration = Duration::from_millis(100);
-
-/// Whatever goes wrong ends the measurement.
-pub type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+/// For messages that need not be durable.
+pub const TRANSIENT: Declared = Declared { name: "transient", durable: false, kind: "classic" };
 
 /// A queue, and what it is to be.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +31,76 @@ pub struct Declared {
     pub kind: &'static str,
 }
 
+/// One queue on a server that speaks AMQP.
+pub struct Amqp {
+    pub server: Arc<Server>,
+    pub declared: Declared,
+}
+
+impl Peer for Amqp {
+    fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn renew(&self, _consumers: usize) -> Fallible<()> {
+        let mut client = Client::connect(self.server.tcp())?;
+        client.declare(self.declared)?;
+        client.purge(self.declared.name)?;
+        client.close()
+    }
+
+    fn publish(&self, pace: Pace) -> Fallible<Published> {
+        let mut client = Client::connect(self.server.tcp())?;
+        client.send(CHANNEL, &confirm::Select { nowait: false })?;
+        client.wait(|method| matches!(method, Method::Confirm(confirm::Method::SelectOk(_))))?;
+        let (one, many) = messages(self.declared.name, &BODY, 2);
+        peer::publish(&mut Confirming { client, one, many, confirmed: 0 }, pace)
+    }
+
+    fn consume(&self, window: u64, wanted: &mut dyn FnMut(u64) -> bool) -> Fallible<u64> {
+        let mut client = Client::connect(self.server.tcp())?;
+        let taken = client.consume(self.declared.name, u16::try_from(window)?, wanted)?;
+        client.close().map(|()| taken)
+    }
+}
+
+/// A channel with confirms, and the messages that go there.
+struct Confirming {
+    client: Client,
+    one: usize,
+    many: Vec<u8>,
+    confirmed: u64,
+}
+
+impl Publisher for Confirming {
+    fn send(&mut self, count: u64) -> Fallible<()> {
+        Ok(self.client.stream.write_all(&self.many[..self.one * count as usize])?)
+    }
+
+    fn confirmed(&mut self) -> Fallible<u64> {
+        let confirmed = &mut self.confirmed;
+        self.client.frames(|frame| match frame.payload {
+            Payload::Method(Method::Basic(basic::Method::Ack(ack))) => {
+                *confirmed = if ack.multiple { ack.delivery_tag } else { *confirmed + 1 };
+                Ok(())
+            }
+            other => Err(format!("not a confirm: {other:?}").into()),
+        })?;
+        Ok(self.confirmed)
+    }
+
+    fn stream(&self) -> &TcpStream {
+        &self.client.stream
+    }
+}
+
 /// One connection with one channel.
 pub struct Client {
     stream: TcpStream,
     decoder: Decoder,
-    input: Vec<u8>,
-    read: usize,
+    input: Input,
+    /// What the server says it is.
+    pub product: String,
 }
 
 impl Client {
@@ -50,10 +109,16 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut client = Self { stream, decoder: Decoder::default(), input: Vec::new(), read: 0 };
+        let (decoder, input, mut product) = (Decoder::default(), Input::default(), String::new());
+        let mut client = Self { stream, decoder, input, product: String::new() };
         client.stream.write_all(b"AMQP\0\0\x09\x01")?;
         client.decoder.set_frame_max(FRAME_BYTES_MAX);
-        client.wait(|method| matches!(method, Method::Connection(connection::Method::Start(_))))?;
+        client.wait(|method| {
+            let Method::Connection(connection::Method::Start(start)) = method else { return false };
+            product = described(&start.server_properties);
+            true
+        })?;
+        client.product = product;
         client.send(
             0,
             &connection::StartOk {
@@ -95,47 +160,6 @@ impl Client {
             },
         )?;
         self.wait(|method| matches!(method, Method::Queue(queues::Method::DeclareOk(_))))
-    }
-
-    /// Publishes until the time is over, with at most `window` unconfirmed; returns how many were confirmed, and adds how
-    /// long each sending waited for its last confirm.
-    pub fn publish_confirmed(
-        &mut self,
-        queue: &str,
-        body: &[u8],
-        window: u64,
-        until: Instant,
-        latencies: &mut Histogram<u64>,
-    ) -> Fallible<u64> {
-        self.send(CHANNEL, &confirm::Select { nowait: false })?;
-        self.wait(|method| matches!(method, Method::Confirm(confirm::Method::SelectOk(_))))?;
-        let (one, many) = messages(queue, body, 2);
-        let (mut sent, mut confirmed) = (0_u64, 0_u64);
-        // The last of each sending, and when that was.
-        let mut sendings = std::collections::VecDeque::new();
-        loop {
-            let is_over = Instant::now() >= until;
-            if is_over && sent == confirmed {
-                return Ok(confirmed);
-            }
-            let room = (window - (sent - confirmed)).min(PUBLISH_MAX);
-            if !is_over && room > 0 {
-                self.stream.write_all(&many[..one * room as usize])?;
-                sent += room;
-                sendings.push_back((sent, Instant::now()));
-            }
-            self.frames(|frame| match frame.payload {
-                Payload::Method(Method::Basic(basic::Method::Ack(ack))) => {
-                    confirmed = if ack.multiple { ack.delivery_tag } else { confirmed + 1 };
-                    Ok(())
-                }
-                other => Err(format!("not a confirm: {other:?}").into()),
-            })?;
-            while let Some((_, at)) = sendings.front().copied().filter(|(last, _)| *last <= confirmed) {
-                latencies.saturating_record(at.elapsed().as_nanos() as u64);
-                sendings.pop_front();
-            }
-        }
     }
 
     /// Publishes transient messages until the time is over, as fast as they are taken.
@@ -228,7 +252,7 @@ impl Client {
 
     /// Reads until a method comes that is the one; what comes before it is passed over, but a close. What comes behind it
     /// is kept.
-    fn wait(&mut self, is: impl Fn(&Method<'_>) -> bool) -> Fallible<()> {
+    fn wait(&mut self, mut is: impl FnMut(&Method<'_>) -> bool) -> Fallible<()> {
         loop {
             let mut found = false;
             self.show(|frame| {
@@ -243,18 +267,14 @@ impl Client {
             if found {
                 return Ok(());
             }
-            self.fill()?;
+            self.input.fill(&self.stream)?;
         }
-    }
-
-    fn is_idle_allowed(&self) -> bool {
-        self.stream.read_timeout().is_ok_and(|time| time == Some(IDLE))
     }
 
     /// Shows every frame that is whole, and if there is none reads a piece of input first.
     fn frames(&mut self, mut show: impl FnMut(&Frame<'_>) -> Fallible<()>) -> Fallible<()> {
         if !self.show(|frame| show(frame).map(|()| true))? {
-            self.fill()?;
+            self.input.fill(&self.stream)?;
             self.show(|frame| show(frame).map(|()| true))?;
         }
         Ok(())
@@ -265,28 +285,24 @@ impl Client {
         let (mut shown, mut goes_on) = (0, true);
         while goes_on
             && let Decoded::Complete { frame, consumed } =
-                self.decoder.decode(&self.input[shown..self.read]).map_err(|broken| format!("{broken:?}"))?
+                self.decoder.decode(&self.input.octets()[shown..]).map_err(|broken| format!("{broken:?}"))?
         {
             goes_on = show(&frame)?;
             shown += consumed;
         }
-        self.input.copy_within(shown..self.read, 0);
-        self.read -= shown;
+        self.input.consume(shown);
         Ok(shown > 0)
     }
+}
 
-    fn fill(&mut self) -> Fallible<()> {
-        self.input.resize(INPUT_BYTES, 0);
-        match self.stream.read(&mut self.input[self.read..]) {
-            Ok(0) => Err("the server hung up".into()),
-            Ok(count) => {
-                self.read += count;
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock && self.is_idle_allowed() => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
+/// Product, version and platform.
+fn described(properties: &Table<'_>) -> String {
+    let names: [&[u8]; 3] = [b"product", b"version", b"platform"];
+    let texts = names.iter().filter_map(|name| match properties.get(name) {
+        Some(Value::Text(text)) => Some(String::from_utf8_lossy(text).into_owned()),
+        _ => None,
+    });
+    texts.collect::<Vec<_>>().join(" ")
 }
 
 /// How long one message is on the wire, and as many as are written at once.

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
+use super::replies::Renaming;
 use crate::front::Front;
 use crate::raw::{Raw, converse, text};
-use crate::replies::Renaming;
 use crate::servers::Memcached;
 
 /// Sends each stream on a connection of its own to both, which share nothing but the streams.

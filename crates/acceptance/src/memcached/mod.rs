@@ -1,0 +1,4 @@
+//! What the memcached front is compared with memcached by.
+
+pub mod differential;
+pub mod replies;

@@ -1,0 +1,300 @@
+//! Whether the server sends us the messages of a queue: only while somebody here asks for them, so that they are there for
+//! others when nobody does.
+
+use std::sync::Arc;
+
+use forebay_core::error::Kind;
+use forebay_core::limits;
+use forebay_core::queue::Order;
+use lapin::Channel;
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::{FieldTable, ShortString};
+use tokio::time;
+
+use crate::inner::Inner;
+use crate::link::Link;
+use crate::link::refusal::Refusal;
+use crate::queue::Queue;
+use crate::queue::intake::Intake;
+use crate::queue::names::Lane;
+use crate::queue::shelf::{Consuming, Shelf};
+
+/// What the opening came to.
+enum Opened {
+    Yes(Channel),
+    /// Another process hands out this queue's messages.
+    Elsewhere,
+}
+
+/// Asks the server for messages of the queue, in the background, unless that is done or was tried just now.
+pub(crate) fn want(inner: &Arc<Inner>, queue: &Arc<Queue>) {
+    let now = inner.clock.now();
+    let Some(link) = inner.link_now() else { return };
+    let asked = queue.look(|shelf| match &shelf.consuming {
+        Consuming::No { not_before } => *not_before <= now,
+        Consuming::Resting { .. } => true,
+        Consuming::Opening | Consuming::Yes { .. } | Consuming::Stopping { .. } | Consuming::Gone => false,
+    });
+    if !asked {
+        return;
+    }
+    let begun = queue.change(|shelf| {
+        let channel = match &shelf.consuming {
+            Consuming::No { .. } => None,
+            Consuming::Resting { channel } => Some(channel.clone()),
+            _ => return None,
+        };
+        shelf.asked += 1;
+        shelf.consuming = Consuming::Opening;
+        Some((channel, shelf.epoch()))
+    });
+    if let Some((channel, epoch)) = begun {
+        let (inner, queue) = (inner.clone(), queue.clone());
+        inner.clone().run(async move { open(&inner, &queue, &link, channel, epoch).await });
+    }
+}
+
+async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, channel: Option<Channel>, epoch: u64) {
+    let opened = try_open(inner, queue, link, channel.as_ref(), epoch).await;
+    let now = inner.clock.now();
+    let not_before = now + limits::RABBITMQ_PAUSE;
+    match opened {
+        Ok(Opened::Yes(channel)) => {
+            let connected = channel.status().connected();
+            let consuming = Consuming::Yes { since: now, channel: channel.clone() };
+            let mine = queue.change(|shelf| {
+                let mine = shelf.epoch() == epoch && connected;
+                if mine {
+                    shelf.used_at = now;
+                    shelf.consuming = consuming;
+                }
+                mine
+            });
+            if !mine {
+                let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, channel.close(200, "late".into())).await;
+                put_off(queue, epoch, not_before);
+            }
+        }
+        Ok(Opened::Elsewhere) => put_off(queue, epoch, not_before),
+        Err(refusal) => {
+            if let Some(channel) = channel {
+                let _ =
+                    time::timeout(limits::RABBITMQ_GOODBYE_MAX, channel.close(200, "broken".into())).await;
+            }
+            put_off(queue, epoch, not_before);
+            if refusal.is_not_found() {
+                look_again(inner, queue).await;
+            } else {
+                tracing::warn!(queue = %queue.settings.name, ?refusal, "rabbitmq: cannot consume");
+            }
+        }
+    }
+}
+
+fn put_off(queue: &Queue, epoch: u64, not_before: forebay_core::time::Instant) {
+    drop(queue.change(|shelf| (shelf.epoch() == epoch).then(|| shelf.clear(Consuming::No { not_before }))));
+}
+
+/// A queue of the server's was missing: has it been deleted, or only half made?
+async fn look_again(inner: &Arc<Inner>, queue: &Queue) {
+    let name = &queue.settings.name;
+    match inner.find_anew(name).await {
+        Err(error) if error.kind() == Kind::NotFound => inner.forget(name),
+        Err(error) => tracing::warn!(queue = %name, %error, "rabbitmq: cannot look for a queue"),
+        Ok(()) => {}
+    }
+}
+
+async fn try_open(
+    inner: &Arc<Inner>,
+    queue: &Arc<Queue>,
+    link: &Link,
+    channel: Option<&Channel>,
+    epoch: u64,
+) -> Result<Opened, Refusal> {
+    let ordered = queue.settings.order == Order::Key;
+    if ordered {
+        let leading = lead(queue, link).await?;
+        queue.change(|shelf| shelf.leading = leading);
+        if !leading {
+            return Ok(Opened::Elsewhere);
+        }
+    }
+    let channel = match channel {
+        Some(channel) => channel.clone(),
+        None => link.consuming_channel(inner.settings.prefetch).await?,
+    };
+    let asked = queue.look(|shelf| shelf.asked);
+    for lane in queue.lanes() {
+        // What is tried again goes before the others of its key: all of it must be here before any of these comes.
+        let again = if lane == Lane::Again { ready(queue, link, lane).await? } else { 0 };
+        let consuming = channel.basic_consume(
+            queue.names.lane(lane),
+            tag(lane, asked),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let consumer = link.ask(consuming).await?;
+        consumer.set_delegate(Intake {
+            inner: Arc::downgrade(inner),
+            queue: Arc::downgrade(queue),
+            lane,
+            epoch,
+            asked,
+        });
+        if again > 0 {
+            await_arrival(queue, again).await;
+        }
+    }
+    Ok(Opened::Yes(channel))
+}
+
+/// Never the same twice: to one that comes again a quorum queue sends again what the first one holds.
+fn tag(lane: Lane, asked: u64) -> ShortString {
+    ShortString::try_new(format!("forebay.{}.{asked}", lane.rank())).unwrap_or_default()
+}
+
+/// Of a queue whose order is kept one process at a time hands out messages: the one that has this queue of the server's,
+/// which only one connection can have and which goes with it.
+async fn lead(queue: &Queue, link: &Link) -> Result<bool, Refusal> {
+    let channel = link.channel().await?;
+    let options =
+        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    let declared =
+        link.ask(channel.queue_declare(queue.names.leader(), options, FieldTable::default())).await;
+    match declared {
+        Ok(_) => {
+            let _ = link.ask(channel.close(200, "leading".into())).await;
+            Ok(true)
+        }
+        Err(refusal) if refusal.is_locked() => Ok(false),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// How many messages of a lane are ready on the server.
+pub(crate) async fn ready(queue: &Queue, link: &Link, lane: Lane) -> Result<u64, Refusal> {
+    let channel = link.channel().await?;
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let declared =
+        link.ask(channel.queue_declare(queue.names.lane(lane), options, FieldTable::default())).await?;
+    let _ = link.ask(channel.close(200, "counted".into())).await;
+    Ok(u64::from(declared.message_count()))
+}
+
+/// Until so many messages have come, or as many as fit.
+async fn await_arrival(queue: &Queue, count: u64) {
+    let arrived = async {
+        loop {
+            let changed = queue.changed.notified();
+            let (ready, held, later) = queue.look(Shelf::counts);
+            if ready + held + later >= count {
+                return;
+            }
+            changed.await;
+        }
+    };
+    let _ = time::timeout(limits::RABBITMQ_ARRIVAL_MAX, arrived).await;
+}
+
+/// What is done with a queue of which nobody asks for messages.
+enum Rest {
+    /// Nothing of it is here, but it is ours to hand out no more.
+    Resign,
+    /// Nothing of it is held: the channel is closed, by which the server has everything again.
+    Leave,
+    /// What is not held is given back.
+    GiveBack,
+}
+
+/// Gives back what lies here if nobody has asked for any for a while, and takes no more.
+pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
+    let Some(link) = inner.link_now() else { return };
+    let since = inner.clock.now() - limits::RABBITMQ_IDLE;
+    let needed = |shelf: &Shelf| match &shelf.consuming {
+        Consuming::Yes { .. } => shelf.is_unused(since),
+        Consuming::Resting { .. } => shelf.is_unused(since) && (!shelf.is_holding() || shelf.has_unheld()),
+        Consuming::No { .. } => shelf.is_unused(since) && shelf.leading,
+        Consuming::Opening | Consuming::Stopping { .. } | Consuming::Gone => false,
+    };
+    if !queue.look(needed) {
+        return;
+    }
+    let begun = queue.change(|shelf| {
+        if !needed(shelf) {
+            return None;
+        }
+        let Some(channel) = shelf.channel() else {
+            shelf.consuming = Consuming::Opening;
+            return Some((None, None, Rest::Resign, shelf.epoch(), None));
+        };
+        let consumers = matches!(shelf.consuming, Consuming::Yes { .. }).then_some(shelf.asked);
+        shelf.asked += 1;
+        let rest = if shelf.is_holding() { Rest::GiveBack } else { Rest::Leave };
+        let stopping = Consuming::Stopping { channel: channel.clone() };
+        let cleared = match rest {
+            Rest::Leave => Some(shelf.clear(stopping)),
+            Rest::GiveBack | Rest::Resign => {
+                shelf.consuming = stopping;
+                None
+            }
+        };
+        Some((Some(channel), consumers, rest, shelf.epoch(), cleared))
+    });
+    let Some((channel, consumers, rest, epoch, cleared)) = begun else { return };
+    drop(cleared);
+    let background = inner.clone();
+    inner.run(async move {
+        let no = Consuming::No { not_before: background.clock.now() };
+        let (done, next) = match (rest, &channel) {
+            (Rest::GiveBack, Some(channel)) => {
+                let given = give_back(&queue, &link, channel, consumers).await;
+                (given, Consuming::Resting { channel: channel.clone() })
+            }
+            (Rest::Leave | Rest::GiveBack | Rest::Resign, channel) => {
+                (leave(&queue, &link, channel.as_ref()).await, no)
+            }
+        };
+        if done.is_err() {
+            return background.drop_channel(&queue, epoch);
+        }
+        let before = queue.change(|shelf| {
+            let mine = shelf.epoch() == epoch;
+            mine.then(|| std::mem::replace(&mut shelf.consuming, next))
+        });
+        drop(before);
+    });
+}
+
+/// Asks for no more, and gives back what nobody holds, in order.
+async fn give_back(
+    queue: &Queue,
+    link: &Link,
+    channel: &Channel,
+    consumers: Option<u64>,
+) -> Result<(), Refusal> {
+    if let Some(asked) = consumers {
+        for lane in queue.lanes() {
+            link.ask(channel.basic_cancel(tag(lane, asked), BasicCancelOptions::default())).await?;
+        }
+    }
+    for letter in queue.change(Shelf::give_up) {
+        link.ask(letter.acker.nack(BasicNackOptions { requeue: true, multiple: false })).await?;
+    }
+    Ok(())
+}
+
+/// Nothing of the queue is here any more: another process may hand it out.
+async fn leave(queue: &Queue, link: &Link, channel: Option<&Channel>) -> Result<(), Refusal> {
+    if let Some(channel) = channel {
+        link.ask(channel.close(200, "nobody asks".into())).await?;
+    }
+    if queue.change(|shelf| std::mem::take(&mut shelf.leading)) {
+        let channel = link.channel().await?;
+        link.ask(channel.queue_delete(queue.names.leader(), QueueDeleteOptions::default())).await?;
+        link.ask(channel.close(200, "leading no more".into())).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! What all parts of the broker share: the present connection, the queues that are known, and what runs in the background.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
+use forebay_core::ports::BoxFuture;
+use forebay_core::ports::clock::Clock;
+use forebay_core::queue::QueueName;
+use forebay_core::time::Instant;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time;
+
+use crate::link::Link;
+use crate::queue::Queue;
+use crate::queue::shelf::{Cleared, Consuming};
+use crate::settings::RabbitSettings;
+
+/// The broker itself; its handle closes it.
+pub(crate) struct Inner {
+    pub(crate) settings: RabbitSettings,
+    pub(crate) clock: Arc<dyn Clock>,
+    link: watch::Sender<Option<Arc<Link>>>,
+    closed: watch::Sender<bool>,
+    queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
+    /// Reading and writing the settings of queues, one at a time.
+    pub(crate) records: Arc<tokio::sync::Mutex<()>>,
+    errands: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
+    /// Notified when a hold began, or changed, that may be the next to run out.
+    pub(crate) holds: Notify,
+    number: AtomicU64,
+}
+
+/// What runs beside the calls: each belongs to a message or a queue that lies here, and is bounded like these.
+pub(crate) type Errands = mpsc::UnboundedReceiver<BoxFuture<'static, ()>>;
+
+impl Inner {
+    pub(crate) fn new(settings: RabbitSettings, clock: Arc<dyn Clock>) -> (Arc<Self>, Errands) {
+        let (errands, received) = mpsc::unbounded_channel();
+        // Positions of another life of this process are other ones.
+        let first = clock.now().as_ms() << 20;
+        let inner = Self {
+            settings,
+            clock,
+            link: watch::Sender::new(None),
+            closed: watch::Sender::new(false),
+            queues: Mutex::default(),
+            records: Arc::default(),
+            errands,
+            holds: Notify::new(),
+            number: AtomicU64::new(first),
+        };
+        (Arc::new(inner), received)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    /// Ends all that waits.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+        self.holds.notify_waiters();
+        self.each(|queue| queue.changed.notify_waiters());
+    }
+
+    /// Until it is closed.
+    pub(crate) async fn closed(&self) {
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    pub(crate) fn check_open(&self, operation: &'static str) -> Result<()> {
+        if self.is_closed() {
+            Err(Error::new(Kind::Closed, operation, self.settings.address()))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The next number, for letters.
+    pub(crate) fn number(&self) -> u64 {
+        self.number.fetch_add(1, Relaxed)
+    }
+
+    /// Runs something in the background.
+    pub(crate) fn run(&self, errand: impl Future<Output = ()> + Send + 'static) {
+        // Without the work that runs them nothing is done any more: the broker is closed.
+        let _ = self.errands.send(Box::pin(errand));
+    }
+
+    /// The connection, waited for as long as a call may wait for it.
+    pub(crate) async fn link(&self, operation: &'static str) -> Result<Arc<Link>> {
+        self.check_open(operation)?;
+        let mut link = self.link.subscribe();
+        let up = tokio::select! {
+            up = link.wait_for(Option::is_some) => up.ok().and_then(|link| link.clone()),
+            () = time::sleep(self.settings.wait) => None,
+            () = self.closed() => None,
+        };
+        self.check_open(operation)?;
+        up.ok_or_else(|| Error::new(Kind::Unavailable, operation, self.settings.address()))
+    }
+
+    /// What the server is asked step by step has an end as well.
+    pub(crate) async fn bounded<T>(
+        &self,
+        operation: &'static str,
+        asked: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let late =
+            || Error::new(Kind::Unavailable, operation, self.settings.address()).because("no answer in time");
+        time::timeout(self.settings.wait * 2, asked).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// The connection, if there is one at this moment.
+    pub(crate) fn link_now(&self) -> Option<Arc<Link>> {
+        self.link.borrow().clone()
+    }
+
+    /// A connection was made.
+    pub(crate) fn reached(&self, link: &Arc<Link>) {
+        self.link.send_replace(Some(link.clone()));
+        self.each(|queue| queue.changed.notify_waiters());
+    }
+
+    /// The connection has ended, and all that came over it is the server's again.
+    pub(crate) fn lost(&self) {
+        self.link.send_replace(None);
+        let not_before = Instant::default();
+        self.each(|queue| {
+            drop(queue.change(|shelf| {
+                shelf.leading = false;
+                let gone = matches!(shelf.consuming, Consuming::Gone);
+                (!gone).then(|| shelf.clear(Consuming::No { not_before }))
+            }));
+        });
+    }
+
+    /// Gives up the channel over which the queue's messages came: they are the server's again.
+    pub(crate) fn drop_channel(&self, queue: &Queue, epoch: u64) {
+        let not_before = self.clock.now() + limits::RABBITMQ_PAUSE;
+        let cleared =
+            queue.change(|shelf| (shelf.epoch() == epoch).then(|| shelf.clear(Consuming::No { not_before })));
+        if let Some(cleared) = cleared {
+            self.run(close(cleared));
+        }
+    }
+
+    /// A queue that was found before.
+    pub(crate) fn known(&self, queue: &QueueName) -> Option<Arc<Queue>> {
+        self.queues.lock().get(queue).cloned()
+    }
+
+    /// Remembers a queue that was found, and says what is remembered.
+    pub(crate) fn remember(&self, queue: Queue) -> Arc<Queue> {
+        self.queues.lock().entry(queue.settings.name.clone()).or_insert_with(|| Arc::new(queue)).clone()
+    }
+
+    /// The queue is no more: whoever waits for its messages is told.
+    pub(crate) fn forget(&self, queue: &QueueName) {
+        let forgotten = self.queues.lock().remove(queue);
+        if let Some(queue) = forgotten {
+            self.run(close(queue.change(|shelf| shelf.clear(Consuming::Gone))));
+        }
+    }
+
+    /// All that are known.
+    pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
+        self.queues.lock().values().cloned().collect()
+    }
+
+    fn each(&self, act: impl Fn(&Queue)) {
+        self.all().iter().for_each(|queue| act(queue));
+    }
+}
+
+/// Closes a channel that is not used any more.
+async fn close(cleared: Cleared) {
+    if let Some(channel) = &cleared.channel {
+        let closing = channel.close(200, "given up".into());
+        let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, closing).await;
+    }
+}
+
+/// Runs the errands, and now and then gives back what nobody here asks for, until the broker is closed.
+pub(crate) async fn run_errands(inner: Arc<Inner>, mut received: Errands) {
+    let mut running = FuturesUnordered::new();
+    let mut look = time::interval(limits::RABBITMQ_LOOK);
+    loop {
+        tokio::select! {
+            () = inner.closed() => return,
+            errand = received.recv() => running.extend(errand),
+            Some(()) = running.next() => {}
+            _ = look.tick() => inner.all().into_iter().for_each(|queue| crate::consume::rest(&inner, queue)),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Queues on RabbitMQ: the port [`Broker`](forebay_core::ports::broker::Broker) over AMQP 0-9-1, and its administration as
+//! far as AMQP alone can.
+//!
+//! A queue is a queue of the server, which others may see and use, with a few more beside it: its settings
+//! ([`queue`]), one for each priority, where failures of an ordered queue wait, and where messages wait for their time
+//! ([`queue`]'s `waits`). A message that is given up or tried again is published anew, confirmed, before the old one is
+//! acknowledged: whoever dies in between leaves two, never none.
+//!
+//! What AMQP cannot keep on the server is kept in this process for as long as the connection lives: holds. When the
+//! connection ends the server hands out again what was held.
+
+pub mod admin;
+pub mod broker;
+mod consume;
+mod expired;
+mod inner;
+mod link;
+mod message;
+mod publish;
+mod queue;
+mod receive;
+pub mod settings;
+mod settle;

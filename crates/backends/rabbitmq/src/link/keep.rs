@@ -1,0 +1,89 @@
+//! Keeps a connection: makes one, watches it, and makes the next when it has ended. The client library's own recovery is
+//! off: it would bring back what we have given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::limits;
+use futures_util::{FutureExt, StreamExt};
+use lapin::{Connection, ConnectionProperties};
+use tokio::time;
+
+use super::Link;
+use crate::inner::Inner;
+
+/// Runs until the broker is closed.
+pub(crate) async fn keep(inner: Arc<Inner>) {
+    let (mut number, mut failures) = (0, 0);
+    while !inner.is_closed() {
+        match connect(&inner).await {
+            Ok(connection) => {
+                (number, failures) = (number + 1, 0);
+                let (link, end) = Link::new(connection, number, inner.settings.wait);
+                let _goodbye = Goodbye(&link);
+                inner.reached(&link);
+                watch(&inner, &link).await;
+                end.send_replace(true);
+                inner.lost();
+                let goodbye = link.connection.close(200, "closed".into());
+                let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, goodbye).await;
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, failures, "rabbitmq {}: cannot be reached", inner.settings.address());
+            }
+        }
+        let pause = pause(failures, inner.clock.random());
+        let _ = time::timeout(pause, inner.closed()).await;
+    }
+}
+
+async fn connect(inner: &Inner) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
+    let properties = ConnectionProperties::default().with_connection_name("forebay".into());
+    let connecting = Connection::connect_uri(inner.settings.uri.clone(), properties);
+    tokio::select! {
+        connected = time::timeout(limits::RABBITMQ_CONNECT_MAX, connecting) => Ok(connected??),
+        () = inner.closed() => Err("closed".into()),
+    }
+}
+
+/// Asks for the end of a connection when it is dropped: the client library keeps one open as long as it has consumers, even
+/// if nobody else knows of it.
+struct Goodbye<'a>(&'a Link);
+
+impl Drop for Goodbye<'_> {
+    fn drop(&mut self) {
+        // Its first step sends the word; the answer is of no interest any more.
+        let _ = self.0.connection.close(200, "dropped".into()).now_or_never();
+    }
+}
+
+/// Until the connection has ended or the broker is closed. Its events tell; should one be missing, its state does.
+async fn watch(inner: &Inner, link: &Link) {
+    let mut events = link.connection.events_listener();
+    while link.connection.status().connected() {
+        tokio::select! {
+            () = inner.closed() => return,
+            _ = time::timeout(limits::RABBITMQ_LOOK, events.next()) => {}
+        }
+    }
+}
+
+/// Doubled for each failure, with up to half of it taken off by chance so that not all come back at once.
+fn pause(failures: u32, random: u64) -> Duration {
+    let longest = limits::BROKER_PAUSE_MAX;
+    let pause = limits::RABBITMQ_PAUSE.saturating_mul(1 << failures.min(8)).min(longest);
+    pause.mul_f64(1.0 - (random % 1_000) as f64 / 2_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_differ() {
+        assert_eq!(pause(0, 0), limits::RABBITMQ_PAUSE);
+        assert_eq!(pause(40, 0), limits::BROKER_PAUSE_MAX);
+        assert!(pause(3, 999) < pause(3, 0) && pause(3, 999) >= pause(3, 0) / 2);
+    }
+}

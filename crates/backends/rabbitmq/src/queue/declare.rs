@@ -1,0 +1,280 @@
+//! Finding, declaring and deleting queues on the server.
+
+use std::sync::Arc;
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
+use forebay_core::queue::{QueueName, QueueSettings};
+use lapin::options::{
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time;
+
+use super::names::Names;
+use super::{Queue, record};
+use crate::inner::Inner;
+use crate::link::Link;
+use crate::link::refusal::Refusal;
+use crate::settings::QueueKind;
+
+/// The header by which a message finds its waiting queue.
+pub(crate) const WAIT_HEADER: &str = "forebay-wait";
+
+impl Inner {
+    /// A queue, known or found on the server; `NotFound` if it is not there.
+    pub(crate) async fn queue(&self, name: &QueueName, operation: &'static str) -> Result<Arc<Queue>> {
+        self.check_open(operation)?;
+        match self.known(name) {
+            Some(queue) => Ok(queue),
+            None => self.find(name, operation).await,
+        }
+    }
+
+    async fn find(&self, name: &QueueName, operation: &'static str) -> Result<Arc<Queue>> {
+        let names = Names::new(&self.settings.prefix, name)?;
+        let settings =
+            self.locked(&names, operation, async |link| self.read_record(link, name, &names).await);
+        match settings.await? {
+            Some(settings) => Ok(self.remember(Queue::new(settings, names))),
+            None => Err(Error::new(Kind::NotFound, operation, name.as_str())),
+        }
+    }
+
+    /// Whether a queue that is known is there still: `NotFound` if not.
+    pub(crate) async fn find_anew(&self, name: &QueueName) -> Result<()> {
+        self.find(name, "find queue").await.map(|_| ())
+    }
+
+    /// Declares a queue whose settings were checked. What is there already is made whole.
+    pub(crate) async fn declare(&self, settings: &QueueSettings) -> Result<Arc<Queue>> {
+        let name = &settings.name;
+        let names = Names::new(&self.settings.prefix, name)?;
+        let declare = async |link: &Link| {
+            let present = self.read_record(link, name, &names).await?;
+            if let Some(present) = &present {
+                record::compare(present, settings)?;
+            }
+            let queue = Queue::new(present.clone().unwrap_or_else(|| settings.clone()), names.clone());
+            let declared = self.declare_all(link, &queue, present.is_none()).await;
+            declared.map_err(|refusal| refusal.during("declare queue", name.as_str()))?;
+            Ok(queue)
+        };
+        let queue = self.locked(&names, "declare queue", declare).await?;
+        Ok(self.remember(queue))
+    }
+
+    async fn declare_all(
+        &self,
+        link: &Link,
+        queue: &Queue,
+        is_new: bool,
+    ) -> std::result::Result<(), Refusal> {
+        let channel = link.channel().await?;
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        for lane in queue.lanes() {
+            let arguments = arguments(self.settings.queues);
+            link.ask(channel.queue_declare(queue.names.lane(lane), durable, arguments)).await?;
+        }
+        if is_new {
+            let arguments = arguments(QueueKind::Quorum);
+            link.ask(channel.queue_declare(queue.names.record(), durable, arguments)).await?;
+            link.ask(channel.confirm_select(ConfirmSelectOptions::default())).await?;
+            let body = record::write(&queue.settings);
+            let publishing = channel.basic_publish(
+                ShortString::default(),
+                queue.names.record(),
+                BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
+                &body,
+                BasicProperties::default().with_delivery_mode(2),
+            );
+            let confirm = link.ask(publishing).await?;
+            if !matches!(link.ask(confirm).await?, Confirmation::Ack(None)) {
+                return Err(Refusal::Away("the settings were not taken"));
+            }
+        }
+        let _ = link.ask(channel.close(200, "declared".into())).await;
+        Ok(())
+    }
+
+    /// The settings of a queue, if it is there. Only under its lock: they are away while somebody reads them.
+    async fn read_record(
+        &self,
+        link: &Link,
+        name: &QueueName,
+        names: &Names,
+    ) -> Result<Option<QueueSettings>> {
+        let read = async {
+            let channel = link.channel().await?;
+            let got = link.ask(channel.basic_get(names.record(), BasicGetOptions::default())).await;
+            let got = match got {
+                Err(refusal) if refusal.is_not_found() => return Ok(None),
+                got => got?,
+            };
+            if let Some(got) = &got {
+                let back = BasicNackOptions { requeue: true, multiple: false };
+                link.ask(got.delivery.acker.nack(back)).await?;
+            }
+            let _ = link.ask(channel.close(200, "read".into())).await;
+            Ok(got)
+        };
+        let got = read.await.map_err(|refusal: Refusal| refusal.during("find queue", name.as_str()))?;
+        got.map(|got| record::read(name, &got.delivery.data)).transpose()
+    }
+
+    /// Deletes a queue with all that belongs to it, its settings last: until these are gone it can be deleted again.
+    pub(crate) async fn delete_queue(&self, name: &QueueName) -> Result<()> {
+        let names = Names::new(&self.settings.prefix, name)?;
+        let delete = async |link: &Link| {
+            let Some(settings) = self.read_record(link, name, &names).await? else {
+                return Err(Error::new(Kind::NotFound, "delete queue", name.as_str()));
+            };
+            let queue = Queue::new(settings, names.clone());
+            let lanes = queue.lanes().into_iter().map(|lane| names.lane(lane));
+            let waits = wait_classes().map(|class| names.wait(class));
+            let delete = async {
+                let channel = link.channel().await?;
+                for name in lanes.chain(waits).chain([names.record()]) {
+                    link.ask(channel.queue_delete(name, QueueDeleteOptions::default())).await?;
+                }
+                link.ask(channel.close(200, "deleted".into())).await
+            };
+            delete.await.map_err(|refusal: Refusal| refusal.during("delete queue", name.as_str()))
+        };
+        let deleted = self.locked(&names, "delete queue", delete).await;
+        if deleted.as_ref().is_ok_and(|()| true)
+            || deleted.as_ref().is_err_and(|e| e.kind() == Kind::NotFound)
+        {
+            self.forget(name);
+        }
+        deleted
+    }
+
+    /// Does something to a queue's settings while no other process and no other task does.
+    async fn locked<T>(
+        &self,
+        names: &Names,
+        operation: &'static str,
+        act: impl AsyncFnOnce(&Link) -> Result<T>,
+    ) -> Result<T> {
+        let link = self.link(operation).await?;
+        let busy = || Error::new(Kind::Unavailable, operation, self.settings.address());
+        let turn = time::timeout(self.settings.wait, self.records.clone().lock_owned());
+        let turn = turn.await.map_err(|_| busy())?;
+        let on = names.lock();
+        let channel =
+            self.lock(&link, &on).await.map_err(|refusal| refusal.during(operation, on.as_str()))?;
+        let _lock = Lock { inner: self, link: link.clone(), held: Some((turn, channel, on)) };
+        act(&link).await
+    }
+
+    /// The lock is a queue that only one connection can have, and that ends with it.
+    async fn lock(&self, link: &Link, name: &ShortString) -> std::result::Result<Channel, Refusal> {
+        let taken = async {
+            loop {
+                let channel = link.channel().await?;
+                let options = QueueDeclareOptions {
+                    exclusive: true,
+                    auto_delete: true,
+                    ..QueueDeclareOptions::default()
+                };
+                match link.ask(channel.queue_declare(name.clone(), options, FieldTable::default())).await {
+                    Ok(_) => return Ok(channel),
+                    Err(refusal) if refusal.is_locked() => time::sleep(limits::RABBITMQ_LOCK_PAUSE).await,
+                    Err(refusal) => return Err(refusal),
+                }
+            }
+        };
+        let waited = time::timeout(self.settings.wait, taken).await;
+        waited.unwrap_or(Err(Refusal::Away("another process holds its settings")))
+    }
+
+    /// The queue in which messages wait for 2^class milliseconds is there, and so is the exchange that leads to it.
+    pub(crate) async fn declare_wait(
+        &self,
+        link: &Link,
+        queue: &Queue,
+        class: u32,
+    ) -> std::result::Result<(), Refusal> {
+        {
+            let mut waits = queue.waits.lock();
+            if waits.0 != link.number {
+                *waits = (link.number, Default::default());
+            }
+            if waits.1.contains(&class) {
+                return Ok(());
+            }
+        }
+        let channel = link.channel().await?;
+        let exchange = queue.names.wait_exchange();
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let declaring =
+            channel.exchange_declare(exchange.clone(), ExchangeKind::Headers, durable, FieldTable::default());
+        link.ask(declaring).await?;
+        let name = queue.names.wait(class);
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        link.ask(channel.queue_declare(name.clone(), durable, wait_arguments(class))).await?;
+        let mut wanted = FieldTable::default();
+        wanted.insert("x-match".into(), AMQPValue::LongString("all".into()));
+        wanted.insert(WAIT_HEADER.into(), AMQPValue::LongString(name.as_str().into()));
+        let binding =
+            channel.queue_bind(name, exchange, ShortString::default(), QueueBindOptions::default(), wanted);
+        link.ask(binding).await?;
+        let _ = link.ask(channel.close(200, "declared".into())).await;
+        queue.waits.lock().1.insert(class);
+        Ok(())
+    }
+}
+
+/// The settings of a queue are this process's to read or write. They are given free in the background, also when whoever
+/// asked went away in between, and the next one in this process waits for that.
+struct Lock<'a> {
+    inner: &'a Inner,
+    link: Arc<Link>,
+    held: Option<(OwnedMutexGuard<()>, Channel, ShortString)>,
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        if let Some((turn, channel, name)) = self.held.take() {
+            let link = self.link.clone();
+            self.inner.run(async move { unlock(&link, turn, channel, name).await });
+        }
+    }
+}
+
+/// Should this fail the lock goes with the connection.
+async fn unlock(link: &Link, turn: OwnedMutexGuard<()>, channel: Channel, name: ShortString) {
+    let _ = link.ask(channel.queue_delete(name, QueueDeleteOptions::default())).await;
+    let _ = link.ask(channel.close(200, "unlocked".into())).await;
+    drop(turn);
+}
+
+fn arguments(kind: QueueKind) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.name().into()));
+    if kind == QueueKind::Quorum {
+        // Messages go back and forth between processes without having failed: newer servers would drop them after twenty times.
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
+    }
+    arguments
+}
+
+/// When their time is over the server itself publishes them to the queue that their routing key names, and lets go of them
+/// only when that has them.
+fn wait_arguments(class: u32) -> FieldTable {
+    let mut arguments = arguments(QueueKind::Quorum);
+    arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(1 << class));
+    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("".into()));
+    arguments.insert("x-dead-letter-strategy".into(), AMQPValue::LongString("at-least-once".into()));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    arguments
+}
+
+/// All classes of waiting queues.
+pub(crate) fn wait_classes() -> impl Iterator<Item = u32> {
+    limits::RABBITMQ_WAIT_CLASSES
+}

@@ -1,0 +1,338 @@
+//! What of a queue lies in this process: ready, waiting for its time, or held. No I/O here, and no clock: the present is an
+//! argument.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::limits;
+use forebay_core::time::Instant;
+use lapin::Channel;
+
+use super::letter::Letter;
+use super::names::Lane;
+
+/// The number of a letter, by which its delivery is known.
+pub(crate) type Position = u64;
+
+/// Lower ones go first: by the rank of the lane, then as they came.
+type Place = (u8, u64);
+
+/// Whether the server sends us messages of this queue.
+pub(crate) enum Consuming {
+    /// No; and it is not to be asked before then.
+    No { not_before: Instant },
+    /// It is being asked.
+    Opening,
+    /// Since then, on this channel.
+    Yes { since: Instant, channel: Channel },
+    /// No, but what is held came over this channel.
+    Resting { channel: Channel },
+    /// No, and it is being told so.
+    Stopping { channel: Channel },
+    /// The queue is no more.
+    Gone,
+}
+
+/// A letter in a consumer's hands.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(crate) letter: Arc<Letter>,
+    pub(crate) token: u32,
+    pub(crate) until: Instant,
+    /// It was offered as run out, and is offered again at `until`.
+    pub(crate) offered: bool,
+}
+
+/// What a receiver finds.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Positions that were taken for it, and are held now.
+    pub(crate) taken: Vec<Position>,
+    /// What is past its time to live, and lies here no more.
+    pub(crate) expired: Vec<Arc<Letter>>,
+}
+
+/// What lay here before it was cleared.
+pub(crate) struct Cleared {
+    pub(crate) channel: Option<Channel>,
+    _old: Shelf,
+}
+
+/// All that lies here. Everything in it came over one channel: with that it goes.
+pub(crate) struct Shelf {
+    pub(crate) consuming: Consuming,
+    /// Receivers that wait, the first one first.
+    pub(crate) turns: VecDeque<u64>,
+    /// When somebody last wanted something.
+    pub(crate) used_at: Instant,
+    ordered: bool,
+    epoch: u64,
+    /// Counts how often the server was asked for messages, or told to stop: what consumers of before say of their end is of
+    /// no interest.
+    pub(crate) asked: u64,
+    /// On this connection the queue is ours to hand out, where only one may.
+    pub(crate) leading: bool,
+    ready: BTreeMap<Place, Arc<Letter>>,
+    later: BTreeMap<(Instant, Place), Arc<Letter>>,
+    held: HashMap<Position, Arc<Held>>,
+    ends: BTreeSet<(Instant, Position)>,
+    /// Positions and keys that are being settled.
+    gripped: HashMap<Position, Option<String>>,
+    /// By key, how many copies are on their way to come again.
+    expected: HashMap<String, usize>,
+}
+
+impl Shelf {
+    pub(crate) fn new(ordered: bool) -> Self {
+        Self {
+            consuming: Consuming::No { not_before: Instant::default() },
+            turns: VecDeque::new(),
+            used_at: Instant::default(),
+            ordered,
+            epoch: 0,
+            asked: 0,
+            leading: false,
+            ready: BTreeMap::new(),
+            later: BTreeMap::new(),
+            held: HashMap::new(),
+            ends: BTreeSet::new(),
+            gripped: HashMap::new(),
+            expected: HashMap::new(),
+        }
+    }
+
+    /// The channel over which all that lies here came.
+    pub(crate) fn channel(&self) -> Option<Channel> {
+        match &self.consuming {
+            Consuming::Yes { channel, .. }
+            | Consuming::Resting { channel }
+            | Consuming::Stopping { channel } => Some(channel.clone()),
+            Consuming::No { .. } | Consuming::Opening | Consuming::Gone => None,
+        }
+    }
+
+    /// Counts the channels that there have been.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The channel is gone with all that came over it: the server hands it out again. What was here is to be dropped by the
+    /// caller when nobody waits for the shelf: the client library may have its own locks while it brings a delivery.
+    #[must_use]
+    pub(crate) fn clear(&mut self, consuming: Consuming) -> Cleared {
+        self.epoch += 1;
+        let (epoch, asked, leading) = (self.epoch, self.asked, self.leading);
+        let new = Self { consuming, epoch, asked, leading, ..Self::new(self.ordered) };
+        let old = std::mem::replace(self, new);
+        self.turns = old.turns.clone();
+        self.used_at = old.used_at;
+        self.gripped = old.gripped.clone();
+        Cleared { channel: old.channel(), _old: old }
+    }
+
+    /// Takes in what the server has sent on the present channel.
+    pub(crate) fn arrive(&mut self, letter: Arc<Letter>, now: Instant) {
+        if let (Lane::Again, Some(key)) = (letter.lane, letter.key())
+            && let Some(count) = self.expected.get_mut(key)
+        {
+            *count -= 1;
+            if *count == 0 {
+                let key = key.to_owned();
+                self.expected.remove(&key);
+            }
+        }
+        let due = letter.envelope.due;
+        if due > now {
+            self.put_later(letter, due);
+        } else {
+            self.ready.insert(place(&letter), letter);
+        }
+    }
+
+    /// It becomes ready then.
+    pub(crate) fn put_later(&mut self, letter: Arc<Letter>, at: Instant) {
+        self.later.insert((at, place(&letter)), letter);
+    }
+
+    /// Takes up to `count_max` of what is ready, in order, and holds it until then.
+    pub(crate) fn take(&mut self, count_max: usize, until: Instant, token: u32, now: Instant) -> Found {
+        self.ripen(now);
+        let mut found = Found::default();
+        let mut busy = if self.ordered { self.busy() } else { HashSet::new() };
+        let mut bytes = 0;
+        let mut places = Vec::new();
+        for (place, letter) in &self.ready {
+            if places.len() >= count_max || bytes >= limits::RECEIVE_BYTES_MAX {
+                break;
+            }
+            if self.ordered
+                && let Some(key) = letter.key()
+                && !busy.insert(key.to_owned())
+            {
+                continue;
+            }
+            bytes += letter.message().payload.len();
+            places.push(*place);
+        }
+        for place in places {
+            let Some(letter) = self.ready.remove(&place) else { continue };
+            if letter.message().expires_at.is_some_and(|at| at <= now) {
+                found.expired.push(letter);
+                continue;
+            }
+            let position = letter.number;
+            self.held.insert(position, Arc::new(Held { letter, token, until, offered: false }));
+            self.ends.insert((until, position));
+            found.taken.push(position);
+        }
+        found
+    }
+
+    /// Keys of which nothing may be handed out now.
+    fn busy(&self) -> HashSet<String> {
+        let held = self.held.values().map(|held| &held.letter);
+        let again = self.later.values().filter(|letter| letter.lane == Lane::Again);
+        let keys = held.chain(again).filter_map(|letter| letter.key()).map(str::to_owned);
+        keys.chain(self.gripped.values().flatten().cloned()).chain(self.expected.keys().cloned()).collect()
+    }
+
+    /// What has waited for its time becomes ready.
+    fn ripen(&mut self, now: Instant) {
+        let later = self.later.split_off(&(now + Duration::from_millis(1), (0, 0)));
+        let ripe = std::mem::replace(&mut self.later, later);
+        self.ready.extend(ripe.into_iter().map(|((_, place), letter)| (place, letter)));
+    }
+
+    /// When the next letter becomes ready by itself.
+    pub(crate) fn next_ripe(&self) -> Option<Instant> {
+        self.later.keys().next().map(|(due, _)| *due)
+    }
+
+    /// Everything that nobody holds, in order; it lies here no more.
+    pub(crate) fn give_up(&mut self) -> Vec<Arc<Letter>> {
+        let mut letters = std::mem::take(&mut self.ready);
+        let later = std::mem::take(&mut self.later);
+        letters.extend(later.into_iter().map(|((_, place), letter)| (place, letter)));
+        letters.into_values().collect()
+    }
+
+    /// Somebody holds something, or it is being settled.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.held.is_empty() || !self.gripped.is_empty()
+    }
+
+    /// Nobody has asked for anything since then.
+    pub(crate) fn is_unused(&self, since: Instant) -> bool {
+        self.turns.is_empty() && self.used_at <= since
+    }
+
+    /// Something lies here that nobody holds.
+    pub(crate) fn has_unheld(&self) -> bool {
+        !self.ready.is_empty() || !self.later.is_empty()
+    }
+
+    /// Ready, held, and waiting for their time.
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
+        let held = self.held.len() + self.gripped.len();
+        (self.ready.len() as u64, held as u64, self.later.len() as u64)
+    }
+
+    pub(crate) fn held(&self, position: Position, token: u32) -> Option<&Arc<Held>> {
+        self.held.get(&position).filter(|held| held.token == token)
+    }
+
+    /// Takes a held letter out to settle it.
+    pub(crate) fn grip(&mut self, position: Position, token: u32) -> Option<Arc<Held>> {
+        self.held(position, token)?;
+        let held = self.held.remove(&position)?;
+        self.ends.remove(&(held.until, position));
+        self.gripped.insert(position, held.letter.key().map(str::to_owned));
+        Some(held)
+    }
+
+    /// Something is done with a letter that does not lie here.
+    pub(crate) fn busy_with(&mut self, position: Position) {
+        self.gripped.insert(position, None);
+    }
+
+    /// What was gripped is settled.
+    pub(crate) fn let_go(&mut self, position: Position) {
+        self.gripped.remove(&position);
+    }
+
+    /// What was gripped is held as before, if its channel is still there.
+    pub(crate) fn hold(&mut self, held: Arc<Held>, epoch: u64) {
+        if epoch == self.epoch {
+            let position = held.letter.number;
+            self.ends.insert((held.until, position));
+            self.held.insert(position, held);
+        }
+    }
+
+    /// What was gripped is ready in its place, if its channel is still there.
+    pub(crate) fn put_back(&mut self, letter: Arc<Letter>, epoch: u64) {
+        if epoch == self.epoch {
+            self.ready.insert(place(&letter), letter);
+        }
+    }
+
+    /// A copy with this key is about to come again; until then none of the key goes on.
+    pub(crate) fn expect(&mut self, key: Option<&str>) {
+        if let Some(key) = key {
+            *self.expected.entry(key.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// It does not come.
+    pub(crate) fn expect_no_more(&mut self, key: Option<&str>) {
+        if let Some(key) = key
+            && let Some(count) = self.expected.get_mut(key)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.expected.remove(key);
+            }
+        }
+    }
+
+    /// Holds a delivery until then; `None` if it is not held, or was offered as run out.
+    pub(crate) fn extend(&mut self, position: Position, token: u32, until: Instant) -> Option<Instant> {
+        let held = self.held.get_mut(&position).filter(|held| held.token == token && !held.offered)?;
+        self.ends.remove(&(held.until, position));
+        Arc::make_mut(held).until = until;
+        self.ends.insert((until, position));
+        Some(until)
+    }
+
+    /// When the next hold runs out.
+    pub(crate) fn next_end(&self) -> Option<Instant> {
+        self.ends.first().map(|(at, _)| *at)
+    }
+
+    /// The holds that have run out by now; each is offered again after a grace.
+    pub(crate) fn run_out(&mut self, count_max: usize, now: Instant) -> Vec<Position> {
+        let due: Vec<_> =
+            self.ends.iter().take_while(|(at, _)| *at <= now).take(count_max).copied().collect();
+        let mut positions = Vec::new();
+        for (at, position) in due {
+            self.ends.remove(&(at, position));
+            if let Some(held) = self.held.get_mut(&position).map(Arc::make_mut) {
+                held.offered = true;
+                held.until = now + limits::EXPIRED_GRACE;
+                self.ends.insert((held.until, position));
+                positions.push(position);
+            }
+        }
+        positions
+    }
+
+    /// A held letter by its position alone.
+    pub(crate) fn at(&self, position: Position) -> Option<&Held> {
+        self.held.get(&position).map(|held| &**held)
+    }
+}
+
+fn place(letter: &Letter) -> Place {
+    (letter.lane.rank(), letter.number)
+}

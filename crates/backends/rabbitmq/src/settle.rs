@@ -1,0 +1,164 @@
+//! How deliveries end. What goes on elsewhere, or later, is published anew before the old message is acknowledged: whoever
+//! dies in between leaves two of them, never none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::delivery::{DeliveryId, Outcome, Reason, Settled};
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
+use forebay_core::time::Instant;
+use lapin::Acker;
+use lapin::options::BasicAckOptions;
+
+use crate::inner::Inner;
+use crate::message::envelope::Envelope;
+use crate::queue::letter::Letter;
+use crate::queue::names::Lane;
+use crate::queue::{Grip, Queue};
+
+const SETTLE: &str = "settle delivery";
+
+impl Inner {
+    /// Carries out the outcome of a held delivery.
+    pub(crate) async fn settle(
+        self: &Arc<Self>,
+        name: &QueueName,
+        delivery: DeliveryId,
+        outcome: Outcome,
+        note: Option<&str>,
+    ) -> Result<Settled> {
+        self.check_open(SETTLE)?;
+        let Some(queue) = self.known(name) else { return Ok(Settled::NotHeld) };
+        let Some(grip) = queue.grip(delivery.position, delivery.token) else { return Ok(Settled::NotHeld) };
+        let now = self.clock.now();
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Return { seen: false } => {
+                grip.put_back();
+                return Ok(Settled::Done);
+            }
+            Outcome::Return { seen: true } => self.again(&queue, &grip, now).await?,
+            Outcome::RetryAt(at) => self.again(&queue, &grip, at.max(now)).await?,
+            Outcome::DeadLetter(reason) => {
+                let attempts = grip.letter().envelope.attempts + 1;
+                self.dead_letter(&queue, &grip.letter().envelope, reason, attempts, note).await?;
+            }
+        }
+        let copied = outcome != Outcome::Done;
+        self.end(&queue, grip, copied).await
+    }
+
+    /// Acknowledges the old message.
+    pub(crate) async fn end(&self, queue: &Queue, grip: Grip<'_>, copied: bool) -> Result<Settled> {
+        let gone = || Error::new(Kind::Unavailable, SETTLE, queue.settings.name.as_str());
+        match self.ack(&grip.letter().acker).await {
+            Ok(true) => {
+                grip.finish();
+                Ok(Settled::Done)
+            }
+            // Its channel is gone: the server hands it out again.
+            Ok(false) => {
+                self.drop_channel(queue, grip.epoch());
+                if copied { Err(gone()) } else { Ok(Settled::NotHeld) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the server was told. RabbitMQ answers nothing to that: should the connection end now, the message comes again.
+    async fn ack(&self, acker: &Acker) -> Result<bool> {
+        let link = self.link(SETTLE).await?;
+        let acked = link.ask(acker.ack(BasicAckOptions::default())).await;
+        acked.map_err(|refusal| refusal.during(SETTLE, self.settings.address()))
+    }
+
+    /// Publishes it for its next attempt.
+    async fn again(&self, queue: &Queue, grip: &Grip<'_>, at: Instant) -> Result<()> {
+        let letter = grip.letter();
+        let envelope =
+            Envelope { attempts: letter.envelope.attempts + 1, due: at, ..letter.envelope.clone() };
+        let ordered = queue.settings.order == Order::Key;
+        if !ordered {
+            return self.put(queue, vec![(letter.lane, envelope)], SETTLE).await;
+        }
+        queue.change(|shelf| shelf.expect(letter.key()));
+        let put = self.put(queue, vec![(Lane::Again, envelope)], SETTLE).await;
+        if put.is_err() {
+            queue.change(|shelf| shelf.expect_no_more(letter.key()));
+        }
+        put
+    }
+
+    /// Publishes it where dead letters of the queue go.
+    async fn dead_letter(
+        &self,
+        queue: &Queue,
+        envelope: &Envelope,
+        reason: Reason,
+        attempts: u32,
+        note: Option<&str>,
+    ) -> Result<()> {
+        let parked = QueueName::new(PARKED)?;
+        let to = queue.settings.dead_letter.as_ref().unwrap_or(&parked);
+        let destination = match self.queue(to, SETTLE).await {
+            Err(error) if error.kind() == Kind::NotFound => {
+                self.declare(&QueueSettings::new(to.clone())).await?
+            }
+            found => found?,
+        };
+        let left = envelope.leave(&queue.settings.name, reason, attempts, note, self.clock.now());
+        let lane = destination.lane(left.message.priority);
+        self.put(&destination, vec![(lane, left)], SETTLE).await
+    }
+
+    /// Deals with a letter that is in nobody's hands: what `act` says, then it is acknowledged. If that fails it lies here as
+    /// before, and becomes ready again.
+    async fn finish(
+        &self,
+        queue: &Queue,
+        letter: Arc<Letter>,
+        epoch: u64,
+        act: impl AsyncFnOnce(&Letter) -> Result<()>,
+    ) {
+        let acted = act(&letter).await;
+        let acked = match acted {
+            Ok(()) => self.ack(&letter.acker).await.unwrap_or(false),
+            Err(error) => {
+                tracing::warn!(queue = %queue.settings.name, %error, "rabbitmq: a message stays where it is");
+                let until = self.clock.now() + Duration::from_secs(1);
+                queue.change(|shelf| {
+                    shelf.let_go(letter.number);
+                    if shelf.epoch() == epoch {
+                        shelf.put_later(letter, until);
+                    }
+                });
+                return;
+            }
+        };
+        queue.change(|shelf| shelf.let_go(letter.number));
+        if !acked {
+            self.drop_channel(queue, epoch);
+        }
+    }
+}
+
+/// A message whose time has not come by far: it waits on the server.
+pub(crate) async fn put_off(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>, epoch: u64) {
+    let act = async |letter: &Letter| {
+        inner.put(&queue, vec![(letter.lane, letter.envelope.clone())], "put off message").await
+    };
+    inner.finish(&queue, letter, epoch, act).await;
+}
+
+/// A message past its time to live: it goes to the dead-letter queue, if its queue has one.
+pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>, epoch: u64) {
+    let act = async |letter: &Letter| {
+        if queue.settings.dead_letter.is_none() {
+            return Ok(());
+        }
+        let Envelope { attempts, .. } = letter.envelope;
+        inner.dead_letter(&queue, &letter.envelope, Reason::Expired, attempts, None).await
+    };
+    inner.finish(&queue, letter, epoch, act).await;
+}

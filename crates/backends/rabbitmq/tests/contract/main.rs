@@ -1,0 +1,138 @@
+//! RabbitMQ keeps what every broker promises, on the real server.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "../server/mod.rs"]
+#[expect(dead_code, reason = "each test needs a part of it")]
+mod server;
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use forebay_contract::broker::Rig;
+use forebay_contract::broker::pace::Pace;
+use forebay_core::ports::BoxFuture;
+use forebay_core::ports::broker::{Broker, BrokerAdmin};
+use forebay_core::ports::clock::{Clock, Run};
+use forebay_core::time::Instant;
+use forebay_rabbitmq::broker::RabbitBroker;
+use forebay_rabbitmq::settings::RabbitSettings;
+use forebay_runtime::clock::TokioClock;
+use server::RabbitMq;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// One server for all cases; each has queues of its own.
+static SERVER: OnceLock<RabbitMq> = OnceLock::new();
+
+struct Real {
+    settings: RabbitSettings,
+    clock: Arc<dyn Clock>,
+    runtime: Option<Runtime>,
+    broker: Option<RabbitBroker>,
+    work: Vec<JoinHandle<()>>,
+}
+
+fn quorum() -> Real {
+    real("quorum")
+}
+
+fn classic() -> Real {
+    real("classic")
+}
+
+fn real(queues: &str) -> Real {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let prefix = NEXT.fetch_add(1, Relaxed);
+    let url = format!("{}?prefix=case{prefix}.&queues={queues}", SERVER.get_or_init(RabbitMq::start).url());
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let clock = runtime.block_on(async { Arc::new(TokioClock::new()) });
+    let settings = RabbitSettings::parse(&url).unwrap();
+    let mut rig = Real { settings, clock, runtime: Some(runtime), broker: None, work: Vec::new() };
+    rig.open();
+    rig
+}
+
+impl Real {
+    fn open(&mut self) {
+        let opened = RabbitBroker::open(self.settings.clone(), self.clock.clone());
+        for work in opened.work {
+            if let Run::Task(task) = work.run {
+                self.work.push(self.runtime().spawn(task));
+            }
+        }
+        self.broker = Some(opened.broker);
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().unwrap()
+    }
+}
+
+impl Rig for Real {
+    fn broker(&self) -> Arc<dyn Broker> {
+        Arc::new(self.broker.clone().unwrap())
+    }
+
+    fn admin(&self) -> Option<Arc<dyn BrokerAdmin>> {
+        Some(Arc::new(self.broker.clone().unwrap()))
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::SERVER
+    }
+
+    fn pass(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn run(&self, future: BoxFuture<'_, ()>) {
+        self.runtime().block_on(async { timeout(Duration::from_secs(60), future).await }).expect("it hangs");
+    }
+
+    fn poll(&self, future: &mut BoxFuture<'_, ()>) -> bool {
+        self.runtime().block_on(async { timeout(self.pace().quiet, future).await.is_ok() })
+    }
+
+    fn close(&self) {
+        self.broker.as_ref().unwrap().close();
+    }
+
+    fn reopen(&mut self) {
+        for work in std::mem::take(&mut self.work) {
+            self.runtime().block_on(work).unwrap();
+        }
+        self.open();
+    }
+
+    fn crash(&mut self) {
+        self.work.drain(..).for_each(|work| work.abort());
+        self.broker = None;
+        self.reopen();
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        self.broker = None;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+mod on_quorum_queues {
+    use super::quorum;
+    forebay_contract::broker!(quorum);
+}
+
+mod on_classic_queues {
+    use super::classic;
+    forebay_contract::broker!(classic);
+}
