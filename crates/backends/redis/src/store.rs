@@ -157,15 +157,15 @@ fn read_one(value: Value, about: About<'_>) -> Result<Option<Shared>> {
     }
 }
 
-/// In milliseconds, as scripts take it: nothing has no end.
+/// In milliseconds, as scripts take it: nothing has no end. Kept to the second, as the other stores do.
 fn life_text(life: Option<Duration>) -> String {
     life.map_or_else(String::new, |life| at_least(life, Duration::ZERO))
 }
 
 fn at_least(time: Duration, least: Duration) -> String {
     // Redis refuses what lies beyond its calendar; nobody waits for so long.
-    let ms = time.max(least).min(limits::redis::LIFE_MAX).as_nanos().div_ceil(1_000_000);
-    ms.to_string()
+    let seconds = time.max(least).min(limits::redis::LIFE_MAX).as_nanos().div_ceil(1_000_000_000);
+    (seconds * 1_000).to_string()
 }
 
 fn check_value(about: About<'_>, value: &[u8]) -> Result<()> {

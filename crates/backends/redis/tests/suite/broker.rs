@@ -56,7 +56,7 @@ impl Rig for One {
     }
 
     fn poll(&self, future: &mut BoxFuture<'_, ()>) -> bool {
-        self.ground.run_for(self.pace().quiet, future)
+        self.ground.run_until_quiet(self.pace().quiet, &self.broker, future)
     }
 
     fn close(&self) {

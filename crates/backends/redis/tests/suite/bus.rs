@@ -7,12 +7,15 @@ use forebay_contract::bus::Rig;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::bus::Bus;
 use forebay_redis::bus::{Kept, RedisBus};
+use tokio::time::sleep;
 
 use crate::ground::Ground;
 use crate::servers::{Keeps, Redis};
 
-/// After it nothing more comes by itself.
-const QUIET: Duration = Duration::from_millis(60);
+/// How long it takes to hand on what has come.
+const QUIET: Duration = Duration::from_millis(5);
+/// The same where the bus cannot be asked any more, three times over.
+const QUIET_WHEN_CLOSED: Duration = Duration::from_millis(200);
 const NOTICES: usize = 40;
 
 struct One {
@@ -45,7 +48,22 @@ impl Rig for One {
     }
 
     fn poll(&self, future: &mut BoxFuture<'_, ()>) -> bool {
-        self.ground.run_for(QUIET, future)
+        let quiet = async {
+            // Answers come in the order of what was asked: behind these nothing of before is on its way.
+            for _ in 0..3 {
+                if self.bus.head().await.is_err() {
+                    sleep(QUIET_WHEN_CLOSED).await;
+                }
+            }
+            sleep(QUIET).await;
+        };
+        self.ground.run(async {
+            tokio::select! {
+                biased;
+                () = future => true,
+                () = quiet => false,
+            }
+        })
     }
 
     fn close(&self) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::health::Health;
+use forebay_core::ports::broker::BrokerAdmin;
 use forebay_core::ports::clock::Work;
 use forebay_redis::broker::{self, RedisBroker};
 use forebay_redis::bus::{self, Kept, RedisBus};
@@ -12,7 +13,7 @@ use forebay_redis::store::{self, RedisStore};
 use forebay_runtime::clock::TokioClock;
 use forebay_runtime::tasks::Tasks;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long a server may take until it is of use.
 pub(crate) const READY_MAX: Duration = Duration::from_secs(30);
@@ -62,9 +63,27 @@ impl Ground {
         self.runtime.block_on(async { timeout(CALL_MAX, future).await }).expect("a call does not end")
     }
 
-    /// Runs it for so long, and says whether it ended.
-    pub(crate) fn run_for(&self, time: Duration, future: impl Future<Output = ()>) -> bool {
-        self.runtime.block_on(async { timeout(time, future).await }).is_ok()
+    /// Runs it until so long nothing came and nothing is on its way, however busy the machine is, and says whether it ended.
+    pub(crate) fn run_until_quiet(
+        &self,
+        quiet: Duration,
+        broker: &RedisBroker,
+        future: impl Future<Output = ()>,
+    ) -> bool {
+        let quiet = async {
+            sleep(quiet).await;
+            // Answers come in the order of what was asked; who is closed answers at once.
+            for _ in 0..2 {
+                let _ = broker.queues().await;
+            }
+        };
+        self.run(async {
+            tokio::select! {
+                biased;
+                () = future => true,
+                () = quiet => false,
+            }
+        })
     }
 
     pub(crate) fn handle(&self) -> &tokio::runtime::Handle {
