@@ -7,6 +7,7 @@ mod bus;
 mod cluster;
 mod faults;
 mod ground;
+mod processes;
 mod proxy;
 mod sentinel;
 mod servers;
