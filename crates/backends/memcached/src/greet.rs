@@ -68,7 +68,9 @@ async fn greet(mut stream: Pin<Box<dyn Stream>>) -> io::Result<Greeted> {
                         return Err(ErrorKind::UnexpectedEof.into());
                     }
                 }
-                Answer::Broken => return Err(Error::new(ErrorKind::InvalidData, "it does not speak memcached's protocol")),
+                Answer::Broken => {
+                    return Err(Error::new(ErrorKind::InvalidData, "it does not speak memcached's protocol"));
+                }
             }
         };
         buffer.advance(consumed);
@@ -103,7 +105,9 @@ impl Heard {
             (2, Code::ClientError) => {}
             (3.., Code::Stat) => self.stat(reply.body),
             (3.., Code::End) => self.ended = true,
-            (1 | 2, Code::Unknown) => return unsupported("it has no meta commands, as memcached 1.6.13 and later"),
+            (1 | 2, Code::Unknown) => {
+                return unsupported("it has no meta commands, as memcached 1.6.13 and later");
+            }
             _ => return Err(Error::new(ErrorKind::InvalidData, "it does not greet as memcached does")),
         }
         self.replies += 1;
@@ -173,7 +177,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_without_todays_meta_commands_is_refused_by_name() {
-        for replies in ["VERSION 1.4.39\r\nERROR\r\n", "VERSION 1.6.9\r\nMN\r\n", "VERSION 2.0\r\nERROR\r\n"] {
+        for replies in ["VERSION 1.4.39\r\nERROR\r\n", "VERSION 1.6.9\r\nMN\r\n", "VERSION 2.0\r\nERROR\r\n"]
+        {
             let error = greeted(replies).await.err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{replies}");
             assert!(error.to_string().contains("1.6.13"), "{error}");
@@ -186,7 +191,8 @@ mod tests {
             let Err(error) = greeted(replies).await else { panic!("{replies} is no memcached") };
             assert!(matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof), "{replies}");
         }
-        let endless = "VERSION 1\r\nMN\r\nEN\r\n".to_owned() + &"STAT a 1\r\n".repeat(MEMCACHED_GREETING_LINES_MAX);
+        let endless =
+            "VERSION 1\r\nMN\r\nEN\r\n".to_owned() + &"STAT a 1\r\n".repeat(MEMCACHED_GREETING_LINES_MAX);
         assert!(greeted(&endless).await.is_err());
     }
 }

@@ -20,10 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use crate::commands::Commands;
 
 /// What a server may answer.
-pub(crate) const LIMITS: ReplyLimits = ReplyLimits {
-    line_bytes_max: MEMCACHED_REPLY_LINE_BYTES_MAX,
-    value_bytes_max: VALUE_BYTES_MAX_CEILING,
-};
+pub(crate) const LIMITS: ReplyLimits =
+    ReplyLimits { line_bytes_max: MEMCACHED_REPLY_LINE_BYTES_MAX, value_bytes_max: VALUE_BYTES_MAX_CEILING };
 /// What is read at once while nothing larger is awaited.
 const READ_BYTES: usize = 16 * 1024;
 /// A read buffer that a large value made is given back above this size.

@@ -111,8 +111,9 @@ impl Node {
         *self.state.borrow()
     }
 
-    /// A connection to it, once it is known whether there is one.
-    pub(crate) async fn link(&self, deadline: Instant) -> Result<Arc<Link>, Trouble> {
+    /// A connection to it, once it is known whether there is one. Whoever names a key gets the same one as long as it lasts:
+    /// a write that was given up and happens late does not overtake a later one.
+    pub(crate) async fn link(&self, key: Option<&[u8]>, deadline: Instant) -> Result<Arc<Link>, Trouble> {
         let state = match self.state() {
             State::InDoubt => {
                 let mut state = self.state.subscribe();
@@ -122,16 +123,21 @@ impl Node {
             state => state,
         };
         match state {
-            State::Up => self.next_link().ok_or(Trouble::Away),
+            State::Up => self.choose_link(key).ok_or(Trouble::Away),
             State::InDoubt | State::Away => Err(Trouble::Away),
             State::Unsupported => Err(Trouble::Unsupported),
             State::Closed => Err(Trouble::Closed),
         }
     }
 
-    fn next_link(&self) -> Option<Arc<Link>> {
+    fn choose_link(&self, key: Option<&[u8]>) -> Option<Arc<Link>> {
         let links = self.links.read();
-        let turn = self.turn.fetch_add(1, Relaxed);
+        let turn = match key {
+            Some(key) => {
+                key.iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)))
+            }
+            None => self.turn.fetch_add(1, Relaxed),
+        };
         (0..links.len())
             .filter_map(|step| links.get(turn.wrapping_add(step) % links.len()))
             .find(|link| !link.has_ended())
@@ -160,6 +166,7 @@ impl Node {
                 self.unanswered.store(0, Relaxed);
                 Ok(replies)
             }
+            Ok(None) if self.state() == State::Closed => Err(Trouble::Closed),
             Ok(None) => Err(Trouble::Away),
             Err(_) => {
                 if self.unanswered.fetch_add(1, Relaxed) + 1 >= MEMCACHED_UNANSWERED_MAX {
@@ -321,10 +328,10 @@ mod tests {
     async fn callers_wait_while_a_node_is_in_doubt_and_not_when_it_is_away() {
         let node = Arc::new(node());
         let soon = Instant::now() + Duration::from_millis(10);
-        assert_eq!(node.link(soon).await.err(), Some(Trouble::Late));
+        assert_eq!(node.link(None, soon).await.err(), Some(Trouble::Late));
         let waiting = tokio::spawn({
             let node = node.clone();
-            async move { node.link(Instant::now() + Duration::from_secs(60)).await.err() }
+            async move { node.link(None, Instant::now() + Duration::from_secs(60)).await.err() }
         });
         tokio::task::yield_now().await;
         node.set_away(State::Away);

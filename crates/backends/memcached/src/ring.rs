@@ -27,7 +27,8 @@ impl Ring {
         for (place, node) in nodes.iter().enumerate() {
             // In this order and width, because the result is rounded down.
             let share = node.weight as f32 / total.max(1) as f32;
-            let digests = (share * POINTS / POINTS_OF_DIGEST * nodes.len() as f32 + 0.000_000_000_1).floor() as u32;
+            let digests =
+                (share * POINTS / POINTS_OF_DIGEST * nodes.len() as f32 + 0.000_000_000_1).floor() as u32;
             for index in 0..digests {
                 let name = match node.port {
                     PORT_UNNAMED => format!("{}-{index}", node.host),

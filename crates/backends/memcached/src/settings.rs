@@ -87,7 +87,10 @@ impl FromStr for NodeSettings {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (host, after) = rest.split_once(']').ok_or_else(refused)?;
-                (host, if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or_else(refused)?) })
+                (
+                    host,
+                    if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or_else(refused)?) },
+                )
             }
             None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
         };
@@ -145,8 +148,11 @@ impl Settings {
                 }
             }
             "weights" => {
-                let weights: Vec<u32> =
-                    value.split(',').map(str::parse).collect::<std::result::Result<_, _>>().map_err(|_| wrong())?;
+                let weights: Vec<u32> = value
+                    .split(',')
+                    .map(str::parse)
+                    .collect::<std::result::Result<_, _>>()
+                    .map_err(|_| wrong())?;
                 if weights.len() != self.nodes.len() {
                     return Err(invalid(format!("{} weights for {} nodes", weights.len(), self.nodes.len())));
                 }
@@ -209,8 +215,7 @@ mod tests {
     #[test]
     fn nodes_are_read_with_their_ports_and_weights() {
         let settings = read("memcached://a,10.0.0.2:1,[::1]:2,/run/m.sock?weights=1,2,3,4").unwrap();
-        let told: Vec<String> =
-            settings.nodes.iter().map(|node| format!("{node} {}", node.weight)).collect();
+        let told: Vec<String> = settings.nodes.iter().map(|node| format!("{node} {}", node.weight)).collect();
         assert_eq!(told, ["a:11211 1", "10.0.0.2:1 2", "[::1]:2 3", "/run/m.sock 4"]);
         assert_eq!(read("memcached:///run/m.sock").unwrap().nodes[0].port, 0);
         assert_eq!(read("memcached://a/").unwrap().nodes[0].to_string(), "a:11211");

@@ -111,9 +111,10 @@ impl MemcachedStore {
         }
         let stays = |node: &&Arc<Node>| after.iter().any(|kept| Arc::ptr_eq(kept, node));
         let (stayed, gone): (Vec<_>, Vec<_>) = before.nodes.iter().partition(stays);
-        let reweighted = before.listed.iter().any(|old| {
-            nodes.iter().any(|new| new.is_same(old) && new.weight != old.weight)
-        });
+        let reweighted = before
+            .listed
+            .iter()
+            .any(|old| nodes.iter().any(|new| new.is_same(old) && new.weight != old.weight));
         for node in stayed {
             node.keys_moved(reweighted || !works.is_empty(), reweighted || !gone.is_empty());
         }

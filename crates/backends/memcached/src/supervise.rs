@@ -51,7 +51,8 @@ pub(crate) async fn supervise(node: Arc<Node>, clock: Arc<dyn Clock>) {
 
 /// Twice as long after every failure, up to a bound, less a random part so that many clients do not come at once.
 fn pause(failures: u32, random: u64) -> Duration {
-    let longest = MEMCACHED_RETRY_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MEMCACHED_RETRY_MAX);
+    let longest =
+        MEMCACHED_RETRY_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MEMCACHED_RETRY_MAX);
     longest / 2 + longest.mul_f64((random >> 40) as f64 / (1u64 << 24) as f64) / 2
 }
 

@@ -8,8 +8,10 @@ mod rig;
 mod servers;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use forebay_contract::remote::Rig;
@@ -18,7 +20,7 @@ use forebay_core::entry::Mode;
 use forebay_core::error::Kind;
 use forebay_core::ports::remote_store::{Asked, Changed, Fill, Put, RemoteStore};
 use forebay_memcached_store::store::MemcachedStore;
-use rig::{Real, TIME_OUT};
+use rig::{Real, TIME_OUT, open};
 
 const KEYS: usize = 120;
 const READERS: usize = 12;
@@ -59,11 +61,19 @@ impl Load {
             let name = format!("load:{number}");
             Key { node: rig.node_of(name.as_bytes()), name, ..Key::default() }
         };
-        Arc::new(Self { keys: (0..KEYS).map(key).collect(), seen: Seen::default(), stop: AtomicBool::new(false) })
+        Arc::new(Self {
+            keys: (0..KEYS).map(key).collect(),
+            seen: Seen::default(),
+            stop: AtomicBool::new(false),
+        })
     }
 
     /// Takes the time of a call, and notes whether it failed.
-    async fn timed<T>(&self, key: &Key, call: impl Future<Output = forebay_core::error::Result<T>>) -> Option<T> {
+    async fn timed<T>(
+        &self,
+        key: &Key,
+        call: impl Future<Output = forebay_core::error::Result<T>>,
+    ) -> Option<T> {
         let begun = Instant::now();
         let result = call.await;
         let took = begun.elapsed();
@@ -149,7 +159,10 @@ fn through(leave: fn(&mut Real, usize), back: fn(&mut Real, usize)) {
     }
     lasting(500);
     let (hits, failed) = load.totals();
-    assert!(hits.iter().all(|hits| *hits > 0) && failed == [0; 3], "{hits:?} {failed:?} before anything happened");
+    assert!(
+        hits.iter().all(|hits| *hits > 0) && failed == [0; 3],
+        "{hits:?} {failed:?} before anything happened"
+    );
     let gone = 1;
     leave(&mut rig, gone);
     lasting(2_000);
@@ -241,4 +254,51 @@ fn a_call_that_is_given_up_disturbs_no_other() {
             }
         }
     });
+}
+
+#[test]
+fn a_write_that_was_given_up_does_not_overtake_a_later_one() {
+    let rig = Real::new(1, "&connections=4");
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    // It takes a while to be sent.
+    let large = vec![b'x'; 3_000_000];
+    rig.runtime.block_on(async {
+        for round in 0..150u64 {
+            let key = format!("key:{}", round % 3);
+            let mut given_up = rig.store.put(key.as_bytes(), &large, put);
+            let polled = poll_fn(|context| Poll::Ready(given_up.as_mut().poll(context))).await;
+            if polled.is_ready() {
+                continue;
+            }
+            std::thread::sleep(Duration::from_micros(round * 13 % 900));
+            drop(given_up);
+            rig.store.put(key.as_bytes(), b"later", put).await.expect("it is there");
+            tokio::time::sleep(Duration::from_millis(4)).await;
+            let read =
+                rig.store.get(&[key.as_bytes()]).await.remove(0).expect("it answers").expect("it is there");
+            assert!(*read.value == *b"later", "the earlier one came after it in round {round}");
+        }
+    });
+}
+
+#[test]
+fn a_close_ends_the_calls_that_wait() {
+    let rig = Real::new(1, "");
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    rig.runtime.block_on(rig.store.put(b"key", b"value", put)).expect("it is there");
+    rig.servers[0].pause();
+    let store = open(&rig.runtime, &format!("memcached://{}?timeout=30s", rig.servers[0].address));
+    let begun = Instant::now();
+    // One waits for the first connection, the other for its answer.
+    let waiting = [store.clone(), rig.store.clone()].map(|store| {
+        rig.runtime.spawn(async move { store.get(&[b"key"]).await.remove(0).map_err(|error| error.kind()) })
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    store.close();
+    rig.store.close();
+    for waiting in waiting {
+        let read = rig.runtime.block_on(waiting).expect("it does not panic");
+        assert_eq!(read.err(), Some(Kind::Closed));
+    }
+    assert!(begun.elapsed() < TIME_OUT, "they waited on");
 }

@@ -27,7 +27,11 @@ pub(crate) async fn add(inner: &Inner, key: &[u8], addition: Addition) -> Result
         }
         let reply = ask.send_one(commands).await?;
         match reply.code {
-            Code::Value => return number(reply.body.trim_ascii()).map(Sum::Number).ok_or_else(|| ask.error(Kind::Unavailable)),
+            Code::Value => {
+                return number(reply.body.trim_ascii())
+                    .map(Sum::Number)
+                    .ok_or_else(|| ask.error(Kind::Unavailable));
+            }
             Code::NotFound => return Ok(Sum::NotFound),
             // Somebody else has begun it at the same time.
             Code::NotStored | Code::Exists => continue,

@@ -56,7 +56,11 @@ impl<'a> Ask<'a> {
     }
 
     /// For a verb after which what was there before must never be served again.
-    pub(crate) async fn begin_change(inner: &'a Inner, operation: &'static str, key: &'a [u8]) -> Result<Self> {
+    pub(crate) async fn begin_change(
+        inner: &'a Inner,
+        operation: &'static str,
+        key: &'a [u8],
+    ) -> Result<Self> {
         Self::begin_as(inner, operation, key, true).await
     }
 
@@ -73,7 +77,7 @@ impl<'a> Ask<'a> {
         if let Some(home) = place.home.as_ref().filter(|_| invalidates) {
             home.miss(key);
         }
-        match place.node.link(deadline).await {
+        match place.node.link(Some(key), deadline).await {
             Ok(link) => Ok(Self { key, link, inner, operation, place, deadline, invalidates }),
             Err(trouble) => {
                 if invalidates {
@@ -103,7 +107,8 @@ impl<'a> Ask<'a> {
             }
             failed(self.operation, self.key, Some(node), trouble)
         })?;
-        let replies: Result<Vec<Received>> = replies.into_iter().map(|reply| self.understood(reply)).collect();
+        let replies: Result<Vec<Received>> =
+            replies.into_iter().map(|reply| self.understood(reply)).collect();
         replies?.try_into().map_err(|_| self.error(Kind::Unavailable))
     }
 
@@ -205,7 +210,9 @@ pub(crate) fn failed(operation: &'static str, key: &[u8], node: Option<&Node>, t
     let (kind, why) = match trouble {
         Trouble::Away => (Kind::Unavailable, "is away"),
         Trouble::Late => (Kind::Unavailable, "did not answer in time"),
-        Trouble::Unsupported => (Kind::Unsupported, "has not the meta commands of memcached 1.6.13 and later"),
+        Trouble::Unsupported => {
+            (Kind::Unsupported, "has not the meta commands of memcached 1.6.13 and later")
+        }
         Trouble::Closed => (Kind::Closed, "is closed"),
     };
     let error = Error::new(kind, operation, String::from_utf8_lossy(key));

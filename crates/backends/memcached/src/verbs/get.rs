@@ -32,10 +32,11 @@ pub(crate) async fn get(inner: &Inner, keys: &[&[u8]]) -> Vec<Result<Option<Shar
     };
     let (parts, refused) = by_node(inner, keys);
     refused.into_iter().for_each(|(place, error)| set(place, Err(error)));
-    let asked = parts.iter().flat_map(|part| {
-        part.places.chunks(MEMCACHED_CALL_COMMANDS_MAX).map(move |places| (part, places))
-    });
-    let read = asked.map(async |(part, places)| (part, places, read(&part.node, keys, places, deadline).await));
+    let asked = parts
+        .iter()
+        .flat_map(|part| part.places.chunks(MEMCACHED_CALL_COMMANDS_MAX).map(move |places| (part, places)));
+    let read =
+        asked.map(async |(part, places)| (part, places, read(&part.node, keys, places, deadline).await));
     for (part, places, found) in join_all(read).await {
         match found {
             Ok((link, found)) => {
@@ -82,12 +83,16 @@ async fn read(
     places: &[usize],
     deadline: Instant,
 ) -> std::result::Result<(Arc<Link>, Vec<(usize, Received)>), Trouble> {
-    let link = node.link(deadline).await?;
+    let link = node.link(None, deadline).await?;
     let mut commands = node.commands();
+    // Of many keys only those that are there are answered. For one that would be a question more.
+    let quiet = if places.len() > 1 { "q" } else { "" };
     for key in places.iter().filter_map(|place| keys.get(*place)) {
-        commands.line("mg", key, format_args!("v f c q"));
+        commands.line("mg", key, format_args!("v f c {quiet}"));
     }
-    commands.close_quiet();
+    if places.len() > 1 {
+        commands.close_quiet();
+    }
     let first = commands.first;
     let replies = node.call(&link, commands, deadline).await?;
     let mut found = Vec::with_capacity(replies.len());

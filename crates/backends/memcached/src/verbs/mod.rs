@@ -1,7 +1,7 @@
 //! What each verb of the port says to the key's node, and how it takes the answer. One file per verb.
 
-mod ask;
 pub(crate) mod arithmetic;
+mod ask;
 pub(crate) mod fill;
 pub(crate) mod get;
 pub(crate) mod lease;

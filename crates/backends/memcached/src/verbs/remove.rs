@@ -25,9 +25,8 @@ pub(crate) async fn remove(
     ask.add_look(&mut commands);
     add_removal(&ask, &mut commands, over, hold);
     let [there, removed] = ask.send(commands).await?;
-    let done = Changed::Done(ask.version(&removed.marks));
     match (removed.code, ask.there(&there)) {
-        (Code::Hit, There::Value(_)) => Ok(done),
+        (Code::Hit, There::Value(_)) => Ok(Changed::Done(Version::default())),
         (Code::Hit, There::Nothing | There::Placeholder(_)) => Ok(Changed::NotFound),
         (Code::NotFound, _) => Ok(Changed::NotFound),
         (Code::Exists, There::Placeholder(number)) => {

@@ -1,4 +1,7 @@
 //! Real memcacheds of a test's own, which it stops, starts again and lets stand still.
+//!
+//! They are the memcached on the path. Debian's numbers versions itself; with one of 1.6.27 or later before it on the path the
+//! same tests go the other way, where the numbers are ours.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -25,7 +28,8 @@ pub(crate) struct Memcached {
 
 impl Memcached {
     pub(crate) fn start() -> Self {
-        let mut memcached = Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), child: None };
+        let mut memcached =
+            Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), child: None };
         memcached.start_again();
         memcached
     }
@@ -61,7 +65,10 @@ impl Memcached {
         self.signal(Signal::STOP);
         let child = self.child.as_ref().expect("it runs");
         let stopped = waitpid(Some(Pid::from_child(child)), WaitOptions::UNTRACED);
-        assert!(stopped.expect("it is our child").is_some_and(|(_, status)| status.stopped()), "it has ended");
+        assert!(
+            stopped.expect("it is our child").is_some_and(|(_, status)| status.stopped()),
+            "it has ended"
+        );
     }
 
     pub(crate) fn resume(&self) {
@@ -101,7 +108,8 @@ impl Drop for Memcached {
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Another process begins elsewhere.
-    let first = u16::try_from(std::process::id().wrapping_mul(101) % PORTS.len() as u32).expect("fewer than the ports are");
+    let first = u16::try_from(std::process::id().wrapping_mul(101) % PORTS.len() as u32)
+        .expect("fewer than the ports are");
     std::iter::repeat_with(|| PORTS.start + (first + NEXT.fetch_add(1, Relaxed)) % (PORTS.end - PORTS.start))
         .take(PORTS.len())
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
