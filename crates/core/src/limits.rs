@@ -2,6 +2,8 @@
 //!
 //! Names end in their unit. `_DEFAULT` can be configured, everything else is fixed.
 
+pub mod redis;
+
 use std::time::Duration;
 
 /// Longest cache key, as memcached has it.

@@ -1,0 +1,75 @@
+//! Hears, on a connection of its own, that something may have become ready in a queue.
+
+use std::sync::Arc;
+
+use forebay_core::limits;
+use forebay_core::queue::QueueName;
+use futures_util::StreamExt;
+use redis::RedisResult;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use crate::connect;
+use crate::link::Link;
+
+/// What was heard.
+pub(crate) enum Rung {
+    /// There may be something in this queue.
+    For(QueueName),
+    /// Something may have been missed, in any queue.
+    ForAll,
+}
+
+/// Listens until the link is closed. What is missed while there is no connection is made up for when there is one again.
+pub(crate) async fn listen(link: Arc<Link>, channel: String, rung: mpsc::Sender<Rung>) {
+    let mut pause = limits::redis::CONNECT_PAUSE;
+    loop {
+        tokio::select! {
+            heard = hear(&link, &channel, &rung) => if let Ok(true) = heard {
+                pause = limits::redis::CONNECT_PAUSE;
+            },
+            () = link.closed() => return,
+        }
+        tokio::select! {
+            () = sleep(link.random_share(pause)) => {}
+            () = link.closed() => return,
+        }
+        pause = (pause * 2).min(limits::redis::CONNECT_PAUSE_MAX);
+    }
+}
+
+/// Listens until the connection ends, and says whether it stood.
+async fn hear(link: &Link, channel: &str, rung: &mpsc::Sender<Rung>) -> RedisResult<bool> {
+    let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
+    let Ok(connected) = timeout(time, async {
+        let mut bell = connect::listen(&link.settings).await?;
+        bell.subscribe(channel).await?;
+        RedisResult::Ok(bell)
+    })
+    .await
+    else {
+        return Ok(false);
+    };
+    let (mut asks, mut heard) = connected?.split();
+    if rung.send(Rung::ForAll).await.is_err() {
+        return Ok(true);
+    }
+    loop {
+        tokio::select! {
+            message = heard.next() => {
+                let Some(message) = message else { return Ok(true) };
+                let name = std::str::from_utf8(message.get_payload_bytes()).ok();
+                let Some(queue) = name.and_then(|name| QueueName::new(name).ok()) else { continue };
+                if rung.send(Rung::For(queue)).await.is_err() {
+                    return Ok(true);
+                }
+            }
+            () = sleep(limits::redis::PING_PAUSE) => {
+                let answered = timeout(link.settings.timeout, asks.ping::<redis::Value>()).await;
+                if !matches!(answered, Ok(Ok(_))) {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+-- A queue is a stream with one consumer group, and what stands beside it. All keys begin with one root, whose hash tag keeps
+-- them on one server of a cluster, so that each script is one step. A message is named by its position, a number that grows.
+--   queue:NAME   hash: settings, what scripts need of them, counts, the newest position
+--   stream:NAME  the messages: i id, m message, h history, p published at, e expires at, c priority, k key.
+--                Of the group's pending list: exactly what is held
+--   ready:NAME   sorted: positions to be handed out, by class and position
+--   later:NAME   sorted: positions that wait for a moment
+--   lines:NAME   sorted by name: positions behind another one of their key, which is in heads:NAME
+--   about:NAME   hash: position to class and key, where it has one
+--   tokens:NAME  hash: held position to the token of its hold; offered:NAME: those offered to the rules
+--   tries:NAME   hash: position to the attempts that count
+--   large:NAME   hash: position to the size of a large message
+--   ends:NAME    sorted: positions by the end of their life; ending: the names of queues by the first of these
+--   marks:NAME   sorted: dedup ids by the end of the window
+--   holds        sorted: POSITION:NAME by the end of the hold, of all queues
+--   names        set: the names of all queues
+local root = ARGV[1]
+local call = redis.call
+local GROUP = 'forebay'
+local CLASS = 17592186044416
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function text(number) return string.format('%.0f', number) end
+
+local function find(name)
+  local at = root .. 'queue:' .. name
+  local field = call('HMGET', at, 'settings', 'order', 'classes', 'length', 'overflow', 'window', 'ttl', 'dead', 'hold', 'paused')
+  if not field[1] then return end
+  return {
+    name = name, at = at, settings = field[1], by_key = field[2] == 'key', classes = tonumber(field[3]),
+    length = tonumber(field[4]), drops = field[5] == 'drop', window = tonumber(field[6]), ttl = tonumber(field[7]),
+    dead = field[8], hold = tonumber(field[9]), paused = field[10] == '1',
+    stream = root .. 'stream:' .. name, ready = root .. 'ready:' .. name, later = root .. 'later:' .. name,
+    lines = root .. 'lines:' .. name, heads = root .. 'heads:' .. name, about = root .. 'about:' .. name,
+    tokens = root .. 'tokens:' .. name, offered = root .. 'offered:' .. name, tries = root .. 'tries:' .. name,
+    large = root .. 'large:' .. name, ends = root .. 'ends:' .. name, marks = root .. 'marks:' .. name,
+  }
+end
+
+local function declare(name, fields)
+  local at = root .. 'queue:' .. name
+  for field, value in pairs(fields) do call('HSET', at, field, value) end
+  -- It may be there, where somebody removed the hash by hand.
+  redis.pcall('XGROUP', 'CREATE', root .. 'stream:' .. name, GROUP, '0', 'MKSTREAM')
+  call('SADD', root .. 'names', name)
+  return find(name)
+end
+
+local function count(queue, what, by) call('HINCRBY', queue.at, what, by) end
+
+local rung = {}
+local function wake(queue)
+  if rung[queue.name] or queue.paused then return end
+  rung[queue.name] = true
+  call('PUBLISH', root .. 'bell', queue.name)
+end
+
+local function member(queue, position) return position .. ':' .. queue.name end
+
+local function place(queue, class, position) return (queue.classes - class) * CLASS + tonumber(position) end
+
+-- Class and key of a message in the queue.
+local function about(queue, position)
+  local told = call('HGET', queue.about, position)
+  if not told then return 0, '' end
+  local class, key = string.match(told, '^(%d+):(.*)$')
+  return tonumber(class), key
+end
+
+local function line_of(key) return string.format('%03d', #key) .. key end
+
+-- It is to be handed out, as soon as no other one of its key stands before it.
+local function arrive(queue, position)
+  local class, key = about(queue, position)
+  if queue.by_key and key ~= '' then
+    local head = call('HGET', queue.heads, key)
+    if head and head ~= position then
+      call('ZADD', queue.lines, 0, line_of(key) .. string.rep('0', 16 - #position) .. position)
+      return
+    end
+    call('HSET', queue.heads, key, position)
+  end
+  call('ZADD', queue.ready, place(queue, class, position), position)
+  wake(queue)
+end
+
+-- It is no more in the queue. The next of its key, if it was the head, may be handed out.
+local function forget(queue, position)
+  local _, key = about(queue, position)
+  call('XDEL', queue.stream, position)
+  call('HDEL', queue.about, position)
+  call('HDEL', queue.tries, position)
+  call('HDEL', queue.large, position)
+  call('ZREM', queue.ends, position)
+  if not queue.by_key or key == '' then return end
+  local line = line_of(key)
+  if call('HGET', queue.heads, key) ~= position then
+    call('ZREM', queue.lines, line .. string.rep('0', 16 - #position) .. position)
+    return
+  end
+  call('HDEL', queue.heads, key)
+  local following = call('ZRANGEBYLEX', queue.lines, '[' .. line, '(' .. line .. ':', 'LIMIT', 0, 1)[1]
+  if following then
+    call('ZREM', queue.lines, following)
+    arrive(queue, text(tonumber(string.sub(following, #line + 1))))
+  end
+end
+
+-- Takes a message into the queue, where it is not yet to be handed out.
+local function take_in(queue, position, id, message, history, expires, priority, key)
+  call('XADD', queue.stream, position .. '-0', 'i', id, 'm', message, 'h', history, 'p', text(now), 'e', text(expires),
+    'c', text(priority), 'k', key)
+  local class = math.min(priority, queue.classes)
+  if class > 0 or (queue.by_key and key ~= '') then
+    call('HSET', queue.about, position, text(class) .. ':' .. (queue.by_key and key or ''))
+  end
+  if queue.ttl >= 0 and (expires == 0 or expires > now + queue.ttl) then expires = now + queue.ttl end
+  if expires > 0 then
+    call('ZADD', queue.ends, expires, position)
+    call('ZADD', root .. 'ending', 'LT', expires, queue.name)
+  end
+  if #message > 4096 then call('HSET', queue.large, position, #message) end
+end
+
+local function read(queue, position)
+  local found = call('XRANGE', queue.stream, position, position)[1]
+  if not found then return end
+  local field = found[2]
+  return {
+    id = field[2], message = field[4], history = field[6], published = field[8], expires = tonumber(field[10]),
+    priority = tonumber(field[12]), key = field[14],
+  }
+end
+
+local function next_position(queue) return text(call('HINCRBY', queue.at, 'position', 1)) end
+

@@ -1,0 +1,34 @@
+-- ARGV: root, queue, fields of a fresh queue, wait of what is parked again, position, token, outcome, when to try again or
+-- reason, note. 1: done; 0: not held.
+local queue = find(ARGV[2])
+if not queue then return 'missing' end
+local position, outcome = ARGV[5], ARGV[7]
+if call('HGET', queue.tokens, position) ~= ARGV[6] then return 0 end
+call('HDEL', queue.tokens, position)
+call('HDEL', queue.offered, position)
+call('ZREM', root .. 'holds', member(queue, position))
+call('XACK', queue.stream, GROUP, position)
+if outcome == 'done' then
+  count(queue, 'acked', 1)
+  forget(queue, position)
+elseif outcome == 'dead' then
+  local attempts = tonumber(call('HGET', queue.tries, position) or '0') + 1
+  dead_letter(queue, position, ARGV[8], attempts, ARGV[9], ARGV[3], ARGV[4])
+elseif outcome == 'return' then
+  arrive(queue, position)
+else
+  call('HINCRBY', queue.tries, position, 1)
+  local at = now
+  if outcome == 'retry' then
+    count(queue, 'retried', 1)
+    at = tonumber(ARGV[8])
+  end
+  if at > now then
+    call('ZADD', queue.later, at, position)
+    -- Who waits looks when the next one is due, which may be sooner now.
+    wake(queue)
+  else
+    arrive(queue, position)
+  end
+end
+return 1

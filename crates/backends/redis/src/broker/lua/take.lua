@@ -1,0 +1,58 @@
+-- ARGV: root, queue, fields of a fresh queue, wait of what is parked again, most messages, hold in ms or '', token, consumer,
+-- most bytes. The settings; when something more is due, or -1; until when it is held; and of each message position, attempts
+-- before, published at, id, message, history. Nothing is taken of a queue that is paused.
+local queue = find(ARGV[2])
+if not queue then return 'missing' end
+bring_up(queue, ARGV[3], ARGV[4])
+local due = call('ZRANGE', queue.later, 0, 0, 'WITHSCORES')[2]
+due = due and text(tonumber(due)) or '-1'
+local held_until = now + (ARGV[6] == '' and queue.hold or tonumber(ARGV[6]))
+local answer = { queue.settings, due, text(held_until), text(now) }
+if queue.paused then return answer end
+local positions = call('ZRANGE', queue.ready, 0, ARGV[5] - 1)
+if #positions == 0 then return answer end
+
+if call('EXISTS', queue.large) == 1 then
+  local room, sizes = tonumber(ARGV[9]), call('HMGET', queue.large, unpack(positions))
+  for number = 1, #positions do
+    room = room - tonumber(sizes[number] or 4096)
+    if room < 0 and number > 1 then
+      for surplus = #positions, number, -1 do positions[surplus] = nil end
+      break
+    end
+  end
+end
+
+local claim = { 'XCLAIM', queue.stream, GROUP, ARGV[8], 0 }
+local holds, tokens = { 'ZADD', root .. 'holds' }, { 'HSET', queue.tokens }
+for _, position in ipairs(positions) do
+  claim[#claim + 1] = position
+  holds[#holds + 1] = held_until
+  holds[#holds + 1] = member(queue, position)
+  tokens[#tokens + 1] = position
+  tokens[#tokens + 1] = ARGV[7]
+end
+claim[#claim + 1] = 'FORCE'
+local tries = call('HMGET', queue.tries, unpack(positions))
+call('ZREM', queue.ready, unpack(positions))
+local claimed = call(unpack(claim))
+call(unpack(holds))
+call(unpack(tokens))
+count(queue, 'delivered', #claimed)
+
+local found = {}
+for _, entry in ipairs(claimed) do
+  if entry then found[string.match(entry[1], '^%d+')] = entry[2] end
+end
+for number, position in ipairs(positions) do
+  local field = found[position]
+  if field then
+    answer[#answer + 1] = { position, tries[number] or '0', field[8], field[2], field[4], field[6] }
+  else
+    -- Somebody removed it from the stream by hand.
+    call('ZREM', root .. 'holds', member(queue, position))
+    call('HDEL', queue.tokens, position)
+    forget(queue, position)
+  end
+end
+return answer

@@ -1,0 +1,267 @@
+//! What broker, desk and administration share: the connection, the scripts, and how they are called.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::delivery::{Delivery, DeliveryId};
+use forebay_core::error::{Kind, Result};
+use forebay_core::limits;
+use forebay_core::ports::clock::Clock;
+use forebay_core::queue::{PARKED, QueueName, QueueSettings};
+use forebay_core::time::Instant;
+use parking_lot::Mutex;
+use redis::Value;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::answers::{Fields, Letter};
+use super::declare;
+use super::scripts::Scripts;
+use crate::link::{About, Link};
+use crate::script::{Call, Script, strange};
+use crate::settings::Durable;
+
+/// Settings as they lie in the server, and as they were read.
+type Known = (Vec<u8>, Arc<QueueSettings>);
+
+pub(crate) struct Session {
+    pub(crate) link: Arc<Link>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) scripts: Scripts,
+    /// Begins all keys.
+    pub(crate) root: String,
+    /// Who holds what this process takes, in the group's pending list.
+    consumer: String,
+    /// The fields of a queue that is declared because dead letters must go somewhere.
+    fresh_fields: String,
+    /// How long what is parked again waits.
+    parked_wait: String,
+    closing: watch::Sender<bool>,
+    known: Mutex<HashMap<QueueName, Known>>,
+}
+
+/// What a take brought.
+pub(super) struct Taken {
+    pub(super) deliveries: Vec<Delivery>,
+    /// How long until something more is due.
+    pub(super) due_in: Option<Duration>,
+}
+
+impl Session {
+    pub(super) fn new(link: Arc<Link>, clock: Arc<dyn Clock>) -> Result<Self> {
+        let fresh = QueueSettings::new(QueueName::new(PARKED)?);
+        Ok(Self {
+            scripts: Scripts::new(),
+            // The hash tag keeps all keys on one server of a cluster.
+            root: format!("{{{}}}:", link.settings.prefix),
+            consumer: format!("forebay-{:016x}", clock.random()),
+            fresh_fields: declare::fields(&fresh),
+            parked_wait: declare::ms(fresh.retry.backoff.longest),
+            closing: watch::Sender::new(false),
+            known: Mutex::default(),
+            link,
+            clock,
+        })
+    }
+
+    /// From now on every call is `Closed`.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Is ready once the session is closing.
+    pub(super) async fn closing(&self) {
+        // The sender lives as long as this session.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    pub(crate) fn check_open(&self, about: About<'_>) -> Result<()> {
+        if *self.closing.borrow() { Err(about.error(Kind::Closed)) } else { Ok(()) }
+    }
+
+    /// Runs a script that begins with root and queue, and says `missing` where there is no such queue.
+    pub(crate) async fn run(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        queue: &QueueName,
+        arguments: &[&[u8]],
+    ) -> Result<Value> {
+        let about = About { operation, on: queue.as_str() };
+        self.check_open(about)?;
+        tokio::select! {
+            biased;
+            answer = self.run_until_done(&self.link, about, script, queue, arguments, None) => answer,
+            () = self.closing() => Err(about.error(Kind::Closed)),
+        }
+    }
+
+    /// The same, also while the session is closing.
+    pub(super) async fn run_until_done(
+        &self,
+        link: &Link,
+        about: About<'_>,
+        script: &Script,
+        queue: &QueueName,
+        arguments: &[&[u8]],
+        within: Option<Duration>,
+    ) -> Result<Value> {
+        let at = format!("{}queue:{queue}", self.root);
+        let mut all = vec![self.root.as_bytes(), queue.as_str().as_bytes()];
+        all.extend(arguments);
+        let patience = self.link.settings.patience;
+        let call = Call { about, patience, within, keys: &[at.as_bytes()], arguments: &all };
+        match script.run(link, call).await? {
+            Value::BulkString(word) if word == b"missing" => Err(about.error(Kind::NotFound)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Refuses to trust a server with messages that keeps less than the settings ask for.
+    pub(super) async fn trust(&self, about: About<'_>) -> Result<()> {
+        let facts = self.link.stand(about, self.link.settings.patience).await?.facts;
+        let asked = self.link.settings.durable;
+        if facts.evicts_all && asked > Durable::Any {
+            let what = "the server's maxmemory-policy lets it drop messages when its memory is full";
+            return Err(about.error(Kind::Unsupported).because(what));
+        }
+        if facts.durable.unwrap_or(Durable::Any) >= asked {
+            return Ok(());
+        }
+        let what = match facts.durable {
+            Some(kept) => format!(
+                "durable={asked:?} was asked for, and the server's appendonly and appendfsync keep {kept:?}"
+            ),
+            None => format!("durable={asked:?} was asked for, and the server does not tell what it keeps"),
+        };
+        Err(about.error(Kind::Unsupported).because(what))
+    }
+
+    /// What scripts that may move messages to their dead letters are given behind root and queue.
+    pub(crate) fn moving(&self) -> [&[u8]; 2] {
+        [self.fresh_fields.as_bytes(), self.parked_wait.as_bytes()]
+    }
+
+    /// Takes what is ready. Its answer is waited for beyond the time of other calls: a late one still tells what is held.
+    pub(super) async fn take(
+        &self,
+        queue: &QueueName,
+        count: usize,
+        hold: Option<Duration>,
+        token: u32,
+    ) -> Result<Taken> {
+        let about = About { operation: "receive from queue", on: queue.as_str() };
+        let (count, hold) = (count.to_string(), hold.map_or_else(String::new, declare::ms));
+        let (token_text, bytes) = (token_text(token), limits::RECEIVE_BYTES_MAX.to_string());
+        let [fresh, wait] = self.moving();
+        let rest = [count.as_bytes(), hold.as_bytes(), token_text.as_bytes(), self.consumer.as_bytes()];
+        let arguments = [&[fresh, wait], &rest[..], &[bytes.as_bytes()]].concat();
+        let within = Some(limits::redis::TAKE_WAIT_MAX);
+        let answer =
+            self.run_until_done(&self.link, about, &self.scripts.take, queue, &arguments, within).await?;
+        self.read_taken(queue, token, answer).ok_or_else(|| strange(about))
+    }
+
+    fn read_taken(&self, queue: &QueueName, token: u32, answer: Value) -> Option<Taken> {
+        let mut fields = Fields::of(answer)?;
+        let settings = self.settings(queue, fields.bytes()?)?;
+        let due = fields.maybe_number()?.map(Instant::from_ms);
+        let (held_until, now) = (fields.moment()?, fields.moment()?);
+        let mut deliveries = Vec::new();
+        while !fields.is_empty() {
+            let letter = fields.fields()?.letter()?;
+            deliveries.push(delivery(&settings, letter, token, held_until));
+        }
+        Some(Taken { deliveries, due_in: due.map(|due| due.since(now)) })
+    }
+
+    /// Gives a delivery back that nobody got to see; also while the session is closing.
+    pub(super) async fn give_back(&self, queue: &QueueName, id: DeliveryId) -> Result<()> {
+        let about = About { operation: "give back delivery", on: queue.as_str() };
+        let (position, token) = (id.position.to_string(), token_text(id.token));
+        let [fresh, wait] = self.moving();
+        let arguments = [fresh, wait, position.as_bytes(), token.as_bytes(), b"return", b"", b""];
+        self.run_until_done(&self.link, about, &self.scripts.settle, queue, &arguments, None)
+            .await
+            .map(|_| ())
+    }
+
+    /// Gives back what was handed out by a take whose answer was lost; also while the session is closing.
+    pub(super) async fn reclaim(&self, queue: &QueueName, token: u32) -> Result<()> {
+        let about = About { operation: "give back deliveries", on: queue.as_str() };
+        let (token, most) = (token_text(token), limits::RECEIVE_DELIVERIES_MAX.to_string());
+        let mut from = b"-".to_vec();
+        loop {
+            let arguments = [self.consumer.as_bytes(), token.as_bytes(), from.as_slice(), most.as_bytes()];
+            let script = &self.scripts.reclaim;
+            match self.run_until_done(&self.link, about, script, queue, &arguments, None).await? {
+                Value::BulkString(next) => from = next,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Ends the messages whose time is over, also in queues that nobody looks at, until the session is closing.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        let about = About { operation: "end messages", on: "whose time is over" };
+        let (key, most) = (format!("{}ending", self.root), limits::redis::SWEEP_QUEUES_MAX.to_string());
+        let [fresh, wait] = self.moving();
+        let arguments = [self.root.as_bytes(), fresh, wait, most.as_bytes()];
+        loop {
+            tokio::select! {
+                () = sleep(limits::redis::OFFER_PAUSE) => {}
+                () = self.closing() => return,
+                () = self.link.closed() => return,
+            }
+            let patience = self.link.settings.patience;
+            let call = Call { about, patience, within: None, keys: &[key.as_bytes()], arguments: &arguments };
+            // While the server is away nobody is handed such a message either.
+            let _ = self.scripts.sweep.run(&self.link, call).await;
+        }
+    }
+
+    /// Waits until there is a connection.
+    pub(super) async fn stand(&self, queue: &QueueName) -> Result<()> {
+        let about = About { operation: "receive from queue", on: queue.as_str() };
+        self.link.stand(about, self.link.settings.patience).await.map(|_| ())
+    }
+
+    /// Reads a queue's settings, or finds them as they were read before.
+    pub(crate) fn settings(&self, queue: &QueueName, stored: Vec<u8>) -> Option<Arc<QueueSettings>> {
+        let mut known = self.known.lock();
+        if let Some((text, settings)) = known.get(queue)
+            && *text == stored
+        {
+            return Some(settings.clone());
+        }
+        let settings = Arc::new(declare::read(queue, &stored)?);
+        if known.len() >= limits::QUEUES_MAX {
+            known.clear();
+        }
+        known.insert(queue.clone(), (stored, settings.clone()));
+        Some(settings)
+    }
+}
+
+pub(crate) fn delivery(
+    settings: &QueueSettings,
+    letter: Letter,
+    token: u32,
+    held_until: Instant,
+) -> Delivery {
+    Delivery {
+        id: DeliveryId { position: letter.position, token },
+        queue: settings.name.clone(),
+        message: letter.message,
+        attempt: letter.tries.saturating_add(1),
+        retry: settings.retry,
+        held_until,
+        published_at: letter.published_at,
+        history: letter.history,
+    }
+}
+
+pub(super) fn token_text(token: u32) -> String {
+    format!("{token:08x}")
+}

@@ -1,0 +1,45 @@
+-- KEYS: the stream. Beside it a hash: the run id of the server that was seen last; doubt, the id up to which something may
+-- have been lost that the server once gave; trimmed, the last id that gave way to newer ones; bytes, of all that is kept.
+local call = redis.call
+local stream, meta = KEYS[1], KEYS[1] .. ':meta'
+
+local function read_id(id)
+  local ms, sequence = string.match(id, '^(%d+)%-(%d+)$')
+  return tonumber(ms), tonumber(sequence)
+end
+
+local function is_after(one, other)
+  local ms, sequence = read_id(one)
+  local other_ms, other_sequence = read_id(other)
+  return ms > other_ms or (ms == other_ms and sequence > other_sequence)
+end
+
+local function last_id()
+  if call('EXISTS', stream) == 0 then return '0-0' end
+  local info = call('XINFO', 'STREAM', stream)
+  for at = 1, #info, 2 do
+    if info[at] == 'last-generated-id' then return info[at + 1] end
+  end
+end
+
+-- The doubt and what was trimmed. A server that was started, or promoted, since it was last seen may have lost the newest of
+-- what it gave: all from before is in doubt then. What comes next has a greater id.
+local function certain()
+  local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
+  local known = call('HMGET', meta, 'run', 'doubt', 'trimmed')
+  if known[1] == run then return known[2], known[3] end
+  local time = call('TIME')
+  local doubt = string.format('%.0f-0', time[1] * 1000 + math.floor(time[2] / 1000) - 1)
+  local last = last_id()
+  if is_after(last, doubt) then doubt = last end
+  if known[2] and is_after(known[2], doubt) then doubt = known[2] end
+  call('HSET', meta, 'run', run, 'doubt', doubt)
+  call('HSETNX', meta, 'trimmed', '0-0')
+  return doubt, known[3] or '0-0'
+end
+
+local function head_after(doubt)
+  local last = last_id()
+  return is_after(last, doubt) and last or doubt
+end
+

@@ -1,0 +1,316 @@
+//! The connection to the servers: one supervisor makes it, asks it for signs of life and makes it anew; callers find the
+//! present one, and every call ends in its time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
+use forebay_core::ports::clock::{Clock, Run, Work};
+use parking_lot::Mutex;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::connect::{self, Facts, Target};
+use crate::settings::Settings;
+
+/// What a call is about, for its errors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'a> {
+    /// What is attempted.
+    pub(crate) operation: &'static str,
+    /// On which key or queue.
+    pub(crate) on: &'a str,
+}
+
+/// A connection that stands.
+#[derive(Clone)]
+pub(crate) struct Standing {
+    /// Tells it from those before it.
+    pub(crate) number: u64,
+    pub(crate) facts: Facts,
+    wire: MultiplexedConnection,
+}
+
+#[derive(Clone)]
+enum State {
+    /// There is none, because of this.
+    Away(Arc<str>),
+    Standing(Standing),
+    Closed,
+}
+
+/// The way to the servers, shared by all who call.
+pub(crate) struct Link {
+    pub(crate) settings: Settings,
+    target: Target,
+    clock: Arc<dyn Clock>,
+    state: watch::Sender<State>,
+    /// Somebody has reason to doubt the connection.
+    doubt: Notify,
+    /// The number of a connection that is known to be of no use.
+    broken: Mutex<Option<u64>>,
+}
+
+impl Link {
+    /// Nothing is done before the work runs.
+    pub(crate) fn new(
+        settings: Settings,
+        target: Target,
+        clock: Arc<dyn Clock>,
+        name: &'static str,
+    ) -> (Arc<Self>, Work) {
+        let away = State::Away("no connection was made yet".into());
+        let link = Arc::new(Self {
+            settings,
+            target,
+            clock,
+            state: watch::Sender::new(away),
+            doubt: Notify::new(),
+            broken: Mutex::new(None),
+        });
+        let run = Run::Task(Box::pin(supervise(link.clone())));
+        (link, Work { name, run })
+    }
+
+    /// Ends all calls with `Closed`, and the work.
+    pub(crate) fn close(&self) {
+        self.state.send_replace(State::Closed);
+    }
+
+    /// Is ready once the link is closed.
+    pub(crate) async fn closed(&self) {
+        let mut state = self.state.subscribe();
+        // The sender lives as long as this link.
+        let _ = state.wait_for(|state| matches!(state, State::Closed)).await;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Closed)
+    }
+
+    /// The connection that stands now, if one does.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        match &*self.state.borrow() {
+            State::Standing(standing) => Some(standing.clone()),
+            State::Away(_) | State::Closed => None,
+        }
+    }
+
+    /// Waits until a connection stands, at most so long.
+    pub(crate) async fn stand(&self, about: About<'_>, patience: Duration) -> Result<Standing> {
+        let mut state = self.state.subscribe();
+        let came = timeout(patience, state.wait_for(|state| !matches!(state, State::Away(_)))).await;
+        let state = match came {
+            Ok(Ok(state)) => state.clone(),
+            Ok(Err(_)) | Err(_) => self.state.borrow().clone(),
+        };
+        match state {
+            State::Standing(standing) => Ok(standing),
+            State::Closed => Err(closed(about)),
+            State::Away(why) => Err(about.error(Kind::Unavailable).because(&*why)),
+        }
+    }
+
+    /// Sends one command and waits for its answer, at most as long as the settings allow for so many bytes.
+    pub(crate) async fn ask(&self, about: About<'_>, patience: Duration, command: &Cmd) -> Result<Value> {
+        let standing = self.stand(about, patience).await?;
+        self.ask_on(about, standing, command, self.settings.timeout + time_for(command)).await
+    }
+
+    /// Sends one command over this connection and waits so long.
+    pub(crate) async fn ask_on(
+        &self,
+        about: About<'_>,
+        standing: Standing,
+        command: &Cmd,
+        within: Duration,
+    ) -> Result<Value> {
+        let number = standing.number;
+        let mut wire = standing.wire;
+        let answer = self.within(within, wire.req_packed_command(command)).await;
+        self.judge(about, number, answer.map(|answer| answer.map(|answer| answer.and_then(unless_error))))
+    }
+
+    async fn within<T>(
+        &self,
+        within: Duration,
+        answer: impl Future<Output = RedisResult<T>>,
+    ) -> Option<Option<RedisResult<T>>> {
+        let end = Instant::now() + within;
+        tokio::select! {
+            biased;
+            answered = timeout_at(end, answer) => Some(answered.ok()),
+            () = self.closed() => None,
+        }
+    }
+
+    fn judge<T>(&self, about: About<'_>, number: u64, answer: Option<Option<RedisResult<T>>>) -> Result<T> {
+        match answer {
+            None => Err(closed(about)),
+            Some(Some(Ok(answer))) => Ok(answer),
+            Some(Some(Err(error))) => {
+                let kind = kind_of(&error);
+                if self.is_broken(&error) {
+                    self.give_up(number);
+                } else if kind == Kind::Unavailable {
+                    self.doubt.notify_one();
+                }
+                Err(about.error(kind).because(error))
+            }
+            Some(None) => {
+                self.doubt.notify_one();
+                Err(about.error(Kind::Unavailable).because("the server did not answer in time"))
+            }
+        }
+    }
+
+    /// An error that a new connection may not have.
+    fn is_broken(&self, error: &RedisError) -> bool {
+        let moved = matches!(self.target, Target::Slot(_))
+            && error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
+        moved
+            || error.is_connection_dropped()
+            || matches!(error.kind(), ErrorKind::Io | ErrorKind::Server(ServerErrorKind::ReadOnly))
+    }
+
+    /// Has this connection made anew.
+    fn give_up(&self, number: u64) {
+        *self.broken.lock() = Some(number);
+        self.doubt.notify_one();
+    }
+
+    pub(crate) fn random_share(&self, pause: Duration) -> Duration {
+        // Half of it is random, so that many processes do not come back together.
+        let part = (self.clock.random() >> 40) as f64 / (1_u64 << 24) as f64;
+        pause.mul_f64(0.5 + part / 2.0)
+    }
+}
+
+impl About<'_> {
+    pub(crate) fn error(self, kind: Kind) -> Error {
+        Error::new(kind, self.operation, self.on)
+    }
+
+    /// The same error once more, for another who asked for the same.
+    pub(crate) fn again(self, error: &Error) -> Error {
+        match std::error::Error::source(error) {
+            Some(cause) => self.error(error.kind()).because(cause.to_string()),
+            None => self.error(error.kind()),
+        }
+    }
+}
+
+fn closed(about: About<'_>) -> Error {
+    about.error(Kind::Closed)
+}
+
+/// The answer, unless it is an error of the server's.
+pub(crate) fn unless_error(answer: Value) -> RedisResult<Value> {
+    if let Value::ServerError(error) = answer { Err(error.into()) } else { Ok(answer) }
+}
+
+/// What many bytes add to a call's time.
+pub(crate) fn time_for(command: &Cmd) -> Duration {
+    let bytes: usize =
+        command.args_iter().map(|arg| if let redis::Arg::Simple(arg) = arg { arg.len() } else { 0 }).sum();
+    limits::redis::TIMEOUT_PER_MEBIBYTE.mul_f64(bytes as f64 / f64::from(1 << 20))
+}
+
+/// Keeps a connection standing until the link is closed.
+async fn supervise(link: Arc<Link>) {
+    let mut number = 0;
+    let mut pause = limits::redis::CONNECT_PAUSE;
+    while !link.is_closed() {
+        let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
+        let made = tokio::select! {
+            made = timeout(time, connect::connect(&link.settings, &link.target)) => made,
+            () = link.closed() => return,
+        };
+        let why = match made {
+            Ok(Ok((wire, facts))) => {
+                number += 1;
+                let standing = Standing { number, facts, wire };
+                if !turn(&link, State::Standing(standing.clone())) {
+                    return;
+                }
+                let began = Instant::now();
+                let why = watch_over(&link, standing).await;
+                if began.elapsed() > limits::redis::CONNECT_PAUSE_MAX {
+                    pause = limits::redis::CONNECT_PAUSE;
+                }
+                why
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the server did not greet in time".to_owned(),
+        };
+        if !turn(&link, State::Away(why.into())) {
+            return;
+        }
+        tokio::select! {
+            () = sleep(link.random_share(pause)) => {}
+            () = link.closed() => return,
+        }
+        pause = (pause * 2).min(limits::redis::CONNECT_PAUSE_MAX);
+    }
+}
+
+/// Moves on to another state, unless the link is closed.
+fn turn(link: &Link, next: State) -> bool {
+    link.state.send_if_modified(|state| {
+        let open = !matches!(state, State::Closed);
+        if open {
+            *state = next;
+        }
+        open
+    })
+}
+
+/// Returns once the connection is of no use any more, with the reason.
+async fn watch_over(link: &Link, standing: Standing) -> String {
+    loop {
+        tokio::select! {
+            () = link.doubt.notified() => {}
+            () = sleep(limits::redis::PING_PAUSE) => {}
+            () = link.closed() => return String::new(),
+        }
+        if *link.broken.lock() == Some(standing.number) {
+            return "the connection broke".to_owned();
+        }
+        let mut wire = standing.wire.clone();
+        let ping = redis::cmd("PING");
+        match timeout(link.settings.timeout, ping.query_async::<()>(&mut wire)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error.to_string(),
+            Err(_) => return "the server gave no sign of life in time".to_owned(),
+        }
+    }
+}
+
+fn kind_of(error: &RedisError) -> Kind {
+    use ServerErrorKind as Server;
+    match error.kind() {
+        ErrorKind::Io
+        | ErrorKind::AuthenticationFailed
+        | ErrorKind::ClusterConnectionNotFound
+        | ErrorKind::MasterNameNotFoundBySentinel
+        | ErrorKind::NoValidReplicasFoundBySentinel
+        | ErrorKind::Server(
+            Server::BusyLoading
+            | Server::TryAgain
+            | Server::ClusterDown
+            | Server::MasterDown
+            | Server::ReadOnly
+            | Server::Moved
+            | Server::Ask,
+        ) => Kind::Unavailable,
+        _ => match error.code() {
+            Some("OOM") => Kind::Full,
+            // It cannot write its disk, or has too few replicas, or runs somebody's long script.
+            Some("MISCONF" | "NOREPLICAS" | "BUSY" | "UNKILLABLE") => Kind::Unavailable,
+            _ => Kind::Io,
+        },
+    }
+}

@@ -1,0 +1,75 @@
+//! Scripts that the server runs in one step, named by their hash once it knows them.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use forebay_core::error::{Error, Kind, Result};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+
+use crate::link::{About, Link, time_for};
+
+/// A script and its hash.
+pub(crate) struct Script {
+    code: String,
+    hash: String,
+}
+
+/// What a script is called with.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) about: About<'a>,
+    /// How long to wait for a connection.
+    pub(crate) patience: Duration,
+    /// How long to wait for the answer; `None` is the settings' time.
+    pub(crate) within: Option<Duration>,
+    pub(crate) keys: &'a [&'a [u8]],
+    pub(crate) arguments: &'a [&'a [u8]],
+}
+
+impl Script {
+    /// The parts stand one behind the other.
+    pub(crate) fn new(parts: &[&str]) -> Self {
+        let code = parts.concat();
+        let hash = redis::Script::new(&code).get_hash().to_owned();
+        Self { code, hash }
+    }
+
+    /// Runs it. Where the server does not know it yet, which it says before it does anything, it is told it.
+    pub(crate) async fn run(&self, link: &Link, call: Call<'_>) -> Result<Value> {
+        let standing = link.stand(call.about, call.patience).await?;
+        let command = self.command("EVALSHA", &self.hash, call);
+        let within = call.within.unwrap_or(link.settings.timeout) + time_for(&command);
+        match link.ask_on(call.about, standing.clone(), &command, within).await {
+            Err(error) if is_unknown(&error) => {
+                let command = self.command("EVAL", &self.code, call);
+                link.ask_on(call.about, standing, &command, within).await
+            }
+            answer => answer,
+        }
+    }
+
+    fn command(&self, verb: &str, script: &str, call: Call<'_>) -> Cmd {
+        let mut command = redis::cmd(verb);
+        command.arg(script).arg(call.keys.len()).arg(call.keys).arg(call.arguments);
+        command
+    }
+}
+
+fn is_unknown(error: &Error) -> bool {
+    is_because_of(error, ServerErrorKind::NoScript)
+}
+
+/// The keys are another server's by now. Nothing was done.
+pub(crate) fn is_moved(error: &Error) -> bool {
+    is_because_of(error, ServerErrorKind::Moved)
+}
+
+fn is_because_of(error: &Error, kind: ServerErrorKind) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<RedisError>());
+    cause.is_some_and(|cause| cause.kind() == ErrorKind::Server(kind))
+}
+
+/// An answer that no script of ours gives: somebody else writes to our keys.
+pub(crate) fn strange(about: About<'_>) -> Error {
+    about.error(Kind::Damaged).because("the server's answer is not of the form that was agreed")
+}

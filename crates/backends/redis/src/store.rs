@@ -1,0 +1,385 @@
+//! The port `RemoteStore` on Redis: each verb is one script or command, and so one step for the server.
+
+mod entry;
+mod scripts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::entry::{Mode, Step, Version};
+use forebay_core::error::{Kind, Result};
+use forebay_core::limits;
+use forebay_core::ports::BoxFuture;
+use forebay_core::ports::clock::{Clock, Work};
+use forebay_core::ports::remote_store::{
+    Addition, Asked, Changed, Fill, Filled, Grant, Put, RemoteCapabilities, RemoteStore, Shared, Sum,
+};
+use futures_util::future::join_all;
+use redis::{Cmd, Value};
+
+use self::scripts::Scripts;
+use crate::cluster::places::Places;
+use crate::link::{About, unless_error};
+use crate::script::{Call, Script, strange};
+use crate::settings::Settings;
+
+/// A shared store on Redis.
+///
+/// A lease is an entry of its own, stamped with the run id of the server that granted it: a fill is stored only over exactly
+/// this lease and only while that server still runs, so no restart, fail-over, eviction or flush lets an older value in.
+pub struct RedisStore {
+    settings: Settings,
+    places: Places,
+    clock: Arc<dyn Clock>,
+    scripts: Scripts,
+}
+
+/// A store on these servers. It is of use once the work runs; until it has connected, calls are `Unavailable` at once.
+pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> (Arc<RedisStore>, Work) {
+    let (places, work) = Places::new(&settings, clock.clone());
+    (Arc::new(RedisStore { settings, places, clock, scripts: Scripts::new() }), work)
+}
+
+impl RedisStore {
+    /// Ends the connection, and the work. Every call is `Closed` from now on.
+    pub fn close(&self) {
+        self.places.close();
+    }
+
+    /// Is ready once connections stand to all servers, `Unavailable` after so long.
+    pub async fn ready(&self, patience: Duration) -> Result<()> {
+        let place = self.settings.place();
+        self.places.stand(About { operation: "reach Redis", on: &place }, patience).await
+    }
+
+    fn key_of(&self, key: &[u8]) -> Vec<u8> {
+        [self.settings.prefix.as_bytes(), b":e:", key].concat()
+    }
+
+    fn tags_begin(&self) -> Vec<u8> {
+        [self.settings.prefix.as_bytes(), b":t:"].concat()
+    }
+
+    /// The counter of versions. A cluster has none that all keys could share: there the time has to do.
+    fn counter(&self) -> Option<Vec<u8>> {
+        (!self.settings.is_cluster()).then(|| [self.settings.prefix.as_bytes(), b":v"].concat())
+    }
+
+    async fn run(
+        &self,
+        about: About<'_>,
+        script: &Script,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+    ) -> Result<Value> {
+        let call = Call { about, patience: Duration::ZERO, within: None, keys, arguments };
+        self.places
+            .at(about, keys.first().copied().unwrap_or_default(), |link| async move {
+                script.run(&link, call).await
+            })
+            .await
+    }
+
+    /// Runs a script that changes one key and counts versions.
+    async fn change(
+        &self,
+        about: About<'_>,
+        script: &Script,
+        key: &[u8],
+        more_keys: &[Vec<u8>],
+        arguments: &[&[u8]],
+    ) -> Result<Value> {
+        let (entry, counter) = (self.key_of(key), self.counter());
+        let mut keys = vec![entry.as_slice()];
+        keys.extend(counter.as_deref());
+        keys.extend(more_keys.iter().map(Vec::as_slice));
+        self.run(about, script, &keys, arguments).await
+    }
+
+    async fn get_together(&self, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
+        let mut answers = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(limits::redis::GET_KEYS_MAX) {
+            let mut command = redis::cmd("MGET");
+            for key in keys {
+                command.arg(self.key_of(key));
+            }
+            match self.ask(reading(keys), b"", &command).await {
+                Ok(Value::Array(values)) if values.len() == keys.len() => {
+                    let each = values.into_iter().zip(keys);
+                    answers.extend(each.map(|(value, key)| read_one(value, reading(&[key]))));
+                }
+                Ok(_) => answers.extend(keys.iter().map(|key| Err(strange(reading(&[key]))))),
+                Err(error) => answers.extend(keys.iter().map(|key| Err(reading(&[key]).again(&error)))),
+            }
+        }
+        answers
+    }
+
+    async fn get_one(&self, key: &[u8]) -> Result<Option<Shared>> {
+        let about = reading(&[key]);
+        let mut command = redis::cmd("GET");
+        command.arg(self.key_of(key));
+        read_one(self.ask(about, &self.key_of(key), &command).await?, about)
+    }
+
+    /// Asks the server that has this key.
+    async fn ask(&self, about: About<'_>, key: &[u8], command: &Cmd) -> Result<Value> {
+        self.places.at(about, key, |link| async move { link.ask(about, Duration::ZERO, command).await }).await
+    }
+
+    /// Each key for itself, all at once: a server that is away fails its own and no others, and holds none of them up.
+    async fn get_apart(&self, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
+        let each: Vec<_> = keys.iter().map(|key| self.get_one(key)).collect();
+        join_all(each).await
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Keys are checked by the caller to be printable; others are not told.
+fn reading<'a>(keys: &[&'a [u8]]) -> About<'a> {
+    About { operation: "read", on: keys.first().map_or("", |key| shown(key)) }
+}
+
+fn shown(key: &[u8]) -> &str {
+    std::str::from_utf8(key).unwrap_or("a key")
+}
+
+fn read_one(value: Value, about: About<'_>) -> Result<Option<Shared>> {
+    match unless_error(value).map_err(|error| about.error(Kind::Io).because(error))? {
+        Value::Nil => Ok(None),
+        Value::BulkString(bytes) => Ok(entry::read(bytes)),
+        _ => Err(strange(about)),
+    }
+}
+
+/// In milliseconds, as scripts take it: nothing has no end. Kept to the second, as the other stores do.
+fn life_text(life: Option<Duration>) -> String {
+    life.map_or_else(String::new, |life| at_least(life, Duration::ZERO))
+}
+
+fn at_least(time: Duration, least: Duration) -> String {
+    // Redis refuses what lies beyond its calendar; nobody waits for so long.
+    let seconds = time.max(least).min(limits::redis::LIFE_MAX).as_nanos().div_ceil(1_000_000_000);
+    (seconds * 1_000).to_string()
+}
+
+fn check_value(about: About<'_>, value: &[u8]) -> Result<()> {
+    if value.len() > limits::VALUE_BYTES_MAX_CEILING { Err(about.error(Kind::TooLarge)) } else { Ok(()) }
+}
+
+fn condition(version: Option<Version>) -> Vec<u8> {
+    version.map_or_else(Vec::new, |version| version.0.to_be_bytes().to_vec())
+}
+
+/// What a script that changes an entry answers.
+fn changed(answer: &Value, about: About<'_>) -> Result<Changed> {
+    match answer {
+        Value::BulkString(word) => match word.as_slice() {
+            b"missing" => Ok(Changed::NotFound),
+            b"exists" => Ok(Changed::Exists),
+            b"refused" => Ok(Changed::NotStored),
+            _ => Err(strange(about)),
+        },
+        Value::Array(one) => match one.as_slice() {
+            [Value::BulkString(version)] => {
+                entry::version(version).map(Changed::Done).ok_or_else(|| strange(about))
+            }
+            _ => Err(strange(about)),
+        },
+        _ => Err(strange(about)),
+    }
+}
+
+impl RemoteStore for RedisStore {
+    /// Tags and locks only where one server has all keys and drops none of them before its time; a fail-over could lose a lock.
+    fn capabilities(&self) -> RemoteCapabilities {
+        let keeps = !self.places.evicts();
+        RemoteCapabilities {
+            lease: true,
+            fenced_fill: true,
+            conditional: true,
+            arithmetic: true,
+            touch: true,
+            negative: true,
+            tags: keeps && !self.settings.is_cluster(),
+            locks: keeps && self.settings.is_one(),
+        }
+    }
+
+    fn get<'a>(&'a self, keys: &'a [&'a [u8]]) -> BoxFuture<'a, Vec<Result<Option<Shared>>>> {
+        Box::pin(async move {
+            if self.settings.is_cluster() {
+                self.get_apart(keys).await
+            } else {
+                self.get_together(keys).await
+            }
+        })
+    }
+
+    fn get_or_lease<'a>(&'a self, key: &'a [u8], lease: Duration) -> BoxFuture<'a, Result<Asked>> {
+        Box::pin(async move {
+            let about = About { operation: "read or lease", on: shown(key) };
+            let token = self.clock.random();
+            let life = at_least(lease, limits::redis::LEASE_MIN);
+            let (entry, token_bytes) = (self.key_of(key), token.to_be_bytes());
+            let answer =
+                self.run(about, &self.scripts.lease, &[&entry], &[&token_bytes, life.as_bytes()]).await?;
+            match answer {
+                Value::Int(0) => Ok(Asked::Busy),
+                Value::BulkString(run) => {
+                    let digits = run.get(..16).and_then(|digits| std::str::from_utf8(digits).ok());
+                    let incarnation = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+                    let incarnation = incarnation.ok_or_else(|| strange(about))?;
+                    Ok(Asked::Granted(Grant { token, incarnation }))
+                }
+                Value::Array(mut one) => match one.pop() {
+                    Some(Value::BulkString(bytes)) => {
+                        entry::read(bytes).map(Asked::Hit).ok_or_else(|| strange(about))
+                    }
+                    _ => Err(strange(about)),
+                },
+                _ => Err(strange(about)),
+            }
+        })
+    }
+
+    fn fill<'a>(
+        &'a self,
+        key: &'a [u8],
+        value: &'a [u8],
+        fill: Fill<'a>,
+        grant: Grant,
+    ) -> BoxFuture<'a, Result<Filled>> {
+        Box::pin(async move {
+            let about = About { operation: "fill", on: shown(key) };
+            check_value(about, value)?;
+            if !fill.tags.is_empty() && !self.capabilities().tags {
+                return Err(about.error(Kind::Unsupported).because("this Redis cannot keep tags"));
+            }
+            let too_long = fill.tags.iter().any(|tag| tag.len() > limits::redis::TAG_BYTES_MAX);
+            if too_long || fill.tags.len() > limits::redis::TAGS_MAX {
+                return Err(about
+                    .error(Kind::TooLarge)
+                    .because("an entry has at most 255 tags of 250 bytes"));
+            }
+            let tag_keys: Vec<_> =
+                fill.tags.iter().map(|tag| [self.tags_begin().as_slice(), tag].concat()).collect();
+            let life = life_text(fill.life);
+            let arguments: [&[u8]; 5] = [
+                &grant.token.to_be_bytes(),
+                &fill.flags.to_be_bytes(),
+                life.as_bytes(),
+                &entry::tags(fill.tags),
+                value,
+            ];
+            match self.change(about, &self.scripts.fill, key, &tag_keys, &arguments).await? {
+                Value::Int(0) => Ok(Filled::Refused),
+                Value::BulkString(version) => {
+                    entry::version(&version).map(Filled::Stored).ok_or_else(|| strange(about))
+                }
+                _ => Err(strange(about)),
+            }
+        })
+    }
+
+    fn put<'a>(&'a self, key: &'a [u8], value: &'a [u8], put: Put) -> BoxFuture<'a, Result<Changed>> {
+        Box::pin(async move {
+            let about = About { operation: "write", on: shown(key) };
+            check_value(about, value)?;
+            let mode: &[u8] = match put.mode {
+                Mode::Set => b"set",
+                Mode::Add => b"add",
+                Mode::Replace => b"replace",
+                Mode::Append | Mode::Prepend => return Err(about.error(Kind::Unsupported)),
+            };
+            let (life, version) = (life_text(put.life), condition(put.version));
+            let arguments: [&[u8]; 5] = [mode, &put.flags.to_be_bytes(), life.as_bytes(), &version, value];
+            changed(&self.change(about, &self.scripts.put, key, &[], &arguments).await?, about)
+        })
+    }
+
+    fn remove<'a>(
+        &'a self,
+        key: &'a [u8],
+        version: Option<Version>,
+        hold: Duration,
+    ) -> BoxFuture<'a, Result<Changed>> {
+        Box::pin(async move {
+            let about = About { operation: "remove", on: shown(key) };
+            let hold = if hold.is_zero() { "0".to_owned() } else { at_least(hold, limits::redis::LEASE_MIN) };
+            let arguments: [&[u8]; 2] = [&condition(version), hold.as_bytes()];
+            changed(&self.change(about, &self.scripts.remove, key, &[], &arguments).await?, about)
+        })
+    }
+
+    fn remove_tag<'a>(&'a self, tag: &'a [u8]) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(async move {
+            let about = About { operation: "remove tag", on: shown(tag) };
+            if !self.capabilities().tags {
+                return Err(about.error(Kind::Unsupported).because("this Redis cannot keep tags"));
+            }
+            let set = [self.tags_begin().as_slice(), tag].concat();
+            let mut count = redis::cmd("ZCARD");
+            count.arg(&set);
+            let Value::Int(mut left) = self.ask(about, &set, &count).await? else {
+                return Err(strange(about));
+            };
+            let (mut removed, step) = (0, limits::redis::TAG_STEP.to_string());
+            // What is filled while this runs may stay: so it comes to an end.
+            while left > 0 {
+                let answer =
+                    self.run(about, &self.scripts.remove_tag, &[&set], &[tag, step.as_bytes()]).await?;
+                let Value::Array(counts) = answer else { return Err(strange(about)) };
+                let [Value::Int(gone), Value::Int(looked)] = counts.as_slice() else {
+                    return Err(strange(about));
+                };
+                removed += u64::try_from(*gone).unwrap_or(0);
+                left = if *looked == 0 { 0 } else { left - looked };
+            }
+            Ok(removed)
+        })
+    }
+
+    fn add<'a>(&'a self, key: &'a [u8], addition: Addition) -> BoxFuture<'a, Result<Sum>> {
+        Box::pin(async move {
+            let about = About { operation: "count", on: shown(key) };
+            let step: &[u8] = match addition.step {
+                Step::Up => b"up",
+                Step::Down => b"down",
+            };
+            let delta = addition.delta.to_string();
+            let number = addition.create.map_or_else(String::new, |(number, _)| number.to_string());
+            let life = life_text(addition.create.and_then(|(_, life)| life));
+            let arguments: [&[u8]; 4] = [step, delta.as_bytes(), number.as_bytes(), life.as_bytes()];
+            match self.change(about, &self.scripts.add, key, &[], &arguments).await? {
+                Value::BulkString(word) if word == b"missing" => Ok(Sum::NotFound),
+                Value::BulkString(word) if word == b"not a number" => Ok(Sum::NotNumber),
+                Value::Array(one) => match one.as_slice() {
+                    [Value::BulkString(digits)] => {
+                        let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+                        number.map(Sum::Number).ok_or_else(|| strange(about))
+                    }
+                    _ => Err(strange(about)),
+                },
+                _ => Err(strange(about)),
+            }
+        })
+    }
+
+    fn touch<'a>(&'a self, key: &'a [u8], life: Option<Duration>) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let about = About { operation: "touch", on: shown(key) };
+            let (entry, life, tags) = (self.key_of(key), life_text(life), self.tags_begin());
+            let answer = self.run(about, &self.scripts.touch, &[&entry], &[life.as_bytes(), &tags]).await?;
+            match answer {
+                Value::Int(there) => Ok(there == 1),
+                _ => Err(strange(about)),
+            }
+        })
+    }
+}

@@ -1,0 +1,70 @@
+-- An entry is a string: a magic byte, then one that says what it is.
+--   V  a value: flags (4 bytes), version (8), number of tags (1), each tag with its length (1), then the bytes
+--   L  a lease: its token (8), then the run id of the server that granted it
+--   H  a hold after an invalidation
+local function kind(entry)
+  if entry and string.byte(entry, 1) == 251 then return string.sub(entry, 2, 2) end
+end
+
+-- Changes with every start of the server, and is another one's on a replica that was promoted: what an invalidation that
+-- was lost then should have voided is void all the same.
+local function run_id()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+end
+
+local function version_of(entry) return string.sub(entry, 7, 14) end
+
+-- Microseconds, or one more than the last: it only grows, also after all was lost.
+local function next_version(key, entry)
+  local time = redis.call('TIME')
+  local version = time[1] * 1000000 + time[2]
+  local last = 0
+  if key then
+    last = tonumber(redis.call('GET', key) or '0')
+  elseif kind(entry) == 'V' then
+    local high, low = struct.unpack('>I4I4', version_of(entry))
+    last = high * 4294967296 + low
+  end
+  if version <= last then version = last + 1 end
+  if key then redis.call('SET', key, string.format('%.0f', version)) end
+  return struct.pack('>I4I4', math.floor(version / 4294967296), version % 4294967296)
+end
+
+-- A life is in milliseconds; '' has no end, and '0' is over at once.
+local function put(key, entry, life)
+  if life == '' then
+    redis.call('SET', key, entry)
+  elseif life == '0' then
+    redis.call('DEL', key)
+  else
+    redis.call('SET', key, entry, 'PX', life)
+  end
+end
+
+-- Where the bytes begin, and the tags.
+local function read_tags(entry)
+  local at, tags = 16, {}
+  for number = 1, string.byte(entry, 15) do
+    local length = string.byte(entry, at)
+    tags[number] = string.sub(entry, at + 1, at + length)
+    at = at + 1 + length
+  end
+  return at, tags
+end
+
+-- Notes in the tag's set when the entry ends, and lets the set live as long as the longest of its entries.
+local function note_tag(tag_key, key, life)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('ZREMRANGEBYSCORE', tag_key, '-inf', now - 1)
+  local was_there = redis.call('EXISTS', tag_key) == 1
+  if life == '' then
+    redis.call('ZADD', tag_key, '+inf', key)
+    redis.call('PERSIST', tag_key)
+    return
+  end
+  local ends = now + tonumber(life) + 1
+  redis.call('ZADD', tag_key, ends, key)
+  if was_there then redis.call('PEXPIREAT', tag_key, ends + 1000, 'GT') else redis.call('PEXPIREAT', tag_key, ends + 1000) end
+end
+

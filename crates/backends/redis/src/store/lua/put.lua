@@ -1,0 +1,14 @@
+-- KEYS: entry, version counter. ARGV: mode, flags, life, version that must be there or '', value.
+local entry = redis.call('GET', KEYS[1])
+local there = kind(entry) == 'V'
+if ARGV[4] ~= '' then
+  if not there then
+    if kind(entry) == 'L' then redis.call('DEL', KEYS[1]) end
+    return 'missing'
+  end
+  if version_of(entry) ~= ARGV[4] then return 'exists' end
+end
+if (ARGV[1] == 'add' and there) or (ARGV[1] == 'replace' and not there) then return 'refused' end
+local version = next_version(KEYS[2], entry)
+put(KEYS[1], '\251V' .. ARGV[2] .. version .. '\0' .. ARGV[5], ARGV[3])
+return { version }

@@ -1,0 +1,14 @@
+//! The suites and faults on real servers.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod broker;
+mod bus;
+mod cluster;
+mod faults;
+mod ground;
+mod processes;
+mod proxy;
+mod sentinel;
+mod servers;
+mod store;

@@ -1,0 +1,116 @@
+//! Several processes on one server: their consumers share the work, and wake each other.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use forebay_core::delivery::{Delivery, Outcome, Settled};
+use forebay_core::message::{Message, MessageId};
+use forebay_core::payload::Payload;
+use forebay_core::ports::broker::{Broker, Receive};
+use forebay_core::ports::clock::Clock;
+use forebay_core::queue::{Order, QueueName, QueueSettings};
+use forebay_redis::broker::RedisBroker;
+
+use crate::ground::Ground;
+use crate::servers::{Keeps, Redis, within};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn message(id: &str, key: Option<&str>) -> Message {
+    Message { key: key.map(str::to_owned), ..Message::new(MessageId::given(id).unwrap(), Payload::from(id)) }
+}
+
+fn receive(ground: &Ground, broker: &RedisBroker, queue: &QueueName, count_max: usize) -> Vec<Delivery> {
+    let asked = Receive { count_max, hold: None, wait_until: ground.clock.now() };
+    ground.run(broker.receive(queue, asked)).unwrap()
+}
+
+fn two(
+    change: impl FnOnce(&mut QueueSettings),
+) -> (Redis, [(Ground, std::sync::Arc<RedisBroker>); 2], QueueName) {
+    let redis = Redis::start(Keeps::Everything, &[]);
+    let processes = [(); 2].map(|()| {
+        let ground = Ground::new();
+        let broker = ground.broker(&format!("redis://{}", redis.address));
+        (ground, broker)
+    });
+    let mut settings = QueueSettings::new(QueueName::new("q").unwrap());
+    change(&mut settings);
+    for (ground, broker) in &processes {
+        ground.run(broker.ensure(&settings)).unwrap();
+    }
+    (redis, processes, settings.name)
+}
+
+#[test]
+fn each_message_goes_to_one_of_them() {
+    let (_redis, [(ground, one), (other_ground, other)], q) = two(|_| ());
+    let messages = (0..200).map(|number| message(&number.to_string(), None)).collect();
+    ground.run(one.publish(&q, messages)).unwrap();
+    let mut seen = HashSet::new();
+    loop {
+        let of_one = receive(&ground, &one, &q, 3);
+        let of_other = receive(&other_ground, &other, &q, 2);
+        if of_one.is_empty() && of_other.is_empty() {
+            break;
+        }
+        for delivery in of_one.iter().chain(&of_other) {
+            assert!(
+                seen.insert(delivery.message.id.clone()),
+                "{:?} was handed out twice",
+                delivery.message.id
+            );
+        }
+    }
+    assert_eq!(seen.len(), 200);
+}
+
+#[test]
+fn what_one_publishes_wakes_a_receiver_of_the_other() {
+    let (_redis, [(ground, one), (other_ground, other)], q) = two(|_| ());
+    for round in 0..5 {
+        let asked = Receive {
+            count_max: 1,
+            hold: None,
+            wait_until: other_ground.clock.now() + Duration::from_secs(25),
+        };
+        let waits = other_ground.handle().spawn({
+            let (other, q) = (other.clone(), q.clone());
+            async move { other.receive(&q, asked).await.map(|deliveries| deliveries.len()) }
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        let began = Instant::now();
+        ground.run(one.publish(&q, vec![message(&round.to_string(), None)])).unwrap();
+        assert_eq!(other_ground.run(waits).unwrap().unwrap(), 1);
+        assert!(began.elapsed() < Duration::from_secs(5), "the bell rings");
+    }
+}
+
+#[test]
+fn of_one_key_only_one_is_held_at_a_time_by_all_of_them() {
+    let (_redis, [(ground, one), (other_ground, other)], q) = two(|settings| settings.order = Order::Key);
+    ground.run(one.publish(&q, vec![message("a1", Some("a")), message("a2", Some("a"))])).unwrap();
+    let held = receive(&ground, &one, &q, 10);
+    assert_eq!(held.len(), 1);
+    assert!(receive(&other_ground, &other, &q, 10).is_empty());
+    assert_eq!(ground.run(one.settle(&q, held[0].id, Outcome::Done, None)).unwrap(), Settled::Done);
+    let next = receive(&other_ground, &other, &q, 10);
+    assert_eq!(next.first().map(|delivery| delivery.message.id.as_str()), Some("a2"));
+}
+
+#[test]
+fn what_a_process_held_that_died_is_offered_to_the_other_and_comes_again() {
+    let (_redis, [(ground, one), (other_ground, other)], q) =
+        two(|settings| settings.hold = Duration::from_millis(500));
+    ground.run(one.publish(&q, vec![message("m", None)])).unwrap();
+    assert_eq!(receive(&ground, &one, &q, 1).len(), 1);
+    // It ends without a word.
+    drop((one, ground));
+    let offered = other_ground.run(other.expired()).unwrap();
+    assert_eq!((offered.len(), offered[0].attempt), (1, 1));
+    let again = Outcome::RetryAt(other_ground.clock.now());
+    assert_eq!(other_ground.run(other.settle(&q, offered[0].id, again, None)).unwrap(), Settled::Done);
+    within(SOON, "it comes again", || {
+        receive(&other_ground, &other, &q, 1).iter().any(|delivery| delivery.attempt == 2)
+    });
+}
