@@ -60,8 +60,10 @@ impl RabbitMq {
         rabbitmq
     }
 
-    /// Ends it with SIGKILL and starts it again with the files it left.
+    /// Ends it with SIGKILL and starts it again with the files it left. It says that a queue is declared before its log of
+    /// that has left its memory, so it is told to write that first: else it may have forgotten durable queues.
     pub fn kill_and_restart(&mut self) {
+        self.control(&["eval", "ok = mnesia:sync_log()."]);
         self.kill();
         // What the script has started ends a little after it.
         let begun = Instant::now();
