@@ -13,11 +13,19 @@ impl Session {
     /// Ends all that a channel has but what it has published: its consumers go, and what its client did not settle is
     /// given back in order.
     pub(crate) async fn release(&mut self, number: u16) {
+        self.give_back_all(number);
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        for consumer in channel.consumers.take_all() {
+            self.consumer_left(consumer).await;
+        }
+    }
+
+    /// Gives back what the client of a channel did not settle. Nothing comes in on the channel any more.
+    fn give_back_all(&mut self, number: u16) {
         let Some(channel) = self.channels.get_mut(&number) else { return };
         channel.incoming = None;
         // What was published arrives all the same; nobody is told.
         channel.is_committing = false;
-        let consumers = channel.consumers.take_all();
         channel.replies = None;
         let mut unsettled = channel.unsettled.take_all();
         let uncommitted = channel.transaction.take().map(|mut all| all.take_settled()).unwrap_or_default();
@@ -25,9 +33,6 @@ impl Session {
         unsettled.sort_unstable_by_key(|held| held.tag);
         self.give_back(&unsettled);
         self.apply_settles();
-        for consumer in consumers {
-            self.consumer_left(consumer).await;
-        }
     }
 
     /// A consumer is gone; its queue may be so, too.
@@ -49,9 +54,11 @@ impl Session {
 
     /// Puts everything in order that the connection leaves behind.
     pub(crate) async fn finish(&mut self) {
-        self.receives.clear();
         self.out.give_up();
         let numbers: Vec<_> = self.channels.keys().copied().collect();
+        numbers.iter().for_each(|number| self.give_back_all(*number));
+        // Only now: what a receive has taken and not brought yet comes behind what was brought before it.
+        self.receives.clear();
         for number in numbers {
             self.release(number).await;
         }
