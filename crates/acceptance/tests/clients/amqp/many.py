@@ -88,6 +88,11 @@ ready = channel.queue_declare("large", passive=True).method.message_count
 assert ready > 50, f"only {ready} of 200 are left to others"
 idle.kill()
 idle.wait(30)
+# Whoever consumes before the daemon has seen that its client is gone gets what is there then.
+deadline = time.monotonic() + 30
+while channel.queue_declare("large", passive=True).method.message_count < 200:
+    assert time.monotonic() < deadline, "what a client that is gone had does not come back"
+    time.sleep(0.02)
 order = []
 for method, _, body in channel.consume("large", inactivity_timeout=5):
     assert method is not None, f"only {len(order)} came"
