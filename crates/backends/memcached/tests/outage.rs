@@ -289,16 +289,19 @@ fn a_close_ends_the_calls_that_wait() {
     rig.servers[0].pause();
     let store = open(&rig.runtime, &format!("memcached://{}?timeout=30s", rig.servers[0].address));
     let begun = Instant::now();
-    // One waits for the first connection, the other for its answer.
-    let waiting = [store.clone(), rig.store.clone()].map(|store| {
-        rig.runtime.spawn(async move { store.get(&[b"key"]).await.remove(0).map_err(|error| error.kind()) })
+    rig.runtime.block_on(async {
+        // One waits for the first connection, the other for its answer.
+        let mut waiting = [store.get(&[b"key"]), rig.store.get(&[b"key"])];
+        for wait in &mut waiting {
+            let polled = poll_fn(|context| Poll::Ready(wait.as_mut().poll(context))).await;
+            assert!(polled.is_pending(), "the server answers though it was stopped");
+        }
+        store.close();
+        rig.store.close();
+        for wait in waiting {
+            let read = wait.await.remove(0);
+            assert_eq!(read.map_err(|error| error.kind()), Err(Kind::Closed));
+        }
     });
-    std::thread::sleep(Duration::from_millis(50));
-    store.close();
-    rig.store.close();
-    for waiting in waiting {
-        let read = rig.runtime.block_on(waiting).expect("it does not panic");
-        assert_eq!(read.err(), Some(Kind::Closed));
-    }
     assert!(begun.elapsed() < TIME_OUT, "they waited on");
 }
