@@ -7,8 +7,8 @@ use hyper::Method;
 use hyper::header::IF_NONE_MATCH;
 
 use super::client::{self, Client, Question, segment};
+use super::declared::milliseconds;
 use super::messages::read_input;
-use super::queue::milliseconds;
 use super::show;
 use crate::failure::Failure;
 

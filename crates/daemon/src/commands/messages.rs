@@ -11,7 +11,8 @@ use hyper::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 
 use super::client::{Answer, Client, Question, segment};
-use super::queue::{milliseconds, name, path};
+use super::declared::milliseconds;
+use super::queue::{name, path};
 use super::show;
 use crate::failure::Failure;
 

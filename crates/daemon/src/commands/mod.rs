@@ -2,6 +2,7 @@
 
 pub(crate) mod cache;
 mod client;
+mod declared;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 mod messages;

@@ -2,45 +2,20 @@
 
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use hyper::Method;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::client::{self, Client, segment};
-use super::{messages, show};
-use crate::config::value::{Span, Value as _};
+use super::{declared, messages, show};
 use crate::failure::Failure;
 
 /// The part of the command line.
 pub(crate) fn command() -> Command {
-    let setting = |name: &'static str, shape: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(shape).help(help)
-    };
     let create = Command::new("create")
         .about("Declares a queue; again with the same settings changes nothing")
-        .args([
-            name(),
-            setting("attempt-max", "N", "Attempts before a message is dead-lettered").value_parser(whole()),
-            setting("backoff-first", "TIME", "Wait after the first failure, doubled for each further one"),
-            setting("backoff-longest", "TIME", "The wait never grows longer"),
-            setting("backoff-jitter", "SHARE", "Share of the wait that is random, 0.0 to 1.0")
-                .value_parser(clap::value_parser!(f64)),
-            setting("hold", "TIME", "How long a delivery is held for its consumer"),
-            setting("dead-letter", "QUEUE", "Where dead letters go"),
-            setting("length-max", "N", "Most messages in the queue").value_parser(whole()),
-            setting("overflow", "WHAT", "What happens to a publish at that length")
-                .value_parser(["reject", "drop-head"]),
-            setting("order", "WHAT", "What is kept in order; with key, one message of a key at a time")
-                .value_parser(["arrival", "key"]),
-            setting("priority-max", "0..255", "Greatest priority that is told apart")
-                .value_parser(clap::value_parser!(u8)),
-            setting("dedup-window", "TIME", "How long a message with a dedup id is not taken again"),
-            setting("retain", "TIME", "How long acknowledged messages are kept to be replayed"),
-            Arg::new("newest-by-key")
-                .long("newest-by-key")
-                .action(ArgAction::SetTrue)
-                .help("Of waiting messages with one key only the newest is kept"),
-        ]);
+        .arg(name())
+        .args(declared::flags());
     Command::new("queue")
         .about("Looks after the queues of a running daemon")
         .subcommand_required(true)
@@ -64,17 +39,6 @@ pub(crate) fn command() -> Command {
 /// The queue's name.
 pub(crate) fn name() -> Arg {
     Arg::new("name").value_name("QUEUE").required(true)
-}
-
-fn whole() -> clap::builder::ValueParser {
-    clap::value_parser!(u64).into()
-}
-
-/// A time after a flag, in milliseconds.
-pub(crate) fn milliseconds(matches: &ArgMatches, flag: &str) -> Result<Option<u64>, Failure> {
-    let Some(text) = matches.get_one::<String>(flag) else { return Ok(None) };
-    let Span(time) = Span::read(text).map_err(|expected| Failure::usage(format!("--{flag}: {expected}")))?;
-    Ok(Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// `/v1/queues/NAME` and what follows.
@@ -124,42 +88,8 @@ async fn list(client: &Client, json: bool) -> Result<(), Failure> {
 }
 
 async fn create(client: &Client, matches: &ArgMatches, json: bool) -> Result<(), Failure> {
-    let mut settings = Map::new();
-    for (flag, field) in [("attempt-max", "attempt_max"), ("length-max", "length_max")] {
-        if let Some(number) = matches.get_one::<u64>(flag) {
-            settings.insert(field.into(), json!(number));
-        }
-    }
-    for (flag, field) in [
-        ("backoff-first", "backoff_first_ms"),
-        ("backoff-longest", "backoff_longest_ms"),
-        ("hold", "hold_ms"),
-        ("dedup-window", "dedup_window_ms"),
-        ("retain", "retain_ms"),
-    ] {
-        if let Some(ms) = milliseconds(matches, flag)? {
-            settings.insert(field.into(), json!(ms));
-        }
-    }
-    if let Some(jitter) = matches.get_one::<f64>("backoff-jitter") {
-        settings.insert("backoff_jitter".into(), json!(jitter));
-    }
-    if let Some(queue) = matches.get_one::<String>("dead-letter") {
-        settings.insert("dead_letter".into(), json!(queue));
-    }
-    if let Some(overflow) = matches.get_one::<String>("overflow") {
-        settings.insert("overflow".into(), json!(overflow.replace('-', "_")));
-    }
-    if let Some(order) = matches.get_one::<String>("order") {
-        settings.insert("order".into(), json!(order));
-    }
-    if let Some(priority) = matches.get_one::<u8>("priority-max") {
-        settings.insert("priority_max".into(), json!(priority));
-    }
-    if matches.get_flag("newest-by-key") {
-        settings.insert("newest_by_key".into(), json!(true));
-    }
-    let answer = client.ask_with(Method::PUT, path(matches, ""), &Value::Object(settings)).await?;
+    let settings = declared::asked(matches)?;
+    let answer = client.ask_with(Method::PUT, path(matches, ""), &settings).await?;
     if json { show::raw(&answer) } else { show::line("the queue is there") }
 }
 
@@ -169,15 +99,12 @@ async fn details(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
         return show::raw(&answer);
     }
     let queue = answer.json()?;
-    let spans =
-        ["backoff_first_ms", "backoff_longest_ms", "hold_ms", "oldest_ms", "dedup_window_ms", "retain_ms"];
-    let names = [
+    let state = [
         "name",
         "paused",
         "ready",
         "held",
         "delayed",
-        "oldest_ms",
         "published",
         "delivered",
         "acked",
@@ -188,28 +115,11 @@ async fn details(client: &Client, matches: &ArgMatches, json: bool) -> Result<()
         "dedup_forgotten",
         "retained",
         "retained_dropped",
-        "attempt_max",
-        "backoff_first_ms",
-        "backoff_longest_ms",
-        "backoff_jitter",
-        "hold_ms",
-        "dead_letter",
-        "length_max",
-        "overflow",
-        "order",
-        "priority_max",
-        "dedup_window_ms",
-        "retain_ms",
-        "newest_by_key",
     ];
-    let pairs: Vec<(&str, String)> = names
-        .iter()
-        .map(|name| {
-            let value = &queue[*name];
-            let shown = if spans.contains(name) { show::span(value) } else { show::text(value) };
-            (name.trim_end_matches("_ms"), shown)
-        })
-        .collect();
+    let mut pairs: Vec<(&str, String)> =
+        state.iter().map(|name| (*name, show::text(&queue[*name]))).collect();
+    pairs.push(("oldest", show::span(&queue["oldest_ms"])));
+    pairs.extend(declared::shown(&queue));
     show::fields(&pairs)
 }
 
