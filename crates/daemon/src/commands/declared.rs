@@ -127,7 +127,7 @@ pub(crate) fn asked(matches: &ArgMatches) -> Result<Value, Failure> {
             Kind::Count => matches.get_one::<u64>(flag).map(|number| json!(number)),
             Kind::Share => matches.get_one::<f64>(flag).map(|share| json!(share)),
             Kind::Level => matches.get_one::<u8>(flag).map(|level| json!(level)),
-            Kind::Flag => matches.get_flag(flag).then(|| json!(true)),
+            Kind::Flag => matches.get_flag(flag).then_some(Value::Bool(true)),
             Kind::Text(_) => text().map(|text| json!(text)),
             Kind::Choice(_) => text().map(|text| json!(text.replace('-', "_"))),
             Kind::Time => milliseconds(matches, flag)?.map(|ms| json!(ms)),

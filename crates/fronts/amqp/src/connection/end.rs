@@ -90,8 +90,10 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use forebay_core::delivery::Outcome;
     use forebay_core::limits;
     use forebay_core::ports::broker::{Broker, Receive};
     use forebay_core::ports::clock::Clock;
@@ -99,6 +101,7 @@ mod tests {
     use forebay_wire::amqp::methods::{channel, queue, tx};
     use forebay_wire::amqp::table::{TableBuf, Value};
     use forebay_wire::amqp::text::ShortBytes;
+    use futures_util::future::FutureExt;
 
     use crate::bench::{Bench, declare, rest};
 
@@ -120,6 +123,42 @@ mod tests {
         let attempts: Vec<_> =
             again.iter().map(|delivery| (delivery.message.payload.len(), delivery.attempt)).collect();
         assert_eq!(attempts, [(5, 2), (20_000, 1)]);
+    }
+
+    #[tokio::test]
+    async fn what_was_on_its_way_to_a_client_that_goes_comes_behind_what_it_had() {
+        // Whether the front sees the client go or the delivery come first is left to chance.
+        for _ in 0..20 {
+            let bench = Bench::new();
+            let mut client = bench.connect(1).await;
+            client.say(1, &declare("q")).await;
+            client.expect::<queue::DeclareOk<'_>>(1).await;
+            let name = QueueName::new("q").unwrap();
+            for payload in ["older", "younger"] {
+                client.publish(1, "", "q", payload.as_bytes()).await;
+            }
+            rest().await;
+            let wait_until = bench.clock.now() + Duration::from_secs(60);
+            let receive = Receive { count_max: 2, hold: None, wait_until };
+            let held = bench.broker.receive(&name, receive).await.unwrap();
+            client.consume(1, "q").await;
+            let give_back =
+                |n: usize| bench.broker.settle(&name, held[n].id, Outcome::Return { seen: false }, None);
+            give_back(0).await.unwrap();
+            client.delivery(1).await;
+            rest().await;
+            let (broker, of) = (Arc::clone(&bench.broker), name.clone());
+            let other =
+                tokio::spawn(async move { broker.receive(&of, Receive { count_max: 1, ..receive }).await });
+            rest().await;
+            let mut given = give_back(1);
+            assert!((&mut given).now_or_never().is_none());
+            while bench.broker.log().step() {}
+            assert!(given.now_or_never().is_some(), "it is on its way before the front can do anything");
+            client.vanish().await;
+            let next = other.await.unwrap().unwrap();
+            assert_eq!(&*next[0].message.payload, b"older");
+        }
     }
 
     #[tokio::test]

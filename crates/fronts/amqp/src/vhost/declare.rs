@@ -136,13 +136,18 @@ impl Vhost {
             Err(error) if error.kind() == Kind::NotFound => 0,
             Err(error) => return Err(error.into()),
         };
-        if only_if.unused && queue.consumer_count() > 0 {
+        // Of two reasons RabbitMQ names this one.
+        if only_if.unused && !queue.bar_consumers() {
             return Err(Exception::precondition(format!("{place} in use")));
         }
         if only_if.empty && ready > 0 {
+            queue.admit_consumers();
             return Err(Exception::precondition(format!("{place} not empty")));
         }
-        self.remove(queue).await?;
+        if let Err(error) = self.remove(queue).await {
+            queue.admit_consumers();
+            return Err(error.into());
+        }
         Ok(ready)
     }
 

@@ -118,6 +118,42 @@ mod tests {
         assert!(vhost.find("shared").await.is_ok());
     }
 
+    #[tokio::test]
+    async fn nobody_comes_to_a_queue_that_is_deleted_because_nobody_uses_it() {
+        let bench = Bench::new();
+        let (mut one, mut other) = (bench.connect(1).await, bench.connect(2).await);
+        one.say(1, &declare("q")).await;
+        one.expect::<queue::DeclareOk<'_>>(1).await;
+        bench.hold_log(true);
+        one.say(1, &queue::Delete { queue: ShortStr::cut("q"), if_unused: true, ..delete() }).await;
+        rest().await;
+        other.say(1, &consume("q")).await;
+        assert_eq!(other.closed(1).await, 404);
+        bench.hold_log(false);
+        one.expect::<queue::DeleteOk>(1).await;
+        other.say(2, &declare("q")).await;
+        other.expect::<queue::DeclareOk<'_>>(2).await;
+        other.consume(2, "q").await;
+        one.say(1, &queue::Delete { queue: ShortStr::cut("q"), if_unused: true, ..delete() }).await;
+        assert_eq!(one.closed(1).await, 406);
+    }
+
+    #[tokio::test]
+    async fn a_deletion_that_fails_lets_consumers_come_again() {
+        let bench = Bench::new();
+        let mut client = bench.connect(2).await;
+        client.say(1, &declare("q")).await;
+        client.expect::<queue::DeclareOk<'_>>(1).await;
+        client.publish(1, "", "q", b"there").await;
+        rest().await;
+        let only_if =
+            queue::Delete { queue: ShortStr::cut("q"), if_unused: true, if_empty: true, ..delete() };
+        client.say(1, &only_if).await;
+        assert_eq!(client.closed(1).await, 406);
+        client.consume(2, "q").await;
+        client.delivery(2).await;
+    }
+
     fn delete() -> queue::Delete<'static> {
         queue::Delete {
             ticket: 0,

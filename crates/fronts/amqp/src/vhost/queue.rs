@@ -41,6 +41,8 @@ struct Consumers {
     ever: bool,
     /// The queue goes by itself, and nobody may come any more.
     is_going: bool,
+    /// Somebody deletes it because it has no consumers, and none may come meanwhile.
+    is_being_deleted: bool,
 }
 
 /// How a queue is declared.
@@ -144,7 +146,7 @@ impl Queue {
     /// One more consumer; refused where one is or would be alone, and where the queue is about to go.
     pub(crate) fn add_consumer(&self, exclusive: bool, vhost: &str) -> Result<()> {
         let mut consumers = self.consumers.lock();
-        if consumers.is_going {
+        if consumers.is_going || consumers.is_being_deleted {
             let text = format!("no queue '{}' in vhost '{vhost}'", self.name);
             return Err(Exception::new(ReplyCode::NotFound, text));
         }
@@ -152,7 +154,9 @@ impl Queue {
             let text = format!("queue '{}' in vhost '{vhost}' in exclusive use", self.name);
             return Err(Exception::new(ReplyCode::AccessRefused, text));
         }
-        *consumers = Consumers { count: consumers.count + 1, exclusive, ever: true, is_going: false };
+        consumers.count += 1;
+        consumers.exclusive = exclusive;
+        consumers.ever = true;
         Ok(())
     }
 
@@ -164,6 +168,18 @@ impl Queue {
         consumers.exclusive = false;
         consumers.is_going |= self.auto_delete && consumers.ever && consumers.count == 0;
         consumers.is_going
+    }
+
+    /// From now on nobody can come. False where somebody consumes: then all is as it was.
+    pub(crate) fn bar_consumers(&self) -> bool {
+        let mut consumers = self.consumers.lock();
+        consumers.is_being_deleted |= consumers.count == 0;
+        consumers.is_being_deleted
+    }
+
+    /// It was not deleted after all.
+    pub(crate) fn admit_consumers(&self) {
+        self.consumers.lock().is_being_deleted = false;
     }
 
     /// The connection that had it for itself is gone, and the queue goes with it.
