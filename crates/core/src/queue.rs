@@ -177,7 +177,8 @@ pub struct QueueSettings {
     pub dead_letter_exchange: Option<DeadLetterExchange>,
     /// What comes in expires no later than after so long.
     pub message_ttl: Option<Duration>,
-    /// Most messages in the queue, held and delayed ones included. 0 only where the oldest are dropped.
+    /// Most messages that wait in the queue, ready or delayed; where the oldest are dropped, most that are ready. What
+    /// consumers hold does not count. 0 only where the oldest are dropped.
     pub length_max: u64,
     /// Most bytes of payload of the ready messages in the queue.
     pub length_bytes_max: Option<u64>,

@@ -19,9 +19,10 @@ macro_rules! broker {
                 a_message_of_20_mebibytes_comes_back_equal
                 a_message_over_its_limit_is_refused_and_nothing_of_its_batch_is_taken
                 a_full_queue_refuses_the_whole_batch
-                held_and_delayed_messages_count
+                delayed_messages_count_and_held_ones_do_not
                 a_settled_message_makes_room
                 drop_head_drops_the_oldest_ready_message
+                what_comes_back_is_dropped_where_there_are_enough_without_it
                 a_batch_beyond_the_bytes_of_a_queue_is_refused
                 the_bytes_of_what_is_held_do_not_count
                 drop_head_drops_the_oldest_until_the_bytes_are_few_enough

@@ -67,8 +67,11 @@ impl Queue {
     }
 
     fn is_beyond(&self, more: u64, more_bytes: u64, now: Instant) -> bool {
-        let length = (self.waiting.len() + self.held.len()) as u64;
         let ready = self.waiting.values().filter(|letter| letter.is_ready(now));
+        let length = match self.settings.overflow {
+            Overflow::DropHead => ready.clone().count(),
+            Overflow::Reject | Overflow::RejectDeadLetter => self.waiting.len(),
+        } as u64;
         let bytes: u64 = ready.map(|letter| letter.message.payload.len() as u64).sum();
         length + more > self.settings.length_max
             || self.settings.length_bytes_max.is_some_and(|max| bytes + more_bytes > max)

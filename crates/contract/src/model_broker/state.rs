@@ -113,11 +113,13 @@ impl State {
                 letter.attempts += u32::from(seen);
                 letter.ready_at = now;
                 queue.waiting.insert(id.position, letter);
+                queue.drop_overflow(now);
             }
             Outcome::RetryAt(at) => {
                 letter.attempts += 1;
                 letter.ready_at = at;
                 queue.waiting.insert(id.position, letter);
+                queue.drop_overflow(now);
             }
             Outcome::DeadLetter(reason) => {
                 let to = match &queue.settings.dead_letter {

@@ -178,7 +178,7 @@ impl Engine {
 
 /// Where only the newest of a key is kept, what comes back is not the newest if one is there.
 fn takes_back(state: &mut State, glance: &Glance<'_>) -> bool {
-    state.len() < state.settings.length_max
+    state.waiting_len() < state.settings.length_max
         && state.has_room(glance.payload_bytes as u64)
         && glance.key.is_none_or(|key| state.newest_with(key).is_none())
 }

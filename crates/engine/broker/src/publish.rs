@@ -142,10 +142,10 @@ impl Engine {
         let adds = |turn: &Turn| matches!(turn, Turn::Alone | Turn::Newest { replaces: 0 });
         let more = turns.iter().enumerate().filter(|(index, turn)| is_new(*index) && adds(turn)).count();
         if state.settings.overflow != Overflow::DropHead {
-            let length_max = state.settings.length_max.max(state.len());
+            let length_max = state.settings.length_max.max(state.waiting_len());
             let arriving = messages.iter().zip(&turns).enumerate().filter(|(index, _)| is_new(*index));
             let arriving = arriving.map(|(_, (message, turn))| (message, *turn));
-            if state.len().saturating_add(more as u64) > length_max || !state.has_room_for(arriving) {
+            if state.waiting_len().saturating_add(more as u64) > length_max || !state.has_room_for(arriving) {
                 return Ok(Taking::TooMany(repeated));
             }
         }
@@ -230,8 +230,8 @@ impl Engine {
         Repeated { are, durable_with }
     }
 
-    /// Drops the oldest ready messages of a queue beyond its length, where its owner asked for that. What cannot be
-    /// dropped now, because all is in consumers' hands or the log takes nothing, is dropped by a later publish.
+    /// Drops the oldest of the ready messages that a queue has beyond its length, where its owner asked for that. What the log
+    /// does not let go now is dropped with what changes the queue next.
     pub(crate) fn drop_overflow(&self, queue: &Queue, state: &mut State) {
         while state.is_over() && state.settings.dead_letter_exchange.is_none() {
             let Some(position) = state.ready.least().map(|least| least.position) else { return };

@@ -53,6 +53,9 @@ impl Engine {
         }
         let mut state = found.lock()?;
         let settled = self.settle_here(&found, &mut state, id, outcome)?;
+        if settled.is_some() {
+            self.drop_overflow(&found, &mut state);
+        }
         self.changed(&found, &mut state);
         Ok(settled)
     }
@@ -88,6 +91,7 @@ impl Engine {
             let settled = slice.map(|id| self.settle_here(&found, &mut state, *id, outcome));
             let settled = settled.map(|settled| settled.map(|settled| progress.note(settled)));
             let settled = settled.collect::<Result<()>>();
+            self.drop_overflow(&found, &mut state);
             self.changed(&found, &mut state);
             settled?;
         }

@@ -144,6 +144,7 @@ impl Engine {
                 None => break,
             }
         }
+        self.drop_overflow(queue, state);
         self.forget_unretained(queue.number, state, now);
     }
 

@@ -382,6 +382,25 @@ def of_length():
 step("the oldest goes", of_length)
 
 
+def of_length_with_some_unacknowledged():
+    other = connection.channel()
+    other.queue_declare("two", arguments={"x-max-length": 2})
+    for body in [b"1", b"2"]:
+        other.basic_publish("", "two", body)
+    tags = [other.basic_get("two")[0].delivery_tag for _ in range(2)]
+    for body in [b"3", b"4"]:
+        other.basic_publish("", "two", body)
+    before = other.queue_declare("two", passive=True).method.message_count
+    other.basic_nack(tags[0], requeue=True)
+    after = [other.basic_get("two")[-1] for _ in range(3)]
+    other.basic_nack(tags[1], requeue=True)
+    other.close()
+    return before, after, channel.queue_delete("two").method.message_count
+
+
+step("what is unacknowledged does not count, and what comes back may be one too many", of_length_with_some_unacknowledged)
+
+
 def refuses():
     other = connection.channel()
     other.confirm_delivery()
@@ -394,6 +413,21 @@ def refuses():
 
 
 step("the newest is refused", refuses)
+
+
+def refuses_with_one_unacknowledged():
+    other = connection.channel()
+    other.confirm_delivery()
+    other.queue_declare("one", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    other.basic_publish("", "one", b"1")
+    tag = other.basic_get("one")[0].delivery_tag
+    other.basic_publish("", "one", b"2")
+    other.basic_nack(tag, requeue=True)
+    taken = [other.basic_get("one", auto_ack=True)[-1] for _ in range(2)]
+    return taken, other.queue_delete("one").method.message_count
+
+
+step("a publish is taken beside one that is unacknowledged", refuses_with_one_unacknowledged)
 
 
 def by_priority():

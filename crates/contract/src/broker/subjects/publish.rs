@@ -97,9 +97,9 @@ pub fn a_full_queue_refuses_the_whole_batch(rig: &mut dyn Rig) {
     assert_eq!(drain(rig, &q), ["a", "b", "e"]);
 }
 
-pub fn held_and_delayed_messages_count(rig: &mut dyn Rig) {
+pub fn delayed_messages_count_and_held_ones_do_not(rig: &mut dyn Rig) {
     let Some(q) = short(rig, Overflow::Reject) else { return };
-    publish(rig, &q, &["a", "b"]);
+    publish(rig, &q, &["held", "a", "b"]);
     receive_one(rig, &q);
     if rig.broker().capabilities().delay {
         let delayed = Message { not_before: Some(rig.now() + a_while(rig)), ..message("c") };
@@ -123,8 +123,17 @@ pub fn drop_head_drops_the_oldest_ready_message(rig: &mut dyn Rig) {
     publish(rig, &q, &["a", "b", "c"]);
     let held = receive_one(rig, &q);
     publish(rig, &q, &["d", "e"]);
-    assert_eq!(drain(rig, &q), ["d", "e"], "b and c were the oldest that nobody held");
+    assert_eq!(drain(rig, &q), ["c", "d", "e"], "b was the oldest that nobody held");
     end(rig, &held, Outcome::Done);
+}
+
+pub fn what_comes_back_is_dropped_where_there_are_enough_without_it(rig: &mut dyn Rig) {
+    let Some(q) = short(rig, Overflow::DropHead) else { return };
+    publish(rig, &q, &["a", "b", "c"]);
+    let held = receive_one(rig, &q);
+    publish(rig, &q, &["d"]);
+    end(rig, &held, Outcome::Return { seen: false });
+    assert_eq!(drain(rig, &q), ["b", "c", "d"]);
 }
 
 /// A queue that has at most 10 bytes ready.

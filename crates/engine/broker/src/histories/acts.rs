@@ -120,8 +120,7 @@ impl World {
             }
         }
         for sequence in dropped {
-            let position = self.story.model.queues[&queue].least(now);
-            self.story.tell(sequence, Change::Gone { queue, position });
+            self.tell_dropped(sequence, queue);
             seen.note("dropped", 1);
         }
         match published {
@@ -129,7 +128,7 @@ impl World {
                 assert!(sequence <= last && items.next().is_none());
                 seen.note("repeated", repeated);
                 seen.note("claimed", large as u64);
-                let length = self.story.model.queues[&queue].items.len() as u64;
+                let length = self.story.model.queues[&queue].waiting_len();
                 let settings = Self::settings(name.as_str());
                 assert!(name.as_str() != "short" || length <= settings.length_max);
                 let bytes = self.story.model.queues[&queue].ready_bytes(now);
@@ -153,6 +152,14 @@ impl World {
         }
     }
 
+    /// The record of a message that is dropped because its queue has more than it may.
+    pub(super) fn tell_dropped(&mut self, sequence: u64, number: u64) {
+        let (now, queue) = (self.now(), &self.story.model.queues[&number]);
+        assert!(queue.is_over(now));
+        let position = queue.least(now);
+        self.story.tell(sequence, Change::Gone { queue: number, position });
+    }
+
     /// The log may refuse for a reason that the history has given it.
     pub(super) fn expect_trouble(&self, kind: Kind) {
         let log = &self.engine().journal.log;
@@ -173,8 +180,9 @@ impl World {
         };
         let now = self.now();
         let head = self.story.model.queues[&queue].next(now).into_iter().next();
-        if head.is_some_and(|head| self.story.model.queues[&queue].items[&head].has_expired(now)) {
-            // The log did not take its departure, and may take it while this receiver waits.
+        let is_over = self.story.model.queues[&queue].is_over(now);
+        if is_over || head.is_some_and(|head| self.story.model.queues[&queue].items[&head].has_expired(now)) {
+            // The log did not take a departure, and may take it while this receiver waits.
             return;
         }
         let for_life = self.random.one_in(4) && name.as_str() != "newest";
@@ -269,9 +277,16 @@ impl World {
             Outcome::RetryAt(_) => "retried",
             Outcome::DeadLetter(_) => "dead-lettered",
         };
-        let last = *sequences.end();
-        for sequence in sequences {
+        let mut last = *sequences.end();
+        for (nth, sequence) in sequences.enumerate() {
             let change = match outcome {
+                Outcome::Done | Outcome::Return { .. } | Outcome::RetryAt(_) if nth > 0 => {
+                    // The queue has more than it may: with what came back, or since before.
+                    last = last.min(sequence - 1);
+                    self.tell_dropped(sequence, queue);
+                    seen.note("dropped by a return", 1);
+                    continue;
+                }
                 Outcome::Done if retained => Change::Finish { queue, position },
                 Outcome::Done => Change::Gone { queue, position },
                 Outcome::Return { .. } | Outcome::RetryAt(_) if overtaken => Change::Gone { queue, position },
@@ -402,7 +417,7 @@ impl World {
         let model = &self.story.model;
         let name = &model.queues[&queue].items[&position].history.last()?.0;
         let to = model.number(name).filter(|to| *to != queue)?;
-        let has_room = (model.queues[&to].items.len() as u64) < Self::settings(name).length_max;
+        let has_room = model.queues[&to].waiting_len() < Self::settings(name).length_max;
         let key = model.queues[&queue].items[&position].key;
         let is_newest = key.is_none_or(|key| model.queues[&to].newest(key).is_none());
         let bytes =

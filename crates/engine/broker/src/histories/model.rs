@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
 use forebay_core::delivery::Reason;
-use forebay_core::queue::Order;
+use forebay_core::queue::{Order, Overflow};
 use forebay_core::time::Instant;
 
 use super::routes::Routes;
@@ -103,6 +103,19 @@ impl Queue {
         let with_key = |item: &&Item| item.counts && item.key == Some(key);
         let mut found = self.items.iter().rev().filter(|(_, item)| with_key(item));
         found.next().map(|(position, item)| (*position, item))
+    }
+
+    /// Whether it has more ready than it may, and drops what is too much.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        let settings = World::settings(&self.name);
+        let is_long = self.ready(now).len() as u64 > settings.length_max;
+        let is_large = settings.length_bytes_max.is_some_and(|max| self.ready_bytes(now) > max);
+        settings.overflow == Overflow::DropHead && (is_long || is_large)
+    }
+
+    /// How many are in nobody's hands.
+    pub(super) fn waiting_len(&self) -> u64 {
+        self.items.values().filter(|item| matches!(item.place, Place::Waiting(_))).count() as u64
     }
 
     /// Bytes of payload of what is ready.

@@ -67,6 +67,7 @@ impl Seen {
             "dead-lettered",
             "expired",
             "dropped",
+            "dropped when due",
             "extended",
             "run out",
             "held for life",
@@ -311,6 +312,11 @@ impl World {
             });
             for sequence in sequences {
                 let queue = &self.story.model.queues[&number];
+                if queue.is_over(now) {
+                    self.tell_dropped(sequence, number);
+                    seen.note("dropped when due", 1);
+                    continue;
+                }
                 let head = queue.next(now)[0];
                 assert!(queue.items[&head].has_expired(now));
                 let settings = Self::settings(&queue.name);

@@ -96,6 +96,11 @@ impl State {
         (self.ready.len() + self.unsettled.held_len() + self.unsettled.delayed_len()) as u64
     }
 
+    /// All of them but those in consumers' hands.
+    pub(crate) fn waiting_len(&self) -> u64 {
+        (self.ready.len() + self.unsettled.delayed_len()) as u64
+    }
+
     /// A message has come, or is to be tried again: ready now or at a later time.
     pub(crate) fn arrive(&mut self, mut entry: Entry, not_before: Option<Instant>, now: Instant) {
         match not_before.filter(|at| *at > now) {
@@ -267,7 +272,7 @@ impl State {
     /// True if the queue has more than it may, and gives up its oldest messages for that.
     pub(crate) fn is_over(&self) -> bool {
         self.settings.overflow == Overflow::DropHead
-            && (self.len() > self.settings.length_max || !self.has_room(0))
+            && (self.ready.len() as u64 > self.settings.length_max || !self.has_room(0))
     }
 
     /// The message that is to go first through the dead-letter exchange because the queue has more than it may.

@@ -23,5 +23,6 @@ local function dead_letter(queue, position, reason, attempts, note, fresh_fields
   -- What is given up where all given up messages are parked waits, or it would go round and round.
   if to == queue then call('ZADD', to.later, now + tonumber(wait), into) else arrive(to, into) end
   forget(queue, position)
+  if to.drops then drop_beyond(to) end
 end
 

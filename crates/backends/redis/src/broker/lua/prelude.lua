@@ -107,6 +107,22 @@ local function forget(queue, position)
   end
 end
 
+-- How many are in nobody's hands.
+local function waiting(queue) return call('XLEN', queue.stream) - call('HLEN', queue.tokens) end
+
+-- Drops what the queue has ready beyond its length: the oldest of the least class first.
+local function drop_beyond(queue)
+  for _ = 1, waiting(queue) - call('ZCARD', queue.later) - queue.length do
+    local last = call('ZRANGE', queue.ready, -1, -1, 'WITHSCORES')
+    if not last[1] then return end
+    local first = math.floor(tonumber(last[2]) / CLASS) * CLASS
+    local oldest = call('ZRANGEBYSCORE', queue.ready, first, '+inf', 'LIMIT', 0, 1)[1]
+    call('ZREM', queue.ready, oldest)
+    forget(queue, oldest)
+    count(queue, 'dropped', 1)
+  end
+end
+
 -- Takes a message into the queue, where it is not yet to be handed out.
 local function take_in(queue, position, id, message, history, expires, priority, key)
   call('XADD', queue.stream, position .. '-0', 'i', id, 'm', message, 'h', history, 'p', text(now), 'e', text(expires),

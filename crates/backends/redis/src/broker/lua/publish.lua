@@ -14,7 +14,7 @@ for at = 5, #ARGV, 7 do
     fresh[#fresh + 1] = at
   end
 end
-if not queue.drops and call('XLEN', queue.stream) + #fresh + tonumber(ARGV[3]) > queue.length then return 'full' end
+if not queue.drops and waiting(queue) + #fresh + tonumber(ARGV[3]) > queue.length then return 'full' end
 
 for _, at in ipairs(fresh) do
   local position = next_position(queue)
@@ -32,21 +32,8 @@ if next(seen) then
   if forgotten > 0 then call('ZPOPMIN', queue.marks, forgotten) end
 end
 
-local dropped = 0
-if queue.drops then
-  for _ = 1, call('XLEN', queue.stream) - queue.length do
-    -- The oldest of the least class.
-    local last = call('ZRANGE', queue.ready, -1, -1, 'WITHSCORES')
-    if not last[1] then break end
-    local first = math.floor(tonumber(last[2]) / CLASS) * CLASS
-    local oldest = call('ZRANGEBYSCORE', queue.ready, first, '+inf', 'LIMIT', 0, 1)[1]
-    call('ZREM', queue.ready, oldest)
-    forget(queue, oldest)
-    dropped = dropped + 1
-  end
-end
+if queue.drops then drop_beyond(queue) end
 count(queue, 'published', #fresh)
 if repeated > 0 then count(queue, 'repeated', repeated) end
 if forgotten > 0 then count(queue, 'dedup_forgotten', forgotten) end
-if dropped > 0 then count(queue, 'dropped', dropped) end
 return 'done'

@@ -31,4 +31,5 @@ else
     arrive(queue, position)
   end
 end
+if queue.drops then drop_beyond(queue) end
 return 1
