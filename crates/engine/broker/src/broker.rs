@@ -115,17 +115,38 @@ impl EmbeddedBroker {
         self.engine.close();
     }
 
-    /// Whether there is a queue of this name.
+    /// The number of the queue of this name, if there is one. A queue that is declared anew by the name of one that was deleted
+    /// has another, and a greater one.
     ///
     /// ```
-    /// # fn look(broker: &forebay_broker::EmbeddedBroker) -> forebay_core::error::Result<bool> {
+    /// # fn look(broker: &forebay_broker::EmbeddedBroker) -> forebay_core::error::Result<Option<u64>> {
     /// use forebay_core::queue::QueueName;
     ///
-    /// Ok(broker.has_queue(&QueueName::new("orders")?))
+    /// Ok(broker.queue_number(&QueueName::new("orders")?))
     /// # }
     /// ```
-    pub fn has_queue(&self, queue: &QueueName) -> bool {
-        self.engine.topology.has(queue)
+    pub fn queue_number(&self, queue: &QueueName) -> Option<u64> {
+        self.engine.topology.find(queue).ok().map(|queue| queue.number)
+    }
+
+    /// As [`ensure`](Broker::ensure), and says the queue's number.
+    pub async fn declare(&self, settings: &QueueSettings) -> Result<u64> {
+        settings.check()?;
+        let engine = &self.engine;
+        let declare = || engine.topology.declare(&engine.journal, settings, limits::QUEUES_MAX);
+        let length = Record::Declare { number: 0, settings: settings.clone(), paused: false }.head().len();
+        let queue = engine.when_ready(Class::New, length, declare).await?;
+        let declared = queue.lock()?.declared;
+        if let Some(declared) = declared {
+            self.durable(queue.awaited(declared.location.sequence)).await?;
+        }
+        Ok(queue.number)
+    }
+
+    /// As [`delete`](BrokerAdmin::delete), of the queue with this number. `NotFound`: it is gone, whether or not there is
+    /// another of its name.
+    pub async fn delete_numbered(&self, queue: &QueueName, number: u64) -> Result<()> {
+        self.durable(self.engine.delete(queue, Some(number)).await?).await
     }
 
     /// As [`publish`](Broker::publish), of messages that stay with the caller until they are taken. `Full`: `messages` are as
@@ -208,19 +229,7 @@ impl Broker for EmbeddedBroker {
     }
 
     fn ensure<'a>(&'a self, settings: &'a QueueSettings) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            settings.check()?;
-            let engine = &self.engine;
-            let declare = || engine.topology.declare(&engine.journal, settings, limits::QUEUES_MAX);
-            let length =
-                Record::Declare { number: 0, settings: settings.clone(), paused: false }.head().len();
-            let queue = engine.when_ready(Class::New, length, declare).await?;
-            let declared = queue.lock()?.declared;
-            match declared {
-                Some(declared) => self.durable(queue.awaited(declared.location.sequence)).await,
-                None => Ok(()),
-            }
-        })
+        Box::pin(async move { self.declare(settings).await.map(drop) })
     }
 
     fn publish<'a>(
@@ -315,7 +324,7 @@ impl BrokerAdmin for EmbeddedBroker {
     }
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { self.durable(self.engine.delete(queue).await?).await })
+        Box::pin(async move { self.durable(self.engine.delete(queue, None).await?).await })
     }
 }
 
@@ -346,6 +355,23 @@ mod tests {
         messages.pop();
         assert_eq!(publish(&mut messages).map(|ids| ids.len()), Ok(1));
         assert!(messages.is_empty());
+    }
+
+    #[test]
+    fn a_queue_is_deleted_by_its_number_and_another_of_its_name_is_not() {
+        let bench = Bench::new(1_000);
+        let settings = QueueSettings::new(QueueName::new("q").unwrap());
+        let declare = || bench.until_ready(bench.broker.declare(&settings)).unwrap();
+        let delete = |number| bench.until_ready(bench.broker.delete_numbered(&settings.name, number));
+        let first = declare();
+        delete(first).unwrap();
+        let second = declare();
+        assert!(second > first);
+        assert_eq!(delete(first).unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(bench.broker.queue_number(&settings.name), Some(second));
+        assert_eq!(declare(), second);
+        delete(second).unwrap();
+        assert_eq!(bench.broker.queue_number(&settings.name), None);
     }
 
     #[test]

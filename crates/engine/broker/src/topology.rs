@@ -183,15 +183,18 @@ impl Topology {
     }
 
     /// Removes the queue in the log and from here, with changes that go with it, and returns it with the sequence that makes
-    /// it so.
+    /// it so. `NotFound` also where it has not the number that is given.
     pub(crate) fn delete(
         &self,
         journal: &Journal,
         name: &QueueName,
+        number: Option<u64>,
         changes: &[Vec<u8>],
     ) -> Result<(Arc<Queue>, u64)> {
         let mut queues = self.queues.write();
-        let queue = queues.by_name.get(name).cloned().ok_or_else(|| not_found(name))?;
+        let present =
+            queues.by_name.get(name).filter(|queue| number.is_none_or(|number| number == queue.number));
+        let queue = present.cloned().ok_or_else(|| not_found(name))?;
         let mut state = queue.state.lock();
         let changes = changes.iter().map(|change| &change[..]).collect();
         let position = journal.append(&Record::Delete { queue: queue.number, changes })?;
@@ -300,7 +303,7 @@ mod tests {
         let bench = Bench::new(1_000);
         let q = bench.queue("q");
         let first = bench.engine().topology.find(&q).unwrap().number;
-        bench.until_ready(bench.engine().delete(&q)).unwrap();
+        bench.until_ready(bench.engine().delete(&q, None)).unwrap();
         bench.write();
         let bench = bench.crash();
         bench.queue("q");
@@ -323,7 +326,9 @@ mod tests {
                 bench.publish(&brief, 300);
             }
             let bench = bench.crash();
-            assert!(!bench.broker.has_queue(&brief) && bench.broker.has_queue(&busy));
+            assert!(
+                bench.broker.queue_number(&brief).is_none() && bench.broker.queue_number(&busy).is_some()
+            );
             let oldest = *bench.engine().journal.log.segments().start();
             while *bench.engine().journal.log.segments().start() < oldest + released {
                 bench.publish(&busy, 300);

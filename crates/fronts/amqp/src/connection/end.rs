@@ -47,6 +47,7 @@ impl Session {
         let consumer = self.channels.get_mut(&number).and_then(|channel| channel.consumers.remove(tag));
         let Some(consumer) = consumer else { return };
         consumer.queue.remove_consumer(self.now());
+        self.vhost.is_there(&consumer.queue);
         if self.tells_cancels {
             self.send(number, &basic::Cancel { consumer_tag: ShortStr::cut(tag), nowait: true });
         }

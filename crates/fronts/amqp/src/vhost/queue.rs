@@ -15,6 +15,8 @@ use crate::exception::{Exception, Result};
 /// A queue. It is still one where the broker's queue is gone; then the broker says so.
 #[derive(Debug)]
 pub(crate) struct Queue {
+    /// The broker's number of it, which tells it from others of its name.
+    pub(crate) number: u64,
     pub(crate) name: QueueName,
     /// Its name among the queues of all virtual hosts, as the broker knows it.
     pub(crate) stored: QueueName,
@@ -58,6 +60,7 @@ pub(crate) struct Declaration {
 
 impl Queue {
     pub(crate) fn new(
+        number: u64,
         name: QueueName,
         stored: QueueName,
         declaration: Declaration,
@@ -68,6 +71,7 @@ impl Queue {
         let used_at = Mutex::new(now);
         let is_known = true;
         Arc::new(Self {
+            number,
             name,
             stored,
             durable,
@@ -83,10 +87,10 @@ impl Queue {
     }
 
     /// A queue that another front declared, or this one before a restart.
-    pub(crate) fn found(name: QueueName, stored: QueueName, now: Instant) -> Arc<Self> {
+    pub(crate) fn found(number: u64, name: QueueName, stored: QueueName, now: Instant) -> Arc<Self> {
         let (arguments, asked) = (TableBuf::new(), Asked::default());
         let declaration = Declaration { durable: true, auto_delete: false, owner: None, arguments, asked };
-        let mut queue = Self::new(name, stored, declaration, now);
+        let mut queue = Self::new(number, name, stored, declaration, now);
         if let Some(queue) = Arc::get_mut(&mut queue) {
             queue.is_known = false;
         }
@@ -102,6 +106,7 @@ impl Queue {
         now: Instant,
     ) -> Arc<Self> {
         Arc::new(Self {
+            number: self.number,
             name: self.name.clone(),
             stored: self.stored.clone(),
             durable: self.durable,
@@ -119,11 +124,6 @@ impl Queue {
     /// It is used now.
     pub(crate) fn touch(&self, now: Instant) {
         *self.used_at.lock() = now;
-    }
-
-    /// Whether both are one queue; another may have been declared by the same name since.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.consumers, &other.consumers)
     }
 
     /// Refuses where another connection has the queue for itself.
@@ -216,7 +216,7 @@ mod tests {
     fn queue(auto_delete: bool, asked: Asked) -> Arc<Queue> {
         let (name, arguments) = (QueueName::new("q").unwrap(), TableBuf::new());
         let declaration = Declaration { durable: true, auto_delete, owner: None, arguments, asked };
-        Queue::new(name.clone(), name, declaration, NOW)
+        Queue::new(1, name.clone(), name, declaration, NOW)
     }
 
     #[test]
