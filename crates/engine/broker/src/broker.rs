@@ -149,13 +149,14 @@ impl EmbeddedBroker {
         self.durable(self.engine.delete(queue, Some(number)).await?).await
     }
 
-    /// As [`publish`](Broker::publish), of messages that stay with the caller until they are taken. `Full`: `messages` are as
+    /// As [`publish`](Broker::publish), of messages that stay with the caller until they are taken, and that several queues may
+    /// share. `Full`: `messages` are as
     /// they were, to be published again, or none where the queue sends what it refuses through its dead-letter exchange and
     /// has done so. Any other error: none was taken that `messages` still has.
     pub async fn publish_from(
         &self,
         queue: &QueueName,
-        messages: &mut Vec<Message>,
+        messages: &mut Vec<Arc<Message>>,
     ) -> Result<Vec<MessageId>> {
         let (ids, sequence) = self.engine.publish_from(queue, messages).await?;
         self.durable(sequence).await?;
@@ -235,8 +236,9 @@ impl Broker for EmbeddedBroker {
     fn publish<'a>(
         &'a self,
         queue: &'a QueueName,
-        mut messages: Vec<Message>,
+        messages: Vec<Message>,
     ) -> BoxFuture<'a, Result<Vec<MessageId>>> {
+        let mut messages: Vec<_> = messages.into_iter().map(Arc::new).collect();
         Box::pin(async move { self.publish_from(queue, &mut messages).await })
     }
 
@@ -330,6 +332,8 @@ impl BrokerAdmin for EmbeddedBroker {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use forebay_core::delivery::Outcome;
     use forebay_core::error::Kind;
     use forebay_core::message::{Message, MessageId};
@@ -342,10 +346,10 @@ mod tests {
         let bench = Bench::new(1_000);
         let settings = QueueSettings { length_max: 2, ..QueueSettings::new(QueueName::new("q").unwrap()) };
         bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
-        let message = || Message::new(MessageId::given("m").unwrap(), "body".into());
+        let message = || Arc::new(Message::new(MessageId::given("m").unwrap(), "body".into()));
         bench.publish(&settings.name, 1);
         let mut messages = vec![message(), message()];
-        let publish = |messages: &mut Vec<Message>| {
+        let publish = |messages: &mut Vec<Arc<Message>>| {
             bench
                 .until_ready(bench.broker.publish_from(&settings.name, messages))
                 .map_err(|error| error.kind())
@@ -355,6 +359,21 @@ mod tests {
         messages.pop();
         assert_eq!(publish(&mut messages).map(|ids| ids.len()), Ok(1));
         assert!(messages.is_empty());
+    }
+
+    #[test]
+    fn a_message_that_goes_to_several_queues_is_in_memory_once() {
+        let bench = Bench::new(1_000);
+        let message = Arc::new(Message::new(MessageId::given("m").unwrap(), "body".into()));
+        for name in ["a", "b"] {
+            let queue = bench.queue(name);
+            let mut messages = vec![Arc::clone(&message)];
+            bench.until_ready(bench.broker.publish_from(&queue, &mut messages)).unwrap();
+        }
+        for name in ["a", "b"] {
+            let delivery = bench.receive(&QueueName::new(name).unwrap()).unwrap();
+            assert!(Arc::ptr_eq(&delivery.message, &message));
+        }
     }
 
     #[test]
