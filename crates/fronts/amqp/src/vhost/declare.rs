@@ -115,8 +115,7 @@ impl Vhost {
             let asked = read(request.arguments, request.flags(), &place)?;
             self.broker.ensure(&asked.settings(present.stored.clone())).await?;
             let arguments = TableBuf::from(request.arguments);
-            let now = self.clock.now();
-            return Ok(self.replace(present.declared_with(auto_delete, arguments, asked, now)));
+            return Ok(self.replace(present.declared_with(auto_delete, arguments, asked)));
         }
         check_same(present.arguments.as_table(), request.arguments, &place)?;
         Ok(present)

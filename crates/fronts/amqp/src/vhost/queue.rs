@@ -31,12 +31,12 @@ pub(crate) struct Queue {
     /// Who gets the next message.
     pub(crate) turns: Arc<Turns>,
     consumers: Arc<Mutex<Consumers>>,
-    /// When somebody last used it otherwise than by publishing.
-    used_at: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Consumers {
+    /// When somebody last used the queue otherwise than by publishing.
+    used_at: Instant,
     count: u32,
     exclusive: bool,
     /// Whether there ever was one: without, nobody has left.
@@ -67,9 +67,8 @@ impl Queue {
         now: Instant,
     ) -> Arc<Self> {
         let Declaration { durable, auto_delete, owner, arguments, asked } = declaration;
-        let (turns, consumers) = (Turns::new(asked.single_active), Arc::default());
-        let used_at = Mutex::new(now);
-        let is_known = true;
+        let consumers = Arc::new(Mutex::new(Consumers { used_at: now, ..Consumers::default() }));
+        let (turns, is_known) = (Turns::new(asked.single_active), true);
         Arc::new(Self {
             number,
             name,
@@ -82,7 +81,6 @@ impl Queue {
             is_known,
             turns,
             consumers,
-            used_at,
         })
     }
 
@@ -103,7 +101,6 @@ impl Queue {
         auto_delete: bool,
         arguments: TableBuf,
         asked: Asked,
-        now: Instant,
     ) -> Arc<Self> {
         Arc::new(Self {
             number: self.number,
@@ -117,13 +114,12 @@ impl Queue {
             asked,
             is_known: true,
             consumers: Arc::clone(&self.consumers),
-            used_at: Mutex::new(now),
         })
     }
 
     /// It is used now.
     pub(crate) fn touch(&self, now: Instant) {
-        *self.used_at.lock() = now;
+        self.consumers.lock().used_at = now;
     }
 
     /// Refuses where another connection has the queue for itself.
@@ -162,8 +158,8 @@ impl Queue {
 
     /// One less. True where the queue goes with it: from then on nobody can come.
     pub(crate) fn remove_consumer(&self, now: Instant) -> bool {
-        self.touch(now);
         let mut consumers = self.consumers.lock();
+        consumers.used_at = now;
         consumers.count = consumers.count.saturating_sub(1);
         consumers.exclusive = false;
         consumers.is_going |= self.auto_delete && consumers.ever && consumers.count == 0;
@@ -191,7 +187,7 @@ impl Queue {
     pub(crate) fn goes_unused(&self, now: Instant) -> bool {
         let mut consumers = self.consumers.lock();
         let expires = self.asked.expires.filter(|_| consumers.count == 0);
-        consumers.is_going |= expires.is_some_and(|expires| *self.used_at.lock() + expires <= now);
+        consumers.is_going |= expires.is_some_and(|expires| consumers.used_at + expires <= now);
         consumers.is_going
     }
 
@@ -252,5 +248,17 @@ mod tests {
         assert!(!queue.goes_unused(later) && !queue.is_going());
         assert!(queue.goes_unused(later + expires) && queue.is_going());
         assert_eq!(queue.add_consumer(false, "/").unwrap_err().code, ReplyCode::NotFound);
+    }
+
+    #[test]
+    fn who_used_a_queue_before_it_was_said_how_it_was_declared_counts_as_well() {
+        let (name, expires) = (QueueName::new("q").unwrap(), Duration::from_secs(5));
+        let found = Queue::found(1, name.clone(), name, NOW);
+        found.add_consumer(false, "/").unwrap();
+        let asked = Asked { expires: Some(expires), ..Asked::default() };
+        let declared = found.declared_with(false, TableBuf::new(), asked);
+        let later = NOW + expires;
+        found.remove_consumer(later);
+        assert!(!declared.goes_unused(later) && declared.goes_unused(later + expires));
     }
 }
