@@ -129,6 +129,12 @@ impl EmbeddedBroker {
         self.engine.topology.find(queue).ok().map(|queue| queue.number)
     }
 
+    /// When somebody last used the queue who takes from it, not counting those who hold what they took for as long as the process
+    /// lives, nor what they settle: now, where one waits or holds something. `None`: it is gone.
+    pub fn used_at(&self, queue: &QueueName) -> Option<Instant> {
+        self.engine.topology.find(queue).ok()?.used_at(self.engine.clock.now()).ok()
+    }
+
     /// As [`ensure`](Broker::ensure), and says the queue's number.
     pub async fn declare(&self, settings: &QueueSettings) -> Result<u64> {
         settings.check()?;

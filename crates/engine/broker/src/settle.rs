@@ -48,6 +48,7 @@ impl Engine {
         note: Option<&str>,
     ) -> Result<Option<u64>> {
         let found = self.topology.find(name)?;
+        found.touch(self.clock.now());
         if let Outcome::DeadLetter(reason) = outcome {
             return self.dead_letter(&found, Pick::Held(id), reason, note);
         }

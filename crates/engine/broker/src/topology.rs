@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::queue::{Lifetime, QueueName, QueueSettings};
+use forebay_core::time::Instant;
 use forebay_log::Class;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
@@ -27,6 +28,8 @@ pub(crate) struct Queue {
     pub(crate) arrivals: Notify,
     /// How many receivers wait.
     pub(crate) receivers: AtomicUsize,
+    /// When somebody last used it who takes from it, in milliseconds.
+    used_ms: AtomicU64,
 }
 
 impl Queue {
@@ -38,7 +41,21 @@ impl Queue {
             state: Mutex::new(state),
             arrivals: Notify::new(),
             receivers: AtomicUsize::new(0),
+            used_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Somebody who takes from it uses it now.
+    pub(crate) fn touch(&self, now: Instant) {
+        self.used_ms.fetch_max(now.as_ms(), Relaxed);
+    }
+
+    /// When somebody last did: now, where one waits, or has something that is to be settled by some time.
+    pub(crate) fn used_at(&self, now: Instant) -> Result<Instant> {
+        if self.receivers.load(Relaxed) > 0 || self.lock()?.unsettled.has_timed() {
+            self.touch(now);
+        }
+        Ok(Instant::from_ms(self.used_ms.load(Relaxed)))
     }
 
     /// What must be durable before anybody is told of what a record with this sequence has done: nothing where the queue

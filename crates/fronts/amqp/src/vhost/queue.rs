@@ -117,9 +117,10 @@ impl Queue {
         })
     }
 
-    /// It is used now.
-    pub(crate) fn touch(&self, now: Instant) {
-        self.consumers.lock().used_at = now;
+    /// It was used then.
+    pub(crate) fn touch(&self, at: Instant) {
+        let mut consumers = self.consumers.lock();
+        consumers.used_at = consumers.used_at.max(at);
     }
 
     /// Refuses where another connection has the queue for itself.
@@ -183,12 +184,19 @@ impl Queue {
         self.consumers.lock().is_going = true;
     }
 
+    /// Whether nobody has used the queue for its time, as far as is known here.
+    pub(crate) fn is_unused(&self, now: Instant) -> bool {
+        let consumers = self.consumers.lock();
+        let expires = self.asked.expires.filter(|_| consumers.count == 0);
+        expires.is_some_and(|expires| consumers.used_at + expires <= now)
+    }
+
     /// The queue goes where nobody has used it for its time. True where it does, now or since before.
     pub(crate) fn goes_unused(&self, now: Instant) -> bool {
-        let mut consumers = self.consumers.lock();
-        let expires = self.asked.expires.filter(|_| consumers.count == 0);
-        consumers.is_going |= expires.is_some_and(|expires| consumers.used_at + expires <= now);
-        consumers.is_going
+        if self.is_unused(now) {
+            self.go();
+        }
+        self.is_going()
     }
 
     /// Whether it goes by itself: to those who come now it is not there any more.
