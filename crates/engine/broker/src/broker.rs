@@ -17,7 +17,7 @@ use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Class, Log, LogOptions};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, yield_now};
 use crate::memory::hot::Hot;
 use crate::records::{Record, SMALL_BYTES_MAX};
 use crate::settle::Settling;
@@ -185,8 +185,12 @@ impl EmbeddedBroker {
             let settle = || self.engine.settle_many(queue, deliveries, outcome, &mut progress);
             match self.engine.when_ready(class, length, settle).await {
                 Err(error) if error.kind() == Kind::Full && progress.seen > before => {}
-                settled => break settled?,
+                settled => settled?,
             }
+            if progress.seen >= deliveries.len() {
+                break;
+            }
+            yield_now().await;
         }
         self.durable(progress.last).await?;
         progress.refused.map_or(Ok(progress.settled), Err)
