@@ -96,12 +96,7 @@ impl Queue {
     }
 
     /// The same queue, now that somebody has said how it was declared and the broker agrees.
-    pub(crate) fn declared_with(
-        &self,
-        auto_delete: bool,
-        arguments: TableBuf,
-        asked: Asked,
-    ) -> Arc<Self> {
+    pub(crate) fn declared_with(&self, auto_delete: bool, arguments: TableBuf, asked: Asked) -> Arc<Self> {
         Arc::new(Self {
             number: self.number,
             name: self.name.clone(),
