@@ -387,11 +387,13 @@ pub const AMQP_INPUT_BYTES: usize = 16 * 1024;
 pub const AMQP_BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// A body up to this size is not counted there while it comes.
 pub const AMQP_BODY_BYTES_FREE: usize = 64 * 1024;
-/// Bytes of the messages, with properties and headers, that one AMQP connection has published and that are not yet durable,
-/// before it stops being read.
+/// Bytes of the messages, with properties and headers, and these anew for each queue that a message goes to, that one AMQP
+/// connection has published and that are not yet durable, before it stops being read; a batch of one channel ends there, too.
 pub const AMQP_PUBLISHING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The same in messages.
 pub const AMQP_PUBLISHING_MESSAGES_MAX: usize = 10_000;
+/// Queues into which one batch of an AMQP channel goes at once; into more by and by.
+pub const AMQP_PUBLISHING_QUEUES_MAX: usize = 1_000;
 /// Frames of one AMQP connection that wait for what their channels published before them, while other channels go on; at
 /// it the connection stops being read.
 pub const AMQP_PARKED_FRAMES_MAX: usize = 4096;

@@ -136,10 +136,11 @@ impl Engine {
         Ok(true)
     }
 
-    /// Removes the queue and its messages. Returns the sequence that makes it durable.
-    pub(crate) async fn delete(&self, name: &QueueName) -> Result<u64> {
+    /// Removes the queue and its messages, if it has this number or none is given. Returns the sequence that makes it durable.
+    pub(crate) async fn delete(&self, name: &QueueName, number: Option<u64>) -> Result<u64> {
         let length = self.journal.message_bytes_max();
-        let (queue, sequence) = self.when_ready(Class::Free, length, || self.remove_queue(name)).await?;
+        let remove = || self.remove_queue(name, number);
+        let (queue, sequence) = self.when_ready(Class::Free, length, remove).await?;
         let entries = {
             let mut state = queue.state.lock();
             let records = state.declared.take().into_iter().chain(state.marks.records());
@@ -260,7 +261,7 @@ mod tests {
         fill();
         assert_eq!(bench.until_ready(bench.engine().purge(&q)).unwrap().0, 1);
         fill();
-        assert!(bench.until_ready(bench.engine().delete(&q)).is_ok());
+        assert!(bench.until_ready(bench.engine().delete(&q, None)).is_ok());
     }
 
     #[test]
@@ -269,7 +270,7 @@ mod tests {
         let q = bench.queue("q");
         publish(&bench, &q, 4 * limits::SLICE_MESSAGES_MAX);
         {
-            let mut delete = pin!(bench.engine().delete(&q));
+            let mut delete = pin!(bench.engine().delete(&q, None));
             assert!(poll(delete.as_mut()).is_pending());
             bench.queue("q");
             assert_eq!(bench.depth(&q), 0);
@@ -300,7 +301,7 @@ mod tests {
         };
         assert_eq!(polls(10), (0, 10));
         let left = count - 10;
-        bench.until_ready(bench.engine().delete(&q)).unwrap();
+        bench.until_ready(bench.engine().delete(&q, None)).unwrap();
         assert_eq!(polls(usize::MAX), (left / limits::REDRIVE_LOOKS_MAX, 0));
         assert_eq!(bench.depth(&parked), left as u64);
     }

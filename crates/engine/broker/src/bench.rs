@@ -144,11 +144,8 @@ pub(crate) fn until_ready<T>(engine: &Engine, future: impl Future<Output = T>) -
 
 impl Engine {
     /// Publishes messages that nobody wants back.
-    pub(crate) async fn publish(
-        &self,
-        queue: &QueueName,
-        mut messages: Vec<Message>,
-    ) -> error::Result<TakenIn> {
+    pub(crate) async fn publish(&self, queue: &QueueName, messages: Vec<Message>) -> error::Result<TakenIn> {
+        let mut messages = messages.into_iter().map(Arc::new).collect();
         self.publish_from(queue, &mut messages).await
     }
 }

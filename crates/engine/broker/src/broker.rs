@@ -17,7 +17,7 @@ use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_log::{Class, Log, LogOptions};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, yield_now};
 use crate::memory::hot::Hot;
 use crate::records::{Record, SMALL_BYTES_MAX};
 use crate::settle::Settling;
@@ -115,26 +115,54 @@ impl EmbeddedBroker {
         self.engine.close();
     }
 
-    /// Whether there is a queue of this name.
+    /// The number of the queue of this name, if there is one. A queue that is declared anew by the name of one that was deleted
+    /// has another, and a greater one.
     ///
     /// ```
-    /// # fn look(broker: &forebay_broker::EmbeddedBroker) -> forebay_core::error::Result<bool> {
+    /// # fn look(broker: &forebay_broker::EmbeddedBroker) -> forebay_core::error::Result<Option<u64>> {
     /// use forebay_core::queue::QueueName;
     ///
-    /// Ok(broker.has_queue(&QueueName::new("orders")?))
+    /// Ok(broker.queue_number(&QueueName::new("orders")?))
     /// # }
     /// ```
-    pub fn has_queue(&self, queue: &QueueName) -> bool {
-        self.engine.topology.has(queue)
+    pub fn queue_number(&self, queue: &QueueName) -> Option<u64> {
+        self.engine.topology.find(queue).ok().map(|queue| queue.number)
     }
 
-    /// As [`publish`](Broker::publish), of messages that stay with the caller until they are taken. `Full`: `messages` are as
+    /// When somebody last used the queue who takes from it, not counting those who hold what they took for as long as the process
+    /// lives, nor what they settle: now, where one waits or holds something. `None`: it is gone.
+    pub fn used_at(&self, queue: &QueueName) -> Option<Instant> {
+        self.engine.topology.find(queue).ok()?.used_at(self.engine.clock.now()).ok()
+    }
+
+    /// As [`ensure`](Broker::ensure), and says the queue's number.
+    pub async fn declare(&self, settings: &QueueSettings) -> Result<u64> {
+        settings.check()?;
+        let engine = &self.engine;
+        let declare = || engine.topology.declare(&engine.journal, settings, limits::QUEUES_MAX);
+        let length = Record::Declare { number: 0, settings: settings.clone(), paused: false }.head().len();
+        let queue = engine.when_ready(Class::New, length, declare).await?;
+        let declared = queue.lock()?.declared;
+        if let Some(declared) = declared {
+            self.durable(queue.awaited(declared.location.sequence)).await?;
+        }
+        Ok(queue.number)
+    }
+
+    /// As [`delete`](BrokerAdmin::delete), of the queue with this number. `NotFound`: it is gone, whether or not there is
+    /// another of its name.
+    pub async fn delete_numbered(&self, queue: &QueueName, number: u64) -> Result<()> {
+        self.durable(self.engine.delete(queue, Some(number)).await?).await
+    }
+
+    /// As [`publish`](Broker::publish), of messages that stay with the caller until they are taken, and that several queues may
+    /// share. `Full`: `messages` are as
     /// they were, to be published again, or none where the queue sends what it refuses through its dead-letter exchange and
     /// has done so. Any other error: none was taken that `messages` still has.
     pub async fn publish_from(
         &self,
         queue: &QueueName,
-        messages: &mut Vec<Message>,
+        messages: &mut Vec<Arc<Message>>,
     ) -> Result<Vec<MessageId>> {
         let (ids, sequence) = self.engine.publish_from(queue, messages).await?;
         self.durable(sequence).await?;
@@ -157,8 +185,12 @@ impl EmbeddedBroker {
             let settle = || self.engine.settle_many(queue, deliveries, outcome, &mut progress);
             match self.engine.when_ready(class, length, settle).await {
                 Err(error) if error.kind() == Kind::Full && progress.seen > before => {}
-                settled => break settled?,
+                settled => settled?,
             }
+            if progress.seen >= deliveries.len() {
+                break;
+            }
+            yield_now().await;
         }
         self.durable(progress.last).await?;
         progress.refused.map_or(Ok(progress.settled), Err)
@@ -208,26 +240,15 @@ impl Broker for EmbeddedBroker {
     }
 
     fn ensure<'a>(&'a self, settings: &'a QueueSettings) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            settings.check()?;
-            let engine = &self.engine;
-            let declare = || engine.topology.declare(&engine.journal, settings, limits::QUEUES_MAX);
-            let length =
-                Record::Declare { number: 0, settings: settings.clone(), paused: false }.head().len();
-            let queue = engine.when_ready(Class::New, length, declare).await?;
-            let declared = queue.lock()?.declared;
-            match declared {
-                Some(declared) => self.durable(queue.awaited(declared.location.sequence)).await,
-                None => Ok(()),
-            }
-        })
+        Box::pin(async move { self.declare(settings).await.map(drop) })
     }
 
     fn publish<'a>(
         &'a self,
         queue: &'a QueueName,
-        mut messages: Vec<Message>,
+        messages: Vec<Message>,
     ) -> BoxFuture<'a, Result<Vec<MessageId>>> {
+        let mut messages: Vec<_> = messages.into_iter().map(Arc::new).collect();
         Box::pin(async move { self.publish_from(queue, &mut messages).await })
     }
 
@@ -315,12 +336,14 @@ impl BrokerAdmin for EmbeddedBroker {
     }
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { self.durable(self.engine.delete(queue).await?).await })
+        Box::pin(async move { self.durable(self.engine.delete(queue, None).await?).await })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use forebay_core::delivery::Outcome;
     use forebay_core::error::Kind;
     use forebay_core::message::{Message, MessageId};
@@ -333,10 +356,10 @@ mod tests {
         let bench = Bench::new(1_000);
         let settings = QueueSettings { length_max: 2, ..QueueSettings::new(QueueName::new("q").unwrap()) };
         bench.engine().topology.declare(&bench.engine().journal, &settings, usize::MAX).unwrap();
-        let message = || Message::new(MessageId::given("m").unwrap(), "body".into());
+        let message = || Arc::new(Message::new(MessageId::given("m").unwrap(), "body".into()));
         bench.publish(&settings.name, 1);
         let mut messages = vec![message(), message()];
-        let publish = |messages: &mut Vec<Message>| {
+        let publish = |messages: &mut Vec<Arc<Message>>| {
             bench
                 .until_ready(bench.broker.publish_from(&settings.name, messages))
                 .map_err(|error| error.kind())
@@ -346,6 +369,38 @@ mod tests {
         messages.pop();
         assert_eq!(publish(&mut messages).map(|ids| ids.len()), Ok(1));
         assert!(messages.is_empty());
+    }
+
+    #[test]
+    fn a_message_that_goes_to_several_queues_is_in_memory_once() {
+        let bench = Bench::new(1_000);
+        let message = Arc::new(Message::new(MessageId::given("m").unwrap(), "body".into()));
+        for name in ["a", "b"] {
+            let queue = bench.queue(name);
+            let mut messages = vec![Arc::clone(&message)];
+            bench.until_ready(bench.broker.publish_from(&queue, &mut messages)).unwrap();
+        }
+        for name in ["a", "b"] {
+            let delivery = bench.receive(&QueueName::new(name).unwrap()).unwrap();
+            assert!(Arc::ptr_eq(&delivery.message, &message));
+        }
+    }
+
+    #[test]
+    fn a_queue_is_deleted_by_its_number_and_another_of_its_name_is_not() {
+        let bench = Bench::new(1_000);
+        let settings = QueueSettings::new(QueueName::new("q").unwrap());
+        let declare = || bench.until_ready(bench.broker.declare(&settings)).unwrap();
+        let delete = |number| bench.until_ready(bench.broker.delete_numbered(&settings.name, number));
+        let first = declare();
+        delete(first).unwrap();
+        let second = declare();
+        assert!(second > first);
+        assert_eq!(delete(first).unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(bench.broker.queue_number(&settings.name), Some(second));
+        assert_eq!(declare(), second);
+        delete(second).unwrap();
+        assert_eq!(bench.broker.queue_number(&settings.name), None);
     }
 
     #[test]

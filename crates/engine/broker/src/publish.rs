@@ -27,7 +27,7 @@ use crate::topology::Queue;
 pub(crate) struct Batch<'a> {
     queue: Arc<Queue>,
     /// The publisher's, until they are taken.
-    messages: &'a mut Vec<Message>,
+    messages: &'a mut Vec<Arc<Message>>,
     heads: Vec<Vec<u8>>,
     fresh: Fresh<'a>,
     room: Room,
@@ -71,7 +71,7 @@ impl Engine {
     pub(crate) async fn publish_from(
         &self,
         name: &QueueName,
-        messages: &mut Vec<Message>,
+        messages: &mut Vec<Arc<Message>>,
     ) -> Result<TakenIn> {
         if self.refuses.load(Relaxed) {
             let context = format!("{name}: queues have used up their memory, settle messages");
@@ -96,10 +96,10 @@ impl Engine {
 
     /// Checks, encodes, and writes large payloads into files of their own. `TooLarge`: the log or the queue can never take
     /// so much at once.
-    async fn batch<'a>(&'a self, name: &QueueName, messages: &'a mut Vec<Message>) -> Result<Batch<'a>> {
+    async fn batch<'a>(&'a self, name: &QueueName, messages: &'a mut Vec<Arc<Message>>) -> Result<Batch<'a>> {
         let too_large =
             |what: &str| Err(Error::new(Kind::TooLarge, "publish to queue", format!("{name}: {what}")));
-        messages.iter().try_for_each(Message::check)?;
+        messages.iter().try_for_each(|message| message.check())?;
         let mut heads: Vec<_> = messages.iter().map(|message| message::head(message, None)).collect();
         let bytes_max = self.journal.message_bytes_max();
         let (mut lengths, mut payloads) = (Vec::with_capacity(messages.len()), Vec::new());
@@ -144,7 +144,7 @@ impl Engine {
         if state.settings.overflow != Overflow::DropHead {
             let length_max = state.settings.length_max.max(state.waiting_len());
             let arriving = messages.iter().zip(&turns).enumerate().filter(|(index, _)| is_new(*index));
-            let arriving = arriving.map(|(_, (message, turn))| (message, *turn));
+            let arriving = arriving.map(|(_, (message, turn))| (&**message, *turn));
             if state.waiting_len().saturating_add(more as u64) > length_max || !state.has_room_for(arriving) {
                 return Ok(Taking::TooMany(repeated));
             }
@@ -207,7 +207,7 @@ impl Engine {
     }
 
     /// Finds the messages of a batch that the queue has taken before, within its window or in this batch.
-    fn repeated(&self, state: &mut State, messages: &[Message], now: Instant) -> Repeated {
+    fn repeated(&self, state: &mut State, messages: &[Arc<Message>], now: Instant) -> Repeated {
         let window = state.settings.dedup_window;
         if window.is_zero() || messages.iter().all(|message| message.dedup_id.is_none()) {
             return Repeated::default();
@@ -275,6 +275,7 @@ impl Engine {
         let now = self.clock.now();
         let refused = std::mem::take(*messages).into_iter().enumerate();
         for (index, message) in refused.filter(|(index, _)| repeated.is_new(*index)) {
+            let message = Arc::unwrap_or_clone(message);
             let mut letter = Letter { message, claim: fresh.hold(index), history: Vec::new() };
             let line = History { at: now, ..letter.line(&queue.name, Reason::Overflow, None) };
             let Way::To(queues, message) = self.way(&queue.name, &exchange, &letter, &line) else { continue };

@@ -13,6 +13,7 @@ use forebay_core::limits;
 use forebay_core::message::Message;
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::Receive;
+use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{QueueName, RetryPolicy};
 use forebay_core::time::Instant;
 use forebay_log::Class;
@@ -79,11 +80,14 @@ impl Drop for Promised<'_> {
 }
 
 /// A receiver's place among those who wait on a queue; given up also when its future is dropped.
-struct Place<'a>(&'a Queue);
+struct Place<'a> {
+    queue: &'a Queue,
+    clock: &'a dyn Clock,
+}
 
 impl<'a> Place<'a> {
-    fn take(queue: &'a Queue) -> Result<Self> {
-        let place = Self(queue);
+    fn take(queue: &'a Queue, clock: &'a dyn Clock) -> Result<Self> {
+        let place = Self { queue, clock };
         if queue.receivers.fetch_add(1, AcqRel) >= limits::RECEIVERS_MAX {
             let context = format!("{}: too many receivers wait", queue.name);
             return Err(Error::new(Kind::Full, "receive from queue", context));
@@ -94,7 +98,8 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.receivers.fetch_sub(1, AcqRel);
+        self.queue.touch(self.clock.now());
+        self.queue.receivers.fetch_sub(1, AcqRel);
     }
 }
 
@@ -105,7 +110,7 @@ impl Engine {
             return Err(Error::new(Kind::Invalid, "receive from queue", format!("{name}: count_max")));
         }
         let queue = self.topology.find(name)?;
-        let _place = Place::take(&queue)?;
+        let _place = Place::take(&queue, &*self.clock)?;
         loop {
             // Enlisted before looking, so that nothing that arrives in between goes unnoticed. A notification that was
             // received and not used passes on to the next receiver when `arrival` is dropped.

@@ -48,6 +48,7 @@ impl Engine {
         note: Option<&str>,
     ) -> Result<Option<u64>> {
         let found = self.topology.find(name)?;
+        found.touch(self.clock.now());
         if let Outcome::DeadLetter(reason) = outcome {
             return self.dead_letter(&found, Pick::Held(id), reason, note);
         }
@@ -60,8 +61,8 @@ impl Engine {
         Ok(settled)
     }
 
-    /// As [`settle`](Self::settle), of those of `ids` that `progress` has not come to. The lock is given back between slices
-    /// of them. After an error it may go on where it has stopped.
+    /// As [`settle`](Self::settle), of a slice of those of `ids` that `progress` has not come to. After an error it may go on
+    /// where it has stopped.
     pub(crate) fn settle_many(
         &self,
         name: &QueueName,
@@ -70,8 +71,9 @@ impl Engine {
         progress: &mut Settling,
     ) -> Result<()> {
         let found = self.topology.find(name)?;
+        let slice = ids.iter().skip(progress.seen).take(limits::SLICE_MESSAGES_MAX);
         if let Outcome::DeadLetter(reason) = outcome {
-            for id in ids.iter().skip(progress.seen) {
+            for id in slice {
                 let pick = Pick::Held(*id);
                 match self.dead_letter(&found, pick, reason, None) {
                     // The others are not to wait for it to be mended.
@@ -85,17 +87,13 @@ impl Engine {
             }
             return Ok(());
         }
-        while progress.seen < ids.len() {
-            let mut state = found.lock()?;
-            let slice = ids.iter().skip(progress.seen).take(limits::SLICE_MESSAGES_MAX);
-            let settled = slice.map(|id| self.settle_here(&found, &mut state, *id, outcome));
-            let settled = settled.map(|settled| settled.map(|settled| progress.note(settled)));
-            let settled = settled.collect::<Result<()>>();
-            self.drop_overflow(&found, &mut state);
-            self.changed(&found, &mut state);
-            settled?;
-        }
-        Ok(())
+        let mut state = found.lock()?;
+        let settled = slice.map(|id| self.settle_here(&found, &mut state, *id, outcome));
+        let settled = settled.map(|settled| settled.map(|settled| progress.note(settled)));
+        let settled = settled.collect::<Result<()>>();
+        self.drop_overflow(&found, &mut state);
+        self.changed(&found, &mut state);
+        settled
     }
 
     /// Carries out an outcome that leaves the message where it is, or ends it.
@@ -165,6 +163,9 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use forebay_core::delivery::Reason;
     use forebay_core::queue::PARKED;
 
@@ -197,6 +198,19 @@ mod tests {
         assert_eq!(bench.depth(&QueueName::new(PARKED).unwrap()), 3);
         assert_eq!(settle(&[], Outcome::Done), 0);
         assert_eq!(bench.crash().recovered.held, 0);
+    }
+
+    #[test]
+    fn settling_many_lets_others_in_between() {
+        let bench = Bench::new(1_000);
+        let q = bench.queue("q");
+        let ids = vec![DeliveryId { position: 1, token: 1 }; 3 * limits::SLICE_MESSAGES_MAX];
+        for outcome in [Outcome::Done, Outcome::DeadLetter(Reason::Rejected)] {
+            let mut settle = pin!(bench.broker.settle_many(&q, &ids, outcome));
+            let mut poll = || settle.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(poll().is_pending() && poll().is_pending());
+            assert!(matches!(poll(), Poll::Ready(Ok(0))));
+        }
     }
 
     #[test]

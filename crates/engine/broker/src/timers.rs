@@ -378,7 +378,7 @@ mod tests {
         bench.publish(&q, 1);
         bench.receive(&q).unwrap();
         assert!(bench.engine().timers.next().is_some());
-        bench.until_ready(bench.engine().delete(&q)).unwrap();
+        bench.until_ready(bench.engine().delete(&q, None)).unwrap();
         assert_eq!(bench.engine().timers.next(), None);
     }
 

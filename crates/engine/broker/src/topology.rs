@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::queue::{Lifetime, QueueName, QueueSettings};
+use forebay_core::time::Instant;
 use forebay_log::Class;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
@@ -27,6 +28,8 @@ pub(crate) struct Queue {
     pub(crate) arrivals: Notify,
     /// How many receivers wait.
     pub(crate) receivers: AtomicUsize,
+    /// When somebody last used it who takes from it, in milliseconds.
+    used_ms: AtomicU64,
 }
 
 impl Queue {
@@ -38,7 +41,21 @@ impl Queue {
             state: Mutex::new(state),
             arrivals: Notify::new(),
             receivers: AtomicUsize::new(0),
+            used_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Somebody who takes from it uses it now.
+    pub(crate) fn touch(&self, now: Instant) {
+        self.used_ms.fetch_max(now.as_ms(), Relaxed);
+    }
+
+    /// When somebody last did: now, where one waits, or has something that is to be settled by some time.
+    pub(crate) fn used_at(&self, now: Instant) -> Result<Instant> {
+        if self.receivers.load(Relaxed) > 0 || self.lock()?.unsettled.has_timed() {
+            self.touch(now);
+        }
+        Ok(Instant::from_ms(self.used_ms.load(Relaxed)))
     }
 
     /// What must be durable before anybody is told of what a record with this sequence has done: nothing where the queue
@@ -183,15 +200,18 @@ impl Topology {
     }
 
     /// Removes the queue in the log and from here, with changes that go with it, and returns it with the sequence that makes
-    /// it so.
+    /// it so. `NotFound` also where it has not the number that is given.
     pub(crate) fn delete(
         &self,
         journal: &Journal,
         name: &QueueName,
+        number: Option<u64>,
         changes: &[Vec<u8>],
     ) -> Result<(Arc<Queue>, u64)> {
         let mut queues = self.queues.write();
-        let queue = queues.by_name.get(name).cloned().ok_or_else(|| not_found(name))?;
+        let present =
+            queues.by_name.get(name).filter(|queue| number.is_none_or(|number| number == queue.number));
+        let queue = present.cloned().ok_or_else(|| not_found(name))?;
         let mut state = queue.state.lock();
         let changes = changes.iter().map(|change| &change[..]).collect();
         let position = journal.append(&Record::Delete { queue: queue.number, changes })?;
@@ -300,7 +320,7 @@ mod tests {
         let bench = Bench::new(1_000);
         let q = bench.queue("q");
         let first = bench.engine().topology.find(&q).unwrap().number;
-        bench.until_ready(bench.engine().delete(&q)).unwrap();
+        bench.until_ready(bench.engine().delete(&q, None)).unwrap();
         bench.write();
         let bench = bench.crash();
         bench.queue("q");
@@ -323,7 +343,9 @@ mod tests {
                 bench.publish(&brief, 300);
             }
             let bench = bench.crash();
-            assert!(!bench.broker.has_queue(&brief) && bench.broker.has_queue(&busy));
+            assert!(
+                bench.broker.queue_number(&brief).is_none() && bench.broker.queue_number(&busy).is_some()
+            );
             let oldest = *bench.engine().journal.log.segments().start();
             while *bench.engine().journal.log.segments().start() < oldest + released {
                 bench.publish(&busy, 300);

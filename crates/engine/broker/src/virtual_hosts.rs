@@ -182,12 +182,12 @@ impl Engine {
         Ok(routed.queues.iter().filter_map(global).collect())
     }
 
-    /// Removes a queue with the bindings that lead to it and the exchanges that go with those: one record says all of it.
-    /// Returns the queue and the sequence that makes it so.
-    pub(crate) fn remove_queue(&self, name: &QueueName) -> Result<(Arc<Queue>, u64)> {
+    /// Removes a queue with the bindings that lead to it and the exchanges that go with those: one record says all of it. Where
+    /// a number is given, only if the queue has it. Returns the queue and the sequence that makes it so.
+    pub(crate) fn remove_queue(&self, name: &QueueName, number: Option<u64>) -> Result<(Arc<Queue>, u64)> {
         let (vhost, local) = names::place(name);
         let Ok(host) = self.hosts.find_or_add(&vhost) else {
-            return self.topology.delete(&self.journal, name, &[]);
+            return self.topology.delete(&self.journal, name, number, &[]);
         };
         let mut host = host.write();
         let local = QueueName::new(local)?;
@@ -200,7 +200,7 @@ impl Engine {
             bytes <= fitting
         });
         let (with, rest) = changes.split_at(count.count());
-        let (queue, sequence) = self.topology.delete(&self.journal, name, &host.encode(with))?;
+        let (queue, sequence) = self.topology.delete(&self.journal, name, number, &host.encode(with))?;
         host.apply(&self.journal, with, None);
         host.last = sequence;
         // The queue is gone whatever becomes of these: they are exchanges that nothing is bound to any more.
@@ -301,10 +301,10 @@ mod tests {
             bind(&bench, "/", "goes", Target::Queue("q"));
             bind(&bench, "/", "stays", Target::Exchange("goes"));
             release(&bench, before);
-            bench.until_ready(bench.engine().delete(&q)).unwrap();
+            bench.until_ready(bench.engine().delete(&q, None)).unwrap();
             release(&bench, after);
             let bench = bench.crash();
-            assert!(!bench.broker.has_queue(&q));
+            assert!(bench.broker.queue_number(&q).is_none());
             bench.queue("q");
             assert_eq!(bindings(&bench, "/"), ["stays"]);
             bench.write();
@@ -322,7 +322,7 @@ mod tests {
             bind(&bench, "/", &name(number), Target::Queue("q"));
             bench.write();
         }
-        bench.until_ready(bench.engine().delete(&q)).unwrap();
+        bench.until_ready(bench.engine().delete(&q, None)).unwrap();
         assert_eq!(bindings(&bench, "/"), [""; 0]);
         bench.write();
         assert_eq!(bindings(&bench.crash(), "/"), [""; 0]);
@@ -341,9 +341,9 @@ mod tests {
             bench.write();
         }
         (0..30).for_each(|_| bench.publish(&q, 300));
-        bench.until_ready(bench.engine().delete(&q)).unwrap();
+        bench.until_ready(bench.engine().delete(&q, None)).unwrap();
         assert!(!bindings(&bench, "/").is_empty(), "the log did not take all");
-        assert!(!bench.broker.has_queue(&q));
+        assert!(bench.broker.queue_number(&q).is_none());
         bench.free();
         let busy = bench.queue("busy");
         bench.publish(&busy, 300);

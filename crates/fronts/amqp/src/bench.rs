@@ -191,12 +191,7 @@ impl Client {
         properties: &Properties<'_>,
         body: &[u8],
     ) {
-        let (exchange, routing_key) = (ShortStr::cut(exchange), ShortStr::cut(key));
-        let publish = basic::Publish { ticket: 0, exchange, routing_key, mandatory: false, immediate: false };
-        let (mut encoded, mut octets) = (Vec::new(), Vec::new());
-        properties.encode(&mut encoded);
-        write::content(&mut octets, channel, &publish, &encoded, body, FRAME_BYTES_MAX);
-        self.say_octets(&octets).await;
+        self.say_octets(&published(channel, exchange, key, properties, body)).await;
     }
 
     /// Begins to consume from the queue, under its name.
@@ -282,6 +277,22 @@ impl Client {
         drop(self.stream);
         self.serving.await.unwrap();
     }
+}
+
+/// The frames of a message that is published.
+pub(crate) fn published(
+    channel: u16,
+    exchange: &str,
+    key: &str,
+    properties: &Properties<'_>,
+    body: &[u8],
+) -> Vec<u8> {
+    let (exchange, routing_key) = (ShortStr::cut(exchange), ShortStr::cut(key));
+    let publish = basic::Publish { ticket: 0, exchange, routing_key, mandatory: false, immediate: false };
+    let (mut encoded, mut octets) = (Vec::new(), Vec::new());
+    properties.encode(&mut encoded);
+    write::content(&mut octets, channel, &publish, &encoded, body, FRAME_BYTES_MAX);
+    octets
 }
 
 /// Without acknowledgements by itself, under the queue's name.

@@ -463,7 +463,7 @@ impl World {
             return;
         };
         let routes = self.routes_of(queue);
-        let (deleted, sequences) = self.appended(|engine| until_ready(engine, engine.delete(&name)));
+        let (deleted, sequences) = self.appended(|engine| until_ready(engine, engine.delete(&name, None)));
         for sequence in sequences {
             let routes = routes.clone();
             seen.note("released with its queue", routes.len() as u64);

@@ -25,11 +25,11 @@ impl Hot {
 
     /// Keeps the message with its entry if there is room. What is not kept is read from the log when it is delivered;
     /// the log serves also what is not durable yet.
-    pub(crate) fn keep(&self, entry: &mut Entry, message: Message) {
+    pub(crate) fn keep(&self, entry: &mut Entry, message: Arc<Message>) {
         let bytes_max = self.bytes_max.load(Relaxed);
         let add = |sum: usize| sum.checked_add(weight(entry.stored())).filter(|sum| *sum <= bytes_max);
         if self.bytes.fetch_update(Relaxed, Relaxed, add).is_ok() {
-            entry.body = Some(Arc::new(message));
+            entry.body = Some(message);
         }
     }
 

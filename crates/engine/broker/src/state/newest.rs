@@ -111,7 +111,7 @@ impl State {
     /// What becomes of each of these messages when they come in together, those being new of which `is_new` says so: the
     /// others came before, and overtake nothing. One that is overtaken is written all the same where its dedup id must be
     /// known: were it forgotten, the message would replace a newer one when its publisher tries again.
-    pub(crate) fn turns(&mut self, messages: &[Message], is_new: impl Fn(usize) -> bool) -> Vec<Turn> {
+    pub(crate) fn turns(&mut self, messages: &[Arc<Message>], is_new: impl Fn(usize) -> bool) -> Vec<Turn> {
         if !self.settings.newest_by_key {
             return vec![Turn::Alone; messages.len()];
         }

@@ -131,6 +131,11 @@ impl Unsettled {
         self.held.iter().filter(|(_, held)| held.until == NEVER).map(|(position, _)| *position)
     }
 
+    /// Whether anything is held of which the hold ends by time.
+    pub(crate) fn has_timed(&self) -> bool {
+        self.held.values().any(|held| held.until != NEVER)
+    }
+
     /// Takes the message out of the consumer's hands.
     pub(crate) fn release(&mut self, position: u64) -> Option<Entry> {
         let held = self.held.remove(&position)?;

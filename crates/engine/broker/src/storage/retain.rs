@@ -323,7 +323,7 @@ mod tests {
             bench.free();
             assert!(bench.segments() > 15);
             if delete {
-                bench.until_ready(bench.engine().delete(&q)).unwrap();
+                bench.until_ready(bench.engine().delete(&q, None)).unwrap();
             } else {
                 bench.clock.advance(Duration::from_secs(3601));
                 assert!(bench.engine().ring(bench.clock.now()), "an alarm was set for it");

@@ -162,7 +162,7 @@ mod tests {
         consumers.set_shared(shared);
         for (tag, number) in [("a", 1), ("b", 2)] {
             let name = QueueName::new("q").unwrap();
-            let queue = Queue::found(name.clone(), name, Instant::from_ms(0));
+            let queue = Queue::found(1, name.clone(), name, Instant::from_ms(0));
             let seat = queue.turns.join(0);
             consumers.add(tag, number, queue, false, seat);
         }

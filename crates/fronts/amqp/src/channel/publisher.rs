@@ -3,6 +3,7 @@
 //! What is published while a batch is on its way to the disk makes the next batch: order is kept, and one sync serves all
 //! that has gathered, of this channel and of every other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forebay_broker::EmbeddedBroker;
@@ -10,7 +11,7 @@ use forebay_core::error::Kind;
 use forebay_core::limits;
 use forebay_core::message::Message;
 use forebay_core::ports::clock::Clock;
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 
 use crate::connection::gate::Gate;
 use crate::vhost::arguments::read::Full;
@@ -19,8 +20,8 @@ use crate::vhost::queue::Queue;
 /// A message with the queues it goes to.
 #[derive(Debug)]
 pub(crate) struct Outbound {
-    pub(crate) message: Message,
-    /// Memory that it takes.
+    pub(crate) message: Arc<Message>,
+    /// Memory that it takes on its way.
     pub(crate) bytes: usize,
     pub(crate) queues: Vec<Arc<Queue>>,
     /// Its number among those to be confirmed.
@@ -82,7 +83,13 @@ impl Publisher {
             return None;
         }
         self.on_the_way = true;
-        let count = self.waiting.len().min(limits::PUBLISH_MESSAGES_MAX);
+        let mut bytes = 0;
+        let within = |outbound: &&Outbound| {
+            let has_room = bytes < limits::AMQP_PUBLISHING_BYTES_MAX;
+            bytes += outbound.bytes;
+            has_room
+        };
+        let count = self.waiting.iter().take(limits::PUBLISH_MESSAGES_MAX).take_while(within).count();
         let later = self.waiting.split_off(count);
         Some(std::mem::replace(&mut self.waiting, later))
     }
@@ -121,28 +128,18 @@ pub(crate) async fn bring(way: &Way, batch: Vec<Outbound>) -> Arrived {
     let numbers: Vec<_> = batch.iter().map(|outbound| outbound.number).collect();
     let bytes = batch.iter().map(|outbound| outbound.bytes).sum();
     let mut fates = vec![Fate::Taken; batch.len()];
-    let mut shares: Vec<Share> = Vec::new();
+    let mut shares: BTreeMap<u64, Share> = BTreeMap::new();
     for (place, Outbound { message, queues, .. }) in batch.into_iter().enumerate() {
-        let last = queues.len().saturating_sub(1);
-        let mut message = Some(message);
-        for (index, queue) in queues.into_iter().enumerate() {
-            let copy = if index == last { message.take() } else { message.clone() };
-            let Some(copy) = copy else { break };
-            let share = match shares.iter_mut().position(|share| share.queue.stored == queue.stored) {
-                Some(share) => share,
-                None => {
-                    shares.push(Share { queue, places: Vec::new(), messages: Vec::new() });
-                    shares.len() - 1
-                }
-            };
-            if let Some(share) = shares.get_mut(share) {
-                share.places.push(place);
-                share.messages.push(copy);
-            }
+        for queue in queues {
+            let new = |queue| Share { queue, places: Vec::new(), messages: Vec::new() };
+            let share = shares.entry(queue.number).or_insert_with(|| new(queue));
+            share.places.push(place);
+            share.messages.push(Arc::clone(&message));
         }
     }
-    let arrived = join_all(shares.into_iter().map(|share| share.bring(way))).await;
-    for (place, fate) in arrived.into_iter().flatten() {
+    let shares = stream::iter(shares.into_values().map(|share| share.bring(way)));
+    let mut arrived = shares.buffer_unordered(limits::AMQP_PUBLISHING_QUEUES_MAX).flat_map(stream::iter);
+    while let Some((place, fate)) = arrived.next().await {
         if let Some(worst) = fates.get_mut(place).filter(|present| **present != Fate::Failed) {
             *worst = if fate == Fate::Taken { *worst } else { fate };
         }
@@ -154,7 +151,7 @@ pub(crate) async fn bring(way: &Way, batch: Vec<Outbound>) -> Arrived {
 struct Share {
     queue: Arc<Queue>,
     places: Vec<usize>,
-    messages: Vec<Message>,
+    messages: Vec<Arc<Message>>,
 }
 
 impl Share {
@@ -185,7 +182,7 @@ impl Share {
 
 /// Publishes, and waits where the queues take nothing for now. Only a queue that was told to refuses at once. `Err`: what
 /// becomes of a single message; of several some might be taken by themselves.
-async fn publish(way: &Way, queue: &Queue, messages: &mut Vec<Message>) -> Result<Fate, Fate> {
+async fn publish(way: &Way, queue: &Queue, messages: &mut Vec<Arc<Message>>) -> Result<Fate, Fate> {
     let mut pass = None;
     loop {
         match way.broker.publish_from(&queue.stored, messages).await {
@@ -234,12 +231,16 @@ pub(crate) fn confirms(fates: &[(Option<u64>, Fate)]) -> Vec<Confirm> {
 
 #[cfg(test)]
 mod tests {
+    use forebay_core::message::{MessageId, Value as HeaderValue};
     use forebay_core::ports::broker::{Broker, BrokerAdmin};
     use forebay_core::queue::{DeadLetterExchange, Overflow, QueueName, QueueSettings};
     use forebay_wire::amqp::methods::{basic, confirm, queue};
+    use forebay_wire::amqp::properties::Properties;
+    use forebay_wire::amqp::table::{Table, TableBuf, Value};
+    use forebay_wire::amqp::text::{ShortBytes, ShortStr};
 
     use super::*;
-    use crate::bench::{Bench, declare};
+    use crate::bench::{Bench, declare, published};
 
     #[test]
     fn neighbours_with_one_fate_are_confirmed_in_one_word() {
@@ -257,6 +258,60 @@ mod tests {
             [confirm(2, true, true), confirm(4, true, false), confirm(5, false, true)]
         );
         assert_eq!(confirms(&[(None, Fate::Taken)]), []);
+    }
+
+    #[test]
+    fn a_batch_ends_where_it_takes_too_much_memory() {
+        let message = Message::new(MessageId::given("m").unwrap(), "".into());
+        let mut publisher = Publisher::default();
+        for _ in 0..4 {
+            let (message, bytes) = (Arc::new(message.clone()), limits::AMQP_PUBLISHING_BYTES_MAX / 2);
+            publisher.push(Outbound { message, bytes, queues: Vec::new(), number: None });
+        }
+        let oversize = limits::AMQP_PUBLISHING_BYTES_MAX * 2;
+        publisher.push(Outbound {
+            message: message.into(),
+            bytes: oversize,
+            queues: Vec::new(),
+            number: None,
+        });
+        let batches = std::iter::from_fn(|| {
+            publisher.arrived(&[]);
+            publisher.next().map(|batch| batch.len())
+        });
+        assert_eq!(batches.collect::<Vec<_>>(), [2, 2, 1]);
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_to_many_queues_counts_for_each_of_them() {
+        let bench = Bench::new();
+        let mut client = bench.connect(1).await;
+        let queues = 50;
+        for number in 0..queues {
+            let name = number.to_string();
+            client.say(1, &declare(&name)).await;
+            client.expect::<queue::DeclareOk<'_>>(1).await;
+            let queue = ShortStr::cut(&name);
+            let (exchange, routing_key) = (ShortStr::cut("amq.fanout"), ShortStr::default());
+            let arguments = Table::default();
+            client
+                .say(1, &queue::Bind { ticket: 0, queue, exchange, routing_key, nowait: false, arguments })
+                .await;
+            client.expect::<queue::BindOk>(1).await;
+        }
+        bench.hold_log(true);
+        let (mut table, mut octets) = (TableBuf::new(), Vec::new());
+        for _ in 0..100 {
+            table.push(ShortBytes::new(b"h").unwrap(), Value::Void);
+        }
+        let headers = Properties { headers: Some(table.as_table()), ..Properties::default() };
+        let bytes_each = queues * 100 * size_of::<(String, HeaderValue)>();
+        for _ in 0..2 * limits::AMQP_PUBLISHING_BYTES_MAX / bytes_each {
+            octets.extend(published(1, "amq.fanout", "", &headers, b""));
+        }
+        assert!(client.says_only_some_of(&octets).await);
+        bench.hold_log(false);
+        client.say_rest().await;
     }
 
     #[tokio::test]

@@ -26,13 +26,27 @@ pub(crate) struct Channel {
     pub(crate) publisher: Publisher,
     /// What waits for a commit, on a channel that has transactions.
     pub(crate) transaction: Option<Transaction>,
-    /// Its commit waits for its messages to arrive, and all else on the channel for the commit.
-    pub(crate) is_committing: bool,
+    /// How far its commit is; all else on the channel waits for that.
+    pub(crate) commit: Option<Commit>,
     /// The consumer of replies that come straight to it.
     pub(crate) replies: Option<ReplyTo>,
 }
 
+/// How far a commit is that was not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// Its messages have not all arrived.
+    Publishing,
+    /// What it settles is on its way into the log.
+    Settling,
+}
+
 impl Channel {
+    /// True where nothing is on its way that was said on it before.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.publisher.is_done() && self.commit.is_none()
+    }
+
     /// Deliveries that are not settled for good.
     pub(crate) fn held_len(&self) -> usize {
         self.unsettled.len() + self.transaction.as_ref().map_or(0, Transaction::held_len)

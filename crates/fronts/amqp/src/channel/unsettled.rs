@@ -119,7 +119,7 @@ mod tests {
     fn held(count: u64) -> Unsettled {
         let mut unsettled = Unsettled::default();
         let name = QueueName::new("q").unwrap();
-        let queue = Queue::found(name.clone(), name, Instant::from_ms(0));
+        let queue = Queue::found(1, name.clone(), name, Instant::from_ms(0));
         for position in 0..count {
             let tag = unsettled.next_tag();
             let (id, queue) = (DeliveryId { position, token: 0 }, Arc::clone(&queue));

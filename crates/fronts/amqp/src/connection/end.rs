@@ -25,7 +25,7 @@ impl Session {
         let Some(channel) = self.channels.get_mut(&number) else { return };
         channel.incoming = None;
         // What was published arrives all the same; nobody is told.
-        channel.is_committing = false;
+        channel.commit = None;
         channel.replies = None;
         let mut unsettled = channel.unsettled.take_all();
         let uncommitted = channel.transaction.take().map(|mut all| all.take_settled()).unwrap_or_default();
@@ -47,6 +47,7 @@ impl Session {
         let consumer = self.channels.get_mut(&number).and_then(|channel| channel.consumers.remove(tag));
         let Some(consumer) = consumer else { return };
         consumer.queue.remove_consumer(self.now());
+        self.vhost.is_there(&consumer.queue);
         if self.tells_cancels {
             self.send(number, &basic::Cancel { consumer_tag: ShortStr::cut(tag), nowait: true });
         }
@@ -69,6 +70,7 @@ impl Session {
             self.vhost.let_go(&queue).await;
         }
         while self.settles.next().await.is_some() {}
+        while self.commits.next().await.is_some() {}
     }
 
     /// Lets what was published arrive, unless it must wait for room: then the publisher has gone without its confirm.
@@ -98,9 +100,9 @@ mod tests {
     use forebay_core::ports::broker::{Broker, Receive};
     use forebay_core::ports::clock::Clock;
     use forebay_core::queue::QueueName;
-    use forebay_wire::amqp::methods::{channel, queue, tx};
+    use forebay_wire::amqp::methods::{channel, connection, queue, tx};
     use forebay_wire::amqp::table::{TableBuf, Value};
-    use forebay_wire::amqp::text::ShortBytes;
+    use forebay_wire::amqp::text::{ShortBytes, ShortStr};
     use futures_util::future::FutureExt;
 
     use crate::bench::{Bench, declare, rest};
@@ -159,6 +161,31 @@ mod tests {
             let next = other.await.unwrap().unwrap();
             assert_eq!(&*next[0].message.payload, b"older");
         }
+    }
+
+    #[tokio::test]
+    async fn a_queue_of_one_connection_may_be_declared_anew_as_soon_as_that_hears_that_it_is_closed() {
+        let bench = Bench::new();
+        let (mut owner, mut next) = (bench.connect(1).await, bench.connect(1).await);
+        let own = queue::Declare { exclusive: true, ..declare("own") };
+        for declare in [own, queue::Declare { auto_delete: true, ..declare("used") }] {
+            owner.say(1, &declare).await;
+            owner.expect::<queue::DeclareOk<'_>>(1).await;
+        }
+        owner.consume(1, "used").await;
+        // The connection cannot come to the queue that is its own before the other has gone.
+        bench.hold_log(true);
+        let (reply_text, class_id, method_id) = (ShortStr::default(), 0, 0);
+        owner.say(0, &connection::Close { reply_code: 200, reply_text, class_id, method_id }).await;
+        owner.expect::<connection::CloseOk>(0).await;
+        rest().await;
+        next.say(1, &own).await;
+        assert!(next.hears_nothing().await, "it is not refused");
+        bench.hold_log(false);
+        next.expect::<queue::DeclareOk<'_>>(1).await;
+        owner.vanish().await;
+        next.say(1, &queue::Declare { passive: true, ..own }).await;
+        next.expect::<queue::DeclareOk<'_>>(1).await;
     }
 
     #[tokio::test]

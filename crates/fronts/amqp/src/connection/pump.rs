@@ -71,18 +71,23 @@ impl Session {
                 continue;
             }
             for (consumer, count_max) in channel.consumers.ready() {
-                let broker = Arc::clone(&self.shared.broker);
+                let (broker, vhost) = (Arc::clone(&self.shared.broker), Arc::clone(&self.vhost));
                 let (queue, number, consumer_number) =
-                    (consumer.queue.stored.clone(), *number, consumer.number);
+                    (Arc::clone(&consumer.queue), *number, consumer.number);
                 // For as long as the connection is there.
                 let receive = Receive { count_max, hold: Some(Duration::MAX), wait_until };
-                let gone = Error::new(Kind::NotFound, "receive from queue", queue.to_string());
+                let gone = Error::new(Kind::NotFound, "receive from queue", queue.stored.to_string());
                 let ask = move || {
-                    let (broker, queue) = (Arc::clone(&broker), queue.clone());
-                    async move { broker.receive(&queue, receive).await }
+                    let (broker, vhost, queue) =
+                        (Arc::clone(&broker), Arc::clone(&vhost), Arc::clone(&queue));
+                    async move {
+                        // Another of its name is not what the consumer asked for.
+                        let is_there = vhost.is_there(&queue);
+                        if is_there { Some(broker.receive(&queue.stored, receive).await) } else { None }
+                    }
                 };
                 let turn = consumer.seat.in_turn(ask);
-                let (wait, handle) = abortable(async move { turn.await.unwrap_or(Err(gone)) });
+                let (wait, handle) = abortable(async move { turn.await.flatten().unwrap_or(Err(gone)) });
                 consumer.waiting = Some(handle);
                 self.receives.push(Box::pin(async move { (number, consumer_number, wait.await) }));
             }

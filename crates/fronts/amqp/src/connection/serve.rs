@@ -75,10 +75,10 @@ impl<'s> Line<'s> {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let (mut alarm, mut armed) = (self.alarm(), self.due());
         loop {
+            self.session.settle_commits().await;
             self.take_parked().await;
             self.take_input().await;
             self.session.start_batches();
-            self.session.finish_commits().await;
             self.session.start_receives();
             self.session.tell_blocked();
             if self.session.phase == Phase::Ended {
@@ -104,6 +104,7 @@ impl<'s> Line<'s> {
                 },
                 Some(batch) = session.batches.next() => session.arrived(batch),
                 Some(_) = session.settles.next() => {}
+                Some(committed) = session.commits.next() => session.committed(committed).await,
                 Some(received) = session.receives.next() => session.received(received).await,
                 reply = mailbox.next(), if !is_over && !is_behind => session.replied(&reply),
                 () = gate.changed() => {}
@@ -347,10 +348,7 @@ impl Session {
     fn take_while_closing(&mut self, frame: &Frame<'_>) {
         match &frame.payload {
             Payload::Method(Method::Connection(connection::Method::CloseOk(_))) => self.phase = Phase::Ended,
-            Payload::Method(Method::Connection(connection::Method::Close(_))) => {
-                self.send(0, &connection::CloseOk {});
-                self.phase = Phase::Ended;
-            }
+            Payload::Method(Method::Connection(connection::Method::Close(_))) => self.close_ok(),
             _ => {}
         }
     }

@@ -32,6 +32,8 @@ use crate::vhost::registry::Vhost;
 
 /// A batch of a channel that has arrived, with the channel's number and generation.
 pub(crate) type Batch = (u16, u64, Arrived);
+/// A commit whose deliveries are settled, with its channel's number and generation; true where all of it is durable.
+pub(crate) type Committed = (u16, u64, bool);
 /// What a consumer was handed, with its channel's number and its own.
 pub(crate) type Received = (u16, u64, std::result::Result<error::Result<Vec<Delivery>>, Aborted>);
 
@@ -63,6 +65,8 @@ pub(crate) struct Session {
     pub(crate) batches: FuturesUnordered<BoxFuture<'static, Batch>>,
     /// Settled deliveries on their way into the log; true for those that got there.
     pub(crate) settles: FuturesUnordered<BoxFuture<'static, bool>>,
+    /// Commits that settle deliveries.
+    pub(crate) commits: FuturesUnordered<BoxFuture<'static, Committed>>,
     /// Consumers that wait.
     pub(crate) receives: FuturesUnordered<BoxFuture<'static, Received>>,
     /// Replies that come straight to its channels.
@@ -104,6 +108,7 @@ impl Session {
             parked: Parked::default(),
             batches: FuturesUnordered::new(),
             settles: FuturesUnordered::new(),
+            commits: FuturesUnordered::new(),
             receives: FuturesUnordered::new(),
             mailbox: Arc::default(),
             gate: Arc::default(),
@@ -169,6 +174,14 @@ impl Session {
         self.phase = Phase::Closing(self.now() + limits::AMQP_CLOSE_WAIT_MAX);
     }
 
+    /// Answers a client that closes the connection. The queues that it has for itself go before it hears that: whoever comes
+    /// then may declare them anew.
+    pub(crate) fn close_ok(&mut self) {
+        self.vhost.owned_by(self.number).iter().for_each(|queue| queue.go());
+        self.send(0, &connection::CloseOk {});
+        self.phase = Phase::Ended;
+    }
+
     /// Carries out the outcome of a delivery. The client is not told when: AMQP has no word for it.
     pub(crate) fn settle(&self, queue: &QueueName, id: DeliveryId, outcome: Outcome) {
         self.settle_together(Some(queue), vec![id], outcome);
@@ -200,14 +213,5 @@ impl Session {
     /// Lets every settled delivery reach its queue, so that what is asked next finds it there.
     pub(crate) fn apply_settles(&mut self) {
         while let Some(Some(_)) = self.settles.next().now_or_never() {}
-    }
-
-    /// Waits until every settled delivery is durable.
-    pub(crate) async fn await_settles(&mut self) -> Result<()> {
-        let mut all = true;
-        while let Some(is_durable) = self.settles.next().await {
-            all &= is_durable;
-        }
-        if all { Ok(()) } else { Err(Exception::new(ReplyCode::ResourceError, "not all could be settled")) }
     }
 }

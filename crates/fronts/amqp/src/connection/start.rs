@@ -53,8 +53,7 @@ impl Session {
             (Phase::Tuning, M::TuneOk(tune)) => self.tune(*tune),
             (Phase::Opening, M::Open(open)) => self.open(open),
             (_, M::Close(_)) => {
-                self.send(0, &connection::CloseOk {});
-                self.phase = Phase::Ended;
+                self.close_ok();
                 Ok(())
             }
             _ => Err(out_of_turn()),

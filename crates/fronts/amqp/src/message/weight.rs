@@ -10,6 +10,12 @@ pub(crate) fn weight(message: &Message) -> usize {
     size_of::<Message>() + message.id.as_str().len() + payload.len() + texts + table(headers)
 }
 
+/// The same of a message on its way to so many queues: it is there once, but each writes down all that is around its payload.
+pub(crate) fn weight_for(message: &Message, queues: usize) -> usize {
+    let payload = message.payload.len();
+    payload + (weight(message) - payload) * queues.max(1)
+}
+
 fn table(headers: &Headers) -> usize {
     headers.iter().map(|(name, value)| size_of::<(String, Value)>() + name.len() + inner(value)).sum()
 }

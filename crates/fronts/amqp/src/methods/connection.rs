@@ -3,7 +3,6 @@
 use forebay_wire::amqp::methods::{Method, connection};
 use forebay_wire::amqp::reply::ReplyCode;
 
-use crate::connection::phase::Phase;
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 
@@ -11,8 +10,7 @@ impl Session {
     pub(super) fn connection_method(&mut self, method: &connection::Method<'_>) -> Result<()> {
         match method {
             connection::Method::Close(_) => {
-                self.send(0, &connection::CloseOk {});
-                self.phase = Phase::Ended;
+                self.close_ok();
                 Ok(())
             }
             // The secret is looked at when a connection begins, and never again.

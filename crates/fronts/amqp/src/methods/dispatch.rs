@@ -8,20 +8,21 @@ use forebay_wire::amqp::reply::ReplyCode;
 
 use super::connection::unexpected_while_running;
 use crate::channel::content::{Step, unexpected};
+use crate::channel::state::Channel;
 use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 
 impl Session {
-    /// True where what the client says now must find in the queues what it has published before, and that has not arrived.
+    /// True where what the client says now must find done what it has said before, and that is not: what it has published must
+    /// be in the queues, and a commit answered.
     pub(crate) fn must_wait(&self, frame: &Frame<'_>) -> bool {
         if self.phase.is_over() {
             return false;
         }
-        let has_arrived =
-            |number: &u16| self.channels.get(number).is_none_or(|channel| channel.publisher.is_done());
+        let is_at_rest = |number: &u16| self.channels.get(number).is_none_or(Channel::is_at_rest);
         match &frame.payload {
             Payload::Method(Method::Connection(connection::Method::Close(_))) => {
-                !self.parked.is_empty() || !self.channels.keys().all(has_arrived)
+                !self.parked.is_empty() || !self.channels.keys().all(is_at_rest)
             }
             Payload::Method(
                 Method::Channel(channel::Method::Close(_) | channel::Method::CloseOk(_))
@@ -29,8 +30,8 @@ impl Session {
                 | Method::Basic(basic::Method::Get(_))
                 // What became of it is not the transaction's.
                 | Method::Tx(tx::Method::Select(_)),
-            ) => !has_arrived(&frame.channel),
-            _ => self.channels.get(&frame.channel).is_some_and(|channel| channel.is_committing),
+            ) => !is_at_rest(&frame.channel),
+            _ => self.channels.get(&frame.channel).is_some_and(|channel| channel.commit.is_some()),
         }
     }
 

@@ -23,14 +23,19 @@ pub(super) fn write(flags: Flags, arguments: Table<'_>) -> Payload {
 }
 
 /// The queue as it was declared; `None` where AMQP did not declare it.
-pub(super) fn recall(name: QueueName, settings: &QueueSettings, now: Instant) -> Option<Arc<Queue>> {
+pub(super) fn recall(
+    number: u64,
+    name: QueueName,
+    settings: &QueueSettings,
+    now: Instant,
+) -> Option<Arc<Queue>> {
     let [VERSION, flags, arguments @ ..] = &*settings.declaration else { return None };
     let (durable, auto_delete) = (flags & DURABLE != 0, flags & AUTO_DELETE != 0);
     let arguments = Table::parse(arguments).ok()?;
     let asked = read(arguments, Flags { durable, exclusive: false, auto_delete }, "").ok()?;
     let arguments = TableBuf::from(arguments);
     let declaration = Declaration { durable, auto_delete, owner: None, arguments, asked };
-    Some(Queue::new(name, settings.name.clone(), declaration, now))
+    Some(Queue::new(number, name, settings.name.clone(), declaration, now))
 }
 
 #[cfg(test)]
@@ -49,9 +54,9 @@ mod tests {
         table.push(ShortBytes::new(b"x-expires").unwrap(), Value::I32(5000));
         let flags = Flags { durable: true, exclusive: false, auto_delete: true };
         let mut settings = QueueSettings::new(name.clone());
-        assert!(recall(name.clone(), &settings, Instant::from_ms(0)).is_none());
+        assert!(recall(1, name.clone(), &settings, Instant::from_ms(0)).is_none());
         settings.declaration = write(flags, table.as_table());
-        let queue = recall(name, &settings, Instant::from_ms(0)).unwrap();
+        let queue = recall(1, name, &settings, Instant::from_ms(0)).unwrap();
         assert!(queue.durable && queue.auto_delete && queue.is_known);
         assert_eq!(queue.asked.expires, Some(Duration::from_secs(5)));
         assert_eq!(queue.arguments, table);

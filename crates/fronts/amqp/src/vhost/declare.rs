@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use forebay_broker::virtual_hosts::names;
 use forebay_core::error::{self, Kind};
-use forebay_core::ports::broker::{Broker, BrokerAdmin};
+use forebay_core::ports::broker::Broker;
 use forebay_core::queue::{Lifetime, QueueName, QueueSettings};
 use forebay_wire::amqp::reply::ReplyCode;
 use forebay_wire::amqp::table::{Table, TableBuf};
@@ -60,8 +60,6 @@ impl Vhost {
             self.remove(&going).await?;
         }
         match self.find(name).await {
-            // Another front may have deleted it.
-            Ok(present) if !self.broker.has_queue(&stored) => self.forget(&present),
             Ok(present) => {
                 let queue = self.check_same(present, request).await?;
                 // Before its time can come.
@@ -85,9 +83,9 @@ impl Vhost {
         };
         let arguments = TableBuf::from(arguments);
         let declaration = Declaration { durable, auto_delete, owner, arguments, asked };
-        let queue = Queue::new(queue_name, stored, declaration, self.clock.now());
-        self.broker.ensure(&settings).await?;
-        Ok(self.add(queue))
+        let now = self.clock.now();
+        let number = self.broker.declare(&settings).await?;
+        Ok(self.add(Queue::new(number, queue_name, stored, declaration, now)))
     }
 
     /// A name for a queue whose client leaves it to the server.
@@ -117,8 +115,7 @@ impl Vhost {
             let asked = read(request.arguments, request.flags(), &place)?;
             self.broker.ensure(&asked.settings(present.stored.clone())).await?;
             let arguments = TableBuf::from(request.arguments);
-            let now = self.clock.now();
-            return Ok(self.replace(present.declared_with(auto_delete, arguments, asked, now)));
+            return Ok(self.replace(present.declared_with(auto_delete, arguments, asked)));
         }
         check_same(present.arguments.as_table(), request.arguments, &place)?;
         Ok(present)
@@ -127,15 +124,12 @@ impl Vhost {
     /// Deletes the queue with its messages, and says how many were ready. One that is not there counts as deleted.
     pub(crate) async fn delete(&self, queue: &Queue, only_if: OnlyIf) -> Result<u64> {
         let _declaring = self.declaring.lock().await;
-        if !self.known(&queue.stored).is_some_and(|present| present.is_same(queue)) {
-            return Ok(0);
-        }
-        let place = self.place(queue.name.as_str());
-        let ready = match self.broker.queue(&queue.stored).await {
-            Ok(info) => info.stats.ready,
-            Err(error) if error.kind() == Kind::NotFound => 0,
-            Err(error) => return Err(error.into()),
+        let ready = match self.stats(queue).await {
+            Ok(stats) => stats.ready,
+            Err(exception) if exception.code == ReplyCode::NotFound => return Ok(0),
+            Err(exception) => return Err(exception),
         };
+        let place = self.place(queue.name.as_str());
         // Of two reasons RabbitMQ names this one.
         if only_if.unused && !queue.bar_consumers() {
             return Err(Exception::precondition(format!("{place} in use")));
@@ -151,10 +145,10 @@ impl Vhost {
         Ok(ready)
     }
 
-    /// Deletes the queue. It is forgotten only when the broker has done so: one that is still there keeps its owner and its
-    /// consumers their turns. To be called while `declaring` is held.
+    /// Deletes the queue, and never another of its name. It is forgotten only when the broker has done so: one that is still
+    /// there keeps its owner and its consumers their turns. To be called while `declaring` is held.
     pub(super) async fn remove(&self, queue: &Queue) -> error::Result<()> {
-        match self.broker.delete(&queue.stored).await {
+        match self.broker.delete_numbered(&queue.stored, queue.number).await {
             Err(error) if error.kind() != Kind::NotFound => return Err(error),
             _ => {}
         }

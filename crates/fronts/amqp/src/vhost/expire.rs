@@ -9,7 +9,12 @@ impl Vhost {
     /// Deletes the queues whose time has come, and those that could not be deleted when they were to go.
     pub(crate) async fn expire_unused(&self) {
         for queue in self.expiring() {
-            if queue.goes_unused(self.clock.now()) {
+            let now = self.clock.now();
+            if queue.is_unused(now) {
+                // Another front may have used it.
+                self.broker.used_at(&queue.stored).into_iter().for_each(|at| queue.touch(at));
+            }
+            if queue.goes_unused(now) {
                 self.let_go(&queue).await;
             }
         }
@@ -19,9 +24,6 @@ impl Vhost {
     /// come, until it is done or the broker is closed.
     pub(crate) async fn let_go(&self, queue: &Queue) {
         let _declaring = self.declaring.lock().await;
-        if !self.known(&queue.stored).is_some_and(|present| present.is_same(queue)) {
-            return;
-        }
         if let Err(error) = self.remove(queue).await
             && error.kind() != Kind::Closed
             && self.note_going(queue)
@@ -34,14 +36,19 @@ impl Vhost {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
+    use forebay_core::delivery::Outcome;
     use forebay_core::error::Kind;
     use forebay_core::limits;
-    use forebay_core::ports::broker::BrokerAdmin;
+    use forebay_core::ports::broker::{Broker, BrokerAdmin, Receive};
+    use forebay_core::ports::clock::Clock;
     use forebay_core::queue::QueueName;
     use forebay_log::LogOptions;
     use forebay_wire::amqp::methods::{basic, connection, queue};
-    use forebay_wire::amqp::text::ShortStr;
+    use forebay_wire::amqp::table::{TableBuf, Value};
+    use forebay_wire::amqp::text::{ShortBytes, ShortStr};
+    use futures_util::future::FutureExt;
 
     use crate::bench::{Bench, consume, declare, rest};
 
@@ -66,7 +73,43 @@ mod tests {
         one.expect::<basic::CancelOk<'_>>(1).await;
         other.consume(2, "q").await;
         assert!(other.hears_nothing().await);
-        assert!(bench.broker.has_queue(&QueueName::new("q").unwrap()));
+        assert!(bench.broker.queue_number(&QueueName::new("q").unwrap()).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_another_front_uses_does_not_expire() {
+        let bench = Bench::new();
+        let mut client = bench.connect(1).await;
+        let (mut arguments, name) = (TableBuf::new(), QueueName::new("q").unwrap());
+        arguments.push(ShortBytes::new(b"x-expires").unwrap(), Value::I32(5000));
+        client.say(1, &queue::Declare { arguments: arguments.as_table(), ..declare("q") }).await;
+        client.expect::<queue::DeclareOk<'_>>(1).await;
+        for body in [b"1", b"2"] {
+            client.publish(1, "", "q", body).await;
+        }
+        rest().await;
+        let vhost = bench.shared.default_vhost();
+        let is_there = async |seconds| {
+            bench.pass(Duration::from_secs(seconds)).await;
+            vhost.expire_unused().await;
+            bench.broker.queue_number(&name).is_some()
+        };
+        let (count_max, hold) = (1, Some(Duration::from_secs(60)));
+        let receive = |wait_until| bench.broker.receive(&name, Receive { count_max, hold, wait_until });
+        let held = receive(bench.clock.now()).await.unwrap();
+        assert!(is_there(4).await && is_there(4).await, "it is in somebody's hands");
+        bench.broker.settle(&name, held[0].id, Outcome::Done, None).await.unwrap();
+        assert!(is_there(4).await, "it was settled since");
+        // A client of this front whose hold has no end is not there for as long as it has something.
+        client.say(1, &basic::Get { ticket: 0, queue: ShortStr::cut("q"), no_ack: false }).await;
+        client.expect::<basic::GetOk<'_>>(1).await;
+        assert!(is_there(4).await);
+        let mut waiting = receive(bench.clock.now() + Duration::from_secs(60));
+        assert!((&mut waiting).now_or_never().is_none());
+        assert!(is_there(4).await && is_there(4).await, "somebody waits");
+        drop(waiting);
+        assert!(is_there(4).await, "and has done so until now");
+        assert!(!is_there(4).await);
     }
 
     #[tokio::test]
@@ -110,11 +153,12 @@ mod tests {
         owner.vanish().await;
         let vhost = bench.shared.default_vhost();
         vhost.expire_unused().await;
-        assert!(bench.broker.has_queue(&own) && vhost.known(&own).is_some_and(|queue| queue.owner.is_some()));
+        assert!(vhost.known(&own).is_some_and(|queue| queue.owner.is_some()));
         bench.files.limit_bytes(None);
         bench.pass(limits::BROKER_PAUSE).await;
         vhost.expire_unused().await;
-        assert!(!bench.broker.has_queue(&own) && vhost.known(&own).is_none() && vhost.expiring().is_empty());
+        assert!(bench.broker.queue_number(&own).is_none());
+        assert!(vhost.known(&own).is_none() && vhost.expiring().is_empty());
         assert!(vhost.find("shared").await.is_ok());
     }
 

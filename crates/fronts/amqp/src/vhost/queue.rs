@@ -15,6 +15,8 @@ use crate::exception::{Exception, Result};
 /// A queue. It is still one where the broker's queue is gone; then the broker says so.
 #[derive(Debug)]
 pub(crate) struct Queue {
+    /// The broker's number of it, which tells it from others of its name.
+    pub(crate) number: u64,
     pub(crate) name: QueueName,
     /// Its name among the queues of all virtual hosts, as the broker knows it.
     pub(crate) stored: QueueName,
@@ -29,12 +31,12 @@ pub(crate) struct Queue {
     /// Who gets the next message.
     pub(crate) turns: Arc<Turns>,
     consumers: Arc<Mutex<Consumers>>,
-    /// When somebody last used it otherwise than by publishing.
-    used_at: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Consumers {
+    /// When somebody last used the queue otherwise than by publishing.
+    used_at: Instant,
     count: u32,
     exclusive: bool,
     /// Whether there ever was one: without, nobody has left.
@@ -58,16 +60,17 @@ pub(crate) struct Declaration {
 
 impl Queue {
     pub(crate) fn new(
+        number: u64,
         name: QueueName,
         stored: QueueName,
         declaration: Declaration,
         now: Instant,
     ) -> Arc<Self> {
         let Declaration { durable, auto_delete, owner, arguments, asked } = declaration;
-        let (turns, consumers) = (Turns::new(asked.single_active), Arc::default());
-        let used_at = Mutex::new(now);
-        let is_known = true;
+        let consumers = Arc::new(Mutex::new(Consumers { used_at: now, ..Consumers::default() }));
+        let (turns, is_known) = (Turns::new(asked.single_active), true);
         Arc::new(Self {
+            number,
             name,
             stored,
             durable,
@@ -78,15 +81,14 @@ impl Queue {
             is_known,
             turns,
             consumers,
-            used_at,
         })
     }
 
     /// A queue that another front declared, or this one before a restart.
-    pub(crate) fn found(name: QueueName, stored: QueueName, now: Instant) -> Arc<Self> {
+    pub(crate) fn found(number: u64, name: QueueName, stored: QueueName, now: Instant) -> Arc<Self> {
         let (arguments, asked) = (TableBuf::new(), Asked::default());
         let declaration = Declaration { durable: true, auto_delete: false, owner: None, arguments, asked };
-        let mut queue = Self::new(name, stored, declaration, now);
+        let mut queue = Self::new(number, name, stored, declaration, now);
         if let Some(queue) = Arc::get_mut(&mut queue) {
             queue.is_known = false;
         }
@@ -94,14 +96,9 @@ impl Queue {
     }
 
     /// The same queue, now that somebody has said how it was declared and the broker agrees.
-    pub(crate) fn declared_with(
-        &self,
-        auto_delete: bool,
-        arguments: TableBuf,
-        asked: Asked,
-        now: Instant,
-    ) -> Arc<Self> {
+    pub(crate) fn declared_with(&self, auto_delete: bool, arguments: TableBuf, asked: Asked) -> Arc<Self> {
         Arc::new(Self {
+            number: self.number,
             name: self.name.clone(),
             stored: self.stored.clone(),
             durable: self.durable,
@@ -112,18 +109,13 @@ impl Queue {
             asked,
             is_known: true,
             consumers: Arc::clone(&self.consumers),
-            used_at: Mutex::new(now),
         })
     }
 
-    /// It is used now.
-    pub(crate) fn touch(&self, now: Instant) {
-        *self.used_at.lock() = now;
-    }
-
-    /// Whether both are one queue; another may have been declared by the same name since.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.consumers, &other.consumers)
+    /// It was used then.
+    pub(crate) fn touch(&self, at: Instant) {
+        let mut consumers = self.consumers.lock();
+        consumers.used_at = consumers.used_at.max(at);
     }
 
     /// Refuses where another connection has the queue for itself.
@@ -162,8 +154,8 @@ impl Queue {
 
     /// One less. True where the queue goes with it: from then on nobody can come.
     pub(crate) fn remove_consumer(&self, now: Instant) -> bool {
-        self.touch(now);
         let mut consumers = self.consumers.lock();
+        consumers.used_at = now;
         consumers.count = consumers.count.saturating_sub(1);
         consumers.exclusive = false;
         consumers.is_going |= self.auto_delete && consumers.ever && consumers.count == 0;
@@ -187,12 +179,19 @@ impl Queue {
         self.consumers.lock().is_going = true;
     }
 
+    /// Whether nobody has used the queue for its time, as far as is known here.
+    pub(crate) fn is_unused(&self, now: Instant) -> bool {
+        let consumers = self.consumers.lock();
+        let expires = self.asked.expires.filter(|_| consumers.count == 0);
+        expires.is_some_and(|expires| consumers.used_at + expires <= now)
+    }
+
     /// The queue goes where nobody has used it for its time. True where it does, now or since before.
     pub(crate) fn goes_unused(&self, now: Instant) -> bool {
-        let mut consumers = self.consumers.lock();
-        let expires = self.asked.expires.filter(|_| consumers.count == 0);
-        consumers.is_going |= expires.is_some_and(|expires| *self.used_at.lock() + expires <= now);
-        consumers.is_going
+        if self.is_unused(now) {
+            self.go();
+        }
+        self.is_going()
     }
 
     /// Whether it goes by itself: to those who come now it is not there any more.
@@ -216,7 +215,7 @@ mod tests {
     fn queue(auto_delete: bool, asked: Asked) -> Arc<Queue> {
         let (name, arguments) = (QueueName::new("q").unwrap(), TableBuf::new());
         let declaration = Declaration { durable: true, auto_delete, owner: None, arguments, asked };
-        Queue::new(name.clone(), name, declaration, NOW)
+        Queue::new(1, name.clone(), name, declaration, NOW)
     }
 
     #[test]
@@ -252,5 +251,17 @@ mod tests {
         assert!(!queue.goes_unused(later) && !queue.is_going());
         assert!(queue.goes_unused(later + expires) && queue.is_going());
         assert_eq!(queue.add_consumer(false, "/").unwrap_err().code, ReplyCode::NotFound);
+    }
+
+    #[test]
+    fn who_used_a_queue_before_it_was_said_how_it_was_declared_counts_as_well() {
+        let (name, expires) = (QueueName::new("q").unwrap(), Duration::from_secs(5));
+        let found = Queue::found(1, name.clone(), name, NOW);
+        found.add_consumer(false, "/").unwrap();
+        let asked = Asked { expires: Some(expires), ..Asked::default() };
+        let declared = found.declared_with(false, TableBuf::new(), asked);
+        let later = NOW + expires;
+        found.remove_consumer(later);
+        assert!(!declared.goes_unused(later) && declared.goes_unused(later + expires));
     }
 }

@@ -87,7 +87,7 @@ fn the_file_goes_in_whatever_way_its_message_leaves() {
     let ways: [(&str, Change, Leave); 9] = [
         ("settled", |_| (), |bench, q| bench.settle(&bench.receive(q).unwrap(), Outcome::Done)),
         ("purged", |_| (), |bench, q| drop(bench.until_ready(bench.engine().purge(q)))),
-        ("deleted", |_| (), |bench, q| drop(bench.until_ready(bench.engine().delete(q)))),
+        ("deleted", |_| (), |bench, q| drop(bench.until_ready(bench.engine().delete(q, None)))),
         (
             "expired",
             |_| (),

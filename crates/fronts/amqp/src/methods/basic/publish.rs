@@ -16,7 +16,7 @@ use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 use crate::message::incoming::{From, Prepared, Published, prepare};
 use crate::message::outgoing;
-use crate::message::weight::weight;
+use crate::message::weight::{weight, weight_for};
 
 impl Session {
     /// The method came; its content follows.
@@ -43,11 +43,12 @@ impl Session {
         let is_returned = queues.is_empty() && mandatory;
         let allowance = Arc::clone(&self.allowance);
         let channel = self.channel(number)?;
-        let bytes = weight(&message);
+        let (kept, bytes) = (weight(&message) + size_of_val(&*queues), weight_for(&message, queues.len()));
+        let message = Arc::new(message);
         if let Some(transaction) = &mut channel.transaction {
             let outbound = Outbound { message, bytes, queues, number: None };
             let returned = is_returned.then_some((exchange, key));
-            let room = allowance.take(bytes).map_err(publish)?;
+            let room = allowance.take(kept).map_err(publish)?;
             transaction.publish(Postponed { outbound, returned, room });
             return Ok(());
         }
