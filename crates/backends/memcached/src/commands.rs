@@ -136,10 +136,10 @@ impl Commands {
             (false, None) => self.meta("md", key, format_args!("")),
             (false, Some(number)) => self.meta("md", key, format_args!("C{number}")),
             (true, None) => self.classic(&[b"delete", key]),
-            (true, Some(_)) => {
+            (true, Some(number)) => {
                 // An entry whose life is over when it is written.
                 let over = Entry { value: b"", flags: 0, life: -1 };
-                self.write(key, over, number.map_or(Over::All, Over::Number), Numbered(None));
+                self.write(key, over, Over::Number(number), Numbered(None));
             }
         }
     }

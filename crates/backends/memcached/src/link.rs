@@ -16,6 +16,7 @@ use forebay_wire::memcached::reply::{Answer, Code, Marks, Reply, ReplyLimits, re
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::yield_now;
 
 use crate::commands::{Commands, Dialect};
 
@@ -137,6 +138,13 @@ async fn write(
     let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
     let mut buffer = Vec::new();
     while calls.recv_many(&mut taken, TAKEN_AT_ONCE).await > 0 {
+        // Whoever is about to ask as well has its turn first: then it goes into the same write.
+        yield_now().await;
+        while taken.len() < TAKEN_AT_ONCE
+            && let Ok(call) = calls.try_recv()
+        {
+            taken.push(call);
+        }
         for Call { commands, answer, _room } in taken.drain(..) {
             // Who has given up before it was sent need not have it sent.
             if answer.is_closed() {

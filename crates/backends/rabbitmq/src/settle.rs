@@ -84,7 +84,7 @@ impl Inner {
         }
         let expected = Expected::of(queue, letter.key());
         self.put(queue, vec![(Lane::Again, envelope)], SETTLE).await?;
-        expected.is_on_its_way();
+        expected.comes();
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl<'a> Expected<'a> {
         Self { queue, key }
     }
 
-    fn is_on_its_way(mut self) {
+    fn comes(mut self) {
         self.key = None;
     }
 }
