@@ -1,9 +1,9 @@
 //! What the store costs beside the bare protocol, on one memcached of its own:
 //! `cargo run --release -p forebay-memcached-store --example throughput`.
 //!
-//! As many readers as said read one small value each, over and over. Bare is the least that the same work can be: the same
-//! number of connections, on each of which the commands of its readers are sent in one write and their replies counted, with
-//! nobody to wake and nothing to hand out.
+//! As many readers as said read one small value each, over and over, over one connection. Bare is the least that the same work
+//! can be: the commands of all readers are sent in one write and their replies counted, with nobody to wake and nothing to hand
+//! out.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a program for people")]
 
@@ -20,7 +20,6 @@ use forebay_runtime::clock::TokioClock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const CONNECTIONS: usize = 2;
 const READERS: usize = 64;
 const KEYS_OF_ONE_CALL: usize = 100;
 const VALUE: [u8; 100] = [b'v'; 100];
@@ -54,18 +53,22 @@ async fn main() {
     while TcpStream::connect(address).await.is_err() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let store = open(&format!("memcached://{address}?connections={CONNECTIONS}&timeout=5s"));
+    let store = open(&format!("memcached://{address}?connections=1&timeout=5s"));
     let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
     for number in 0..READERS.max(KEYS_OF_ONE_CALL) {
         store.put(key(number).as_bytes(), &VALUE, put).await.expect("it is stored");
     }
-    println!("| | one key a call, {READERS} readers | {KEYS_OF_ONE_CALL} keys a call, {READERS} readers |");
-    println!("| --- | ---: | ---: |");
+    println!("| keys/s | 1 reader | {READERS} readers | {READERS} readers, {KEYS_OF_ONE_CALL} keys a call |");
+    println!("| --- | ---: | ---: | ---: |");
     for _ in 0..ROUNDS {
-        let (one, many) =
-            (bare(address, READERS / CONNECTIONS).await, bare(address, 10 * KEYS_OF_ONE_CALL).await);
-        println!("| bare, keys/s | {one} | {many} |");
-        println!("| store, keys/s | {} | {} |", read(&store, 1).await, read(&store, KEYS_OF_ONE_CALL).await);
+        let (one, many, most) = (
+            bare(address, 1).await,
+            bare(address, READERS).await,
+            bare(address, 10 * KEYS_OF_ONE_CALL).await,
+        );
+        println!("| bare | {one} | {many} | {most} |");
+        let (one, many) = (read(&store, 1, 1).await, read(&store, READERS, 1).await);
+        println!("| store | {one} | {many} | {} |", read(&store, READERS, KEYS_OF_ONE_CALL).await);
     }
 }
 
@@ -85,9 +88,9 @@ fn open(url: &str) -> MemcachedStore {
 }
 
 /// Keys read in a second through the store.
-async fn read(store: &MemcachedStore, keys: usize) -> u64 {
+async fn read(store: &MemcachedStore, readers: usize, keys: usize) -> u64 {
     let begun = Instant::now();
-    let readers: Vec<_> = (0..READERS)
+    let readers: Vec<_> = (0..readers)
         .map(|reader| {
             let store = store.clone();
             tokio::spawn(async move {
@@ -111,36 +114,24 @@ async fn read(store: &MemcachedStore, keys: usize) -> u64 {
     (read as f64 / begun.elapsed().as_secs_f64()) as u64
 }
 
-/// The same with so many commands in each write of each connection.
+/// The same with so many commands in each write.
 async fn bare(address: SocketAddr, commands: usize) -> u64 {
-    let begun = Instant::now();
-    let connections: Vec<_> = (0..CONNECTIONS)
-        .map(|_| {
-            tokio::spawn(async move {
-                let mut stream = TcpStream::connect(address).await.expect("it listens");
-                stream.set_nodelay(true).expect("a connection");
-                let text: String =
-                    (0..commands).map(|number| format!("mg {} v f c\r\n", key(number % READERS))).collect();
-                let mut buffer = vec![0; 64 * 1024];
-                let mut read = 0;
-                while begun.elapsed() < TIME {
-                    stream.write_all(text.as_bytes()).await.expect("it takes commands");
-                    // The value holds no line end, so a reply has two.
-                    let mut lines = 0;
-                    while lines < 2 * commands {
-                        let length = stream.read(&mut buffer).await.expect("it answers");
-                        assert!(length > 0, "it stays");
-                        lines += buffer.iter().take(length).filter(|byte| **byte == b'\n').count();
-                    }
-                    read += commands;
-                }
-                read
-            })
-        })
-        .collect();
-    let mut read = 0;
-    for connection in connections {
-        read += connection.await.expect("it reads");
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    stream.set_nodelay(true).expect("a connection");
+    let text: String =
+        (0..commands).map(|number| format!("mg {} v f c\r\n", key(number % READERS))).collect();
+    let mut buffer = vec![0; 64 * 1024];
+    let (begun, mut read) = (Instant::now(), 0);
+    while begun.elapsed() < TIME {
+        stream.write_all(text.as_bytes()).await.expect("it takes commands");
+        // The value holds no line end, so a reply has two.
+        let mut lines = 0;
+        while lines < 2 * commands {
+            let length = stream.read(&mut buffer).await.expect("it answers");
+            assert!(length > 0, "it stays");
+            lines += buffer.iter().take(length).filter(|byte| **byte == b'\n').count();
+        }
+        read += commands;
     }
     (read as f64 / begun.elapsed().as_secs_f64()) as u64
 }

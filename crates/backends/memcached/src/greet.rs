@@ -10,13 +10,14 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::commands::Dialect;
 use crate::link::LIMITS;
 use crate::settings::NodeSettings;
 
-/// The oldest whose meta commands are today's.
+/// The oldest whose meta commands are today's. With older ones the classic words are spoken.
 const VERSION_MIN: [u64; 3] = [1, 6, 13];
 /// The first words. A key that nobody has is read with a flag that only newer servers know.
-const GREETING: &[u8] = b"version\r\nmn\r\nmg forebay:greeting c E1\r\nstats\r\n";
+const GREETING: &[u8] = b"version\r\nmn\r\nmg forebay:greeting c E1\r\nstats\r\nstats settings\r\n";
 /// Some bits stay free in a number that clients may take for a signed one.
 const NUMBER_BITS: u64 = u64::MAX >> 2;
 
@@ -28,8 +29,8 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 /// A connection whose server has said what it can.
 pub(crate) struct Greeted {
     pub(crate) stream: Pin<Box<dyn Stream>>,
-    /// It takes version numbers from the client (1.6.27 and later).
-    pub(crate) numbers_ours: bool,
+    /// What it understands.
+    pub(crate) dialect: Dialect,
     /// Tells this life of the server from others, as far as its own word goes.
     pub(crate) life: u64,
 }
@@ -74,55 +75,73 @@ async fn greet(mut stream: Pin<Box<dyn Stream>>) -> io::Result<Greeted> {
             }
         };
         buffer.advance(consumed);
-        if heard.ended {
+        if heard.has_ended() {
             let life = heard.life();
-            return Ok(Greeted { stream, numbers_ours: heard.numbers_ours, life });
+            return Ok(Greeted { stream, dialect: heard.dialect, life });
         }
     }
     Err(Error::new(ErrorKind::InvalidData, "it does not come to the end of its greeting"))
 }
 
 /// What was heard so far.
-#[derive(Default)]
 struct Heard {
+    /// Replies to the first three questions.
     replies: usize,
-    numbers_ours: bool,
+    /// Lists of statistics that have come to their end.
+    lists: usize,
+    dialect: Dialect,
     process: u64,
     time: u64,
     uptime: u64,
-    ended: bool,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        let dialect = Dialect::Meta { numbers_ours: false };
+        Self { replies: 0, lists: 0, dialect, process: 0, time: 0, uptime: 0 }
+    }
 }
 
 impl Heard {
     fn hear(&mut self, reply: &Reply<'_>) -> io::Result<()> {
-        let unsupported = |why| Err(Error::new(ErrorKind::Unsupported, why));
+        let is_classic = self.dialect == Dialect::Classic;
         match (self.replies, reply.code) {
-            (0, Code::Version) if is_older(reply.body) => {
-                return unsupported("its meta commands are not those of memcached 1.6.13 and later");
-            }
-            (0, Code::Version) | (1, Code::Noop) => {}
-            (2, Code::Miss | Code::Hit) => self.numbers_ours = true,
-            (2, Code::ClientError) => {}
-            (3.., Code::Stat) => self.stat(reply.body),
-            (3.., Code::End) => self.ended = true,
-            (1 | 2, Code::Unknown) => {
-                return unsupported("it has no meta commands, as memcached 1.6.13 and later");
-            }
+            (0, Code::Version) if is_older(reply.body) => self.dialect = Dialect::Classic,
+            (0, Code::Version) | (1, Code::Noop) | (2, Code::ClientError) => {}
+            (1, Code::Unknown) => self.dialect = Dialect::Classic,
+            // What meta commands were before says nothing.
+            (1 | 2, _) if is_classic => {}
+            (2, Code::Miss | Code::Hit) => self.dialect = Dialect::Meta { numbers_ours: true },
+            (3.., Code::Stat) => return self.stat(reply.body),
+            // Not every server tells its settings.
+            (3.., Code::End) | (4.., Code::Unknown | Code::ClientError) => self.lists += 1,
             _ => return Err(Error::new(ErrorKind::InvalidData, "it does not greet as memcached does")),
         }
         self.replies += 1;
         Ok(())
     }
 
-    fn stat(&mut self, stat: &[u8]) {
+    fn has_ended(&self) -> bool {
+        self.lists == 2
+    }
+
+    fn stat(&mut self, stat: &[u8]) -> io::Result<()> {
         let mut words = stat.split(|byte| *byte == b' ');
-        let (name, value) = (words.next(), words.next().and_then(number));
-        match (name, value) {
-            (Some(b"pid"), Some(process)) => self.process = process,
-            (Some(b"time"), Some(time)) => self.time = time,
-            (Some(b"uptime"), Some(uptime)) => self.uptime = uptime,
+        let (name, value) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        match (name, number(value)) {
+            (b"pid", Some(process)) => self.process = process,
+            (b"time", Some(time)) => self.time = time,
+            (b"uptime", Some(uptime)) => self.uptime = uptime,
+            // Nothing could be fenced.
+            (b"cas_enabled", _) if value == b"no" => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "it numbers no versions: it was started with -C",
+                ));
+            }
             _ => {}
         }
+        Ok(())
     }
 
     /// The process and the second of its start, well mixed.
@@ -163,26 +182,45 @@ mod tests {
         greeted
     }
 
+    const STATS: &str = "STAT pid 7\r\nSTAT uptime 5\r\nSTAT time 1795303570\r\nEND\r\n";
+    const SETTINGS: &str = "STAT maxbytes 67108864\r\nSTAT cas_enabled yes\r\nEND\r\n";
+
     #[tokio::test]
     async fn what_the_server_can_is_heard_from_its_answers() {
-        let stats = "STAT pid 7\r\nSTAT uptime 5\r\nSTAT time 1795303570\r\nEND\r\n";
-        let older = format!("VERSION 1.6.18\r\nMN\r\nCLIENT_ERROR invalid flag\r\n{stats}");
-        let newer = format!("VERSION 1.6.39\r\nMN\r\nEN\r\n{stats}");
-        let (older, newer) = (greeted(&older).await.unwrap(), greeted(&newer).await.unwrap());
-        assert!(!older.numbers_ours && newer.numbers_ours);
-        assert_eq!(older.life, newer.life, "the same process");
-        let restarted = "VERSION 1.6.18\r\nMN\r\nCLIENT_ERROR invalid flag\r\nSTAT pid 7\r\nSTAT uptime 4\r\nSTAT time 1795303570\r\nEND\r\n";
-        assert_ne!(older.life, greeted(restarted).await.unwrap().life);
+        for (words, dialect) in [
+            ("VERSION 1.6.39\r\nMN\r\nEN\r\n", Dialect::Meta { numbers_ours: true }),
+            ("VERSION 1.6.18\r\nMN\r\nCLIENT_ERROR invalid flag\r\n", Dialect::Meta { numbers_ours: false }),
+            ("VERSION 1.6.9\r\nMN\r\nEN\r\n", Dialect::Classic),
+            ("VERSION 1.5.22\r\nERROR\r\nERROR\r\n", Dialect::Classic),
+            ("VERSION 2.0\r\nERROR\r\nERROR\r\n", Dialect::Classic),
+        ] {
+            for settings in [SETTINGS, "ERROR\r\n", "END\r\n"] {
+                let greeted = greeted(&format!("{words}{STATS}{settings}")).await.unwrap();
+                assert_eq!(greeted.dialect, dialect, "{words}");
+            }
+        }
     }
 
     #[tokio::test]
-    async fn a_server_without_todays_meta_commands_is_refused_by_name() {
-        for replies in ["VERSION 1.4.39\r\nERROR\r\n", "VERSION 1.6.9\r\nMN\r\n", "VERSION 2.0\r\nERROR\r\n"]
-        {
-            let error = greeted(replies).await.err().unwrap();
-            assert_eq!(error.kind(), ErrorKind::Unsupported, "{replies}");
-            assert!(error.to_string().contains("1.6.13"), "{error}");
-        }
+    async fn lives_of_a_server_are_told_apart() {
+        let greet = async |stats: &str| {
+            let text = format!("VERSION 1.6.18\r\nMN\r\nCLIENT_ERROR invalid flag\r\n{stats}{SETTINGS}");
+            greeted(&text).await.unwrap().life
+        };
+        assert_eq!(greet(STATS).await, greet(STATS).await, "the same process");
+        assert_ne!(
+            greet(STATS).await,
+            greet(&STATS.replace("uptime 5", "uptime 4")).await,
+            "it was restarted"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_without_version_numbers_is_refused_by_name() {
+        let settings = SETTINGS.replace("yes", "no");
+        let error = greeted(&format!("VERSION 1.6.18\r\nMN\r\nEN\r\n{STATS}{settings}")).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("-C"), "{error}");
     }
 
     #[tokio::test]

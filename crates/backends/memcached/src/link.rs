@@ -16,8 +16,9 @@ use forebay_wire::memcached::reply::{Answer, Code, Marks, Reply, ReplyLimits, re
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::yield_now;
 
-use crate::commands::Commands;
+use crate::commands::{Commands, Dialect};
 
 /// What a server may answer.
 pub(crate) const LIMITS: ReplyLimits =
@@ -49,8 +50,8 @@ pub(crate) struct Link {
     pub(crate) id: u64,
     /// What the server's version numbers are mixed with, so that those of another life of the server fit none of this one.
     pub(crate) mask: u64,
-    /// The server takes version numbers from the client.
-    pub(crate) numbers_ours: bool,
+    /// What the server understands.
+    pub(crate) dialect: Dialect,
     calls: mpsc::Sender<Call>,
     bytes: Arc<Semaphore>,
     ended: Arc<AtomicBool>,
@@ -88,11 +89,11 @@ struct Sent {
 }
 
 impl Link {
-    pub(crate) fn new(id: u64, mask: u64, numbers_ours: bool) -> (Self, Calls) {
+    pub(crate) fn new(id: u64, mask: u64, dialect: Dialect) -> (Self, Calls) {
         let (send, receive) = mpsc::channel(MEMCACHED_QUEUED_CALLS_MAX);
         let ended = Arc::new(AtomicBool::new(false));
         let bytes = Arc::new(Semaphore::new(MEMCACHED_QUEUED_BYTES_MAX));
-        let link = Self { id, mask, numbers_ours, calls: send, bytes, ended: ended.clone() };
+        let link = Self { id, mask, dialect, calls: send, bytes, ended: ended.clone() };
         (link, Calls { calls: receive, ended: Ended(ended) })
     }
 
@@ -137,6 +138,13 @@ async fn write(
     let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
     let mut buffer = Vec::new();
     while calls.recv_many(&mut taken, TAKEN_AT_ONCE).await > 0 {
+        // Whoever is about to ask as well has its turn first: then it goes into the same write.
+        yield_now().await;
+        while taken.len() < TAKEN_AT_ONCE
+            && let Ok(call) = calls.try_recv()
+        {
+            taken.push(call);
+        }
         for Call { commands, answer, _room } in taken.drain(..) {
             // Who has given up before it was sent need not have it sent.
             if answer.is_closed() {
@@ -150,7 +158,7 @@ async fn write(
                 flush(output, &mut buffer).await?;
             }
             room.acquire().await.map_err(Error::other)?.forget();
-            let Commands { bytes, first, count, quiet } = commands;
+            let Commands { bytes, first, count, quiet, .. } = commands;
             sent.lock().push_back(Sent { first, count, quiet, seen: 0, replies: Vec::new(), answer });
             if bytes.len() > MEMCACHED_WRITE_BYTES {
                 output.write_all(&bytes).await?;
@@ -244,15 +252,17 @@ mod tests {
 
     use super::*;
 
+    const META: Dialect = Dialect::Meta { numbers_ours: false };
+
     fn linked() -> (Arc<Link>, DuplexStream, JoinHandle<io::Error>) {
         let (ours, theirs) = duplex(1 << 20);
-        let (link, calls) = Link::new(1, 0, false);
+        let (link, calls) = Link::new(1, 0, META);
         (Arc::new(link), theirs, tokio::spawn(carry(ours, calls)))
     }
 
-    fn gets(first: u64, count: u64) -> Commands {
-        let mut commands = Commands::new(first);
-        (0..count).for_each(|_| commands.line("mg", b"k", format_args!("v")));
+    fn looks(first: u64, count: u64) -> Commands {
+        let mut commands = Commands::new(first, META);
+        (0..count).for_each(|_| commands.look(b"k"));
         commands
     }
 
@@ -265,9 +275,9 @@ mod tests {
     #[tokio::test]
     async fn replies_go_to_their_callers_in_order() {
         let (link, mut server, _task) = linked();
-        let one = link.send(gets(10, 1)).await.unwrap();
-        let two = link.send(gets(20, 2)).await.unwrap();
-        expect(&mut server, b"mg k v O10\r\nmg k v O20\r\nmg k v O21\r\n").await;
+        let one = link.send(looks(10, 1)).await.unwrap();
+        let two = link.send(looks(20, 2)).await.unwrap();
+        expect(&mut server, b"mg k f c O10\r\nmg k f c O20\r\nmg k f c O21\r\n").await;
         server.write_all(b"EN O10\r\nVA 1 O20\r\na\r\nEN O21\r\n").await.unwrap();
         assert_eq!(one.await.unwrap()[0].code, Code::Miss);
         let two = two.await.unwrap();
@@ -277,11 +287,11 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_disturbs_nobody() {
         let (link, mut server, _task) = linked();
-        let gone = link.send(gets(1, 1)).await.unwrap();
-        expect(&mut server, b"mg k v O1\r\n").await;
+        let gone = link.send(looks(1, 1)).await.unwrap();
+        expect(&mut server, b"mg k f c O1\r\n").await;
         drop(gone);
-        let stays = link.send(gets(2, 1)).await.unwrap();
-        expect(&mut server, b"mg k v O2\r\n").await;
+        let stays = link.send(looks(2, 1)).await.unwrap();
+        expect(&mut server, b"mg k f c O2\r\n").await;
         server.write_all(b"VA 5 O1\r\nother\r\nVA 3 O2\r\nown\r\n").await.unwrap();
         assert_eq!(&*stays.await.unwrap()[0].body, b"own");
     }
@@ -289,10 +299,10 @@ mod tests {
     #[tokio::test]
     async fn a_quiet_call_ends_with_its_noop_and_has_only_its_hits() {
         let (link, mut server, _task) = linked();
-        let mut commands = gets(5, 3);
-        commands.close_quiet();
+        let mut commands = Commands::new(5, META);
+        commands.get([&b"k"[..]; 3].into_iter());
         let quiet = link.send(commands).await.unwrap();
-        expect(&mut server, b"mg k v O5\r\nmg k v O6\r\nmg k v O7\r\nmn\r\n").await;
+        expect(&mut server, b"mg k v f c q O5\r\nmg k v f c q O6\r\nmg k v f c q O7\r\nmn\r\n").await;
         server.write_all(b"VA 1 O6\r\nx\r\nMN\r\n").await.unwrap();
         let replies = quiet.await.unwrap();
         assert_eq!(replies.iter().map(|reply| reply.marks.opaque).collect::<Vec<_>>(), [Some(6)]);
@@ -300,13 +310,13 @@ mod tests {
 
     async fn ends_at(replies: &[u8]) {
         let (link, mut server, task) = linked();
-        let call = link.send(gets(3, 1)).await.unwrap();
-        expect(&mut server, b"mg k v O3\r\n").await;
+        let call = link.send(looks(3, 1)).await.unwrap();
+        expect(&mut server, b"mg k f c O3\r\n").await;
         server.write_all(replies).await.unwrap();
         let _ = call.await;
         assert_eq!(task.await.unwrap().kind(), ErrorKind::InvalidData);
         assert!(link.has_ended());
-        assert!(link.call(gets(9, 1)).await.is_none());
+        assert!(link.call(looks(9, 1)).await.is_none());
     }
 
     #[tokio::test]
@@ -319,8 +329,8 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_the_connection_ends_every_call() {
         let (link, mut server, task) = linked();
-        let call = link.send(gets(3, 1)).await.unwrap();
-        expect(&mut server, b"mg k v O3\r\n").await;
+        let call = link.send(looks(3, 1)).await.unwrap();
+        expect(&mut server, b"mg k f c O3\r\n").await;
         drop(server);
         assert!(call.await.is_err());
         task.await.unwrap();
@@ -335,14 +345,14 @@ mod tests {
         let calls = tokio::spawn(async move {
             let mut waiting = Vec::new();
             for number in 0..total {
-                waiting.push(all.send(gets(number, 1)).await.unwrap());
+                waiting.push(all.send(looks(number, 1)).await.unwrap());
             }
             for call in waiting {
                 call.await.unwrap();
             }
         });
         for number in 0..total {
-            expect(&mut server, format!("mg k v O{number}\r\n").as_bytes()).await;
+            expect(&mut server, format!("mg k f c O{number}\r\n").as_bytes()).await;
             if number + 1 >= MEMCACHED_SENT_CALLS_MAX as u64 {
                 let answered = number + 1 - MEMCACHED_SENT_CALLS_MAX as u64;
                 server.write_all(format!("EN O{answered}\r\n").as_bytes()).await.unwrap();
@@ -357,7 +367,7 @@ mod tests {
     #[tokio::test]
     async fn a_value_larger_than_any_buffer_comes_whole() {
         let (link, mut server, _task) = linked();
-        let call = link.send(gets(1, 1)).await.unwrap();
+        let call = link.send(looks(1, 1)).await.unwrap();
         let value = vec![b'v'; 3_000_000];
         let send = value.clone();
         tokio::spawn(async move {

@@ -149,9 +149,9 @@ impl Node {
         self.links.read().iter().find(|link| link.id == id && !link.has_ended()).cloned()
     }
 
-    /// No commands yet, with numbers that no other call of the node has.
-    pub(crate) fn commands(&self) -> Commands {
-        Commands::new(self.calls.fetch_add(1, Relaxed).wrapping_mul(CALL_NUMBERS))
+    /// No commands yet, for this connection, with numbers that no other call of the node has.
+    pub(crate) fn commands(&self, link: &Link) -> Commands {
+        Commands::new(self.calls.fetch_add(1, Relaxed).wrapping_mul(CALL_NUMBERS), link.dialect)
     }
 
     /// Sends commands over a connection and waits for the replies.

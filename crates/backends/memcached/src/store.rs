@@ -25,6 +25,10 @@ use crate::verbs::{arithmetic, fill, get, lease, put, remove, touch};
 /// fill, or that is held after an invalidation, has an entry without bytes meanwhile, which other programs see as an empty
 /// value.
 ///
+/// Servers older than 1.6.13, and what has not the meta commands, are asked in the classic words: with a question more where a
+/// key is to be filled, and reading each value back that was written, for its version. A placeholder has 16 bytes there. One
+/// that numbers no versions (`-C`) is refused: nothing could be fenced.
+///
 /// ```no_run
 /// use std::sync::Arc;
 ///

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::commands::Commands;
+use crate::commands::{Commands, Dialect};
 use crate::greet::{connect, number_of};
 use crate::link::{Link, Received, carry};
 use crate::node::{Missed, Node, State};
@@ -104,8 +104,9 @@ impl Supervisor {
     async fn connect_missing(&mut self) -> io::Result<()> {
         while self.kept.len() < self.node.connections {
             let greeted = timeout(self.node.timeout, connect(&self.node.settings)).await??;
-            let mask = if greeted.numbers_ours { 0 } else { greeted.life };
-            let (link, calls) = Link::new(number_of(self.clock.random()), mask, greeted.numbers_ours);
+            let numbers_ours = greeted.dialect == Dialect::Meta { numbers_ours: true };
+            let mask = if numbers_ours { 0 } else { greeted.life };
+            let (link, calls) = Link::new(number_of(self.clock.random()), mask, greeted.dialect);
             self.carried.spawn(carry(greeted.stream, calls));
             self.kept.push(Kept { link: Arc::new(link), asked: None });
         }
@@ -137,8 +138,8 @@ impl Supervisor {
         let node = &self.node;
         let settle = async |kept: &mut Kept| {
             if kept.asked.is_none() {
-                let mut question = node.commands();
-                question.plain("mn");
+                let mut question = node.commands(&kept.link);
+                question.ask();
                 match timeout_at(deadline, kept.link.send(question)).await? {
                     Some(answer) => kept.asked = Some(answer),
                     // It has ended, and with it all that was sent over it.
@@ -162,22 +163,19 @@ impl Supervisor {
     /// Removes what the node should have removed.
     async fn make_up_for(&self, missed: &Missed) -> io::Result<()> {
         if missed.all {
-            let mut commands = self.node.commands();
-            commands.plain("flush_all");
-            return self.carry_out(commands).await;
+            return self.carry_out(Commands::flush).await;
         }
         let keys: Vec<&[u8]> = missed.keys.iter().map(Vec::as_slice).collect();
         for keys in keys.chunks(MEMCACHED_CALL_COMMANDS_MAX) {
-            let mut commands = self.node.commands();
-            keys.iter().for_each(|key| commands.line("md", key, format_args!("q")));
-            commands.close_quiet();
-            self.carry_out(commands).await?;
+            self.carry_out(|commands| commands.remove_all(keys.iter().copied())).await?;
         }
         Ok(())
     }
 
-    async fn carry_out(&self, commands: Commands) -> io::Result<()> {
+    async fn carry_out(&self, say: impl FnOnce(&mut Commands)) -> io::Result<()> {
         let Some(kept) = self.kept.first() else { return Err(ErrorKind::ConnectionReset.into()) };
+        let mut commands = self.node.commands(&kept.link);
+        say(&mut commands);
         let replies = timeout(self.node.timeout, kept.link.call(commands)).await?;
         let replies = replies.ok_or(ErrorKind::ConnectionReset)?;
         // A quiet deletion says nothing, unless something was wrong.

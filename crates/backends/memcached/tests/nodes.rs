@@ -3,21 +3,19 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod rig;
-mod servers;
 
-use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forebay_contract::remote::Rig;
+use forebay_contract::servers::memcached::{Memcached, program};
 use forebay_core::entry::Mode;
 use forebay_core::error::{Kind, Result};
-use forebay_core::ports::remote_store::{Put, RemoteStore};
+use forebay_core::ports::remote_store::{Asked, Fill, Filled, Put, RemoteStore};
 use forebay_memcached_store::settings::{NodeSettings, Settings};
 use forebay_memcached_store::store::MemcachedStore;
 use forebay_runtime::clock::TokioClock;
 use rig::{Real, TIME_OUT, open, start, url};
-use servers::Memcached;
 
 const SET: Put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
 const KEYS: usize = 3_000;
@@ -152,10 +150,10 @@ fn a_unix_socket_is_a_node() {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let socket = folder.path().join("memcached.sock");
     let rig = Real::new(1, "");
-    let mut server = std::process::Command::new("memcached")
+    let mut server = program()
         .arg("-s")
         .arg(&socket)
-        .args(["-u", "root", "-m", "64"])
+        .args(["-m", "64"])
         .spawn()
         .expect("memcached is needed for this test: apt-get install memcached");
     let store = open(&rig.runtime, &format!("memcached://{}?timeout=2s", socket.display()));
@@ -199,9 +197,9 @@ fn what_is_no_memcached_is_unavailable_and_a_bad_key_is_refused() {
 
 #[test]
 fn a_store_may_be_opened_before_its_servers_are_there() {
-    let mut rig = Real::new(1, "");
+    let rig = Real::new(1, "");
     rig.servers[0].kill();
-    let settings: Settings = url(&rig.servers, "").parse().expect("a good URL");
+    let settings: Settings = url(&[rig.servers[0].address], "").parse().expect("a good URL");
     let (store, works) = {
         let _inside = rig.runtime.enter();
         MemcachedStore::new(settings, Arc::new(TokioClock::new())).expect("it needs nobody there")
@@ -218,25 +216,28 @@ fn a_store_may_be_opened_before_its_servers_are_there() {
 }
 
 #[test]
-fn a_server_that_is_too_old_is_refused_by_name() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("its address");
-    // It ends with the test's process.
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            std::thread::spawn(move || {
-                stream.write_all(b"VERSION 1.4.39\r\nERROR\r\nERROR\r\nEND\r\n").expect("it takes answers");
-                let _ = stream.read(&mut [0; 1_000]);
-            });
-        }
-    });
-    let rig = Real::new(1, "");
-    let store = open(&rig.runtime, &format!("memcached://{address}?timeout=2s"));
+fn a_server_that_numbers_no_versions_is_refused_by_name() {
+    let (server, rig) = (Memcached::start_with(&["-C"]), Real::new(1, ""));
+    let store = open(&rig.runtime, &format!("memcached://{}?timeout=2s", server.address));
     let error = rig.runtime.block_on(store.put(b"key", b"value", SET)).expect_err("it cannot be used");
     assert_eq!(error.kind(), Kind::Unsupported);
-    assert!(
-        error.to_string().contains("1.6.13") && error.to_string().contains(&address.to_string()),
-        "{error}"
-    );
+    let told = error.to_string();
+    assert!(told.contains("-C") && told.contains(&server.address.to_string()), "{told}");
+}
+
+#[test]
+fn a_grant_with_a_number_of_ours_outlives_its_connection_and_one_of_the_servers_does_not() {
+    let rig = Real::new(1, "");
+    let version = rig.servers[0].say("version");
+    let numbers: Vec<u32> =
+        version.trim_end().split(['.', ' ']).filter_map(|number| number.parse().ok()).collect();
+    let takes_ours = numbers >= vec![1, 6, 27];
+    let filled = rig.runtime.block_on(async {
+        let asked = rig.store.get_or_lease(b"key", Duration::from_secs(60)).await.expect("it answers");
+        let Asked::Granted(grant) = asked else { panic!("nobody else asks") };
+        let fill = Fill { flags: 0, life: None, tags: &[] };
+        // Another process has connections of its own.
+        rig.other.fill(b"key", b"value", fill, grant).await.expect("it answers")
+    });
+    assert_eq!(matches!(filled, Filled::Stored(_)), takes_ours, "{version}");
 }

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time;
 
 use crate::link::Link;
+use crate::link::keep::Keeper;
 use crate::queue::Queue;
 use crate::queue::shelf::{Cleared, Consuming};
 use crate::settings::RabbitSettings;
@@ -122,25 +123,6 @@ impl Inner {
         self.link.borrow().clone()
     }
 
-    /// A connection was made.
-    pub(crate) fn reached(&self, link: &Arc<Link>) {
-        self.link.send_replace(Some(link.clone()));
-        self.each(|queue| queue.changed.notify_waiters());
-    }
-
-    /// The connection has ended, and all that came over it is the server's again.
-    pub(crate) fn lost(&self) {
-        self.link.send_replace(None);
-        let not_before = Instant::default();
-        self.each(|queue| {
-            drop(queue.change(|shelf| {
-                shelf.leading = false;
-                let gone = matches!(shelf.consuming, Consuming::Gone);
-                (!gone).then(|| shelf.clear(Consuming::No { not_before }))
-            }));
-        });
-    }
-
     /// Gives up the channel over which the queue's messages came: they are the server's again.
     pub(crate) fn drop_channel(&self, queue: &Queue, epoch: u64) {
         let not_before = self.clock.now() + limits::RABBITMQ_PAUSE;
@@ -176,6 +158,44 @@ impl Inner {
 
     fn each(&self, act: impl Fn(&Queue)) {
         self.all().iter().for_each(|queue| act(queue));
+    }
+}
+
+impl Keeper for Inner {
+    fn settings(&self) -> &RabbitSettings {
+        &self.settings
+    }
+
+    fn random(&self) -> u64 {
+        self.clock.random()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed()
+    }
+
+    async fn closed(&self) {
+        self.closed().await;
+    }
+
+    /// Whoever needs the connection finds it.
+    async fn serve(self: Arc<Self>, link: Arc<Link>) {
+        self.link.send_replace(Some(link));
+        self.each(|queue| queue.changed.notify_waiters());
+        std::future::pending().await
+    }
+
+    /// All that came over it is the server's again.
+    fn lost(&self) {
+        self.link.send_replace(None);
+        let not_before = Instant::default();
+        self.each(|queue| {
+            drop(queue.change(|shelf| {
+                shelf.leading = false;
+                let gone = matches!(shelf.consuming, Consuming::Gone);
+                (!gone).then(|| shelf.clear(Consuming::No { not_before }))
+            }));
+        });
     }
 }
 

@@ -21,7 +21,8 @@ const RECEIVE: &str = "receive from queue";
 
 /// What a look comes to.
 enum Look {
-    Found(Vec<Delivery>, Vec<Arc<Letter>>),
+    /// Deliveries, and what has expired, of this epoch.
+    Found(Vec<Delivery>, Vec<Arc<Letter>>, u64),
     Gone,
     /// Nothing now; it is worth to look again then.
     Nothing {
@@ -61,8 +62,10 @@ impl Inner {
             let now = self.clock.now();
             let (again_at, give_up_at) = match queue.change_quietly(|shelf| look(&queue, shelf, &asked, now))
             {
-                Look::Found(deliveries, expired) => {
-                    self.expire_all(&queue, expired);
+                Look::Found(deliveries, expired, epoch) => {
+                    for letter in expired {
+                        self.run(expire(self.clone(), queue.clone(), letter, epoch));
+                    }
                     if !deliveries.is_empty() {
                         self.holds.notify_waiters();
                         return Ok(deliveries);
@@ -84,16 +87,6 @@ impl Inner {
                 () = changed => {}
                 () = self.clock.sleep_until(next) => {}
             }
-        }
-    }
-
-    fn expire_all(self: &Arc<Self>, queue: &Arc<Queue>, expired: Vec<Arc<Letter>>) {
-        for letter in expired {
-            let epoch = queue.change(|shelf| {
-                shelf.busy_with(letter.number);
-                shelf.epoch()
-            });
-            self.run(expire(self.clone(), queue.clone(), letter, epoch));
         }
     }
 }
@@ -126,7 +119,8 @@ fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
         let found = shelf.take(receive.count_max, until, *token, now);
         if !found.taken.is_empty() || !found.expired.is_empty() {
             let held = found.taken.iter().filter_map(|position| shelf.at(*position));
-            return Look::Found(held.map(|held| queue.delivery(held)).collect(), found.expired);
+            let deliveries = held.map(|held| queue.delivery(held)).collect();
+            return Look::Found(deliveries, found.expired, shelf.epoch());
         }
     }
     nothing(shelf.next_ripe(), patient.max(settled))

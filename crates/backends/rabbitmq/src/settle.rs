@@ -82,12 +82,10 @@ impl Inner {
         if !ordered {
             return self.put(queue, vec![(letter.lane, envelope)], SETTLE).await;
         }
-        queue.change(|shelf| shelf.expect(letter.key()));
-        let put = self.put(queue, vec![(Lane::Again, envelope)], SETTLE).await;
-        if put.is_err() {
-            queue.change(|shelf| shelf.expect_no_more(letter.key()));
-        }
-        put
+        let expected = Expected::of(queue, letter.key());
+        self.put(queue, vec![(Lane::Again, envelope)], SETTLE).await?;
+        expected.comes();
+        Ok(())
     }
 
     /// Publishes it where dead letters of the queue go.
@@ -140,6 +138,30 @@ impl Inner {
         if !acked {
             self.drop_channel(queue, epoch);
         }
+    }
+}
+
+/// A copy of which it is not known yet whether it comes. If whoever sends it fails, or goes away meanwhile, it does not: others
+/// of its key would wait for it for ever.
+struct Expected<'a> {
+    queue: &'a Queue,
+    key: Option<&'a str>,
+}
+
+impl<'a> Expected<'a> {
+    fn of(queue: &'a Queue, key: Option<&'a str>) -> Self {
+        queue.change(|shelf| shelf.expect(key));
+        Self { queue, key }
+    }
+
+    fn comes(mut self) {
+        self.key = None;
+    }
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.queue.change(|shelf| shelf.expect_no_more(self.key));
     }
 }
 

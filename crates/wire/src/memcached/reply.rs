@@ -1,5 +1,5 @@
-//! What a server answers, as clients read it: meta replies, and the few classic ones that a client of the meta protocol
-//! needs. Strict where a mistake would hand one caller another's answer.
+//! What a server answers, as clients read it: meta replies, and the classic ones of a client that asks for one key at a time.
+//! Strict where a mistake would hand one caller another's answer.
 
 /// Bounds of what a server may send.
 #[derive(Clone, Copy, Debug)]
@@ -36,24 +36,24 @@ pub struct Reply<'a> {
     pub code: Code,
     /// Its flags; all unset where the kind has none.
     pub marks: Marks,
-    /// The value with `Value`; what follows the first word with `Version`, `Stat` and the errors.
+    /// The value with `Value`, or the digits of a number; what follows the first word with `Version`, `Stat` and the errors.
     pub body: &'a [u8],
 }
 
 /// The kinds of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// `VA`.
+    /// `VA`; `VALUE` with the `END` that follows it; a number alone, of `incr` and `decr`.
     Value,
-    /// `HD`.
+    /// `HD`, `STORED`, `DELETED`, `TOUCHED`.
     Hit,
     /// `EN`.
     Miss,
-    /// `NS`.
+    /// `NS`, `NOT_STORED`.
     NotStored,
-    /// `EX`.
+    /// `EX`, `EXISTS`.
     Exists,
-    /// `NF`.
+    /// `NF`, `NOT_FOUND`.
     NotFound,
     /// `MN`.
     Noop,
@@ -63,7 +63,7 @@ pub enum Code {
     Version,
     /// `STAT`.
     Stat,
-    /// `END`, of `stats`.
+    /// `END` alone: of `stats`, or nothing was found.
     End,
     /// `ERROR`: no such command.
     Unknown,
@@ -99,6 +99,8 @@ impl Marks {
 
 /// The line end after a value.
 const VALUE_END: &[u8] = b"\r\n";
+/// And after the only value that was asked for.
+const ITEM_END: &[u8] = b"\r\nEND\r\n";
 
 /// Reads the head of `input`. Allocates nothing.
 pub fn read<'a>(input: &'a [u8], limits: &ReplyLimits) -> Answer<'a> {
@@ -113,8 +115,10 @@ pub fn read<'a>(input: &'a [u8], limits: &ReplyLimits) -> Answer<'a> {
     let Some(line) = line.strip_suffix(b"\r") else { return Answer::Broken };
     let (word, rest) = cut(line);
     let Some(code) = code(word) else { return Answer::Broken };
-    if code == Code::Value {
-        return value(input, rest, after, limits);
+    match word {
+        b"VA" => return value(input, rest, after, limits),
+        b"VALUE" => return item(input, rest, after, limits),
+        _ => {}
     }
     let marks = match code {
         Code::Hit | Code::Miss | Code::NotStored | Code::Exists | Code::NotFound => marks(rest),
@@ -122,6 +126,7 @@ pub fn read<'a>(input: &'a [u8], limits: &ReplyLimits) -> Answer<'a> {
     };
     let body = match code {
         Code::Version | Code::Stat | Code::ClientError | Code::ServerError => rest,
+        Code::Value => word,
         _ => &[],
     };
     match marks {
@@ -132,12 +137,12 @@ pub fn read<'a>(input: &'a [u8], limits: &ReplyLimits) -> Answer<'a> {
 
 fn code(word: &[u8]) -> Option<Code> {
     Some(match word {
-        b"HD" => Code::Hit,
-        b"VA" => Code::Value,
+        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" => Code::Hit,
+        b"VA" | b"VALUE" => Code::Value,
         b"EN" => Code::Miss,
-        b"NS" => Code::NotStored,
-        b"EX" => Code::Exists,
-        b"NF" => Code::NotFound,
+        b"NS" | b"NOT_STORED" => Code::NotStored,
+        b"EX" | b"EXISTS" => Code::Exists,
+        b"NF" | b"NOT_FOUND" => Code::NotFound,
         b"MN" => Code::Noop,
         b"OK" => Code::Ok,
         b"VERSION" => Code::Version,
@@ -146,6 +151,7 @@ fn code(word: &[u8]) -> Option<Code> {
         b"ERROR" => Code::Unknown,
         b"CLIENT_ERROR" => Code::ClientError,
         b"SERVER_ERROR" => Code::ServerError,
+        digits if number(digits).is_some() => Code::Value,
         _ => return None,
     })
 }
@@ -157,12 +163,36 @@ fn value<'a>(input: &'a [u8], rest: &[u8], line: usize, limits: &ReplyLimits) ->
     let Some(length) = length.filter(|length| *length <= limits.value_bytes_max) else {
         return Answer::Broken;
     };
-    let Some(marks) = marks(flags) else { return Answer::Broken };
-    let consumed = line.saturating_add(length).saturating_add(VALUE_END.len());
-    let Some(body) = input.get(line..consumed) else {
+    match marks(flags) {
+        Some(marks) => body(input, line, length, VALUE_END, marks),
+        None => Answer::Broken,
+    }
+}
+
+/// `VALUE <key> <flags> <length> [<version>]`, the value after the line, and `END`.
+fn item<'a>(input: &'a [u8], rest: &[u8], line: usize, limits: &ReplyLimits) -> Answer<'a> {
+    let mut words = rest.split(|byte| *byte == b' ');
+    let (_key, mut next) = (words.next(), || words.next().map(number));
+    let (Some(Some(flags)), Some(Some(length)), version) = (next(), next(), next()) else {
+        return Answer::Broken;
+    };
+    let (Ok(flags), Ok(length)) = (u32::try_from(flags), usize::try_from(length)) else {
+        return Answer::Broken;
+    };
+    if length > limits.value_bytes_max || version == Some(None) || next().is_some() {
+        return Answer::Broken;
+    }
+    let marks = Marks { flags, version: version.flatten(), ..Marks::default() };
+    body(input, line, length, ITEM_END, marks)
+}
+
+/// A value of this length from `begin` on, and its end.
+fn body<'a>(input: &'a [u8], begin: usize, length: usize, end: &[u8], marks: Marks) -> Answer<'a> {
+    let consumed = begin.saturating_add(length).saturating_add(end.len());
+    let Some(body) = input.get(begin..consumed) else {
         return Answer::Incomplete { needed: consumed };
     };
-    match body.strip_suffix(VALUE_END) {
+    match body.strip_suffix(end) {
         Some(body) => Answer::Complete { reply: Reply { code: Code::Value, marks, body }, consumed },
         None => Answer::Broken,
     }
@@ -228,6 +258,20 @@ mod tests {
     }
 
     #[test]
+    fn a_classic_value_is_read_with_the_end_after_it() {
+        let input = b"VALUE key 7 4 12\r\nEND\r\r\nEND\r\nSTORED\r\n";
+        let (reply, consumed) = complete(input);
+        assert_eq!((reply.code, reply.body, consumed), (Code::Value, &b"END\r"[..], 29));
+        assert_eq!(reply.marks, Marks { flags: 7, version: Some(12), ..Marks::default() });
+        for length in 0..consumed {
+            let Answer::Incomplete { needed } = read(&input[..length], &LIMITS) else { panic!("{length}") };
+            assert!(needed > length && needed <= consumed);
+        }
+        assert_eq!(complete(b"VALUE key 0 0\r\n\r\nEND\r\n").0.marks.version, None);
+        assert_eq!(complete(b"18446744073709551615\r\n").0.body, b"18446744073709551615");
+    }
+
+    #[test]
     fn every_kind_of_line_is_told_from_the_others() {
         for (text, code, body) in [
             ("HD c5", Code::Hit, ""),
@@ -235,6 +279,12 @@ mod tests {
             ("NS", Code::NotStored, ""),
             ("EX", Code::Exists, ""),
             ("NF", Code::NotFound, ""),
+            ("STORED", Code::Hit, ""),
+            ("DELETED", Code::Hit, ""),
+            ("TOUCHED", Code::Hit, ""),
+            ("NOT_STORED", Code::NotStored, ""),
+            ("EXISTS", Code::Exists, ""),
+            ("NOT_FOUND", Code::NotFound, ""),
             ("MN", Code::Noop, ""),
             ("OK", Code::Ok, ""),
             ("END", Code::End, ""),
@@ -261,6 +311,15 @@ mod tests {
             b"VA 101\r\n",
             b"VA 18446744073709551615\r\n",
             b"VA 2\r\nabcd",
+            b"18446744073709551616\r\n",
+            b"VALUE\r\n",
+            b"VALUE k 0\r\n",
+            b"VALUE k x 0\r\n",
+            b"VALUE k 4294967296 0\r\n",
+            b"VALUE k 0 101\r\n",
+            b"VALUE k 0 0 x\r\n",
+            b"VALUE k 0 0 1 2\r\n",
+            b"VALUE k 0 1\r\na\r\nVALUE",
             b"HD Ox\r\n",
             b"HD O\r\n",
             b"HD c99999999999999999999\r\n",

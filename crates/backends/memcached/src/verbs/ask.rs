@@ -1,17 +1,16 @@
 //! One call of a verb: its key, the connection it goes over, and the time it has.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::entry::Version;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::MEMCACHED_GUEST_LIFE;
-use forebay_core::ports::remote_store::Shared;
+use forebay_core::ports::remote_store::{Changed, Shared};
 use forebay_wire::memcached::reply::{Code, Marks};
 use tokio::time::Instant;
 
-use crate::commands::{Commands, HELD_FLAGS, is_key};
+use crate::commands::{Commands, Dialect, Entry, HELD_FLAGS, LEASED_FLAGS, Numbered, Over, is_key};
 use crate::greet::number_of;
 use crate::life::exptime;
 use crate::link::{Link, Received};
@@ -38,15 +37,6 @@ pub(crate) enum There {
     Value(u64),
     /// A place for one: it is being filled, or held.
     Placeholder(u64),
-}
-
-/// A version number of ours for what is written, where the server takes one.
-pub(crate) struct Numbered(Option<u64>);
-
-impl fmt::Display for Numbered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |number| write!(f, "E{number}"))
-    }
 }
 
 impl<'a> Ask<'a> {
@@ -95,7 +85,7 @@ impl<'a> Ask<'a> {
     }
 
     pub(crate) fn commands(&self) -> Commands {
-        self.place.node.commands()
+        self.place.node.commands(&self.link)
     }
 
     /// Sends commands that are each answered once, and returns the replies in their order.
@@ -135,19 +125,14 @@ impl<'a> Ask<'a> {
     /// What is there now.
     pub(crate) async fn look(&self) -> Result<There> {
         let mut commands = self.commands();
-        self.add_look(&mut commands);
+        commands.look(self.key);
         Ok(self.there(&self.send_one(commands).await?))
-    }
-
-    /// A look as one of several commands.
-    pub(crate) fn add_look(&self, commands: &mut Commands) {
-        commands.line("mg", self.key, format_args!("f c"));
     }
 
     /// What a look has found.
     pub(crate) fn there(&self, reply: &Received) -> There {
         match reply.code {
-            Code::Hit => {
+            Code::Hit | Code::Value => {
                 let number = reply.marks.version.unwrap_or_default();
                 if is_placeholder(&reply.marks) { There::Placeholder(number) } else { There::Value(number) }
             }
@@ -162,8 +147,43 @@ impl<'a> Ask<'a> {
         exptime(life, self.inner.clock.now())
     }
 
+    /// A version number of ours, where the server takes one.
     pub(crate) fn numbered(&self) -> Numbered {
-        Numbered(self.link.numbers_ours.then(|| number_of(self.inner.clock.random())))
+        let takes_ours = self.link.dialect == Dialect::Meta { numbers_ours: true };
+        Numbered(takes_ours.then(|| self.random()))
+    }
+
+    /// A number that nothing else has.
+    pub(crate) fn random(&self) -> u64 {
+        number_of(self.inner.clock.random())
+    }
+
+    /// Writes an entry, and says under which version it is there if it is.
+    pub(crate) async fn write(&self, entry: Entry<'_>, over: Over) -> Result<Changed> {
+        let mut commands = self.commands();
+        commands.write(self.key, entry, over, self.numbered());
+        let (reply, version) = match self.link.dialect {
+            Dialect::Meta { .. } => {
+                let reply = self.send_one(commands).await?;
+                let version = self.version(&reply.marks);
+                (reply, version)
+            }
+            Dialect::Classic => {
+                commands.look(self.key);
+                let [reply, there] = self.send(commands).await?;
+                let is_it = there.marks.flags == entry.flags && *there.body == *entry.value;
+                // Somebody else may have come in between: then it has a version that nothing has.
+                let marks = if is_it { there.marks } else { Marks::default() };
+                (reply, self.version(&marks))
+            }
+        };
+        match reply.code {
+            Code::Hit => Ok(Changed::Done(version)),
+            Code::Exists => Ok(Changed::Exists),
+            Code::NotFound => Ok(Changed::NotFound),
+            Code::NotStored => Ok(Changed::NotStored),
+            _ => Err(self.error(Kind::Unavailable)),
+        }
     }
 
     /// The server's number as callers see it.
@@ -194,7 +214,12 @@ pub(crate) fn shared(link: &Link, reply: Received) -> Option<Shared> {
 }
 
 fn is_placeholder(marks: &Marks) -> bool {
-    marks.is_placeholder() || marks.flags == HELD_FLAGS
+    marks.is_placeholder() || is_reserved(marks.flags)
+}
+
+/// A client's entry must not look like a placeholder.
+pub(crate) const fn is_reserved(flags: u32) -> bool {
+    flags == HELD_FLAGS || flags == LEASED_FLAGS
 }
 
 pub(crate) fn check_key(operation: &'static str, key: &[u8]) -> Result<()> {
@@ -210,9 +235,7 @@ pub(crate) fn failed(operation: &'static str, key: &[u8], node: Option<&Node>, t
     let (kind, why) = match trouble {
         Trouble::Away => (Kind::Unavailable, "is away"),
         Trouble::Late => (Kind::Unavailable, "did not answer in time"),
-        Trouble::Unsupported => {
-            (Kind::Unsupported, "has not the meta commands of memcached 1.6.13 and later")
-        }
+        Trouble::Unsupported => (Kind::Unsupported, "numbers no versions: it was started with -C"),
         Trouble::Closed => (Kind::Closed, "is closed"),
     };
     let error = Error::new(kind, operation, String::from_utf8_lossy(key));

@@ -1,12 +1,12 @@
 //! Storing what was loaded, if the placeholder is still the one of the lease.
 
 use forebay_core::error::{Kind, Result};
-use forebay_core::ports::remote_store::{Fill, Filled, Grant};
-use forebay_wire::memcached::reply::Code;
+use forebay_core::ports::remote_store::{Changed, Fill, Filled, Grant};
 
 use super::ask::Ask;
 use super::lease::ANY_CONNECTION;
 use super::put::check_flags;
+use crate::commands::{Dialect, Entry, Over};
 use crate::store::Inner;
 
 const OPERATION: &str = "fill key";
@@ -24,7 +24,7 @@ pub(crate) async fn fill(
         return Err(ask.error(Kind::Unsupported).because("memcached has no tags"));
     }
     let ask = match grant.incarnation {
-        ANY_CONNECTION if ask.link.numbers_ours => ask,
+        ANY_CONNECTION if ask.link.dialect == (Dialect::Meta { numbers_ours: true }) => ask,
         // It was given by a server that is another one now.
         ANY_CONNECTION => return Ok(Filled::Refused),
         link => match ask.over(link) {
@@ -32,13 +32,9 @@ pub(crate) async fn fill(
             None => return Ok(Filled::Refused),
         },
     };
-    let mut commands = ask.commands();
-    let (life, numbered) = (ask.exptime(fill.life), ask.numbered());
-    commands.store(key, value, format_args!("c F{} T{life} C{} {numbered}", fill.flags, grant.token));
-    let reply = ask.send_one(commands).await?;
-    match reply.code {
-        Code::Hit => Ok(Filled::Stored(ask.version(&reply.marks))),
-        Code::Exists | Code::NotFound | Code::NotStored => Ok(Filled::Refused),
-        _ => Err(ask.error(Kind::Unavailable)),
-    }
+    let entry = Entry { value, flags: fill.flags, life: ask.exptime(fill.life) };
+    Ok(match ask.write(entry, Over::Number(grant.token)).await? {
+        Changed::Done(version) => Filled::Stored(version),
+        Changed::Exists | Changed::NotFound | Changed::NotStored => Filled::Refused,
+    })
 }

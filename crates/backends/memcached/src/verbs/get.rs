@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::ask::{check_key, failed, shared};
+use crate::commands::Dialect;
 use crate::link::{Link, Received};
 use crate::node::{Node, Trouble};
 use crate::store::Inner;
@@ -84,23 +85,21 @@ async fn read(
     deadline: Instant,
 ) -> std::result::Result<(Arc<Link>, Vec<(usize, Received)>), Trouble> {
     let link = node.link(None, deadline).await?;
-    let mut commands = node.commands();
-    // Of many keys only those that are there are answered. For one that would be a question more.
-    let quiet = if places.len() > 1 { "q" } else { "" };
-    for key in places.iter().filter_map(|place| keys.get(*place)) {
-        commands.line("mg", key, format_args!("v f c {quiet}"));
-    }
-    if places.len() > 1 {
-        commands.close_quiet();
-    }
+    let mut commands = node.commands(&link);
+    commands.get(places.iter().map(|place| keys.get(*place).copied().unwrap_or_default()));
     let first = commands.first;
     let replies = node.call(&link, commands, deadline).await?;
     let mut found = Vec::with_capacity(replies.len());
-    for reply in replies {
-        let number = reply.marks.opaque.and_then(|opaque| usize::try_from(opaque.wrapping_sub(first)).ok());
+    for (order, reply) in replies.into_iter().enumerate() {
+        let number = match link.dialect {
+            Dialect::Meta { .. } => {
+                reply.marks.opaque.and_then(|opaque| usize::try_from(opaque.wrapping_sub(first)).ok())
+            }
+            Dialect::Classic => Some(order),
+        };
         match (reply.code, number.and_then(|number| places.get(number))) {
             (Code::Value, Some(place)) => found.push((*place, reply)),
-            (Code::Miss, Some(_)) => {}
+            (Code::Miss | Code::End, Some(_)) => {}
             // An error says nothing of which key it was for.
             _ => return Err(Trouble::Away),
         }

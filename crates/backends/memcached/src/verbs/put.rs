@@ -4,10 +4,9 @@ use forebay_core::entry::Mode;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::MEMCACHED_CHANGE_TRIES_MAX;
 use forebay_core::ports::remote_store::{Changed, Put};
-use forebay_wire::memcached::reply::Code;
 
-use super::ask::{Ask, There};
-use crate::commands::HELD_FLAGS;
+use super::ask::{Ask, There, is_reserved};
+use crate::commands::{Entry, Over};
 use crate::store::Inner;
 
 const OPERATION: &str = "put key";
@@ -23,58 +22,39 @@ pub(crate) async fn put(inner: &Inner, key: &[u8], value: &[u8], put: Put) -> Re
         (Mode::Add, None) => add(&Ask::begin(inner, OPERATION, key).await?, value, put).await,
         (Mode::Set | Mode::Replace, Some(version)) => {
             let ask = Ask::begin_change(inner, OPERATION, key).await?;
-            let number = ask.number(version);
-            write(&ask, value, put, Some(number)).await
+            ask.write(entry(&ask, value, put), Over::Number(ask.number(version))).await
         }
-        (Mode::Set, None) => write(&Ask::begin_change(inner, OPERATION, key).await?, value, put, None).await,
+        (Mode::Set, None) => {
+            let ask = Ask::begin_change(inner, OPERATION, key).await?;
+            ask.write(entry(&ask, value, put), Over::All).await
+        }
         (Mode::Replace, None) => replace(&Ask::begin_change(inner, OPERATION, key).await?, value, put).await,
     }
 }
 
-/// A client's entry must not look like a held key.
+/// A client's entry must not look like a placeholder.
 pub(crate) fn check_flags(operation: &'static str, key: &[u8], flags: u32) -> Result<()> {
-    if flags == HELD_FLAGS {
+    if is_reserved(flags) {
         let error = Error::new(Kind::Invalid, operation, String::from_utf8_lossy(key));
-        return Err(error.because(format!("the flags {HELD_FLAGS:#x} are Forebay's own")));
+        return Err(error.because(format!("the flags {flags:#x} are Forebay's own")));
     }
     Ok(())
 }
 
-/// Over what has this number, or over all.
-async fn write(ask: &Ask<'_>, value: &[u8], put: Put, over: Option<u64>) -> Result<Changed> {
-    let mut commands = ask.commands();
-    let (life, numbered) = (ask.exptime(put.life), ask.numbered());
-    match over {
-        Some(number) => {
-            commands.store(ask.key, value, format_args!("c F{} T{life} C{number} {numbered}", put.flags));
-        }
-        None => commands.store(ask.key, value, format_args!("c F{} T{life} {numbered}", put.flags)),
-    }
-    let reply = ask.send_one(commands).await?;
-    match reply.code {
-        Code::Hit => Ok(Changed::Done(ask.version(&reply.marks))),
-        Code::Exists => Ok(Changed::Exists),
-        Code::NotFound => Ok(Changed::NotFound),
-        Code::NotStored => Ok(Changed::NotStored),
-        _ => Err(ask.error(Kind::Unavailable)),
-    }
+fn entry<'a>(ask: &Ask<'_>, value: &'a [u8], put: Put) -> Entry<'a> {
+    Entry { value, flags: put.flags, life: ask.exptime(put.life) }
 }
 
 async fn add(ask: &Ask<'_>, value: &[u8], put: Put) -> Result<Changed> {
     for _ in 0..MEMCACHED_CHANGE_TRIES_MAX {
-        let mut commands = ask.commands();
-        let (life, numbered) = (ask.exptime(put.life), ask.numbered());
-        commands.store(ask.key, value, format_args!("c ME F{} T{life} {numbered}", put.flags));
-        let reply = ask.send_one(commands).await?;
-        match reply.code {
-            Code::Hit => return Ok(Changed::Done(ask.version(&reply.marks))),
-            Code::NotStored => {}
-            _ => return Err(ask.error(Kind::Unavailable)),
+        if let done @ Changed::Done(_) = ask.write(entry(ask, value, put), Over::Nothing).await? {
+            return Ok(done);
         }
         match ask.look().await? {
             There::Value(_) => return Ok(Changed::NotStored),
             There::Placeholder(number) => {
-                if let done @ Changed::Done(_) = write(ask, value, put, Some(number)).await? {
+                let written = ask.write(entry(ask, value, put), Over::Number(number)).await?;
+                if let done @ Changed::Done(_) = written {
                     return Ok(done);
                 }
             }
@@ -87,7 +67,8 @@ async fn add(ask: &Ask<'_>, value: &[u8], put: Put) -> Result<Changed> {
 async fn replace(ask: &Ask<'_>, value: &[u8], put: Put) -> Result<Changed> {
     for _ in 0..MEMCACHED_CHANGE_TRIES_MAX {
         let There::Value(number) = ask.look().await? else { return Ok(Changed::NotStored) };
-        if let done @ Changed::Done(_) = write(ask, value, put, Some(number)).await? {
+        let written = ask.write(entry(ask, value, put), Over::Number(number)).await?;
+        if let done @ Changed::Done(_) = written {
             return Ok(done);
         }
     }

@@ -8,7 +8,7 @@ use forebay_core::ports::remote_store::Changed;
 use forebay_wire::memcached::reply::Code;
 
 use super::ask::{Ask, There};
-use crate::commands::{Commands, HELD_FLAGS};
+use crate::commands::{Commands, Entry, HELD_FLAGS, Over};
 use crate::life;
 use crate::store::Inner;
 
@@ -22,7 +22,7 @@ pub(crate) async fn remove(
     let over = version.map(|version| ask.number(version));
     let mut commands = ask.commands();
     // For memcached a placeholder is an entry: what is removed is looked at first.
-    ask.add_look(&mut commands);
+    commands.look(key);
     add_removal(&ask, &mut commands, over, hold);
     let [there, removed] = ask.send(commands).await?;
     match (removed.code, ask.there(&there)) {
@@ -42,18 +42,11 @@ pub(crate) async fn remove(
 }
 
 /// The removal itself: of what has this number, if one is named. A key that is held has an entry that says so.
-fn add_removal(ask: &Ask<'_>, commands: &mut Commands, over: Option<u64>, hold: Duration) {
-    match (hold.is_zero(), over) {
-        (true, None) => commands.line("md", ask.key, format_args!("")),
-        (true, Some(number)) => commands.line("md", ask.key, format_args!("C{number}")),
-        (false, over) => {
-            let (life, numbered) = (life::lease(hold), ask.numbered());
-            match over {
-                None => commands.store(ask.key, b"", format_args!("F{HELD_FLAGS} T{life} {numbered}")),
-                Some(number) => {
-                    commands.store(ask.key, b"", format_args!("F{HELD_FLAGS} T{life} C{number} {numbered}"));
-                }
-            }
-        }
+fn add_removal(ask: &Ask<'_>, commands: &mut Commands, number: Option<u64>, hold: Duration) {
+    if hold.is_zero() {
+        return commands.remove(ask.key, number);
     }
+    let life = i64::try_from(life::lease(hold)).unwrap_or(i64::MAX);
+    let held = Entry { value: b"", flags: HELD_FLAGS, life };
+    commands.write(ask.key, held, number.map_or(Over::All, Over::Number), ask.numbered());
 }

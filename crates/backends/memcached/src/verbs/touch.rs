@@ -6,25 +6,35 @@ use forebay_core::error::{Kind, Result};
 use forebay_wire::memcached::reply::Code;
 
 use super::ask::{Ask, There};
+use crate::commands::Dialect;
 use crate::store::Inner;
 
 pub(crate) async fn touch(inner: &Inner, key: &[u8], life: Option<Duration>) -> Result<bool> {
     let ask = Ask::begin(inner, "touch key", key).await?;
     let There::Value(_) = ask.look().await? else { return Ok(false) };
     let mut commands = ask.commands();
-    commands.line("mg", key, format_args!("f c T{}", ask.exptime(life)));
-    let touched = ask.send_one(commands).await?;
-    match (touched.code, ask.there(&touched)) {
+    commands.touch(key, ask.exptime(life));
+    let (code, there) = match ask.link.dialect {
+        Dialect::Meta { .. } => {
+            let touched = ask.send_one(commands).await?;
+            (touched.code, ask.there(&touched))
+        }
+        Dialect::Classic => {
+            let [touched, there] = ask.send(commands).await?;
+            (touched.code, ask.there(&there))
+        }
+    };
+    match (code, there) {
         (Code::Hit, There::Value(_)) => Ok(true),
         (Code::Hit, There::Placeholder(number)) => {
             // It has come since the look and lives too long now. Without it the next reader loads.
             let mut commands = ask.commands();
-            commands.line("md", key, format_args!("C{number}"));
+            commands.remove(key, Some(number));
             ask.send_one(commands).await?;
             Ok(false)
         }
         // A life of nothing ends what was there.
-        (Code::Miss, _) => Ok(life.is_some_and(|life| life.is_zero())),
+        (Code::Hit | Code::Miss | Code::NotFound, _) => Ok(life.is_some_and(|life| life.is_zero())),
         _ => Err(ask.error(Kind::Unavailable)),
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,14 @@ use forebay_memcached_store::store::MemcachedStore;
 use forebay_runtime::clock::TokioClock;
 use tokio::runtime::Runtime;
 
-use crate::servers::Memcached;
+use forebay_contract::servers::memcached::Memcached;
 
 pub(crate) const TIME_OUT: Duration = Duration::from_millis(500);
 
 pub(crate) struct Real {
     pub(crate) servers: Vec<Memcached>,
+    /// Where the stores find them.
+    addresses: Vec<SocketAddr>,
     pub(crate) store: MemcachedStore,
     pub(crate) other: MemcachedStore,
     pub(crate) runtime: Runtime,
@@ -29,17 +32,24 @@ pub(crate) struct Real {
 impl Real {
     /// So many servers; `options` go into the URL.
     pub(crate) fn new(nodes: usize, options: &str) -> Self {
-        let servers: Vec<Memcached> = (0..nodes).map(|_| Memcached::start()).collect();
+        Self::over(nodes, options, |server| server.address)
+    }
+
+    /// The same with something between stores and servers.
+    pub(crate) fn over(nodes: usize, options: &str, mut wire: impl FnMut(&Memcached) -> SocketAddr) -> Self {
+        let servers: Vec<Memcached> =
+            (0..nodes).map(|_| Memcached::start_with(&["-t", "2", "-m", "64", "-I", "4m"])).collect();
+        let addresses: Vec<SocketAddr> = servers.iter().map(&mut wire).collect();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let url = url(&servers, options);
+        let url = url(&addresses, options);
         let (store, other) = (open(&runtime, &url), open(&runtime, &url));
-        Self { servers, store, other, runtime, began: Instant::now() }
+        Self { servers, addresses, store, other, runtime, began: Instant::now() }
     }
 }
 
-pub(crate) fn url(servers: &[Memcached], options: &str) -> String {
-    let nodes: Vec<String> = servers.iter().map(|server| server.address.to_string()).collect();
+pub(crate) fn url(addresses: &[SocketAddr], options: &str) -> String {
+    let nodes: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
     format!("memcached://{}?timeout={}ms{options}", nodes.join(","), TIME_OUT.as_millis())
 }
 
@@ -96,7 +106,7 @@ impl Rig for Real {
 
     fn node_of(&self, key: &[u8]) -> usize {
         let name = self.store.node_of(key).expect("there are nodes");
-        self.servers.iter().position(|server| server.address.to_string() == name).expect("one of them")
+        self.addresses.iter().position(|address| address.to_string() == name).expect("one of them")
     }
 
     fn stop(&mut self, node: usize) {

@@ -10,40 +10,65 @@ use lapin::{Connection, ConnectionProperties};
 use tokio::time;
 
 use super::Link;
-use crate::inner::Inner;
+use crate::settings::RabbitSettings;
 
-/// Runs until the broker is closed.
-pub(crate) async fn keep(inner: Arc<Inner>) {
+/// Whose connection is kept.
+pub(crate) trait Keeper: Send + Sync {
+    /// Where to.
+    fn settings(&self) -> &RabbitSettings;
+
+    /// For the pauses between attempts.
+    fn random(&self) -> u64;
+
+    /// Whether it is closed for ever.
+    fn is_closed(&self) -> bool;
+
+    /// Until it is.
+    fn closed(&self) -> impl Future<Output = ()> + Send;
+
+    /// Uses a new connection. Dropped when that has ended; if it ends by itself the connection was of no use.
+    fn serve(self: Arc<Self>, link: Arc<Link>) -> impl Future<Output = ()> + Send;
+
+    /// The connection has ended.
+    fn lost(&self);
+}
+
+/// Runs until its keeper is closed.
+pub(crate) async fn keep<K: Keeper>(keeper: Arc<K>) {
     let (mut number, mut failures) = (0, 0);
-    while !inner.is_closed() {
-        match connect(&inner).await {
+    while !keeper.is_closed() {
+        match connect(&*keeper).await {
             Ok(connection) => {
-                (number, failures) = (number + 1, 0);
-                let (link, end) = Link::new(connection, number, inner.settings.wait);
+                number += 1;
+                let (link, end) = Link::new(connection, number, keeper.settings().wait);
                 let _goodbye = Goodbye(&link);
-                inner.reached(&link);
-                watch(&inner, &link).await;
+                let was_of_use = tokio::select! {
+                    () = watch(&*keeper, &link) => true,
+                    () = keeper.clone().serve(link.clone()) => false,
+                };
+                failures = if was_of_use { 0 } else { failures + 1 };
                 end.send_replace(true);
-                inner.lost();
+                keeper.lost();
                 let goodbye = link.connection.close(200, "closed".into());
                 let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, goodbye).await;
             }
             Err(error) => {
                 failures += 1;
-                tracing::warn!(%error, failures, "rabbitmq {}: cannot be reached", inner.settings.address());
+                let address = keeper.settings().address();
+                tracing::warn!(%error, failures, "rabbitmq {address}: cannot be reached");
             }
         }
-        let pause = pause(failures, inner.clock.random());
-        let _ = time::timeout(pause, inner.closed()).await;
+        let pause = pause(failures, keeper.random());
+        let _ = time::timeout(pause, keeper.closed()).await;
     }
 }
 
-async fn connect(inner: &Inner) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
+async fn connect(keeper: &impl Keeper) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
     let properties = ConnectionProperties::default().with_connection_name("forebay".into());
-    let connecting = Connection::connect_uri(inner.settings.uri.clone(), properties);
+    let connecting = Connection::connect_uri(keeper.settings().uri.clone(), properties);
     tokio::select! {
         connected = time::timeout(limits::RABBITMQ_CONNECT_MAX, connecting) => Ok(connected??),
-        () = inner.closed() => Err("closed".into()),
+        () = keeper.closed() => Err("closed".into()),
     }
 }
 
@@ -58,12 +83,12 @@ impl Drop for Goodbye<'_> {
     }
 }
 
-/// Until the connection has ended or the broker is closed. Its events tell; should one be missing, its state does.
-async fn watch(inner: &Inner, link: &Link) {
+/// Until the connection has ended or its keeper is closed. Its events tell; should one be missing, its state does.
+async fn watch(keeper: &impl Keeper, link: &Link) {
     let mut events = link.connection.events_listener();
     while link.connection.status().connected() {
         tokio::select! {
-            () = inner.closed() => return,
+            () = keeper.closed() => return,
             _ = time::timeout(limits::RABBITMQ_LOOK, events.next()) => {}
         }
     }

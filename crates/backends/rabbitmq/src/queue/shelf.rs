@@ -49,7 +49,7 @@ pub(crate) struct Held {
 pub(crate) struct Found {
     /// Positions that were taken for it, and are held now.
     pub(crate) taken: Vec<Position>,
-    /// What is past its time to live, and lies here no more.
+    /// What is past its time to live: it is being settled.
     pub(crate) expired: Vec<Arc<Letter>>,
 }
 
@@ -178,6 +178,7 @@ impl Shelf {
         for place in places {
             let Some(letter) = self.ready.remove(&place) else { continue };
             if letter.message().expires_at.is_some_and(|at| at <= now) {
+                self.busy_with(letter.number);
                 found.expired.push(letter);
                 continue;
             }
@@ -449,5 +450,8 @@ mod tests {
         let mut shelf = shelf(false, [Arc::new(short), main_lane("-2", 2)]);
         let found = shelf.take(10, NOW + Duration::from_secs(1), 7, NOW);
         assert_eq!((found.taken, found.expired.len()), (vec![2], 1));
+        shelf.grip(2, 7).unwrap();
+        shelf.let_go(2);
+        assert!(shelf.is_holding(), "its channel is needed until it is settled");
     }
 }

@@ -161,3 +161,28 @@ fn publishing_to_a_queue_that_another_has_deleted_is_not_found() {
     let refused = other.on(other.broker().publish(&queue, vec![late])).unwrap_err();
     assert_eq!(refused.kind(), Kind::NotFound, "and was not confirmed into nothing");
 }
+
+#[test]
+fn a_settlement_that_was_given_up_holds_up_no_other_message_of_its_key() {
+    let one = quorum();
+    let queue = QueueName::new("ordered").unwrap();
+    let settings = QueueSettings { order: Order::Key, ..QueueSettings::new(queue.clone()) };
+    one.declare(&settings).unwrap();
+    let message = |id: &str, payload: &str| Message {
+        key: Some("a".to_owned()),
+        ..Message::new(MessageId::given(id).unwrap(), payload.into())
+    };
+    // So large that it is sent on a channel of its own, which is asked for first.
+    let messages = vec![message("a1", &"x".repeat(2 << 20)), message("a2", "payload")];
+    one.on(one.broker().publish(&queue, messages)).unwrap();
+    let first = one.receive(&queue, LONG).unwrap();
+    let broker = one.broker();
+    let given_up = one.on(async {
+        let again = Outcome::RetryAt(one.now());
+        timeout(Duration::ZERO, broker.settle(&queue, first.id, again, None)).await
+    });
+    assert!(given_up.is_err(), "it was given up");
+    assert_eq!(one.finish(&first), Settled::Done, "it is held as before");
+    let next = one.receive(&queue, LONG);
+    assert_eq!(id(next.as_ref()), "a2");
+}

@@ -1,15 +1,16 @@
-//! The server goes away under load and comes back: nothing that was confirmed is lost, and no consumer stays deaf.
+//! The server, or the wire to it, goes away under load and comes back: nothing that was confirmed is lost, no consumer stays
+//! deaf, and every call ends.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-#[path = "../server/mod.rs"]
-mod server;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::sleep;
 use std::time::Duration;
 
+use forebay_contract::servers::rabbitmq::RabbitMq;
+use forebay_contract::servers::wire::{Does, Wire};
 use forebay_core::delivery::Outcome;
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
@@ -19,9 +20,7 @@ use forebay_core::queue::{Order, QueueName, QueueSettings};
 use forebay_rabbitmq::broker::RabbitBroker;
 use forebay_rabbitmq::settings::RabbitSettings;
 use forebay_runtime::clock::TokioClock;
-use server::RabbitMq;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 
 /// How long a call waits for the server.
 const WAIT: Duration = Duration::from_secs(3);
@@ -90,7 +89,7 @@ impl Load {
                 Ok(deliveries) => deliveries,
                 Err(error) => {
                     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
-                    sleep(Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                     Vec::new()
                 }
             };
@@ -127,62 +126,92 @@ impl Load {
         while self.confirmed() < confirmed + 200 || self.acknowledged() < before + 200 {
             let state = (self.confirmed(), self.acknowledged());
             assert!(begun.elapsed() < DEAF_MAX, "{what}: {} does not go on: {state:?}", self.queue);
-            sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// Loads a server, does something to it, and looks whether all is well afterwards.
-fn survives(hurt: fn(&RabbitMq)) {
+/// The one server, lent to one test at a time, and how many have had it.
+static SERVER: OnceLock<Mutex<(RabbitMq, u32)>> = OnceLock::new();
+
+/// Whether the outage is longer than a publish waits.
+#[derive(Clone, Copy, PartialEq)]
+enum Lasts {
+    Long,
+    Short,
+}
+
+/// Loads a server over a wire, does something to either, and looks whether all is well afterwards.
+fn survives(lasts: Lasts, hurt: impl FnOnce(&RabbitMq, &Wire, &dyn Fn(&str))) {
+    // A test that failed has left a server that works or one that does not: the next one finds out.
+    let mut lent = SERVER
+        .get_or_init(|| Mutex::new((RabbitMq::start(), 0)))
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    lent.1 += 1;
+    let (server, turn) = (&lent.0, lent.1);
+    let wire = Wire::to(server.address);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let server = Arc::new(spawn_blocking(RabbitMq::start).await.unwrap());
-        let url = format!("{}?wait_ms={}&heartbeat_s=2", server.url(), WAIT.as_millis());
-        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
-        let opened = RabbitBroker::open(RabbitSettings::parse(&url).unwrap(), clock.clone());
-        let works = opened.work.into_iter().filter_map(|work| match work.run {
-            Run::Task(task) => Some(tokio::spawn(task)),
-            Run::Thread(_) => None,
-        });
-        let works: Vec<_> = works.collect();
-        let broker = opened.broker;
-        let loads = [
+    let url = format!(
+        "amqp://{}/%2f?wait_ms={}&heartbeat_s=2&prefix=outage{turn}.",
+        wire.address,
+        WAIT.as_millis()
+    );
+    let clock: Arc<dyn Clock> = runtime.block_on(async { Arc::new(TokioClock::new()) });
+    let opened = RabbitBroker::open(RabbitSettings::parse(&url).unwrap(), clock.clone());
+    let works = opened.work.into_iter().filter_map(|work| match work.run {
+        Run::Task(task) => Some(runtime.spawn(task)),
+        Run::Thread(_) => None,
+    });
+    let works: Vec<_> = works.collect();
+    let broker = opened.broker;
+    let loads = runtime.block_on(async {
+        [
             Load::on(&broker, &clock, "plain", Order::Arrival).await,
             Load::on(&broker, &clock, "ordered", Order::Key).await,
-        ];
-        let mut tasks = Vec::new();
-        for load in &loads {
-            let (publisher, consumer) = (load.clone(), load.clone());
-            tasks.push(tokio::spawn(async move { publisher.publish().await }));
-            tasks.push(tokio::spawn(async move { consumer.consume().await }));
-        }
-        for load in &loads {
-            load.goes_on("before").await;
-        }
-        let hurting = server.clone();
-        spawn_blocking(move || hurt(&hurting)).await.unwrap();
-        for load in &loads {
-            load.goes_on("afterwards").await;
-        }
-        loads.iter().for_each(|load| load.stop.store(true, SeqCst));
+        ]
+    });
+    let mut tasks = Vec::new();
+    for load in &loads {
+        let (publisher, consumer) = (load.clone(), load.clone());
+        tasks.push(runtime.spawn(async move { publisher.publish().await }));
+        tasks.push(runtime.spawn(async move { consumer.consume().await }));
+    }
+    let go_on = |what: &str| {
+        runtime.block_on(async {
+            for load in &loads {
+                load.goes_on(what).await;
+            }
+        });
+    };
+    go_on("before");
+    hurt(server, &wire, &go_on);
+    go_on("afterwards");
+    loads.iter().for_each(|load| load.stop.store(true, SeqCst));
+    runtime.block_on(async {
         for task in tasks {
-            tokio::time::timeout(DEAF_MAX, task).await.expect("a confirmed message does not come").unwrap();
+            timeout(DEAF_MAX, task).await.expect("a confirmed message does not come").unwrap();
         }
-        for load in &loads {
-            let books = load.books.lock().unwrap();
-            assert!(books.refused > 0, "the server was away for longer than a publish waits");
-            assert!(books.slowest < WAIT * 2 + SLACK, "a publish took {:?}", books.slowest);
-        }
-        broker.close();
+    });
+    for load in &loads {
+        let books = load.books.lock().unwrap();
+        assert!(
+            lasts == Lasts::Short || books.refused > 0,
+            "the server was away for longer than a publish waits"
+        );
+        assert!(books.slowest < WAIT * 2 + SLACK, "a publish took {:?}", books.slowest);
+    }
+    broker.close();
+    runtime.block_on(async {
         for work in works {
-            tokio::time::timeout(SLACK, work).await.expect("it ends when it is closed").unwrap();
+            timeout(SLACK, work).await.expect("it ends when it is closed").unwrap();
         }
     });
 }
 
 #[test]
 fn a_restart_loses_nothing_and_leaves_nobody_deaf() {
-    survives(|server| {
+    survives(Lasts::Long, |server, _, _| {
         server.stop();
         server.start_again();
     });
@@ -190,7 +219,8 @@ fn a_restart_loses_nothing_and_leaves_nobody_deaf() {
 
 #[test]
 fn a_kill_loses_nothing_and_leaves_nobody_deaf() {
-    survives(|server| {
+    survives(Lasts::Long, |server, _, _| {
+        server.sync_log();
         server.kill();
         server.start_again();
     });
@@ -198,9 +228,47 @@ fn a_kill_loses_nothing_and_leaves_nobody_deaf() {
 
 #[test]
 fn a_server_that_stands_still_holds_nobody_up_for_longer_than_the_wait() {
-    survives(|server| {
+    survives(Lasts::Long, |server, _, _| {
         server.pause();
-        std::thread::sleep(Duration::from_secs(8));
+        sleep(Duration::from_secs(8));
         server.resume();
+    });
+}
+
+#[test]
+fn a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf() {
+    survives(Lasts::Short, |_, wire, go_on| {
+        for _ in 0..3 {
+            wire.cut(Does::Pass);
+            sleep(Duration::from_millis(50));
+            wire.cut(Does::Refuse);
+            sleep(Duration::from_millis(700));
+            wire.set(Does::Pass);
+            go_on("after a cut");
+        }
+    });
+}
+
+#[test]
+fn answers_that_are_lost_cost_no_message_and_leave_nobody_deaf() {
+    survives(Lasts::Long, |_, wire, _| {
+        wire.set(Does::Swallow);
+        sleep(Duration::from_secs(5));
+        wire.cut(Does::Pass);
+    });
+}
+
+#[test]
+fn a_wire_that_carries_nothing_for_a_while_holds_nobody_up_for_longer_than_the_wait() {
+    survives(Lasts::Long, |_, wire, go_on| {
+        // What was on its way arrives late, when it is given up by both sides.
+        wire.set(Does::Hold);
+        sleep(Duration::from_secs(10));
+        wire.set(Does::Pass);
+        go_on("after the first hole");
+        // Shorter than it takes anybody to notice.
+        wire.set(Does::Hold);
+        sleep(Duration::from_millis(1_500));
+        wire.set(Does::Pass);
     });
 }
