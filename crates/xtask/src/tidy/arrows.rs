@@ -45,10 +45,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "forebay-broker",
         ],
     ),
+    ("forebay-connect", &["forebay-core", "forebay-memcached-store", "forebay-redis", "forebay-rabbitmq"]),
     (
         "forebay",
         &[
             "forebay-core",
+            "forebay-connect",
             "forebay-cache",
             "forebay-queue",
             "forebay-memory",
@@ -64,6 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "forebay-daemon",
         &[
             "forebay-core",
+            "forebay-connect",
             "forebay-cache",
             "forebay-queue",
             "forebay-memory",
