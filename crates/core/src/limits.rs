@@ -117,6 +117,12 @@ pub const CACHE_ENTRY_TAGS_MAX: usize = 16;
 pub const CACHE_NAMESPACE_BYTES_MAX: usize = 100;
 /// How often a change of a session is made anew because somebody else was faster.
 pub const CACHE_CHANGE_TRIES_MAX: usize = 1_000;
+/// How much older than the shared store a read of a near cache can be: no copy is served longer after it was asked for.
+pub const NEAR_LIFE_MAX: Duration = Duration::from_secs(1);
+/// How long ago a moment may have been the present that a clock says at little cost.
+pub const CLOCK_RECENT_MAX: Duration = Duration::from_millis(10);
+/// The shortest lease and hold of a shared store.
+pub const SHARED_LEASE_MIN: Duration = Duration::from_secs(2);
 /// Longest lease of a lock.
 pub const CACHE_LOCK_LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Largest number that a rate limit can allow in its window.
