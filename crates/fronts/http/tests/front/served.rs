@@ -12,7 +12,7 @@ use forebay_core::limits;
 use forebay_core::ports::broker::Broker;
 use forebay_core::ports::clock::Clock;
 use forebay_core::pressure::Pressure;
-use forebay_http::{Options, Parts};
+use forebay_http::{Cached, Options, Parts};
 use forebay_log::{Disk, LogOptions};
 use forebay_memory::{Memory, MemoryOptions};
 use forebay_queue::queues::Queues;
@@ -121,8 +121,8 @@ impl Served {
         let parts = Parts {
             queues,
             admin: opened.broker.clone(),
-            store: Arc::new(Memory::new(memory)),
-            log: opened.broker.log().clone(),
+            cache: Cached::Local(Arc::new(Memory::new(memory))),
+            log: Some(opened.broker.log().clone()),
             clock,
             pressure: pressure.clone(),
             health: health.clone(),
