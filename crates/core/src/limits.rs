@@ -351,6 +351,12 @@ pub const MEMCACHED_BUFFERS_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
 pub const MEMCACHED_BUFFER_BYTES_FREE: usize = 64 * 1024;
 /// Keys of one memcached `get` that are answered before other connections have their turn.
 pub const MEMCACHED_TURN_KEYS_MAX: usize = 1_000;
+/// Keys for which a near cache asks its shared store at one time, for one connection.
+pub const MEMCACHED_NEAR_KEYS_MAX: usize = 64;
+/// Leases that clients of a near cache hold; beyond it older ones are forgotten, and who fills under them is refused.
+pub const MEMCACHED_GRANTS_MAX: usize = 10_000;
+/// A lease that a client asks for without an end.
+pub const MEMCACHED_GRANT_ENDLESS: Duration = Duration::from_secs(24 * 3600);
 /// Connections that `stats conns` lists.
 pub const MEMCACHED_CONNECTIONS_SHOWN_MAX: usize = 1_000;
 /// Nodes of one shared memcached.

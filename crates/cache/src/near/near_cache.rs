@@ -81,8 +81,13 @@ impl NearCache {
         self.memory.stats()
     }
 
-    /// The copy, as the shared store would have answered.
-    pub(super) fn copy(&self, key: &[u8]) -> Option<Shared> {
+    /// Gives copies more or less room, as [`LocalStore::resize`] does.
+    pub fn resize(&self, bytes_max: u64) -> bool {
+        self.memory.resize(bytes_max)
+    }
+
+    /// A copy of the copy, as the shared store would have answered.
+    pub fn copy(&self, key: &[u8]) -> Option<Shared> {
         self.local(key, |near| Shared {
             value: Payload::from(near.value),
             flags: near.flags,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay_core::entry::Version;
+use forebay_core::entry::{Mode, Version};
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::remote_store::{
@@ -13,29 +13,36 @@ use super::change::Change;
 use super::near_cache::{Near, NearCache};
 
 impl NearCache {
+    /// Asks the shared store, whether there are copies or not, and keeps copies of what it answers. One answer for each key,
+    /// in order.
+    pub async fn ask(&self, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
+        let asking: Vec<_> = keys.iter().map(|key| self.asking(key)).collect();
+        let mut answers = self.shared.get(keys).await;
+        for ((key, asking), answer) in keys.iter().zip(asking).zip(&answers) {
+            if let Ok(Some(shared)) = answer {
+                self.keep(key, Near::from(shared), asking, None);
+            }
+        }
+        // What is said of fewer keys than were asked for is not known of the others.
+        answers.extend(keys.iter().skip(answers.len()).map(|key| Err(unanswered(key))));
+        answers
+    }
+
     /// All that have no copy are asked for in one call.
     async fn get_all(&self, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
-        let mut answers: Vec<_> =
-            keys.iter().map(|key| self.copy(key).map(|shared| Ok(Some(shared)))).collect();
-        let missing = keys.iter().zip(&answers).filter(|(_, answer)| answer.is_none());
-        let missing: Vec<&[u8]> = missing.map(|(key, _)| *key).collect();
+        let mut answers: Vec<_> = keys.iter().map(|key| Ok(self.copy(key))).collect();
+        let (places, missing): (Vec<_>, Vec<&[u8]>) = (answers.iter_mut().zip(keys))
+            .filter(|(answer, _)| matches!(answer, Ok(None)))
+            .map(|(answer, key)| (answer, *key))
+            .unzip();
         if !missing.is_empty() {
-            let asking: Vec<_> = missing.iter().map(|key| self.asking(key)).collect();
-            let asked = self.shared.get(&missing).await;
-            for ((key, asking), answer) in missing.iter().zip(asking).zip(&asked) {
-                if let Ok(Some(shared)) = answer {
-                    self.keep(key, Near::from(shared), asking, None);
-                }
-            }
-            let places = answers.iter_mut().filter(|answer| answer.is_none());
-            places.zip(asked).for_each(|(place, answer)| *place = Some(answer));
+            let asked = self.ask(&missing).await;
+            places.into_iter().zip(asked).for_each(|(place, answer)| *place = answer);
         }
-        let each = answers.into_iter().zip(keys);
-        each.map(|(answer, key)| answer.unwrap_or_else(|| Err(unanswered(key)))).collect()
+        answers
     }
 }
 
-/// A store that answers for fewer keys than it was asked for.
 fn unanswered(key: &[u8]) -> Error {
     Error::new(Kind::Unavailable, "read key", key.escape_ascii().to_string())
 }
@@ -84,7 +91,10 @@ impl RemoteStore for NearCache {
         Box::pin(async move {
             let change = Change::begin(self, key);
             let changed = self.shared.put(key, value, put).await?;
-            change.keep_if_done(value, put.flags, put.life, changed);
+            // What it is with something added is not known here.
+            if !matches!(put.mode, Mode::Append | Mode::Prepend) {
+                change.keep_if_done(value, put.flags, put.life, changed);
+            }
             Ok(changed)
         })
     }
