@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::{BROKER, Health, STORE};
-use forebay_core::limits::{BACKEND_LOOK_FIRST, BACKEND_LOOK_KEYS, BACKEND_LOOK_PAUSE};
+use forebay_core::limits::{
+    BACKEND_CONTACT_MAX, BACKEND_CONTACT_PAUSE, BACKEND_LOOK_FIRST, BACKEND_LOOK_KEYS, BACKEND_LOOK_PAUSE,
+};
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::BrokerAdmin;
 use forebay_core::ports::clock::{Clock, Run, Work};
@@ -16,13 +18,28 @@ use tracing::{info, warn};
 pub fn watch_store(store: Arc<dyn RemoteStore>, health: Arc<Health>, clock: Arc<dyn Clock>) -> Work {
     let look = move || -> BoxFuture<'static, Result<()>> {
         let store = Arc::clone(&store);
-        Box::pin(async move {
-            let keys: Vec<_> = (0..BACKEND_LOOK_KEYS).map(|key| format!("forebay.look.{key}")).collect();
-            let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-            store.get(&keys).await.into_iter().map(|answer| answer.map(drop)).collect()
-        })
+        Box::pin(async move { look_at(&*store).await })
     };
     work("shared store's watch", watch(STORE, look, health, clock))
+}
+
+/// Waits until the store answers, for a moment at most: it may be away, and then a start goes on without it. Its work must
+/// be running.
+pub async fn await_store(store: &dyn RemoteStore, clock: &dyn Clock) {
+    let until = clock.now() + BACKEND_CONTACT_MAX;
+    while look_at(store).await.is_err_and(|error| error.kind() == Kind::Unavailable) {
+        let now = clock.now();
+        if now >= until {
+            return;
+        }
+        clock.sleep_until(now + BACKEND_CONTACT_PAUSE).await;
+    }
+}
+
+async fn look_at(store: &dyn RemoteStore) -> Result<()> {
+    let keys: Vec<_> = (0..BACKEND_LOOK_KEYS).map(|key| format!("forebay.look.{key}")).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+    store.get(&keys).await.into_iter().map(|answer| answer.map(drop)).collect()
 }
 
 /// Tells `health` while the broker is away.

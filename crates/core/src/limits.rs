@@ -125,6 +125,10 @@ pub const CLOCK_RECENT_MAX: Duration = Duration::from_millis(10);
 pub const BACKEND_LOOK_FIRST: Duration = Duration::from_millis(500);
 /// The pause between two looks.
 pub const BACKEND_LOOK_PAUSE: Duration = Duration::from_secs(2);
+/// How long a start waits for the first answer of a shared store; then it goes on without.
+pub const BACKEND_CONTACT_MAX: Duration = Duration::from_secs(2);
+/// The pause before it is asked again.
+pub const BACKEND_CONTACT_PAUSE: Duration = Duration::from_millis(10);
 /// Keys that a look at a shared store reads: of three nodes one has none of them once in a hundred thousand times.
 pub const BACKEND_LOOK_KEYS: usize = 32;
 /// How long the lease lives under which a value for a shared store is loaded. A load that takes longer is not stored where

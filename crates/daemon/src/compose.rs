@@ -10,7 +10,8 @@ use std::time::Duration;
 use forebay_bond::Governor;
 use forebay_broker::EmbeddedBroker;
 use forebay_connect::open::Close;
-use forebay_core::error::{Error, Kind, Result};
+use forebay_connect::watch::await_store;
+use forebay_core::error::Result;
 use forebay_core::health::Health;
 use forebay_core::ports::clock::{Clock, Work};
 use forebay_core::pressure::Pressure;
@@ -130,9 +131,8 @@ impl Composed {
                 Kept::Here { store, .. } => {
                     forebay_memcached::bind(options, Arc::clone(store), clock, stopped.clone())?
                 }
-                Kept::Shared { .. } => {
-                    let why = "the memcached front does not reach it yet: --memcached off";
-                    return Err(Error::new(Kind::Unsupported, "open store", why));
+                Kept::Shared { near, .. } => {
+                    forebay_memcached::bind_near(options, Arc::clone(near), clock, stopped.clone())?
                 }
             };
             let Addresses { tcp, unix } = bound.addresses();
@@ -192,6 +192,13 @@ pub(crate) struct Stopped {
 }
 
 impl Running {
+    /// Waits a moment for what is elsewhere to answer for the first time.
+    pub(crate) async fn make_contact(&self) {
+        if let Kept::Shared { near, .. } = &self.kept {
+            await_store(&**near, &TokioClock::new()).await;
+        }
+    }
+
     /// Stops accepting, lets requests in progress finish within `timeout`, then closes the log in good order.
     pub(crate) async fn stop(self, timeout: Duration) -> Stopped {
         self.stop.send_replace(true);

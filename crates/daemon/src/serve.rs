@@ -51,6 +51,7 @@ fn serve(settings: &Settings, runtime: &Runtime) -> Result<ExitCode, Failure> {
     let composed = compose(settings, runtime).map_err(|error| friendly(&error, settings))?;
     let addresses = composed.addresses.join("\n");
     let running = composed.start(runtime.handle());
+    runtime.block_on(running.make_contact());
     announce(&addresses).map_err(|reason| Failure::new(format!("write to standard output: {reason}")))?;
     info!(?settings, "ready");
     runtime.block_on(async {

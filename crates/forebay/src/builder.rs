@@ -276,7 +276,7 @@ impl Builder {
     }
 
     /// Recovers the queues and starts the background work on the present tokio runtime. A store or broker elsewhere need not be
-    /// there yet: what is asked of it is `Unavailable` until it is.
+    /// there yet: what is asked of it is `Unavailable` until it is. For the store's first answer it waits up to 2 s.
     ///
     /// `Invalid`: a setting, or no runtime. `Conflict`: another process has the directory. `Damaged`: bytes on disk are
     /// not what was written.

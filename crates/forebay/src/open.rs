@@ -9,6 +9,7 @@ use forebay_broker::{BrokerOptions, EmbeddedBroker};
 use forebay_cache::near::alone::Alone;
 use forebay_cache::{CacheOptions, SharedCache};
 use forebay_connect::open::{Close, open_broker, open_store};
+use forebay_connect::watch::await_store;
 use forebay_core::entry::Version;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::Health;
@@ -149,6 +150,7 @@ pub(crate) async fn open(builder: Builder) -> Result<Forebay> {
         Some(opened) => {
             engines.spawn_all(opened.work);
             elsewhere.push(opened.close);
+            await_store(&*opened.store, &*clock).await;
             opened.store
         }
         None => Arc::new(Alone::new(Arc::clone(&local), Arc::clone(&clock))),
