@@ -65,8 +65,9 @@ fn work(stop: &AtomicBool, queue: &QueueClient, journal: &Mutex<Journal>) {
         };
         for delivery in deliveries {
             let name = delivery["payload"].as_str().unwrap().to_owned();
-            // Where the answer is lost it may come again, which at least once allows.
-            if queue.settle(&delivery, "ack", &json!({})).is_some_and(|(status, _)| status == 204) {
+            // Without an answer it is acknowledged or comes again: at least once allows both. It was handed out, and is not lost.
+            let refused = queue.settle(&delivery, "ack", &json!({})).is_some_and(|(status, _)| status == 409);
+            if !refused {
                 journal.lock().unwrap().worked.insert(name);
             }
         }

@@ -7,11 +7,15 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use forebay_cache::near::alone::Alone;
 use forebay_connect::declared::declared;
+use forebay_core::entry::Version;
+use forebay_core::limits::{MEMORY_BYTES_MIN, VALUE_BYTES_MAX_DEFAULT};
 use forebay_core::ports::broker::{AdminCapabilities, BrokerCapabilities};
 use forebay_core::ports::bus::BusCapabilities;
 use forebay_core::ports::clock::Clock;
-use forebay_core::ports::remote_store::RemoteCapabilities;
+use forebay_core::ports::remote_store::{RemoteCapabilities, RemoteStore};
+use forebay_memory::{Memory, MemoryOptions};
 use forebay_runtime::clock::TokioClock;
 
 type Rows = Vec<(&'static str, bool)>;
@@ -106,7 +110,13 @@ fn scheme(url: &str) -> &str {
 fn page() -> String {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let declared = declared(&clock).unwrap();
-    let mut stores = Vec::new();
+    let memory = Arc::new(Memory::new(MemoryOptions {
+        bytes_max: MEMORY_BYTES_MIN,
+        value_bytes_max: VALUE_BYTES_MAX_DEFAULT,
+        first_version: Version(1),
+    }));
+    let alone = Alone::new(memory, Arc::clone(&clock));
+    let mut stores = vec![("memory:", store_rows(alone.capabilities()))];
     let mut brokers =
         vec![("file:DIR", broker_rows(forebay_broker::broker::CAPABILITIES, AdminCapabilities::ALL))];
     let mut buses = vec![("file:DIR", bus_rows(forebay_broker::bus::embedded::CAPABILITIES))];

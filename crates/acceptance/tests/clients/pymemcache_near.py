@@ -35,8 +35,7 @@ assert here.add("key:1", "x") is False
 assert here.add("added", "x")
 assert here.replace("nothing", "x") is False
 assert here.replace("added", "y")
-assert here.append("added", "z") and here.prepend("added", "x")
-assert here.get("added") == b"xyz"
+assert here.get("added") == b"y"
 
 value, token = here.gets("added")
 assert here.cas("added", "mine", token) is True

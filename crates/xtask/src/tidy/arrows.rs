@@ -87,6 +87,7 @@ const ANYTHING: &[&str] = &["*"];
 
 /// What tests may use beside: the suites and the rooms that stand in for real parts.
 const IN_TESTS: &[&str] = &[
+    "forebay-cache",
     "forebay-contract",
     "forebay-queue",
     "forebay-memory",
