@@ -13,7 +13,7 @@ use forebay_contract::clock::SimClock;
 use forebay_contract::remote::model::{ModelServers, ModelStore};
 use forebay_core::entry::Step;
 use forebay_core::error::{Error, Kind};
-use forebay_core::limits::{SHARED_BUSY_WAIT_MAX, SHARED_LEASE, SHARED_NEGATIVE_LIFE};
+use forebay_core::limits::elsewhere::{SHARED_BUSY_WAIT_MAX, SHARED_LEASE, SHARED_NEGATIVE_LIFE};
 use forebay_core::ports::remote_store::{Asked, RemoteStore};
 
 use crate::support::{Call, Source, block_on, store};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::{BROKER, Health, STORE};
-use forebay_core::limits::{
+use forebay_core::limits::elsewhere::{
     BACKEND_CONTACT_MAX, BACKEND_CONTACT_PAUSE, BACKEND_LOOK_FIRST, BACKEND_LOOK_KEYS, BACKEND_LOOK_PAUSE,
 };
 use forebay_core::ports::BoxFuture;

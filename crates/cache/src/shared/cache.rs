@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forebay_core::entry::{Mode, Step, Version};
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::SHARED_CHANGE_TRIES_MAX;
+use forebay_core::limits::elsewhere::SHARED_CHANGE_TRIES_MAX;
 use forebay_core::payload::Payload;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::remote_store::{

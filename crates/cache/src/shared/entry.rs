@@ -1,7 +1,7 @@
 //! What an entry of a shared store says: a value, or that the source has none.
 
 use forebay_core::entry::Version;
-use forebay_core::limits::SHARED_NEGATIVE_LIFE;
+use forebay_core::limits::elsewhere::SHARED_NEGATIVE_LIFE;
 use forebay_core::payload::Payload;
 use forebay_core::ports::remote_store::Shared;
 use forebay_core::time::Instant;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use forebay_core::entry::{Mode, Version};
 use forebay_core::error::{Kind, Result};
-use forebay_core::limits::{SHARED_BUSY_PAUSE, SHARED_BUSY_WAIT_MAX, SHARED_LEASE, SHARED_NEGATIVE_LIFE};
+use forebay_core::limits::elsewhere::{
+    SHARED_BUSY_PAUSE, SHARED_BUSY_WAIT_MAX, SHARED_LEASE, SHARED_NEGATIVE_LIFE,
+};
 use forebay_core::payload::Payload;
 use forebay_core::ports::loader::Loader;
 use forebay_core::ports::remote_store::{Asked, Fill, Grant, Put};

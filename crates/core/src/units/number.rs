@@ -1,4 +1,4 @@
-//! Numbers with a unit, as settings are written: `256MiB`, `10s`.
+//! Reading and writing a number with its unit.
 
 /// Units of size in bytes, from the largest down.
 pub const SIZES: &[(&str, u64)] = &[
