@@ -24,6 +24,8 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 pub struct Daemon {
     child: Child,
     data: PathBuf,
+    /// What it was started with beside its data and addresses.
+    arguments: Vec<String>,
     /// Where memcached clients connect.
     pub memcached: SocketAddr,
     /// Where HTTP clients connect.
@@ -84,7 +86,8 @@ impl Daemon {
             }
         }
         let [memcached, http, amqp] = addresses;
-        Self { child, data: data.to_path_buf(), memcached, http, amqp, panicked }
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self { child, data: data.to_path_buf(), arguments, memcached, http, amqp, panicked }
     }
 
     /// Whether any part of it has panicked: it may go on, as if only one connection had come to its end.
@@ -102,9 +105,10 @@ impl Daemon {
         kill(&mut self.child, "the daemon");
     }
 
-    /// Starts a killed daemon again on the same addresses and data.
+    /// Starts a killed daemon again on the same addresses and data, with the same arguments.
     pub fn restart(&mut self) {
-        *self = Self::start_at(&self.data, [self.memcached, self.http, self.amqp], &[]);
+        let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
+        *self = Self::start_at(&self.data, [self.memcached, self.http, self.amqp], &arguments);
     }
 
     /// Asks it to stop and returns whether it ended cleanly.

@@ -1,19 +1,26 @@
 //! What is broken in this process, told by whoever notices and read by the health page.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::limits;
 
-/// Failures that only a restart repairs. Empty while all is well.
+/// The name under which a shared store is away.
+pub const STORE: &str = "store";
+/// The name under which a broker is away.
+pub const BROKER: &str = "broker";
+
+/// What this process cannot keep just now. Empty while all is well.
 #[derive(Debug, Default)]
 pub struct Health {
     failures: Mutex<Vec<String>>,
+    away: Mutex<BTreeMap<&'static str, String>>,
 }
 
 impl Health {
-    /// Adds a failure. Beyond the first few nothing new is learnt, so later ones are not kept.
+    /// Adds a failure that only a restart repairs. Beyond the first few nothing new is learnt, so later ones are not kept.
     pub fn fail(&self, what: impl Into<String>) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = locked(&self.failures);
         if failures.len() < limits::HEALTH_FAILURES_MAX {
             failures.push(what.into());
         }
@@ -21,8 +28,32 @@ impl Health {
 
     /// What failed, in order.
     pub fn failures(&self) -> Vec<String> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.failures).clone()
     }
+
+    /// Says that another system that this process uses is away, and why; `None`: it is there. The parts are few, and named
+    /// by the code.
+    pub fn set_away(&self, part: &'static str, why: Option<String>) {
+        let mut away = locked(&self.away);
+        match why {
+            Some(why) => drop(away.insert(part, why)),
+            None => drop(away.remove(part)),
+        }
+    }
+
+    /// Whether that part is away.
+    pub fn is_away(&self, part: &str) -> bool {
+        locked(&self.away).contains_key(part)
+    }
+
+    /// What is away, each with the reason.
+    pub fn away(&self) -> Vec<String> {
+        locked(&self.away).iter().map(|(part, why)| format!("the {part} is away: {why}")).collect()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -38,5 +69,15 @@ mod tests {
         }
         assert_eq!(health.failures().len(), limits::HEALTH_FAILURES_MAX);
         assert_eq!(health.failures().first().map(String::as_str), Some("failure 0"));
+    }
+
+    #[test]
+    fn what_is_away_comes_back() {
+        let health = Health::default();
+        health.set_away(STORE, Some("connection refused".into()));
+        assert!(health.is_away(STORE) && !health.is_away(BROKER));
+        assert_eq!(health.away(), ["the store is away: connection refused"]);
+        health.set_away(STORE, None);
+        assert!(health.away().is_empty() && health.failures().is_empty());
     }
 }

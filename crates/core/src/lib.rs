@@ -14,3 +14,4 @@ pub mod pressure;
 pub mod queue;
 pub mod stats;
 pub mod time;
+pub mod units;

@@ -1,29 +1,30 @@
 //! The one place that names every front and every engine, and puts them together.
 
+mod directory;
+mod queues;
+mod values;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_bond::pinned::ResultsOptions;
-use forebay_bond::{Governor, Pinned, Results, warm};
-use forebay_broker::{BrokerOptions, EmbeddedBroker};
-use forebay_core::entry::Version;
+use forebay_bond::Governor;
+use forebay_broker::EmbeddedBroker;
+use forebay_connect::open::Close;
+use forebay_connect::watch::await_store;
 use forebay_core::error::Result;
 use forebay_core::health::Health;
-use forebay_core::limits;
 use forebay_core::ports::clock::{Clock, Work};
 use forebay_core::pressure::Pressure;
 use forebay_http::{Front, Parts};
-use forebay_log::{Disk, LogOptions};
 use forebay_memcached::Addresses;
-use forebay_memory::{Memory, MemoryOptions};
-use forebay_queue::queues::Queues;
 use forebay_runtime::clock::TokioClock;
 use forebay_runtime::tasks::{Drained, Tasks};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
-use tokio::time::Instant;
-use tracing::{info, warn};
 
+use self::directory::Directory;
+use self::queues::Messages;
+use self::values::Kept;
 use crate::config::settings::Settings;
 
 /// Everything, with its sockets bound and its log recovered, and not yet running.
@@ -33,95 +34,70 @@ pub(crate) struct Composed {
     fronts: Vec<Work>,
     engines: Vec<Work>,
     background: Vec<Work>,
-    broker: Arc<EmbeddedBroker>,
-    results: Option<Results>,
-    warm: Option<Warm>,
+    engine: Option<Arc<EmbeddedBroker>>,
+    kept: Kept,
+    /// The broker that is not of this process.
+    elsewhere: Option<Close>,
     health: Arc<Health>,
     stop: watch::Sender<bool>,
-}
-
-/// What is needed to leave the cache to the next start.
-struct Warm {
-    disk: Arc<Disk>,
-    memory: Arc<Memory>,
-    clock: Arc<dyn Clock>,
 }
 
 /// Everything, running.
 pub(crate) struct Running {
     fronts: Tasks,
     engines: Tasks,
-    broker: Arc<EmbeddedBroker>,
-    results: Option<Results>,
-    warm: Option<Warm>,
+    engine: Option<Arc<EmbeddedBroker>>,
+    kept: Kept,
+    elsewhere: Option<Close>,
     stop: watch::Sender<bool>,
 }
 
 /// Recovers the log and binds the sockets. Nothing runs yet; where a socket cannot be bound, the log is closed in good order.
+/// A store or broker elsewhere need not be there: calls fail until it is.
 pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed> {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let health = Arc::new(Health::default());
     let (stop, stopped) = watch::channel(false);
 
-    let disk = Arc::new(Disk::open(&settings.data)?);
-    let begun = Instant::now();
-    let opened = forebay_broker::open(disk.clone(), broker_options(settings), Arc::clone(&clock))?;
-    info!(recovered = ?opened.recovered, took = ?begun.elapsed(), "queues are open");
-    let queues = Queues::new(opened.broker.clone(), Arc::clone(&clock));
-    let mut engines = opened.work;
-    engines.push(queues.expirer());
-
-    let memory = Arc::new(Memory::new(MemoryOptions {
-        bytes_max: as_usize(settings.memory.0),
-        value_bytes_max: as_usize(settings.value_bytes_max.0),
-        // Milliseconds with room for a thousand versions in each, so that none repeats after a restart.
-        first_version: Version::first(clock.now()),
-    }));
-    let begun = Instant::now();
-    let entries = warm::begin(&*disk, &memory, settings.warm_restart, &settings.pinned, clock.now())?;
-    if entries > 0 {
-        info!(entries, took = ?begun.elapsed(), "the cache is warm");
-    }
-    let begun = Instant::now();
-    let pinned = Results::open_beside(&settings.data, results_options(settings), Arc::clone(&clock))?;
-    let results = pinned.map(|opened| {
-        info!(results = opened.recovered, took = ?begun.elapsed(), "pinned results are open");
-        engines.extend(opened.work);
-        opened.results
-    });
-    let store = Arc::new(Pinned::new(Arc::clone(&memory), results.clone()));
+    let mut directory = Directory::new(settings.directory());
+    let messages = queues::open(settings, &mut directory, &clock, &health)?;
+    let values = values::open(settings, &mut directory, &clock, &health)?;
+    let cache = values.cached();
+    let Messages { queues, admin, engine, close: elsewhere, mut work, mut background } = messages;
+    work.extend(values.work);
+    background.extend(values.background);
     let pressure = Arc::new(Pressure::default());
-    let governor = Governor::new(&memory, &opened.broker, settings.budget()?, Arc::clone(&pressure));
-    engines.push(governor.work(Arc::clone(&clock)));
-    let background = vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))];
-    let (broker, log) = (opened.broker.clone(), opened.broker.log().clone());
-    let mut composed = Composed {
-        addresses: Vec::new(),
-        fronts: Vec::new(),
-        engines,
-        background,
-        broker: opened.broker,
-        results,
-        warm: settings.warm_restart.then(|| Warm { disk, memory: memory.clone(), clock: clock.clone() }),
-        health: Arc::clone(&health),
-        stop,
-    };
+    if let Some(engine) = &engine {
+        let governor = Governor::new(&values.memory, engine, settings.budget()?, Arc::clone(&pressure));
+        work.push(governor.work(Arc::clone(&clock)));
+    }
     let parts = Parts {
         queues,
-        admin: broker,
-        store: store.clone(),
-        log,
+        admin,
+        cache,
+        log: engine.as_ref().map(|engine| engine.log().clone()),
         clock,
         pressure,
-        health,
+        health: Arc::clone(&health),
         fronts: Vec::new(),
         version: env!("CARGO_PKG_VERSION"),
     };
-    match composed.bind(settings, store, parts, stopped) {
+    let mut composed = Composed {
+        addresses: Vec::new(),
+        fronts: Vec::new(),
+        engines: work,
+        background,
+        engine,
+        kept: values.kept,
+        elsewhere,
+        health,
+        stop,
+    };
+    match composed.bind(settings, parts, stopped) {
         Ok(()) => Ok(composed),
         Err(error) => {
             composed.fronts.clear();
-            composed.warm = None;
+            composed.kept.forget();
             // What a log that does not close costs is that the next start has more to recover: the error is worth more.
             let _unclosed = runtime.block_on(composed.start(runtime.handle()).stop(Duration::ZERO));
             Err(error)
@@ -141,59 +117,37 @@ fn memcached_options(settings: &Settings) -> forebay_memcached::Options {
     }
 }
 
-fn broker_options(settings: &Settings) -> BrokerOptions {
-    BrokerOptions {
-        log: LogOptions {
-            // The settings are checked to fit; beyond four gigabytes there is nothing to lose.
-            segment_bytes: u32::try_from(settings.segment_bytes.0).unwrap_or(u32::MAX),
-            pending_bytes_max: limits::LOG_PENDING_BYTES_MAX,
-            disk_bytes_max: settings.queue_disk.0,
-            damaged: settings.damaged,
-        },
-        hot_bytes_max: as_usize(settings.queue_memory.0),
-        ..BrokerOptions::default()
-    }
-}
-
-fn results_options(settings: &Settings) -> ResultsOptions {
-    ResultsOptions {
-        prefixes: settings.pinned.clone(),
-        bytes_max: settings.pinned_memory.0,
-        value_bytes_max: as_usize(settings.value_bytes_max.0),
-        damaged: settings.damaged,
-    }
-}
-
 fn as_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 impl Composed {
     /// Opens the sockets of the fronts that are on.
-    fn bind(
-        &mut self,
-        settings: &Settings,
-        store: Arc<Pinned<Memory>>,
-        mut parts: Parts,
-        stopped: watch::Receiver<bool>,
-    ) -> Result<()> {
+    fn bind(&mut self, settings: &Settings, mut parts: Parts, stopped: watch::Receiver<bool>) -> Result<()> {
         if settings.memcached.on().is_some() || settings.memcached_unix.on().is_some() {
             let options = memcached_options(settings);
             let clock = Arc::clone(&parts.clock);
-            let bound = forebay_memcached::bind(options, store, clock, stopped.clone())?;
+            let bound = match &self.kept {
+                Kept::Here { store, .. } => {
+                    forebay_memcached::bind(options, Arc::clone(store), clock, stopped.clone())?
+                }
+                Kept::Shared { near, .. } => {
+                    forebay_memcached::bind_near(options, Arc::clone(near), clock, stopped.clone())?
+                }
+            };
             let Addresses { tcp, unix } = bound.addresses();
             self.addresses.extend(tcp.map(|address| format!("memcached {address}")));
             self.addresses.extend(unix.iter().map(|path| format!("memcached-unix {}", path.display())));
             parts.fronts.push(Front { name: "memcached", connections: bound.connections() });
             self.fronts.extend(bound.work());
         }
-        if let Some(address) = settings.amqp.on() {
+        if let (Some(address), Some(engine)) = (settings.amqp.on(), &self.engine) {
             let options = forebay_amqp::Options {
                 directory: Arc::clone(&settings.amqp_directory),
                 ..forebay_amqp::Options::new(*address)
             };
             let amqp = forebay_amqp::Parts {
-                broker: Arc::clone(&self.broker),
+                broker: Arc::clone(engine),
                 clock: Arc::clone(&parts.clock),
                 pressure: Arc::clone(&parts.pressure),
                 health: Arc::clone(&parts.health),
@@ -224,8 +178,8 @@ impl Composed {
         // Ends by itself when the memory is gone, and holds up nobody.
         background.spawn_all(self.background);
         fronts.spawn_all(self.fronts);
-        let Self { broker, results, warm, stop, .. } = self;
-        Running { fronts, engines, broker, results, warm, stop }
+        let Self { engine, kept, elsewhere, stop, .. } = self;
+        Running { fronts, engines, engine, kept, elsewhere, stop }
     }
 }
 
@@ -238,31 +192,31 @@ pub(crate) struct Stopped {
 }
 
 impl Running {
+    /// Waits a moment for what is elsewhere to answer for the first time.
+    pub(crate) async fn make_contact(&self) {
+        if let Kept::Shared { near, .. } = &self.kept {
+            await_store(&**near, &TokioClock::new()).await;
+        }
+    }
+
     /// Stops accepting, lets requests in progress finish within `timeout`, then closes the log in good order.
     pub(crate) async fn stop(self, timeout: Duration) -> Stopped {
         self.stop.send_replace(true);
         let fronts = self.fronts.drain(timeout).await;
-        self.broker.close();
-        if let Some(results) = &self.results {
-            results.close();
+        if let Some(engine) = &self.engine {
+            engine.close();
         }
+        if let Some(elsewhere) = &self.elsewhere {
+            elsewhere.close();
+        }
+        self.kept.close();
         let engines = self.engines.drain(CLOSE_MAX).await;
         // A request that was cut off may still change the cache, and be answered.
-        if let Some(warm) = self.warm.filter(|_| fronts.unfinished.is_empty()) {
+        if let Some(warm) = self.kept.into_warm().filter(|_| fronts.unfinished.is_empty()) {
             // A thread that panics leaves no snapshot, which is what the next start takes it for.
             drop(tokio::task::spawn_blocking(move || warm.leave()).await);
         }
         Stopped { fronts, engines }
-    }
-}
-
-impl Warm {
-    fn leave(&self) {
-        let begun = Instant::now();
-        match warm::end(&*self.disk, &self.memory, self.clock.now()) {
-            Ok(entries) => info!(entries, took = ?begun.elapsed(), "the cache is left to the next start"),
-            Err(error) => warn!(%error, "the next start begins with an empty cache"),
-        }
     }
 }
 

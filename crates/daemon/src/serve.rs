@@ -51,6 +51,7 @@ fn serve(settings: &Settings, runtime: &Runtime) -> Result<ExitCode, Failure> {
     let composed = compose(settings, runtime).map_err(|error| friendly(&error, settings))?;
     let addresses = composed.addresses.join("\n");
     let running = composed.start(runtime.handle());
+    runtime.block_on(running.make_contact());
     announce(&addresses).map_err(|reason| Failure::new(format!("write to standard output: {reason}")))?;
     info!(?settings, "ready");
     runtime.block_on(async {
@@ -110,6 +111,9 @@ impl Signals {
 
 /// What a user can do about it, after what happened.
 fn friendly(error: &Error, settings: &Settings) -> Failure {
+    if error.operation() == "open store" || error.operation() == "open broker" {
+        return Failure::usage(error.to_string());
+    }
     let reason = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     let advice = match (error.kind(), reason.map(io::Error::kind)) {
         // The lock of a directory in use is refused without the system's word for it.
@@ -133,7 +137,7 @@ fn friendly(error: &Error, settings: &Settings) -> Failure {
         (Kind::Full, _) => "free disk space, or allow the queues more with --queue-disk",
         (Kind::Unsupported, _) => "a newer forebay wrote this directory; start that one",
         (Kind::Invalid, _) => return Failure::usage(error.to_string()),
-        _ => return Failure::new(format!("{error} (data directory {})", settings.data.display())),
+        _ => return Failure::new(format!("{error} (data directory {})", settings.directory().display())),
     };
     Failure::new(format!("{error}\n{advice}"))
 }

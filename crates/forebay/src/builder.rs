@@ -1,27 +1,15 @@
 //! Opening: where the data lies and how much memory there is.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use forebay_bond::pinned::{ResultsOptions, Waiting};
-use forebay_bond::{Budget, Governor, Pinned, Prefixes, Results, warm};
+use forebay_bond::Prefixes;
 use forebay_broker::BrokerOptions;
-use forebay_cache::CacheOptions;
-use forebay_core::entry::Version;
-use forebay_core::error::{Error, Kind, Result};
-use forebay_core::health::Health;
+use forebay_connect::url::{BrokerUrl, StoreUrl};
+use forebay_core::error::Result;
 use forebay_core::limits;
-use forebay_core::ports::clock::Clock;
-use forebay_core::ports::local_store::LocalStore;
-use forebay_core::pressure::Pressure;
-use forebay_log::Disk;
-use forebay_memory::{Memory, MemoryOptions};
-use forebay_queue::queues::Queues;
-use forebay_runtime::clock::TokioClock;
-use forebay_runtime::tasks::Tasks;
-use tokio::runtime::Handle;
 
-use crate::forebay::{Forebay, Parts, Warm};
+use crate::forebay::Forebay;
+use crate::open::open;
 
 /// How a [`Forebay`] is opened.
 ///
@@ -36,14 +24,16 @@ use crate::forebay::{Forebay, Parts, Warm};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
-    memory_bytes: usize,
-    memory_total_bytes: Option<u64>,
-    warm: bool,
-    pinned: Prefixes,
-    pinned_bytes_max: u64,
-    value_bytes_max: usize,
-    data: PathBuf,
-    queue: BrokerOptions,
+    pub(crate) memory_bytes: usize,
+    pub(crate) memory_total_bytes: Option<u64>,
+    pub(crate) warm: bool,
+    pub(crate) pinned: Prefixes,
+    pub(crate) pinned_bytes_max: u64,
+    pub(crate) value_bytes_max: usize,
+    pub(crate) data: PathBuf,
+    pub(crate) queue: BrokerOptions,
+    pub(crate) store: StoreUrl,
+    pub(crate) broker: BrokerUrl,
 }
 
 impl Builder {
@@ -57,6 +47,8 @@ impl Builder {
             value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT,
             data: "forebay-data".into(),
             queue: BrokerOptions::default(),
+            store: StoreUrl::default(),
+            broker: BrokerUrl::default(),
         }
     }
 
@@ -239,7 +231,52 @@ impl Builder {
         self
     }
 
-    /// Recovers the queues and starts the background work on the present tokio runtime.
+    /// Where the shared cache is, [`Forebay::shared`]: `memory:`, which is that of this process, or `memcached://a,b`,
+    /// `redis://host`, `redis+sentinel://a,b/main` or `redis-cluster://a,b`. `memory:` unless said otherwise.
+    ///
+    /// `Invalid`: there is no such scheme. `Unsupported`: this build lacks the feature that brings it. What the URL says beside
+    /// that is read at the opening.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let data = folder.path();
+    /// // In production: "memcached://cache-a,cache-b,cache-c", and everything else stays as it is.
+    /// let forebay = forebay::Forebay::builder().data(data).store("memory:")?.open().await?;
+    /// forebay.shared().set("product:7", "teapot").await?;
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn store(mut self, url: &str) -> Result<Self> {
+        self.store = url.parse()?;
+        Ok(self)
+    }
+
+    /// Where the queues are: `file:DIR`, which is the engine of this process in that directory, or `amqp://host`,
+    /// `redis://host`, `redis+sentinel://a,b/main` or `redis-cluster://a,b`. The engine in the directory of
+    /// [`data`](Self::data) unless said otherwise.
+    ///
+    /// `Invalid`, `Unsupported`: as for [`store`](Self::store).
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("file:{}", folder.path().display());
+    /// // In production: "amqp://user:password@rabbit", and everything else stays as it is.
+    /// let forebay = forebay::Forebay::builder().broker(&url)?.open().await?;
+    /// forebay.queue("orders").await?.publish("one teapot").await?;
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn broker(mut self, url: &str) -> Result<Self> {
+        self.broker = url.parse()?;
+        Ok(self)
+    }
+
+    /// Recovers the queues and starts the background work on the present tokio runtime. A store or broker elsewhere need not be
+    /// there yet: what is asked of it is `Unavailable` until it is. For the store's first answer it waits up to 2 s.
     ///
     /// `Invalid`: a setting, or no runtime. `Conflict`: another process has the directory. `Damaged`: bytes on disk are
     /// not what was written.
@@ -255,72 +292,6 @@ impl Builder {
     /// # }).unwrap();
     /// ```
     pub async fn open(self) -> Result<Forebay> {
-        let refuse = |what: &str| Error::new(Kind::Invalid, "open forebay", what);
-        if self.memory_bytes < limits::MEMORY_BYTES_MIN {
-            return Err(refuse("memory must be at least 1 MiB"));
-        }
-        if self.value_bytes_max == 0 || self.value_bytes_max > limits::VALUE_BYTES_MAX_CEILING {
-            return Err(refuse("value_bytes_max must be 1 byte to 128 MiB"));
-        }
-        let (cache, bodies) = (self.memory_bytes as u64, self.queue.hot_bytes_max as u64);
-        let budget = Budget::new(self.memory_total_bytes, cache, bodies)?;
-        let handle = Handle::try_current().map_err(|_| refuse("there is no tokio runtime"))?;
-        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
-        let (disk_clock, data, options) = (Arc::clone(&clock), self.data, self.queue);
-        // Recovery reads the disk, which may take a while.
-        let memory = Arc::new(Memory::new(MemoryOptions {
-            bytes_max: self.memory_bytes,
-            value_bytes_max: self.value_bytes_max,
-            first_version: Version::first(clock.now()),
-        }));
-        let pinned = ResultsOptions {
-            bytes_max: self.pinned_bytes_max,
-            value_bytes_max: self.value_bytes_max,
-            ..ResultsOptions::new(self.pinned)
-        };
-        let (filled, is_warm) = (Arc::clone(&memory), self.warm);
-        let opened = handle.spawn_blocking(move || {
-            let disk = Arc::new(Disk::open(&data)?);
-            warm::begin(&*disk, &filled, is_warm, &pinned.prefixes, disk_clock.now())?;
-            let opened = forebay_broker::open(disk.clone(), options, disk_clock.clone())?;
-            let results = Results::open_beside(&data, pinned, disk_clock)?;
-            Ok((disk, opened, results))
-        });
-        let (disk, opened, results) =
-            opened.await.map_err(|reason| refuse("recovery was cut off").because(reason))??;
-        let health = Arc::new(Health::default());
-        let engines = Tasks::new(handle.clone(), Arc::clone(&health));
-        let background = Tasks::new(handle, Arc::clone(&health));
-        let queues = Queues::new(opened.broker.clone(), Arc::clone(&clock));
-        engines.spawn_all(opened.work);
-        engines.spawn_all(vec![queues.expirer()]);
-        let pressure = Arc::new(Pressure::default());
-        let governor = Governor::new(&memory, &opened.broker, budget, Arc::clone(&pressure));
-        engines.spawn_all(vec![governor.work(Arc::clone(&clock))]);
-        background.spawn_all(vec![forebay_memory::sweeper(Arc::clone(&memory), Arc::clone(&clock))]);
-        let warm = self.warm.then(|| Warm { disk, memory: Arc::clone(&memory), clock: Arc::clone(&clock) });
-        let results = results.map(|opened| {
-            engines.spawn_all(opened.work);
-            opened.results
-        });
-        let store: Arc<dyn LocalStore> = match &results {
-            Some(results) => Arc::new(Waiting::new(Arc::new(Pinned::new(memory, Some(results.clone()))))),
-            None => memory,
-        };
-        let cache = Arc::new(forebay_cache::Cache::new(store, Arc::clone(&clock), CacheOptions::default())?);
-        let broker = opened.broker;
-        Ok(Forebay::new(Parts {
-            cache,
-            clock,
-            queues,
-            broker,
-            engines,
-            background,
-            pressure,
-            health,
-            results,
-            warm,
-            write_behinds: Arc::default(),
-        }))
+        open(self).await
     }
 }

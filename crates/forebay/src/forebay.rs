@@ -1,12 +1,15 @@
 //! The handle of an open cache and its queues.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_bond::behind::{Joined, Names};
 use forebay_bond::{Results, warm};
 use forebay_broker::EmbeddedBroker;
-use forebay_core::error::Result;
+use forebay_cache::SharedCache as SharedRules;
+use forebay_connect::open::Close;
+use forebay_core::error::{Kind, Result};
 use forebay_core::health::Health;
 use forebay_core::ports::broker::BrokerAdmin;
 use forebay_core::ports::clock::{Clock, Spawn};
@@ -22,7 +25,9 @@ use forebay_runtime::tasks::Tasks;
 use crate::behind::{SourceWrite, WriteBehind, WriteBehindOptions};
 use crate::builder::Builder;
 use crate::cache::Cache;
+use crate::cached::SharedCache;
 use crate::queue::Queue;
+use crate::settings;
 
 /// How long closing waits for the disk.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -50,9 +55,14 @@ pub struct Forebay {
 
 pub(crate) struct Parts {
     pub(crate) cache: Arc<forebay_cache::Cache>,
+    pub(crate) shared: SharedRules,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) queues: Queues,
-    pub(crate) broker: Arc<EmbeddedBroker>,
+    pub(crate) admin: Arc<dyn BrokerAdmin>,
+    /// The queues' engine, if it is in this process.
+    pub(crate) engine: Option<Arc<EmbeddedBroker>>,
+    /// Closes what is not.
+    pub(crate) elsewhere: Vec<Close>,
     pub(crate) engines: Tasks,
     pub(crate) background: Tasks,
     pub(crate) pressure: Arc<Pressure>,
@@ -78,7 +88,10 @@ impl Drop for Parts {
 
 impl Parts {
     fn close(&self) {
-        self.broker.close();
+        if let Some(engine) = &self.engine {
+            engine.close();
+        }
+        self.elsewhere.iter().for_each(Close::close);
         if let Some(results) = &self.results {
             results.close();
         }
@@ -101,6 +114,34 @@ impl Forebay {
         Builder::new()
     }
 
+    /// Opens what a file says: `data`, `memory`, `memory_total`, `warm_restart`, `pinned`, `pinned_memory`, `value_bytes_max`,
+    /// `queue_disk` and `queue_memory`, as for the daemon, and the URLs `store` in the section `[cache]` and `broker` in
+    /// `[queue]`; see [`Builder`] for each. What it does not say has its default.
+    ///
+    /// `Invalid`: names what is unknown or wrong in it. `Io`: it cannot be read. Otherwise as [`Builder::open`].
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("forebay.toml");
+    /// # let data = folder.path().join("queues");
+    /// # let text = format!("memory = \"64MiB\"\n[cache]\nstore = \"memory:\"\n[queue]\nbroker = \"file:{}\"\n", data.display());
+    /// # std::fs::write(&file, text)?;
+    /// // memory = "64MiB"
+    /// // [cache]
+    /// // store = "memory:"
+    /// // [queue]
+    /// // broker = "file:queues"
+    /// let forebay = forebay::Forebay::connect(&file).await?;
+    /// forebay.queue("orders").await?.publish("one teapot").await?;
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn connect(file: impl AsRef<Path>) -> Result<Self> {
+        settings::read(file.as_ref())?.open().await
+    }
+
     pub(crate) fn new(parts: Parts) -> Self {
         Self { parts: Arc::new(parts) }
     }
@@ -121,6 +162,23 @@ impl Forebay {
         Cache::new(Arc::clone(&self.parts.cache), Arc::new(self.parts.background.clone()))
     }
 
+    /// The cache that many processes share, where [`Builder::store`] names one; else the memory of this process behind the same
+    /// methods.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let forebay = forebay::Forebay::builder().data(folder.path()).open().await?;
+    /// forebay.shared().set("product:7", "teapot").await?;
+    /// assert!(forebay.shared().get("product:7").await?.is_some());
+    /// # forebay.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn shared(&self) -> SharedCache {
+        SharedCache::new(Arc::clone(&self.parts))
+    }
+
     /// The queue of this name, declared with the default settings if it is not there. One that is there keeps the
     /// settings it has.
     ///
@@ -136,8 +194,11 @@ impl Forebay {
     /// ```
     pub async fn queue(&self, name: &str) -> Result<Queue> {
         let name = QueueName::new(name)?;
-        if self.parts.broker.queue(&name).await.is_err() {
-            self.parts.queues.ensure(&QueueSettings::new(name.clone())).await?;
+        match self.parts.admin.queue(&name).await {
+            Err(error) if error.kind() == Kind::NotFound => {
+                self.parts.queues.ensure(&QueueSettings::new(name.clone())).await?;
+            }
+            known => drop(known?),
         }
         Ok(Queue::new(name, Arc::clone(&self.parts)))
     }
@@ -216,7 +277,7 @@ impl Forebay {
         let joined = Joined {
             cache: Arc::clone(&parts.cache),
             queues: parts.queues.clone(),
-            admin: parts.broker.clone(),
+            admin: Arc::clone(&parts.admin),
             clock: Arc::clone(&parts.clock),
             spawn: Arc::clone(&spawn) as _,
             names: Arc::clone(&parts.write_behinds),
@@ -232,7 +293,7 @@ impl Forebay {
         Ok(WriteBehind::new(rules))
     }
 
-    /// The state of the commit log.
+    /// The state of the commit log; all zero where the queues are elsewhere.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -246,7 +307,7 @@ impl Forebay {
     /// # }).unwrap();
     /// ```
     pub fn log_stats(&self) -> LogStats {
-        self.parts.broker.log().stats()
+        self.parts.engine.as_ref().map(|engine| engine.log().stats()).unwrap_or_default()
     }
 
     /// Who has which memory, and how far the queues have pushed the cache back.

@@ -27,13 +27,15 @@ mod codec;
 mod draft;
 mod forebay;
 mod held;
+mod open;
 mod queue;
+mod settings;
 mod stream;
 
 pub use behind::{SourceWrite, WriteBehind, WriteBehindOptions, WriteBehindStats};
 pub use builder::Builder;
 pub use cache::Cache;
-pub use cached::{Compressed, Sessions, TypedCache};
+pub use cached::{Compressed, Sessions, SharedCache, TypedCache};
 pub use codec::{Codec, Json, Postcard, Raw};
 pub use draft::Draft;
 pub use forebay::Forebay;

@@ -8,7 +8,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::message::MessageId;
 use forebay_core::payload::Payload;
-use forebay_core::ports::broker::{BrokerAdmin, Found, ReplayFrom, Replayed};
+use forebay_core::ports::broker::{Found, ReplayFrom, Replayed};
 use forebay_core::ports::clock::Spawn;
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
@@ -351,7 +351,7 @@ impl<T: Send + 'static> Queue<T> {
     /// # }).unwrap();
     /// ```
     pub async fn find(&self, id: &MessageId) -> Result<Option<Found>> {
-        self.parts.broker.find(&self.name, id).await
+        self.parts.admin.find(&self.name, id).await
     }
 
     /// Reads up to `count_max` of the messages that the queue has and retains, in the order of their arrival, finished
@@ -376,7 +376,7 @@ impl<T: Send + 'static> Queue<T> {
     /// # }).unwrap();
     /// ```
     pub async fn replay(&self, from: ReplayFrom, count_max: usize) -> Result<Vec<Replayed>> {
-        self.parts.broker.replay(&self.name, from, count_max).await
+        self.parts.admin.replay(&self.name, from, count_max).await
     }
 
     /// Hands out no more messages until [`resume`](Self::resume), also after a restart. Publishing goes on, and what is
@@ -397,7 +397,7 @@ impl<T: Send + 'static> Queue<T> {
     /// # }).unwrap();
     /// ```
     pub async fn pause(&self) -> Result<()> {
-        self.parts.broker.pause(&self.name, true).await
+        self.parts.admin.pause(&self.name, true).await
     }
 
     /// Hands out messages again after [`pause`](Self::pause). Whoever waits is woken.
@@ -416,7 +416,7 @@ impl<T: Send + 'static> Queue<T> {
     /// # }).unwrap();
     /// ```
     pub async fn resume(&self) -> Result<()> {
-        self.parts.broker.pause(&self.name, false).await
+        self.parts.admin.pause(&self.name, false).await
     }
 
     /// How the queue stands.
@@ -434,7 +434,7 @@ impl<T: Send + 'static> Queue<T> {
     /// # }).unwrap();
     /// ```
     pub async fn stats(&self) -> Result<QueueStats> {
-        Ok(self.parts.broker.queue(&self.name).await?.stats)
+        Ok(self.parts.admin.queue(&self.name).await?.stats)
     }
 
     fn feed(&self, options: ConsumerOptions) -> Result<Feed<T>> {

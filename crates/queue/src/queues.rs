@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forebay_core::error::Result;
-use forebay_core::ports::broker::Broker;
+use forebay_core::ports::broker::{Broker, BrokerCapabilities};
 use forebay_core::ports::clock::Clock;
 use forebay_core::queue::QueueSettings;
 
@@ -18,6 +18,11 @@ impl Queues {
     /// The queues of `broker`, in the time of `clock`.
     pub fn new(broker: Arc<dyn Broker>, clock: Arc<dyn Clock>) -> Self {
         Self { broker, clock }
+    }
+
+    /// What their broker can do.
+    pub fn capabilities(&self) -> BrokerCapabilities {
+        self.broker.capabilities()
     }
 
     /// Declares a queue. `Ok`: it is durable with these settings. `Invalid` names the setting outside its range,

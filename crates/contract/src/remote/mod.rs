@@ -39,7 +39,13 @@ pub trait Rig {
     /// How long a node may be there again before both stores use it again.
     fn recovery(&self) -> Duration;
 
-    /// How many nodes the keys are spread over, each a server of its own.
+    /// How far a read of `store` may be behind what the other one has changed.
+    fn age_max(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How many nodes the keys are spread over, each a server of its own; none where there are no servers that could be
+    /// away, and nothing to be closed.
     fn nodes(&self) -> usize;
 
     /// Which of them has this key, counted from 0.

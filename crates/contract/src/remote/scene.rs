@@ -180,10 +180,11 @@ pub(crate) fn remove(rig: &dyn Rig, key: &str) -> Changed {
     try_remove(rig, key, None, Duration::ZERO).unwrap()
 }
 
-/// The same from the other process.
+/// The same from the other process, and as long as it takes until this one sees it.
 pub(crate) fn remove_other(rig: &dyn Rig, key: &str) {
     let other = rig.other();
     run(rig, other.remove(key.as_bytes(), None, Duration::ZERO)).unwrap();
+    rig.pass(rig.age_max());
 }
 
 pub(crate) fn try_add(rig: &dyn Rig, key: &str, addition: Addition) -> Result<Sum> {

@@ -26,6 +26,15 @@ pub(crate) fn command() -> Command {
                 .value_parser(value_parser!(u64))
                 .help("How long the traffic runs"),
         )
+        .arg(Arg::new("store").long("store").value_name("URL").help(
+            "A shared store that the daemon is then a near cache of: memcached://a,b,c or redis://host",
+        ))
+        .arg(
+            Arg::new("broker")
+                .long("broker")
+                .value_name("URL")
+                .help("A broker on which orders then go through HTTP: amqp://host or redis://host"),
+        )
 }
 
 /// Runs it.
@@ -37,6 +46,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if let Some(seconds) = matches.get_one::<u64>("seconds") {
         options.seconds = *seconds;
     }
+    options.store = matches.get_one::<String>("store").cloned();
+    options.broker = matches.get_one::<String>("broker").cloned();
     let verdict = demo::run(options).map_err(Failure::new)?;
     Ok(if verdict.kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

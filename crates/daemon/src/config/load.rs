@@ -13,6 +13,9 @@ pub(crate) const FILE_VARIABLE: &str = "FOREBAY_CONFIG";
 /// Similarity below which a name is no guess worth making.
 const GUESS_MIN: f64 = 0.7;
 
+/// Settings that may also stand in a section of the file: `[cache] store = "…"`.
+const SECTIONS: &[(&str, &str)] = &[("cache", "store"), ("queue", "broker")];
+
 /// Where settings may be found.
 pub(crate) struct Sources<'a> {
     /// The file that was named, if one was.
@@ -50,15 +53,32 @@ pub(crate) fn load(sources: &Sources<'_>) -> Result<Settings, String> {
 fn read_file(settings: &mut Settings, text: &str) -> Result<(), String> {
     let mut table: toml::Table = text.parse().map_err(|reason: toml::de::Error| reason.to_string())?;
     settings.amqp_directory = users::take(&mut table)?;
+    for (section, name) in SECTIONS {
+        let Some(toml::Value::Table(of_section)) = table.get(*section) else { continue };
+        if let Some(other) = of_section.keys().find(|key| key != name) {
+            return Err(format!("{section}.{other}: there is no such setting; [{section}] has {name} alone"));
+        }
+        let Some(toml::Value::Table(of_section)) = table.remove(*section) else { continue };
+        for (name, value) in of_section {
+            if table.contains_key(&name) {
+                return Err(format!("{section}.{name}: it is there twice, as {name} too"));
+            }
+            set_value(settings, &name, value).map_err(|reason| format!("{section}.{name}: {reason}"))?;
+        }
+    }
     for (name, value) in table {
-        let text = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Integer(number) => number.to_string(),
-            _ => return Err(format!("{name}: expected a text or a whole number")),
-        };
-        set(settings, &name, &text).map_err(|reason| format!("{name}: {reason}"))?;
+        set_value(settings, &name, value).map_err(|reason| format!("{name}: {reason}"))?;
     }
     Ok(())
+}
+
+fn set_value(settings: &mut Settings, name: &str, value: toml::Value) -> Result<(), String> {
+    let text = match value {
+        toml::Value::String(text) => text,
+        toml::Value::Integer(number) => number.to_string(),
+        _ => return Err("expected a text or a whole number".into()),
+    };
+    set(settings, name, &text)
 }
 
 fn set(settings: &mut Settings, name: &str, text: &str) -> Result<(), String> {
@@ -136,6 +156,45 @@ mod tests {
         assert!(refused.starts_with("--drain: expected a time"), "{refused}");
         assert!(load_from(Some("memory = lots"), &[], &[]).unwrap_err().contains("line 1"));
         assert!(load_from(Some("memory = true"), &[], &[]).unwrap_err().contains("memory: expected"));
+    }
+
+    #[test]
+    fn store_and_broker_may_stand_in_their_sections() {
+        let file = "[cache]\nstore = \"memory:\"\n[queue]\nbroker = \"file:elsewhere\"\n";
+        let settings = load_from(Some(file), &[], &[]).unwrap();
+        assert_eq!(settings.directory(), Path::new("elsewhere"));
+        for (file, why) in [
+            ("[cache]\nsize = 1", "cache.size: there is no such setting; [cache] has store alone"),
+            ("store = \"memory:\"\n[cache]\nstore = \"memory:\"", "cache.store: it is there twice"),
+            ("[queue]\nbroker = 7", "queue.broker: open broker without scheme"),
+            ("[queue]\nbroker = \"http://a\"", "expected file:DIR or one of"),
+            ("cache = 1", "cache: there is no such setting"),
+        ] {
+            let refused = load_from(Some(file), &[], &[]).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
+    fn settings_that_a_shared_store_or_broker_cannot_keep_are_refused_by_name() {
+        let refused = |flags: &[(&str, &str)]| load_from(None, &[], flags).unwrap_err();
+        let elsewhere = refused(&[("data", "here"), ("broker", "file:there")]);
+        assert!(elsewhere.starts_with("broker: "), "{elsewhere}");
+        assert!(load_from(None, &[], &[("data", "here"), ("broker", "file:here")]).is_ok());
+        #[cfg(feature = "redis")]
+        {
+            let warm = refused(&[("store", "redis://h"), ("warm_restart", "true")]);
+            assert!(warm.starts_with("warm_restart: "), "{warm}");
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn no_secret_of_a_url_is_shown() {
+        let url = "redis://app:secret@h/2?prefix=secret";
+        let settings = load_from(None, &[("FOREBAY_STORE", url)], &[("broker", url)]).unwrap();
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("store: redis://h") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]

@@ -2,17 +2,18 @@
 //! the environment's variable, the flag and the help text all grow from this list.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay_amqp::access::user::Directory;
 use forebay_bond::{Budget, Prefixes};
+use forebay_connect::url::{BrokerUrl, StoreUrl};
 use forebay_core::error::Result;
 use forebay_core::limits;
 use forebay_log::Damaged;
 use tracing::level_filters::LevelFilter;
 
-use super::value::{Derived, Size, Span, Switch, Value};
+use super::value::{Derived, Expected, Size, Span, Switch, Value};
 
 /// One setting, as help and loading need it.
 pub(crate) struct Setting {
@@ -66,7 +67,7 @@ macro_rules! settings {
 
         impl Settings {
             /// Sets one from its text. `None`: there is no such setting.
-            pub(crate) fn set(&mut self, name: &str, text: &str) -> Option<std::result::Result<(), &'static str>> {
+            pub(crate) fn set(&mut self, name: &str, text: &str) -> Option<std::result::Result<(), Expected>> {
                 match name {
                     $(stringify!($name) => Some(Value::read(text).map(|value| self.$name = value)),)+
                     _ => None,
@@ -79,6 +80,10 @@ macro_rules! settings {
 settings! {
     data: PathBuf = "forebay-data".into(),
         "DIR", "Directory of the queues; made if it is not there";
+    store: StoreUrl = StoreUrl::default(),
+        "URL", "Where cached entries are: memory: of this process, or a shared memcached:// or redis://, of which it then keeps copies for a second at most. In the file also [cache] store";
+    broker: BrokerUrl = BrokerUrl::default(),
+        "URL", "Where the queues of HTTP are: file:DIR, by default that of --data, or a shared amqp:// or redis://. AMQP stays on the queues of this process. In the file also [queue] broker";
     memcached: Switch<SocketAddr> = Switch::On(local(11211)),
         "ADDR|off", "Where to speak the memcached protocol; port 0 takes a free one";
     memcached_unix: Switch<PathBuf> = Switch::Off,
@@ -124,6 +129,11 @@ const fn local(port: u16) -> SocketAddr {
 }
 
 impl Settings {
+    /// The directory of what this process keeps.
+    pub(crate) fn directory(&self) -> &Path {
+        self.broker.directory().unwrap_or(&self.data)
+    }
+
     /// How memory is shared out. `Invalid`: the total is less than its parts.
     pub(crate) fn budget(&self) -> Result<Budget> {
         Budget::new(self.memory_total.bytes(), self.memory.0, self.queue_memory.0)
@@ -140,6 +150,15 @@ impl Settings {
             let (min, max) = (Size(min).show(), Size(max).show());
             Err((name, format!("expected a size from {min} to {max}")))
         };
+        if self.broker.directory().is_some_and(|directory| directory != self.data)
+            && self.data != Self::default().data
+        {
+            return Err(("broker", "expected the directory that data names, or no data".into()));
+        }
+        if self.store.shared().is_some() && self.warm_restart {
+            let why = "expected false, for copies of a shared store are never left to the next start";
+            return Err(("warm_restart", why.into()));
+        }
         within("memory", self.memory, memory_min, usize::MAX as u64 / 2)?;
         within("memcached_buffers", self.memcached_buffers, 0, usize::MAX as u64 / 2)?;
         within("value_bytes_max", self.value_bytes_max, 1, value_max)?;

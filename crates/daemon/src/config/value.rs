@@ -1,18 +1,25 @@
 //! How each kind of setting is written, read and shown.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use forebay_bond::Prefixes;
+use forebay_connect::url::{BrokerUrl, StoreUrl};
+use forebay_core::error::Error;
+use forebay_core::units::{SIZES, SPANS, measure, show};
 use forebay_log::Damaged;
 use tracing::level_filters::LevelFilter;
+
+/// What is expected where something else was written.
+pub(crate) type Expected = Cow<'static, str>;
 
 /// A kind of setting: the same text in a file, in the environment and after a flag.
 pub(crate) trait Value: Sized {
     /// Reads it; the error says what is expected and does not repeat the text.
-    fn read(text: &str) -> Result<Self, &'static str>;
+    fn read(text: &str) -> Result<Self, Expected>;
 
     /// Writes it as it can be read.
     fn show(&self) -> String;
@@ -60,53 +67,20 @@ impl<T> Switch<T> {
     }
 }
 
-/// Units from the largest down; the first that divides is how a size is shown.
-const SIZES: [(&str, u64); 9] = [
-    ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("TB", 1_000_000_000_000),
-    ("GB", 1_000_000_000),
-    ("MB", 1_000_000),
-    ("KB", 1_000),
-    ("B", 1),
-];
-
-/// Units in milliseconds, from the largest down.
-const SPANS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-
-/// Splits `12MiB` into its number and its unit's factor.
-fn measure(text: &str, units: &[(&str, u64)], bare: Option<u64>) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let unit = unit.trim_start();
-    let factor = if unit.is_empty() {
-        bare?
-    } else {
-        units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?.1
-    };
-    digits.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-fn show(number: u64, units: &[(&str, u64)]) -> String {
-    let unit = units.iter().find(|(_, factor)| number != 0 && number.is_multiple_of(*factor));
-    let (name, factor) = unit.or(units.last()).copied().unwrap_or(("", 1));
-    format!("{}{name}", number / factor)
-}
-
 impl Value for Size {
-    fn read(text: &str) -> Result<Self, &'static str> {
-        measure(text, &SIZES, Some(1)).map(Self).ok_or("expected a size such as 256MiB, 64KiB or 1000000")
+    fn read(text: &str) -> Result<Self, Expected> {
+        measure(text, SIZES, Some(1))
+            .map(Self)
+            .ok_or(Cow::Borrowed("expected a size such as 256MiB, 64KiB or 1000000"))
     }
 
     fn show(&self) -> String {
-        show(self.0, &SIZES)
+        show(self.0, SIZES)
     }
 }
 
 impl Value for Derived {
-    fn read(text: &str) -> Result<Self, &'static str> {
+    fn read(text: &str) -> Result<Self, Expected> {
         if text == "auto" { Ok(Self::Auto) } else { Size::read(text).map(Self::Set) }
     }
 
@@ -119,19 +93,20 @@ impl Value for Derived {
 }
 
 impl Value for Span {
-    fn read(text: &str) -> Result<Self, &'static str> {
-        let ms = measure(text, &SPANS, None).ok_or("expected a time such as 10s, 500ms, 5m or 1h")?;
+    fn read(text: &str) -> Result<Self, Expected> {
+        let ms = measure(text, SPANS, None)
+            .ok_or(Cow::Borrowed("expected a time such as 10s, 500ms, 5m or 1h"))?;
         Ok(Self(Duration::from_millis(ms)))
     }
 
     fn show(&self) -> String {
-        show(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &SPANS)
+        show(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), SPANS)
     }
 }
 
 impl Value for bool {
-    fn read(text: &str) -> Result<Self, &'static str> {
-        text.parse().map_err(|_| "expected true or false")
+    fn read(text: &str) -> Result<Self, Expected> {
+        text.parse().map_err(|_| Cow::Borrowed("expected true or false"))
     }
 
     fn show(&self) -> String {
@@ -140,8 +115,8 @@ impl Value for bool {
 }
 
 impl Value for usize {
-    fn read(text: &str) -> Result<Self, &'static str> {
-        text.parse().map_err(|_| "expected a whole number")
+    fn read(text: &str) -> Result<Self, Expected> {
+        text.parse().map_err(|_| Cow::Borrowed("expected a whole number"))
     }
 
     fn show(&self) -> String {
@@ -150,8 +125,10 @@ impl Value for usize {
 }
 
 impl Value for SocketAddr {
-    fn read(text: &str) -> Result<Self, &'static str> {
-        text.parse().map_err(|_| "expected an address with port, such as 127.0.0.1:8080 or [::1]:0, or off")
+    fn read(text: &str) -> Result<Self, Expected> {
+        text.parse().map_err(|_| {
+            Cow::Borrowed("expected an address with port, such as 127.0.0.1:8080 or [::1]:0, or off")
+        })
     }
 
     fn show(&self) -> String {
@@ -160,8 +137,8 @@ impl Value for SocketAddr {
 }
 
 impl Value for PathBuf {
-    fn read(text: &str) -> Result<Self, &'static str> {
-        if text.is_empty() { Err("expected a path") } else { Ok(text.into()) }
+    fn read(text: &str) -> Result<Self, Expected> {
+        if text.is_empty() { Err(Cow::Borrowed("expected a path")) } else { Ok(text.into()) }
     }
 
     fn show(&self) -> String {
@@ -170,7 +147,7 @@ impl Value for PathBuf {
 }
 
 impl<T: Value> Value for Switch<T> {
-    fn read(text: &str) -> Result<Self, &'static str> {
+    fn read(text: &str) -> Result<Self, Expected> {
         if text == "off" { Ok(Self::Off) } else { T::read(text).map(Self::On) }
     }
 
@@ -180,9 +157,10 @@ impl<T: Value> Value for Switch<T> {
 }
 
 impl Value for Prefixes {
-    fn read(text: &str) -> Result<Self, &'static str> {
+    fn read(text: &str) -> Result<Self, Expected> {
         let prefixes = text.split(',').filter(|_| text != "off");
-        Self::new(prefixes).map_err(|_| "expected beginnings of keys with commas between them, or off")
+        Self::new(prefixes)
+            .map_err(|_| Cow::Borrowed("expected beginnings of keys with commas between them, or off"))
     }
 
     fn show(&self) -> String {
@@ -193,12 +171,34 @@ impl Value for Prefixes {
     }
 }
 
+impl Value for StoreUrl {
+    fn read(text: &str) -> Result<Self, Expected> {
+        text.parse().map_err(|error: Error| Cow::Owned(error.to_string()))
+    }
+
+    /// Without its secrets: only what has none can be read again.
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for BrokerUrl {
+    fn read(text: &str) -> Result<Self, Expected> {
+        text.parse().map_err(|error: Error| Cow::Owned(error.to_string()))
+    }
+
+    /// Without its secrets: only what has none can be read again.
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Value for Damaged {
-    fn read(text: &str) -> Result<Self, &'static str> {
+    fn read(text: &str) -> Result<Self, Expected> {
         match text {
             "refuse" => Ok(Self::Refuse),
             "set-aside" => Ok(Self::SetAside),
-            _ => Err("expected refuse or set-aside"),
+            _ => Err(Cow::Borrowed("expected refuse or set-aside")),
         }
     }
 
@@ -211,12 +211,12 @@ impl Value for Damaged {
 }
 
 impl Value for LevelFilter {
-    fn read(text: &str) -> Result<Self, &'static str> {
+    fn read(text: &str) -> Result<Self, Expected> {
         match text {
             "off" | "error" | "warn" | "info" | "debug" | "trace" => {
-                text.parse().map_err(|_| "expected a level")
+                text.parse().map_err(|_| Cow::Borrowed("expected a level"))
             }
-            _ => Err("expected off, error, warn, info, debug or trace"),
+            _ => Err(Cow::Borrowed("expected off, error, warn, info, debug or trace")),
         }
     }
 

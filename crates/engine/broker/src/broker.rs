@@ -216,27 +216,30 @@ impl Drop for EmbeddedBroker {
     }
 }
 
+/// What the engine can do: everything.
+pub const CAPABILITIES: BrokerCapabilities = BrokerCapabilities {
+    delay: true,
+    dead_letter: true,
+    extend: true,
+    attempts: true,
+    expired: true,
+    place: true,
+    lasting_holds: true,
+    length_max: true,
+    expiry: true,
+    order_by_key: true,
+    priorities: true,
+    dedup: true,
+    retain: true,
+    message_ttl: true,
+    length_bytes_max: true,
+    drop_head: true,
+    dead_letter_exchange: true,
+};
+
 impl Broker for EmbeddedBroker {
     fn capabilities(&self) -> BrokerCapabilities {
-        BrokerCapabilities {
-            delay: true,
-            dead_letter: true,
-            extend: true,
-            attempts: true,
-            expired: true,
-            place: true,
-            lasting_holds: true,
-            length_max: true,
-            expiry: true,
-            order_by_key: true,
-            priorities: true,
-            dedup: true,
-            retain: true,
-            message_ttl: true,
-            length_bytes_max: true,
-            drop_head: true,
-            dead_letter_exchange: true,
-        }
+        CAPABILITIES
     }
 
     fn ensure<'a>(&'a self, settings: &'a QueueSettings) -> BoxFuture<'a, Result<()>> {

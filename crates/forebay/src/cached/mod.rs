@@ -4,8 +4,10 @@
 mod compressed;
 mod parts;
 mod sessions;
+mod shared;
 mod typed;
 
 pub use compressed::Compressed;
 pub use sessions::Sessions;
+pub use shared::SharedCache;
 pub use typed::TypedCache;

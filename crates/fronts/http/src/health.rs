@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use forebay_core::pressure::Rung;
+use forebay_log::Log;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,7 +27,7 @@ pub(crate) struct HealthBody {
 /// Tells whether the process can keep its promises
 ///
 /// 503 names what is broken: a log that stopped after a failed write, a full disk budget, queues that fill the memory,
-/// damaged records, a part that died.
+/// damaged records, a part that died, a shared store or broker that is away.
 #[utoipa::path(
     get, path = "/health", tag = "process", operation_id = "health",
     responses(
@@ -35,12 +36,13 @@ pub(crate) struct HealthBody {
     )
 )]
 pub(crate) async fn health(State(app): State<App>) -> Answer<Json<HealthBody>> {
-    let log = app.parts.log.stats();
+    let log = app.parts.log.as_ref().map(Log::stats).unwrap_or_default();
     let mut reasons = app.parts.health.failures();
+    let away = app.parts.health.away();
     if log.poisoned {
         reasons.push("the commit log has stopped after a failed write, restart to recover".into());
     }
-    let pinned = app.parts.store.pinned().map(|pinned| pinned.log).unwrap_or_default();
+    let pinned = app.parts.cache.pinned().map(|pinned| pinned.log).unwrap_or_default();
     if pinned.poisoned {
         reasons.push("the log of pinned results has stopped after a failed write, restart to recover".into());
     }
@@ -60,10 +62,12 @@ pub(crate) async fn health(State(app): State<App>) -> Answer<Json<HealthBody>> {
     if log.damaged > 0 {
         reasons.push("the commit log has damaged records, its messages say where".into());
     }
-    if reasons.is_empty() {
+    if reasons.is_empty() && away.is_empty() {
         return Ok(Json(HealthBody { status: "ok", memory: rung.name() }));
     }
-    let passes = reasons.len() == usize::from(log.full) + usize::from(pinned.full) + usize::from(refuses);
+    let passing = usize::from(log.full) + usize::from(pinned.full) + usize::from(refuses) + away.len();
+    reasons.extend(away);
+    let passes = reasons.len() == passing;
     let refused = if passes { Refused::for_now } else { Refused::new };
     Err(refused(StatusCode::SERVICE_UNAVAILABLE, reasons.join("; ")))
 }

@@ -15,6 +15,6 @@ mod parts;
 mod router;
 mod server;
 
-pub use parts::{Front, Options, Parts};
+pub use parts::{Cached, Front, Options, Parts};
 pub use router::openapi_json;
 pub use server::{Bound, bind};

@@ -5,10 +5,13 @@ use std::fmt;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use forebay_core::error::Kind;
+use forebay_core::health::BROKER;
 use forebay_core::limits;
 use forebay_core::ports::broker::QueueInfo;
 use forebay_core::pressure::{PressureStats, Rung};
 use forebay_core::stats::{LogStats, PinnedStats, QueueStats, SizeClass, StoreStats};
+use forebay_log::Log;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -18,6 +21,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::errors::{Answer, ErrorBody};
+use crate::parts::Cached;
 use crate::router::App;
 
 /// The label of the queues beyond [`limits::METRICS_QUEUES_MAX`], summed up.
@@ -35,17 +39,22 @@ const OTHERS: &str = "(others)";
     )
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse> {
-    let queues = app.parts.admin.queues().await?;
+    let queues = list_queues(&app).await?;
+    let away = app.parts.health.away();
     let mut fronts = vec![("http", &app.connections)];
     fronts.extend(app.parts.fronts.iter().map(|front| (front.name, &front.connections)));
-    let classes = app.parts.store.detail().classes.into_iter();
+    let memory = app.parts.cache.memory();
+    let classes = memory.detail().classes.into_iter();
     let snapshot = Snapshot {
-        store: app.parts.store.stats(),
-        pinned: app.parts.store.pinned(),
+        store: memory.stats(),
+        is_shared: matches!(app.parts.cache, Cached::Shared { .. }),
+        pinned: app.parts.cache.pinned(),
         classes: classes.map(|class| (class.bytes_max.to_string(), class)).collect(),
         pressure: app.parts.pressure.stats(),
-        log: app.parts.log.stats(),
+        log: app.parts.log.as_ref().map(Log::stats),
         queues: labelled(queues),
+        counts: app.parts.admin.capabilities().counts,
+        away: away.len() as u64,
         fronts: fronts
             .iter()
             .map(|(name, connections)| Connections {
@@ -66,6 +75,18 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse>
     let _written = prometheus_client::encoding::text::encode(&mut text, &registry);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))
+}
+
+/// What the queues hold. A broker that cannot list them, or that is away, has none to show: everything else is shown all the
+/// same.
+async fn list_queues(app: &App) -> Answer<Vec<QueueInfo>> {
+    if !app.parts.admin.capabilities().list || app.parts.health.is_away(BROKER) {
+        return Ok(Vec::new());
+    }
+    match app.parts.admin.queues().await {
+        Err(error) if error.kind() == Kind::Unavailable => Ok(Vec::new()),
+        queues => Ok(queues?),
+    }
 }
 
 /// One label a queue, up to a bound; the rest are summed up.
@@ -107,12 +128,18 @@ struct Connections {
 #[derive(Debug)]
 struct Snapshot {
     store: StoreStats,
+    /// Whether these are copies of a shared store.
+    is_shared: bool,
     pinned: Option<PinnedStats>,
     /// With their labels; keys are no labels, for there is no end of them.
     classes: Vec<(String, SizeClass)>,
     pressure: PressureStats,
-    log: LogStats,
+    log: Option<LogStats>,
     queues: Vec<(String, QueueStats)>,
+    /// Whether the broker knows more of them than what is ready.
+    counts: bool,
+    /// Parts that this process uses and cannot reach.
+    away: u64,
     fronts: Vec<Connections>,
     started_ms: u64,
     failures: u64,
@@ -144,6 +171,7 @@ impl Snapshot {
             MetricType::Gauge,
             &failures,
         )?;
+        page.gauge("away", "Shared stores and brokers that cannot be reached", self.away)?;
         page.family("connections", "Connections that are open", MetricType::Gauge, "front", || {
             self.fronts.iter().map(|front| (front.front, ConstGauge::new(front.current)))
         })?;
@@ -177,6 +205,8 @@ impl Snapshot {
 
     fn cache(&self, page: &mut Page<'_>) -> fmt::Result {
         let store = &self.store;
+        let help = "1 where the cache is copies of a shared store: a miss of a copy is asked for there";
+        page.gauge("cache_shared", help, u64::from(self.is_shared))?;
         for (name, help, value) in [
             ("cache_items", "Entries that are there", store.items),
             ("cache_bytes", "Bytes that entries take, keys and overhead included", store.bytes),
@@ -238,7 +268,7 @@ impl Snapshot {
     }
 
     fn log(&self, page: &mut Page<'_>) -> fmt::Result {
-        let log = &self.log;
+        let Some(log) = &self.log else { return Ok(()) };
         for (name, help, value) in [
             ("log_pending_bytes", "Bytes appended and not yet durable", log.pending_bytes),
             ("log_segments", "Segments in use", log.segments),
@@ -271,10 +301,14 @@ impl Snapshot {
             ("queue_held", "Messages in consumers' hands", |queue| queue.held),
             ("queue_delayed", "Messages waiting for their time", |queue| queue.delayed),
         ];
+        let gauges = gauges.into_iter().take(if self.counts { 3 } else { 1 });
         for (name, help, read) in gauges {
             page.family(name, help, MetricType::Gauge, "queue", || {
                 self.queues.iter().map(move |(queue, stats)| (queue.as_str(), ConstGauge::new(read(stats))))
             })?;
+        }
+        if !self.counts {
+            return Ok(());
         }
         page.family(
             "queue_oldest_seconds",

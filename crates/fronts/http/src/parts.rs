@@ -3,21 +3,21 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use forebay_core::health::Health;
 use forebay_core::limits;
 use forebay_core::ports::broker::BrokerAdmin;
 use forebay_core::ports::clock::Clock;
+use forebay_core::ports::local_store::LocalStore;
 use forebay_core::ports::pledges::Pledges;
+use forebay_core::ports::remote_store::RemoteStore;
 use forebay_core::pressure::Pressure;
-use forebay_core::stats::ConnectionStats;
+use forebay_core::stats::{ConnectionStats, PinnedStats};
 use forebay_core::time::Instant;
 use forebay_log::Log;
 use forebay_queue::queues::Queues;
 use tokio::sync::watch;
 
 use crate::body::Budget;
-use crate::errors::{Answer, Refused};
 
 /// How the front is set up.
 #[derive(Clone, Debug)]
@@ -53,6 +53,38 @@ pub struct Front {
     pub connections: Arc<ConnectionStats>,
 }
 
+/// Where values at hand are.
+#[derive(Clone)]
+pub enum Cached {
+    /// In the memory of this process, and what is pinned beside it.
+    Local(Arc<dyn Pledges>),
+    /// In a store that many processes share.
+    Shared {
+        /// That store, through this process's copies of it.
+        store: Arc<dyn RemoteStore>,
+        /// The memory of the copies, for its state.
+        copies: Arc<dyn LocalStore>,
+    },
+}
+
+impl Cached {
+    /// The memory of this process: all there is, or the copies.
+    pub(crate) fn memory(&self) -> &dyn LocalStore {
+        match self {
+            Self::Local(store) => &**store,
+            Self::Shared { copies, .. } => &**copies,
+        }
+    }
+
+    /// The state of what is pinned, where something can be.
+    pub(crate) fn pinned(&self) -> Option<PinnedStats> {
+        match self {
+            Self::Local(store) => store.pinned(),
+            Self::Shared { .. } => None,
+        }
+    }
+}
+
 /// What the front translates to.
 #[derive(Clone)]
 pub struct Parts {
@@ -60,10 +92,10 @@ pub struct Parts {
     pub queues: Queues,
     /// Looking after queues.
     pub admin: Arc<dyn BrokerAdmin>,
-    /// The cache, and what is pinned beside it.
-    pub store: Arc<dyn Pledges>,
-    /// The commit log, for its state.
-    pub log: Log,
+    /// Values at hand.
+    pub cache: Cached,
+    /// The commit log, for its state; none where the queues are elsewhere.
+    pub log: Option<Log>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// How far memory pressure has come.
@@ -88,15 +120,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// To be awaited before anybody is told of this key.
-    pub(crate) async fn may_tell(&self, key: &str) -> Answer<()> {
-        let Some(pledge) = self.parts.store.pledge(key.as_bytes()) else { return Ok(()) };
-        self.parts.store.kept(pledge).await.map_err(|error| {
-            let what = format!("answer for key {key}, which may or may not have changed: {error}");
-            Refused::for_now(StatusCode::SERVICE_UNAVAILABLE, what)
-        })
-    }
-
     /// Is ready when the front shall stop; also when whoever could say so is gone.
     pub(crate) async fn stopped(&self) {
         let mut stop = self.stop.clone();

@@ -10,7 +10,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::{cache, cache_state, dead_letters, deliveries, found, messages, queues};
+use crate::api::cache::{state, values};
+use crate::api::{dead_letters, deliveries, found, messages, queues};
 use crate::errors::Refused;
 use crate::openapi::Document;
 use crate::parts::Shared;
@@ -37,8 +38,8 @@ fn routes() -> (Router<App>, OpenApi) {
         .routes(routes!(deliveries::extend))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::redrive))
-        .routes(routes!(cache_state::stats))
-        .routes(routes!(cache::get, cache::put, cache::delete))
+        .routes(routes!(state::stats))
+        .routes(routes!(values::get, values::put, values::delete))
         .split_for_parts()
 }
 

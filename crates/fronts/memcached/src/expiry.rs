@@ -19,6 +19,11 @@ pub(crate) fn expiry(exptime: i32, now: Instant) -> Expiry {
     }
 }
 
+/// How long from now an entry lives; `None` has no end.
+pub(crate) fn life(exptime: i32, now: Instant) -> Option<Duration> {
+    expiry(exptime, now).map(|at| at.since(now))
+}
+
 /// When a flush takes effect: without a delay, at once.
 pub(crate) fn flush_at(delay: i32, now: Instant) -> Instant {
     if delay <= 0 { now } else { expiry(delay, now).unwrap_or(now) }

@@ -1,13 +1,13 @@
 //! One connection's place in its stream, without the connection: bytes in, answers out.
 
 use forebay_core::limits::{MEMCACHED_INPUT_BYTES, OUTPUT_BYTES_MAX};
-use forebay_core::ports::pledges::Pledges;
-use forebay_wire::memcached::parse::{Parsed, parse, parse_refused};
+use forebay_wire::memcached::command::Command;
+use forebay_wire::memcached::parse::{Limits, Parsed, parse, parse_refused};
 use forebay_wire::memcached::refusal::Refusal;
 
-use crate::execute::get::{Paused, get};
-use crate::execute::run::{Ran, run};
-use crate::execute::store::refuse;
+use crate::backing::Backing;
+use crate::execute::get::Paused;
+use crate::execute::run::Ran;
 use crate::execute::turn::Turn;
 
 /// The first byte of memcached's binary protocol, which no text command begins with.
@@ -53,13 +53,24 @@ pub(crate) enum Next {
     },
     /// Send, then go on with what is left of the input: the output is full, or others have their turn first.
     Send,
+    /// Send. The command at the head of what is left of the input cannot be carried out here and now.
+    Ask,
     /// Send, then end the connection.
     Close,
 }
 
+/// The command at the head of an input.
+pub(crate) struct Head<'i> {
+    pub(crate) command: Command<'i>,
+    /// How many bytes it takes.
+    length: usize,
+    /// How many bytes after those are to be thrown away unread.
+    swallow: usize,
+}
+
 impl Session {
     /// Carries out every complete command of `input`, until the output is full or one turn's work is done.
-    pub(crate) fn advance<S: Pledges>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
+    pub(crate) fn advance<S: Backing>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
         if !self.begun && !input.is_empty() {
             self.begun = true;
             // The binary protocol is deprecated and not spoken. Its clients understand a closed connection better than
@@ -81,7 +92,7 @@ impl Session {
                 break Next::Send;
             }
             let (ran, length, swallow) = match self.resume.take() {
-                Some(Resume { paused, length }) => (get(turn, paused.rest(rest)), length, 0),
+                Some(Resume { paused, length }) => (S::resume(turn, paused.rest(rest)), length, 0),
                 None => match parse(rest, self.searched, &turn.shared.limits) {
                     Parsed::Incomplete { needed, searched } => {
                         self.searched = searched;
@@ -90,7 +101,7 @@ impl Session {
                     Parsed::Close => break Next::Close,
                     Parsed::Complete { command, consumed, swallow } => {
                         self.searched = 0;
-                        (run(turn, &command), consumed, swallow)
+                        (S::run(turn, &command), consumed, swallow)
                     }
                 },
             };
@@ -103,19 +114,52 @@ impl Session {
                     self.resume = Some(Resume { paused, length });
                     break Next::Send;
                 }
+                Ran::Asks(paused) => {
+                    self.resume = paused.map(|paused| Resume { paused, length });
+                    break Next::Ask;
+                }
                 Ran::Quit => break Next::Close,
             }
         };
         Progress { consumed, next }
     }
 
+    /// The command at the head of `input`, or what is left of it; `None` if it is not there, or is not to be looked at yet.
+    /// It stays there until it is [`done`](Self::done).
+    pub(crate) fn head<'i>(&mut self, input: &'i [u8], limits: &Limits) -> Option<Head<'i>> {
+        if self.swallow > 0 || input.is_empty() {
+            return None;
+        }
+        if let Some(Resume { paused, length }) = self.resume {
+            return Some(Head { command: Command::Get(paused.rest(input)), length, swallow: 0 });
+        }
+        match parse(input, self.searched, limits) {
+            Parsed::Complete { command, consumed, swallow } => {
+                Some(Head { command, length: consumed, swallow })
+            }
+            // Whoever goes on from here finds the same.
+            Parsed::Incomplete { .. } | Parsed::Close => None,
+        }
+    }
+
+    /// The command is done, or is down to some of its keys, and so many bytes of the input are.
+    pub(crate) fn done(&mut self, head: &Head<'_>, rest: Option<Paused>) -> usize {
+        self.resume = rest.map(|paused| Resume { paused, length: head.length });
+        self.searched = 0;
+        if self.resume.is_some() {
+            return 0;
+        }
+        self.swallow = head.swallow;
+        head.length
+    }
+
     /// Gives up the value that the command at the head of `input` waits for, because there is no memory for it. A line
     /// that is still open cannot be answered: the connection ends.
-    pub(crate) fn give_up<S: Pledges>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
+    pub(crate) fn give_up<S: Backing>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
         let Some((write, line, swallow)) = parse_refused(input, &turn.shared.limits) else {
             return Progress { consumed: 0, next: Next::Close };
         };
-        refuse(turn, &write, Refusal::OutOfMemory);
+        S::refuse(turn, &write, Refusal::OutOfMemory);
         self.searched = 0;
         self.swallow = swallow;
         let progress = self.advance(input.get(line..).unwrap_or_default(), turn);

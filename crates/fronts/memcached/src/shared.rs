@@ -7,12 +7,12 @@ use forebay_core::limits::{
     OUTPUT_BYTES_MAX,
 };
 use forebay_core::ports::clock::Clock;
-use forebay_core::ports::local_store::LocalStore;
 use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
 use forebay_wire::memcached::parse::Limits;
 use parking_lot::Mutex;
 
+use crate::backing::Backing;
 use crate::options::Options;
 use crate::serve::bind::Addresses;
 use crate::serve::budget::Budget;
@@ -49,7 +49,7 @@ impl Totals {
     }
 }
 
-impl<S: LocalStore> Shared<S> {
+impl<S: Backing> Shared<S> {
     pub(crate) fn new(options: Options, addresses: Addresses, store: Arc<S>, clock: Arc<dyn Clock>) -> Self {
         let limits = Limits {
             key_bytes_max: KEY_BYTES_MAX,
@@ -98,7 +98,7 @@ impl<S: LocalStore> Shared<S> {
         let connections = self.peers.stats();
         Totals {
             tally: self.counters.sum(),
-            store: self.store.stats(),
+            store: self.store.memory(),
             connections: connections.total(),
             refused: connections.refused(),
         }

@@ -9,7 +9,7 @@ pub(crate) struct Told<'a, S> {
     pledge: Option<Pledge>,
 }
 
-impl<'a, S: Pledges> Told<'a, S> {
+impl<'a, S> Told<'a, S> {
     pub(crate) fn new(store: &'a S) -> Self {
         Self { store, pledge: None }
     }
@@ -18,7 +18,9 @@ impl<'a, S: Pledges> Told<'a, S> {
     pub(crate) fn pledge(&self) -> Option<Pledge> {
         self.pledge
     }
+}
 
+impl<S: Pledges> Told<'_, S> {
     fn note(&mut self, key: &[u8]) {
         self.pledge = self.pledge.max(self.store.pledge(key));
     }

@@ -37,16 +37,16 @@ impl Addresses {
 }
 
 /// The child and what is needed to start it again. It is killed when dropped.
-#[derive(Debug)]
 pub(super) struct Daemon {
     program: PathBuf,
     data: PathBuf,
     log: PathBuf,
     addresses: watch::Sender<Addresses>,
     running: Option<Running>,
+    /// Settings as variables, which other users of the machine do not see: a URL may have a password.
+    settings: Vec<(&'static str, String)>,
 }
 
-#[derive(Debug)]
 struct Running {
     child: Child,
     /// Kept open after the start, so that the daemon can go on printing.
@@ -62,7 +62,15 @@ impl Daemon {
             log: folder.join("daemon.log"),
             addresses: watch::Sender::new(Addresses::FREE),
             running: None,
+            settings: Vec::new(),
         }
+    }
+
+    /// The same before a shared store, on a broker, or both.
+    pub(super) fn on(mut self, store: Option<&str>, broker: Option<&str>) -> Self {
+        let named = [("FOREBAY_STORE", store), ("FOREBAY_BROKER", broker)];
+        self.settings.extend(named.into_iter().filter_map(|(name, url)| Some((name, url?.to_owned()))));
+        self
     }
 
     /// Starts it and returns once it said that it is ready. A daemon started before gets its addresses again, if they
@@ -130,6 +138,7 @@ impl Daemon {
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
             command.env_remove(name);
         }
+        command.envs(self.settings.iter().cloned());
         let mut child = command
             .arg("serve")
             .arg("--data")

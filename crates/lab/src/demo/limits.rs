@@ -78,6 +78,9 @@ pub(super) const QUEUE_FRAME_BYTES_MAX: u32 = 8 * 1024;
 /// Heartbeats of an AMQP connection, in seconds: one that says nothing for twice as long is given up.
 pub(super) const QUEUE_HEARTBEAT_SECONDS: u16 = 5;
 
+/// How long an order is a worker's where it was taken over HTTP: a daemon that is killed leaves it held.
+pub(super) const HTTP_HOLD: Duration = Duration::from_secs(3);
+
 /// How long the daemon may take from start to ready, recovery included.
 pub(super) const START_MAX: Duration = Duration::from_secs(10);
 /// Lines the daemon may print before it is ready.

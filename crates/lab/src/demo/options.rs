@@ -7,7 +7,7 @@ use forebay_core::error::{Error, Kind, Result};
 use super::limits;
 
 /// How to run the demo.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DemoOptions {
     /// An `.xz` file of big-endian 32-bit keys to replay; `None` is the trace that comes with Forebay.
     pub trace: Option<PathBuf>,
@@ -15,12 +15,16 @@ pub struct DemoOptions {
     pub seconds: u64,
     /// The `forebay` program, started as `forebay serve`.
     pub daemon: PathBuf,
+    /// The URL of a shared store, which the daemon then is a near cache of.
+    pub store: Option<String>,
+    /// The URL of a broker, on which the orders then go through HTTP.
+    pub broker: Option<String>,
 }
 
 impl DemoOptions {
     /// The defaults, with the program at `daemon`.
     pub fn new(daemon: PathBuf) -> Self {
-        Self { trace: None, seconds: limits::SECONDS_DEFAULT, daemon }
+        Self { trace: None, seconds: limits::SECONDS_DEFAULT, daemon, store: None, broker: None }
     }
 
     /// Says which option is outside its range, if one is.

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clients::cache::CacheClient;
-use super::clients::session;
+use super::clients::way::Way;
 use super::daemon::Daemon;
 use super::limits;
 
@@ -34,17 +34,14 @@ pub(super) async fn moment(half_way: Instant, half_burst: &Notify) -> Result<()>
 }
 
 /// Kills the daemon and starts it again on the same data.
-pub(super) async fn strike(daemon: &mut Daemon, start: Instant) -> Result<Outage> {
+pub(super) async fn strike(daemon: &mut Daemon, way: &Way, start: Instant) -> Result<Outage> {
     let killed_id = daemon.id();
     let killed = Instant::now();
     daemon.kill().await?;
     let addresses = daemon.addresses();
     // A new connection for every question: none of them waits out the pause after the last failure.
     let cache = async || CacheClient::new(addresses.clone()).ping().await.is_ok();
-    let queue = async || {
-        let address = addresses.borrow().amqp;
-        session::ping(address).await.is_ok()
-    };
+    let queue = async || way.ping(addresses.clone()).await.is_ok();
     let (cache_answers, queue_answers) = (answers("cache", killed, cache), answers("queue", killed, queue));
     let ((), cache, queue) = tokio::try_join!(daemon.start(), cache_answers, queue_answers)?;
     Ok(Outage { killed_id, next_id: daemon.id(), at: killed - start, cache, queue })

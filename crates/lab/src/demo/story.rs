@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::clients::session;
+use super::clients::way::Way;
 use super::daemon::Daemon;
 use super::limits;
 use super::options::DemoOptions;
@@ -36,7 +36,8 @@ pub fn run(options: DemoOptions) -> Result<Verdict> {
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
     let folder = TempDir::with_prefix("forebay-demo-").map_err(failed)?;
     let outcome = runtime.block_on(async {
-        let mut daemon = Daemon::new(&options.daemon, folder.path());
+        let mut daemon = Daemon::new(&options.daemon, folder.path())
+            .on(options.store.as_deref(), options.broker.as_deref());
         let outcome = tokio::select! {
             outcome = story(&options, folder.path(), &mut daemon) => outcome,
             signal = interrupted() => Err(signal),
@@ -52,12 +53,14 @@ async fn story(options: &DemoOptions, folder: &Path, daemon: &mut Daemon) -> Res
     let progress = Progress::new();
     let trace = options.trace.clone().map_or(Trace::Web07, Trace::File);
     let survey = surveyed(trace.clone()).await?;
-    progress.note(&introduction(&trace, &survey, options.seconds));
+    progress.note(&introduction(&trace, &survey, options));
     let shop = Shop::open(folder, &survey.keys).await?;
     daemon.start().await?;
     progress.note(&format!("daemon is process {}", daemon.id()));
-    let address = daemon.addresses().borrow().amqp;
-    session::declare(address).await?;
+    // Stores and brokers that were there before have what other runs left.
+    let run = format!("forebay-demo-{}-{}", std::process::id(), daemon.id());
+    let way = options.broker.as_ref().map_or(Way::Amqp, |_| Way::http(&run));
+    way.declare(daemon.addresses()).await?;
 
     let (start, length) = (Instant::now(), Duration::from_secs(options.seconds));
     let counts = Arc::new(Counts::new(start, length + limits::DRAIN_MAX));
@@ -66,6 +69,8 @@ async fn story(options: &DemoOptions, folder: &Path, daemon: &mut Daemon) -> Res
         feed: Feed::new(&trace, &survey, start, length)?,
         shop: shop.clone(),
         addresses: daemon.addresses(),
+        way: way.clone(),
+        prefix: options.store.as_ref().map_or_else(String::new, |_| format!("{run}-")),
         counts: counts.clone(),
         half_burst: half_burst.clone(),
         start,
@@ -82,7 +87,7 @@ async fn story(options: &DemoOptions, folder: &Path, daemon: &mut Daemon) -> Res
         daemon.watched(outage::moment(start + length / 2, &half_burst)).await?;
         progress
             .note(&format!("      killing process {} with SIGKILL in the middle of a burst", daemon.id()));
-        let outage = outage::strike(daemon, start).await?;
+        let outage = outage::strike(daemon, &way, start).await?;
         progress.note(&format!("      process {} has taken over", outage.next_id));
         // The sender is dropped when the traffic has ended; it never sends.
         let _ = daemon.watched(async { Ok(until_ended.await) }).await?;
@@ -96,6 +101,9 @@ async fn story(options: &DemoOptions, folder: &Path, daemon: &mut Daemon) -> Res
     let findings = judge::find(&journal::read(&journal_path)?, &shop.done().await?, shop.miscounted().await?);
     let verdict = judge::judge(&findings, &counts, replayed.left);
     shop.close().await;
+    if let Err(error) = way.clean_up(daemon.addresses()).await {
+        progress.note(&format!("      the queue of this run is left: {error}"));
+    }
     let report = Report {
         survey: &survey,
         counts: &counts,
@@ -114,10 +122,13 @@ async fn surveyed(trace: Trace) -> Result<Survey> {
     survey.map_err(|error| Error::new(Kind::Unavailable, "read trace", "crashed").because(error))?
 }
 
-fn introduction(trace: &Trace, survey: &Survey, seconds: u64) -> String {
+fn introduction(trace: &Trace, survey: &Survey, options: &DemoOptions) -> String {
+    let seconds = options.seconds;
+    let cache = options.store.as_ref().map_or("the cache", |_| "a near cache of the shared store");
+    let queue = options.broker.as_ref().map_or("AMQP", |_| "HTTP, on the broker that was named,");
     format!(
         "A shop with {} products replays the trace {} for {seconds} s.\n\
-         Pages are read through the cache over memcached; orders come in bursts over AMQP and are worked off evenly;\n\
+         Pages are read through {cache} over memcached; orders come in bursts over {queue} and are worked off evenly;\n\
          half-way the daemon is killed.",
         survey.keys.len(),
         trace.name(),

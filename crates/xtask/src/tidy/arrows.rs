@@ -45,10 +45,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "forebay-broker",
         ],
     ),
+    ("forebay-connect", &["forebay-core", "forebay-memcached-store", "forebay-redis", "forebay-rabbitmq"]),
     (
         "forebay",
         &[
             "forebay-core",
+            "forebay-connect",
             "forebay-cache",
             "forebay-queue",
             "forebay-memory",
@@ -64,6 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "forebay-daemon",
         &[
             "forebay-core",
+            "forebay-connect",
             "forebay-cache",
             "forebay-queue",
             "forebay-memory",
@@ -84,6 +87,7 @@ const ANYTHING: &[&str] = &["*"];
 
 /// What tests may use beside: the suites and the rooms that stand in for real parts.
 const IN_TESTS: &[&str] = &[
+    "forebay-cache",
     "forebay-contract",
     "forebay-queue",
     "forebay-memory",

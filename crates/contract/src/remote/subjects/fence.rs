@@ -78,6 +78,9 @@ fn play(rig: &mut dyn Rig, key: &str, order: &[Step], invalidate: Invalidate) {
                         let store = if reader == 0 { rig.store() } else { rig.other() };
                         let fill = store.fill(key.as_bytes(), value.as_bytes(), FILL, grant);
                         run(rig, fill).unwrap();
+                        if reader > 0 {
+                            rig.pass(rig.age_max());
+                        }
                         Reader::Ends
                     }
                     Reader::Ends => Reader::Ends,

@@ -127,9 +127,12 @@ impl State {
     }
 }
 
+/// What a bus of this process can do: everything.
+pub const CAPABILITIES: BusCapabilities = BusCapabilities { ordered: true, once: true, replay: true };
+
 impl Bus for EmbeddedBus {
     fn capabilities(&self) -> BusCapabilities {
-        BusCapabilities { ordered: true, once: true, replay: true }
+        CAPABILITIES
     }
 
     fn publish(&self, notice: Payload) -> BoxFuture<'_, Result<Position>> {

@@ -1,7 +1,6 @@
 //! One file for each resource, and what they share: names in paths, queries, and the shape of a message.
 
 pub(crate) mod cache;
-pub(crate) mod cache_state;
 pub(crate) mod dead_letters;
 pub(crate) mod deliveries;
 pub(crate) mod found;

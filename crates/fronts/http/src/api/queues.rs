@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use forebay_core::error::{Error, Kind};
 use forebay_core::limits;
-use forebay_core::ports::broker::QueueInfo;
+use forebay_core::ports::broker::{AdminCapabilities, QueueInfo};
 use forebay_core::queue::{DeadLetterExchange, Lifetime, Order, Overflow, QueueName, QueueSettings, Retain};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -189,7 +189,8 @@ impl NewQueue {
     }
 }
 
-/// A queue's settings and its state. Counts are since the start of the process.
+/// A queue's settings and its state. Counts are since the start of the process; of what its broker does not count, which is
+/// everything but the ready messages, nothing is told.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueueBody {
@@ -242,39 +243,53 @@ pub(crate) struct QueueBody {
     /// Waiting to be delivered.
     ready: u64,
     /// In consumers' hands.
-    held: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<u64>,
     /// Waiting for their time.
-    delayed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delayed: Option<u64>,
     /// Age of the oldest ready message.
-    oldest_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_ms: Option<u64>,
     /// Messages taken in.
-    published: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    published: Option<u64>,
     /// Deliveries handed out.
-    delivered: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered: Option<u64>,
     /// Deliveries acknowledged.
-    acked: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acked: Option<u64>,
     /// Deliveries that failed and were scheduled again.
-    retried: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retried: Option<u64>,
     /// Messages that left as dead letters.
-    dead_lettered: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_lettered: Option<u64>,
     /// Messages dropped at the length limit.
-    dropped: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<u64>,
     /// Messages not taken again, because of their `dedup_id`.
-    repeated: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeated: Option<u64>,
     /// Dedup ids forgotten before their time, because there were too many.
-    dedup_forgotten: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dedup_forgotten: Option<u64>,
     /// Acknowledged messages that are kept to be replayed.
-    retained: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retained: Option<u64>,
     /// Of these, forgotten before their time, because new ones needed their space.
-    retained_dropped: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retained_dropped: Option<u64>,
 }
 
 fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl From<&QueueInfo> for QueueBody {
-    fn from(QueueInfo { settings, stats, paused }: &QueueInfo) -> Self {
+impl QueueBody {
+    fn new(QueueInfo { settings, stats, paused }: &QueueInfo, can: AdminCapabilities) -> Self {
+        let counted = |count: u64| can.counts.then_some(count);
         let dead_letter_exchange = settings.dead_letter_exchange.as_ref();
         Self {
             name: settings.name.to_string(),
@@ -311,19 +326,19 @@ impl From<&QueueInfo> for QueueBody {
             },
             paused: *paused,
             ready: stats.ready,
-            held: stats.held,
-            delayed: stats.delayed,
-            oldest_ms: stats.oldest_ms,
-            published: stats.published,
-            delivered: stats.delivered,
-            acked: stats.acked,
-            retried: stats.retried,
-            dead_lettered: stats.dead_lettered,
-            dropped: stats.dropped,
-            repeated: stats.repeated,
-            dedup_forgotten: stats.dedup_forgotten,
-            retained: stats.retained,
-            retained_dropped: stats.retained_dropped,
+            held: counted(stats.held),
+            delayed: counted(stats.delayed),
+            oldest_ms: counted(stats.oldest_ms),
+            published: counted(stats.published),
+            delivered: counted(stats.delivered),
+            acked: counted(stats.acked),
+            retried: counted(stats.retried),
+            dead_lettered: counted(stats.dead_lettered),
+            dropped: counted(stats.dropped),
+            repeated: counted(stats.repeated),
+            dedup_forgotten: counted(stats.dedup_forgotten),
+            retained: counted(stats.retained),
+            retained_dropped: counted(stats.retained_dropped),
         }
     }
 }
@@ -340,12 +355,19 @@ pub(crate) struct QueuesBody {
     get, path = "/v1/queues", tag = "queues", operation_id = "list_queues",
     responses(
         (status = 200, description = "By name.", body = QueuesBody),
-        (status = 503, description = "The daemon is stopping.", body = ErrorBody),
+        (status = 501, description = "The broker that the daemon was given cannot list queues.", body = ErrorBody),
+        (status = 503, description = "The daemon is stopping, or the broker is away.", body = ErrorBody),
     )
 )]
 pub(crate) async fn list(State(app): State<App>) -> Answer<Json<QueuesBody>> {
     let queues = app.parts.admin.queues().await?;
-    Ok(Json(QueuesBody { queues: queues.iter().map(QueueBody::from).collect() }))
+    let can = app.parts.admin.capabilities();
+    Ok(Json(QueuesBody { queues: queues.iter().map(|queue| QueueBody::new(queue, can)).collect() }))
+}
+
+async fn look(app: &App, queue: &QueueName) -> Answer<QueueBody> {
+    let admin = &app.parts.admin;
+    Ok(QueueBody::new(&admin.queue(queue).await?, admin.capabilities()))
 }
 
 /// Shows one queue
@@ -355,7 +377,7 @@ pub(crate) async fn list(State(app): State<App>) -> Answer<Json<QueuesBody>> {
     responses((status = 200, description = "Its settings and its state.", body = QueueBody), QueueRefusals)
 )]
 pub(crate) async fn show(State(app): State<App>, InQueue(queue): InQueue) -> Answer<Json<QueueBody>> {
-    Ok(Json((&app.parts.admin.queue(&queue).await?).into()))
+    Ok(Json(look(&app, &queue).await?))
 }
 
 /// Declares a queue
@@ -384,7 +406,7 @@ pub(crate) async fn declare(
         Err(error) => return Err(error.into()),
     };
     app.parts.queues.ensure(&settings).await?;
-    Ok((status, Json((&app.parts.admin.queue(&settings.name).await?).into())))
+    Ok((status, Json(look(&app, &settings.name).await?)))
 }
 
 /// Deletes a queue and its messages

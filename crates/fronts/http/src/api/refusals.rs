@@ -17,7 +17,10 @@ pub(crate) enum QueueRefusals {
     /// Stored bytes are damaged, or the operating system failed.
     #[response(status = 500)]
     Failed(ErrorBody),
-    /// The log has stopped after a failed write, or the daemon is stopping.
+    /// The broker that the daemon was given cannot do this; the text names what it lacks.
+    #[response(status = 501)]
+    Unsupported(ErrorBody),
+    /// The log has stopped after a failed write, the broker is away, or the daemon is stopping.
     #[response(status = 503)]
     Unavailable(ErrorBody),
 }

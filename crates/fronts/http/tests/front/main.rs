@@ -5,6 +5,7 @@
 mod cache;
 mod connections;
 mod deliveries;
+mod elsewhere;
 mod messages;
 mod process;
 mod queues;

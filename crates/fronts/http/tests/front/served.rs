@@ -12,7 +12,7 @@ use forebay_core::limits;
 use forebay_core::ports::broker::Broker;
 use forebay_core::ports::clock::Clock;
 use forebay_core::pressure::Pressure;
-use forebay_http::{Options, Parts};
+use forebay_http::{Cached, Options, Parts};
 use forebay_log::{Disk, LogOptions};
 use forebay_memory::{Memory, MemoryOptions};
 use forebay_queue::queues::Queues;
@@ -28,6 +28,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Largest value that the cache under test takes.
 pub(crate) const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// The memory of the cache under test.
+pub(crate) fn memory_options(clock: &dyn Clock) -> MemoryOptions {
+    MemoryOptions {
+        bytes_max: limits::MEMORY_BYTES_MIN,
+        value_bytes_max: VALUE_BYTES_MAX,
+        first_version: Version::first(clock.now()),
+    }
+}
 
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
@@ -91,10 +100,23 @@ impl Served {
         Self::start_on(|broker| broker, change)
     }
 
+    /// With other parts than the engines of this process.
+    pub(crate) fn start_changed(parts: impl FnOnce(&mut Parts)) -> Self {
+        Self::start_as(|broker| broker, |_| {}, parts)
+    }
+
     /// Messages go to what `replace` makes of the broker; its administration stays the broker's own.
     pub(crate) fn start_on(
         replace: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
         change: impl FnOnce(&mut Options),
+    ) -> Self {
+        Self::start_as(replace, change, |_| {})
+    }
+
+    fn start_as(
+        replace: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
+        change: impl FnOnce(&mut Options),
+        other: impl FnOnce(&mut Parts),
     ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -108,27 +130,24 @@ impl Served {
         let disk = Disk::open(data.path()).unwrap();
         let opened = forebay_broker::open(Arc::new(disk), options, clock.clone()).unwrap();
         let queues = Queues::new(replace(opened.broker.clone()), clock.clone());
-        let memory = MemoryOptions {
-            bytes_max: limits::MEMORY_BYTES_MIN,
-            value_bytes_max: VALUE_BYTES_MAX,
-            first_version: Version::first(clock.now()),
-        };
+        let memory = memory_options(&*clock);
         let (stop, stopped) = watch::channel(false);
         let tasks = || Tasks::new(runtime.handle().clone(), health.clone());
         let (front, engines) = (tasks(), tasks());
         engines.spawn_all(opened.work);
         engines.spawn_all(vec![queues.expirer()]);
-        let parts = Parts {
+        let mut parts = Parts {
             queues,
             admin: opened.broker.clone(),
-            store: Arc::new(Memory::new(memory)),
-            log: opened.broker.log().clone(),
+            cache: Cached::Local(Arc::new(Memory::new(memory))),
+            log: Some(opened.broker.log().clone()),
             clock,
             pressure: pressure.clone(),
             health: health.clone(),
             fronts: Vec::new(),
             version: "0.0.0",
         };
+        other(&mut parts);
         let mut options =
             Options { value_bytes_max: VALUE_BYTES_MAX, ..Options::new(([127, 0, 0, 1], 0).into()) };
         change(&mut options);

@@ -5,6 +5,7 @@ use forebay_wire::memcached::command::{FlushAll, MemoryLimit, Section};
 use forebay_wire::memcached::refusal::Refusal;
 
 use super::turn::Turn;
+use crate::backing::Backing;
 use crate::expiry::flush_at;
 use crate::reply;
 use crate::stats::counters::Count;
@@ -18,13 +19,13 @@ pub(super) fn flush_all<S: Pledges>(turn: &mut Turn<'_, S>, command: FlushAll) {
     reply::line_unless(command.quiet, turn.out, "OK");
 }
 
-pub(super) fn memory_limit<S: Pledges>(turn: &mut Turn<'_, S>, command: MemoryLimit) {
+pub(super) fn memory_limit<S: Backing>(turn: &mut Turn<'_, S>, command: MemoryLimit) {
     let resized = turn.shared.store.resize(u64::from(command.mebibytes) * MEBIBYTE);
     let answer = if resized { "OK" } else { Refusal::LimitFailed.text() };
     reply::line_unless(command.quiet, turn.out, answer);
 }
 
-pub(super) fn stats<S: Pledges>(turn: &mut Turn<'_, S>, section: Section) {
+pub(super) fn stats<S: Backing>(turn: &mut Turn<'_, S>, section: Section) {
     // What this turn has counted so far belongs to what is shown, or set back.
     turn.shared.counters.take(turn.tally, turn.connection);
     match section {

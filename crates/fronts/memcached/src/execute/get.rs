@@ -16,9 +16,9 @@ use crate::stats::counters::Count;
 /// long, so it is not parsed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Paused {
-    place: Place,
-    touch: Option<i32>,
-    versions: bool,
+    pub(crate) place: Place,
+    pub(crate) touch: Option<i32>,
+    pub(crate) versions: bool,
 }
 
 impl Paused {

@@ -66,7 +66,7 @@ fn untouched_end<S: Pledges>(store: &mut Told<'_, S>, key: &[u8], now: Instant) 
 }
 
 /// The answer to a hit: flags in the order in which they were asked for, then what the reader must know unasked.
-fn show(
+pub(crate) fn show(
     out: &mut Vec<u8>,
     command: &MetaGet<'_>,
     view: &View<'_>,

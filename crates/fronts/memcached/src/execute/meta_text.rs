@@ -9,18 +9,18 @@ use crate::expiry::seconds_left;
 use crate::reply;
 
 /// A letter.
-pub(super) fn letter(out: &mut Vec<u8>, letter: u8) {
+pub(crate) fn letter(out: &mut Vec<u8>, letter: u8) {
     out.extend_from_slice(&[b' ', letter]);
 }
 
 /// A letter and a number.
-pub(super) fn number(out: &mut Vec<u8>, name: u8, value: u64) {
+pub(crate) fn number(out: &mut Vec<u8>, name: u8, value: u64) {
     letter(out, name);
     reply::number(out, value);
 }
 
 /// The key, in the form in which the request had it.
-pub(super) fn key(out: &mut Vec<u8>, key: &MetaKey<'_>) {
+pub(crate) fn key(out: &mut Vec<u8>, key: &MetaKey<'_>) {
     letter(out, b'k');
     key.write_text(out);
     if key.is_binary() {
@@ -29,19 +29,19 @@ pub(super) fn key(out: &mut Vec<u8>, key: &MetaKey<'_>) {
 }
 
 /// The seconds left to live.
-pub(super) fn time_left(out: &mut Vec<u8>, expires_at: Expiry, now: Instant) {
+pub(crate) fn time_left(out: &mut Vec<u8>, expires_at: Expiry, now: Instant) {
     letter(out, b't');
     reply::signed(out, seconds_left(expires_at, now));
 }
 
 /// The opaque as it came.
-pub(super) fn opaque(out: &mut Vec<u8>, word: &[u8]) {
+pub(crate) fn opaque(out: &mut Vec<u8>, word: &[u8]) {
     out.push(b' ');
     out.extend_from_slice(word);
 }
 
 /// Opaque and key, as every answer gives them back where they were asked for, and the line end.
-pub(super) fn echo(out: &mut Vec<u8>, flags: Words<'_>, asked: &MetaKey<'_>) {
+pub(crate) fn echo(out: &mut Vec<u8>, flags: Words<'_>, asked: &MetaKey<'_>) {
     for word in flags {
         match word.first() {
             Some(b'O') => opaque(out, word),

@@ -7,6 +7,7 @@ use forebay_wire::memcached::refusal::Refusal;
 use super::get::Paused;
 use super::turn::Turn;
 use super::{admin, get, keyed, meta_count, meta_delete, meta_get, meta_set, store};
+use crate::backing::Backing;
 use crate::reply;
 use crate::stats::counters::Count;
 use crate::version::VERSION;
@@ -18,12 +19,14 @@ pub(crate) enum Ran {
     Done,
     /// Some of its keys are answered, the others have to wait.
     Paused(Paused),
+    /// Others must be asked for it, or for what is left of its keys.
+    Asks(Option<Paused>),
     /// The client wants to go.
     Quit,
 }
 
 /// Carries out one command.
-pub(crate) fn run<S: Pledges>(turn: &mut Turn<'_, S>, command: &Command<'_>) -> Ran {
+pub(crate) fn run<S: Pledges + 'static>(turn: &mut Turn<'_, S>, command: &Command<'_>) -> Ran {
     match command {
         Command::Get(command) => return get::get(turn, *command),
         Command::Store(command) => store::store(turn, *command),
@@ -32,6 +35,19 @@ pub(crate) fn run<S: Pledges>(turn: &mut Turn<'_, S>, command: &Command<'_>) -> 
         Command::Count(command) => keyed::count(turn, *command),
         Command::Touch(command) => keyed::touch(turn, *command),
         Command::FlushAll(command) => admin::flush_all(turn, *command),
+        Command::MetaGet(command) => meta_get::get(turn, command),
+        Command::MetaDebug(command) => meta_get::debug(turn, command),
+        Command::MetaSet(command) => meta_set::set(turn, command),
+        Command::MetaDelete(command) => meta_delete::delete(turn, command),
+        Command::MetaCount(command) => meta_count::count(turn, command),
+        command => return run_without_key(turn, command),
+    }
+    Ran::Done
+}
+
+/// Carries out a command that is the same whatever is behind the front; what has a key is not one.
+pub(crate) fn run_without_key<S: Backing>(turn: &mut Turn<'_, S>, command: &Command<'_>) -> Ran {
+    match command {
         Command::MemoryLimit(command) => admin::memory_limit(turn, *command),
         Command::Stats(section) => admin::stats(turn, *section),
         Command::Verbosity { quiet } => reply::line_unless(*quiet, turn.out, "OK"),
@@ -42,11 +58,6 @@ pub(crate) fn run<S: Pledges>(turn: &mut Turn<'_, S>, command: &Command<'_>) -> 
         Command::Shutdown => reply::line(turn.out, Refusal::ShutdownDisabled.text()),
         Command::Quit => return Ran::Quit,
         Command::MetaNoop => reply::line(turn.out, "MN"),
-        Command::MetaGet(command) => meta_get::get(turn, command),
-        Command::MetaDebug(command) => meta_get::debug(turn, command),
-        Command::MetaSet(command) => meta_set::set(turn, command),
-        Command::MetaDelete(command) => meta_delete::delete(turn, command),
-        Command::MetaCount(command) => meta_count::count(turn, command),
         Command::Refused(refused) => {
             // A write is one once its value has come, whatever that was.
             if refused.refusal == Refusal::BadDataChunk {
@@ -54,6 +65,7 @@ pub(crate) fn run<S: Pledges>(turn: &mut Turn<'_, S>, command: &Command<'_>) -> 
             }
             reply::line_unless(refused.quiet, turn.out, refused.refusal.text());
         }
+        _ => {}
     }
     Ran::Done
 }

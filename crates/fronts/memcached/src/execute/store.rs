@@ -7,18 +7,11 @@ use forebay_wire::memcached::refusal::Refusal;
 
 use super::turn::Turn;
 use crate::expiry::expiry;
-use crate::stats::counters::Count;
+use crate::stats::counters::{Count, Tally};
 use crate::{outcome, reply};
 
 pub(super) fn store<S: Pledges>(turn: &mut Turn<'_, S>, command: Store<'_>) {
-    let (mode, condition) = match command.verb {
-        Verb::Set => (Mode::Set, Condition::None),
-        Verb::Add => (Mode::Add, Condition::None),
-        Verb::Replace => (Mode::Replace, Condition::None),
-        Verb::Append => (Mode::Append, Condition::None),
-        Verb::Prepend => (Mode::Prepend, Condition::None),
-        Verb::CompareAndSet(version) => (Mode::Set, Condition::Version(Version(version))),
-    };
+    let (mode, condition) = mode_of(command.verb);
     let write = Write {
         flags: command.flags,
         expires_at: expiry(command.exptime, turn.now),
@@ -27,20 +20,32 @@ pub(super) fn store<S: Pledges>(turn: &mut Turn<'_, S>, command: Store<'_>) {
         ..Write::at(turn.now)
     };
     let written = turn.store.write(command.key, command.value, write);
-    count_write(turn, condition, written);
+    tally_write(turn.tally, condition, written);
     reply::line_unless(command.quiet, turn.out, outcome::written(written));
 }
 
+/// What a verb does with what is there, and when.
+pub(crate) fn mode_of(verb: Verb) -> (Mode, Condition) {
+    match verb {
+        Verb::Set => (Mode::Set, Condition::None),
+        Verb::Add => (Mode::Add, Condition::None),
+        Verb::Replace => (Mode::Replace, Condition::None),
+        Verb::Append => (Mode::Append, Condition::None),
+        Verb::Prepend => (Mode::Prepend, Condition::None),
+        Verb::CompareAndSet(version) => (Mode::Set, Condition::Version(Version(version))),
+    }
+}
+
 /// Counts a write and what became of it.
-pub(super) fn count_write<S: Pledges>(turn: &mut Turn<'_, S>, condition: Condition, written: Written) {
-    turn.tally.one(Count::Sets);
+pub(crate) fn tally_write(tally: &mut Tally, condition: Condition, written: Written) {
+    tally.one(Count::Sets);
     if matches!(written, Written::Stored(_)) {
-        turn.tally.one(Count::Stored);
+        tally.one(Count::Stored);
     }
     match (condition, written) {
-        (Condition::Version(_), Written::Stored(_)) => turn.tally.one(Count::CasHits),
-        (Condition::Version(_), Written::Exists) => turn.tally.one(Count::CasBad),
-        (Condition::Version(_), Written::NotFound) => turn.tally.one(Count::CasMisses),
+        (Condition::Version(_), Written::Stored(_)) => tally.one(Count::CasHits),
+        (Condition::Version(_), Written::Exists) => tally.one(Count::CasBad),
+        (Condition::Version(_), Written::NotFound) => tally.one(Count::CasMisses),
         _ => {}
     }
 }

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 
 use forebay_core::limits::ACCEPT_PAUSE;
-use forebay_core::ports::pledges::Pledges;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
@@ -13,13 +12,14 @@ use super::connection::Connection;
 use super::deal::Deal;
 use super::listener::Listener;
 use super::stop::stopped;
+use crate::backing::Backing;
 use crate::shared::Shared;
 
 /// What a connection beyond the limit is told.
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
 
 /// Accepts the connections of one listener and deals them out, until `stop` turns true or its sender is gone.
-pub(crate) async fn accept<S: Pledges + 'static, L: Listener>(
+pub(crate) async fn accept<S: Backing, L: Listener>(
     listener: L,
     deal: Arc<Deal>,
     shared: Arc<Shared<S>>,
@@ -57,7 +57,7 @@ pub(crate) async fn accept<S: Pledges + 'static, L: Listener>(
 }
 
 /// Accepting failed. Where the system has run out of something, asking again at once would only burn time.
-async fn rest<S: Pledges>(error: &io::Error, shared: &Shared<S>, stop: &mut watch::Receiver<bool>) {
+async fn rest<S: Backing>(error: &io::Error, shared: &Shared<S>, stop: &mut watch::Receiver<bool>) {
     if error.kind() == io::ErrorKind::ConnectionAborted {
         return;
     }

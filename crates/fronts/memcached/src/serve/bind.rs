@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use forebay_cache::NearCache;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::LISTENER_THREADS_MAX;
 use forebay_core::ports::clock::{Clock, Run, Work};
@@ -18,6 +19,8 @@ use tokio::sync::watch;
 
 use super::accept::accept;
 use super::deal::Deal;
+use crate::backing::Backing;
+use crate::near::front::Front;
 use crate::options::Options;
 use crate::shared::Shared;
 
@@ -63,6 +66,27 @@ impl Bound {
 /// Opens the sockets and starts nothing. When `stop` turns true, or its sender is gone, no more connections are accepted,
 /// commands that were read are answered, and the connections are closed.
 pub fn bind<S: Pledges + 'static>(
+    options: Options,
+    store: Arc<S>,
+    clock: Arc<dyn Clock>,
+    stop: watch::Receiver<bool>,
+) -> Result<Bound> {
+    open(options, store, clock, stop)
+}
+
+/// The same before a shared store. What there is a copy of is answered at once; everything else once the shared store has
+/// answered or taken it. What a shared store cannot do is refused with `SERVER_ERROR` and what to do instead, and so is
+/// everything while it is away; the connection stays.
+pub fn bind_near(
+    options: Options,
+    near: Arc<NearCache>,
+    clock: Arc<dyn Clock>,
+    stop: watch::Receiver<bool>,
+) -> Result<Bound> {
+    open(options, Arc::new(Front::new(near)), clock, stop)
+}
+
+fn open<S: Backing>(
     options: Options,
     store: Arc<S>,
     clock: Arc<dyn Clock>,
@@ -128,7 +152,7 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn accept<S: Pledges + 'static>(self, shared: &Arc<Shared<S>>, stop: watch::Receiver<bool>) {
+    async fn accept<S: Backing>(self, shared: &Arc<Shared<S>>, stop: watch::Receiver<bool>) {
         let deal = Arc::new(self.deal);
         let tcp = async {
             match self.tcp.map(tokio::net::TcpListener::from_std) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use forebay_core::limits::MEMCACHED_INPUT_BYTES;
-use forebay_core::ports::pledges::{Pledge, Pledges};
+use forebay_core::ports::pledges::Pledge;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 
@@ -15,10 +15,11 @@ use super::budget::Held;
 use super::peers::Seat;
 use super::scratch::{self, Answers, Scratch};
 use super::stop::stopped;
+use crate::backing::Backing;
 use crate::execute::turn::Turn;
 use crate::session::{Next, Progress, Session};
 use crate::shared::Shared;
-use crate::stats::counters::Count;
+use crate::stats::counters::{Count, Tally};
 use crate::told::Told;
 
 /// Room made at least for what follows the beginning of a command.
@@ -50,11 +51,13 @@ enum After {
     Yield,
     /// There is more to answer in what was read.
     Answer,
+    /// The first of it needs others to be asked.
+    Ask,
     /// The connection ends.
     End,
 }
 
-impl<S: Pledges, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
+impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
     pub(crate) fn new(io: IO, shared: Arc<Shared<S>>, seat: Seat) -> Self {
         let (session, partial, unsent) = (Session::default(), Vec::new(), Vec::new());
         let held = || Held::new(Arc::clone(&shared.buffers));
@@ -95,6 +98,7 @@ impl<S: Pledges, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                     })
                     .await
                 }
+                After::Ask => self.ask().await,
                 After::End => break,
             };
             // One wait for all that this turn did; others have the thread meanwhile. What cannot be kept is not told: its
@@ -113,6 +117,31 @@ impl<S: Pledges, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         }
         // The client learns of the end by it, or has gone already.
         let _ = self.io.shutdown().await;
+    }
+
+    /// Asks others for what could not be answered at once, and keeps the answers to be sent.
+    async fn ask(&mut self) -> After {
+        let (shared, id) = (Arc::clone(&self.shared), self.seat.id());
+        let mut partial = std::mem::take(&mut self.partial);
+        let mut out = Vec::new();
+        let progress = S::ask(&shared, &mut self.session, &partial, id, &mut out).await;
+        if progress.consumed < partial.len() {
+            partial.drain(..progress.consumed);
+            self.partial = partial;
+        }
+        self.partial_held.shrink(self.partial.capacity());
+        if !self.unsent_held.grow(out.len()) {
+            return After::End;
+        }
+        let mut tally = Tally::default();
+        tally.add(Count::BytesWritten, out.len() as u64);
+        shared.counters.take(&mut tally, id);
+        self.unsent = out;
+        match progress.next {
+            Next::Close => After::End,
+            Next::Ask => After::Ask,
+            Next::Read { .. } | Next::Send => After::Answer,
+        }
     }
 
     fn poll_read_and_answer(
@@ -251,9 +280,10 @@ impl<S: Pledges, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                 if full { After::Yield } else { After::Read }
             }
             Next::Send => After::Answer,
+            Next::Ask => After::Ask,
             Next::Close => After::End,
         };
-        if !matches!(after, After::Read | After::End) {
+        if !matches!(after, After::Read | After::Ask | After::End) {
             answers.tally.one(Count::Yields);
         }
         self.settle(answers);

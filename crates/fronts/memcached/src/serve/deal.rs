@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use forebay_core::ports::local_store::LocalStore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinError, JoinSet};
 
+use crate::backing::Backing;
 use crate::shared::Shared;
 
 /// Begins to serve a connection, on the thread that it was dealt to.
@@ -58,7 +58,7 @@ impl Deal {
 
 impl Hand {
     /// Serves what is dealt, until nobody deals any more and the connections have ended.
-    pub(crate) async fn serve<S: LocalStore>(mut self, shared: Arc<Shared<S>>) {
+    pub(crate) async fn serve<S: Backing>(mut self, shared: Arc<Shared<S>>) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -74,7 +74,7 @@ impl Hand {
 }
 
 /// Waits for connections to end. A client that does not take its answers is not waited for longer than the drain time.
-async fn drain<S: LocalStore>(mut connections: JoinSet<()>, shared: &Shared<S>) {
+async fn drain<S: Backing>(mut connections: JoinSet<()>, shared: &Shared<S>) {
     let over = shared.clock.sleep_until(shared.clock.now() + shared.options.drain);
     tokio::pin!(over);
     loop {

@@ -3,15 +3,15 @@
 use std::fmt::Display;
 
 use forebay_core::limits::MEMCACHED_CONNECTIONS_SHOWN_MAX;
-use forebay_core::ports::local_store::LocalStore;
 use forebay_core::time::Instant;
 
 use super::write::{end, stat};
+use crate::backing::Backing;
 use crate::serve::peers::{LISTENERS, Origin};
 use crate::shared::Shared;
 
 /// The listeners, then the oldest connections: the one that asks, those that have begun a command, and the others.
-pub(crate) fn connections<S: LocalStore>(shared: &Shared<S>, asking: u64, now: Instant, out: &mut Vec<u8>) {
+pub(crate) fn connections<S: Backing>(shared: &Shared<S>, asking: u64, now: Instant, out: &mut Vec<u8>) {
     let unix = shared.addresses.unix.as_ref().map(|path| format!("unix:{}", path.display()));
     let tcp = shared.addresses.tcp.map(|address| format!("tcp:{address}"));
     for (id, listener) in LISTENERS.zip([&tcp, &unix]) {

@@ -28,9 +28,11 @@ pub(crate) enum Count {
     BytesRead,
     BytesWritten,
     Yields,
+    NearHits,
+    NearMisses,
 }
 
-const COUNTS: usize = Count::Yields as usize + 1;
+const COUNTS: usize = Count::NearMisses as usize + 1;
 /// Enough that connections on different cores seldom meet.
 const SHARDS: usize = 8;
 
@@ -48,6 +50,13 @@ impl Tally {
     pub(crate) fn add(&mut self, count: Count, number: u64) {
         if let Some(place) = self.0.get_mut(count as usize) {
             *place += number;
+        }
+    }
+
+    /// All that another has counted.
+    pub(crate) fn join(&mut self, other: &Self) {
+        for (place, more) in self.0.iter_mut().zip(other.0) {
+            *place += more;
         }
     }
 

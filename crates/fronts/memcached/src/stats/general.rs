@@ -3,18 +3,18 @@
 
 use std::process;
 
-use forebay_core::ports::local_store::LocalStore;
 use forebay_core::time::Instant;
 
 use super::counters::Count;
 use super::write::{end, stat};
+use crate::backing::Backing;
 use crate::shared::Shared;
 use crate::version::VERSION;
 
 /// Clock ticks a second in `/proc`, the same on every Linux that people run.
 const TICKS_PER_SECOND: u64 = 100;
 
-pub(crate) fn general<S: LocalStore>(shared: &Shared<S>, now: Instant, out: &mut Vec<u8>) {
+pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, out: &mut Vec<u8>) {
     let totals = shared.totals();
     let count = |count: Count| totals.tally.get(count);
     let peers = shared.peers.stats();
@@ -56,6 +56,10 @@ pub(crate) fn general<S: LocalStore>(shared: &Shared<S>, now: Instant, out: &mut
         ("get_misses", Count::GetMisses),
     ] {
         stat(out, name, count(counted));
+    }
+    if S::IS_NEAR {
+        stat(out, "near_hits", count(Count::NearHits));
+        stat(out, "near_misses", count(Count::NearMisses));
     }
     // The store does not tell a read why it missed.
     zeros(out, &["get_expired", "get_flushed"]);

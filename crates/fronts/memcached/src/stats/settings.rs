@@ -1,18 +1,17 @@
 //! `stats settings`: memcached's names, each with a value of the type clients parse it as. What can be chosen here is as
 //! chosen; the rest is as memcached has it by default where that is true of this front too, else off or 0.
 
-use forebay_core::ports::local_store::LocalStore;
-
 use super::write::{end, stat};
+use crate::backing::Backing;
 use crate::shared::Shared;
 
-pub(crate) fn settings<S: LocalStore>(shared: &Shared<S>, out: &mut Vec<u8>) {
+pub(crate) fn settings<S: Backing>(shared: &Shared<S>, out: &mut Vec<u8>) {
     let (options, tcp) = (&shared.options, shared.addresses.tcp);
     let inter = tcp.map_or_else(|| "NULL".to_owned(), |address| address.ip().to_string());
     let socket =
         shared.addresses.unix.as_ref().map_or_else(|| "NULL".to_owned(), |path| path.display().to_string());
 
-    stat(out, "maxbytes", shared.store.stats().bytes_max);
+    stat(out, "maxbytes", shared.store.memory().bytes_max);
     stat(out, "maxconns", options.connections_max);
     stat(out, "tcpport", tcp.map_or(0, |address| address.port()));
     stat(out, "udpport", 0);

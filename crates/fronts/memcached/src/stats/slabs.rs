@@ -1,16 +1,15 @@
 //! `stats items`, `stats slabs`, `stats sizes`: the store has no classes by size, so everything is in class 1.
 
-use forebay_core::ports::local_store::LocalStore;
-
 use super::counters::Count;
 use super::write::{end, stat};
+use crate::backing::Backing;
 use crate::shared::Shared;
 
 /// What memcached calls a page: the unit in which its tools show memory.
 const PAGE_BYTES: u64 = 1024 * 1024;
 
 /// `stats items`.
-pub(crate) fn items<S: LocalStore>(shared: &Shared<S>, out: &mut Vec<u8>) {
+pub(crate) fn items<S: Backing>(shared: &Shared<S>, out: &mut Vec<u8>) {
     let store = shared.totals().store;
     if store.items > 0 {
         for (name, value) in [
@@ -50,7 +49,7 @@ pub(crate) fn items<S: LocalStore>(shared: &Shared<S>, out: &mut Vec<u8>) {
 }
 
 /// `stats slabs`.
-pub(crate) fn slabs<S: LocalStore>(shared: &Shared<S>, out: &mut Vec<u8>) {
+pub(crate) fn slabs<S: Backing>(shared: &Shared<S>, out: &mut Vec<u8>) {
     let totals = shared.totals();
     let (store, count) = (totals.store, |count: Count| totals.tally.get(count));
     let used = store.items > 0;

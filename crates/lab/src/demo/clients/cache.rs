@@ -32,6 +32,8 @@ pub(in crate::demo) struct CacheClient {
     connection: Option<BufReader<TcpStream>>,
     backoff: Backoff,
     request: Vec<u8>,
+    /// Stands before every key.
+    prefix: String,
 }
 
 /// One answer: its first line, and the value if it carries one.
@@ -43,20 +45,32 @@ struct Reply {
 impl CacheClient {
     /// A client that connects when it is first used.
     pub(in crate::demo) fn new(addresses: watch::Receiver<Addresses>) -> Self {
-        Self { addresses, connection: None, backoff: Backoff::new(), request: Vec::new() }
+        Self {
+            addresses,
+            connection: None,
+            backoff: Backoff::new(),
+            request: Vec::new(),
+            prefix: String::new(),
+        }
+    }
+
+    /// The same for the keys of one run: a shared store may have those of others.
+    pub(in crate::demo) fn of_run(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
     }
 
     /// Looks `key` up; for a missing key, one caller among all wins the lease to fill it.
     pub(in crate::demo) async fn look_up(&mut self, key: &str) -> Result<Lookup> {
         let vivify = limits::LEASE_TTL.as_secs();
-        let reply = self.exchange(&[format!("mg {key} v c N{vivify}\r\n").as_bytes()]).await?;
+        let reply = self.exchange(&[format!("mg {}{key} v c N{vivify}\r\n", self.prefix).as_bytes()]).await?;
         self.understood("look up key", key, read_lookup(reply))
     }
 
     /// Stores `value` if `lease` is still good. `false`: it was not, and nothing was stored.
     pub(in crate::demo) async fn fill(&mut self, key: &str, lease: Lease, value: &[u8]) -> Result<bool> {
         let ttl = limits::PAGE_TTL.as_secs();
-        let head = format!("ms {key} {} C{} T{ttl}\r\n", value.len(), lease.0);
+        let head = format!("ms {}{key} {} C{} T{ttl}\r\n", self.prefix, value.len(), lease.0);
         let reply = self.exchange(&[head.as_bytes(), value, b"\r\n"]).await?;
         let stored = match reply.line.split(' ').next() {
             Some("HD") => Some(true),
@@ -68,7 +82,7 @@ impl CacheClient {
 
     /// Invalidates `key`. `Ok`: from now on nobody gets the value it had, and no lease given before can bring it back.
     pub(in crate::demo) async fn delete(&mut self, key: &str) -> Result<()> {
-        let reply = self.exchange(&[format!("md {key}\r\n").as_bytes()]).await?;
+        let reply = self.exchange(&[format!("md {}{key}\r\n", self.prefix).as_bytes()]).await?;
         self.understood("invalidate key", key, matches!(reply.line.as_str(), "HD" | "NF").then_some(()))
     }
 

@@ -1,57 +1,33 @@
-//! How deep the queue is, asked over HTTP as an operator would: unlike AMQP's count, it has the held messages in it.
+//! How deep the queue is, asked over HTTP as an operator would: unlike AMQP's count, it has the held messages in it, where
+//! the broker counts them.
 
-use std::net::SocketAddr;
-
-use bytes::Bytes;
 use forebay_core::error::{Error, Kind, Result};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper::header::HOST;
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, StatusCode};
 use serde::Deserialize;
-use tokio::net::TcpStream;
+use tokio::sync::watch;
 
+use super::http::Http;
 use super::session::within;
-use crate::demo::limits;
+use crate::demo::daemon::Addresses;
 
 const MEASURE: &str = "measure queue";
 
 #[derive(Deserialize)]
 struct Depth {
     ready: u64,
+    #[serde(default)]
     held: u64,
+    #[serde(default)]
     delayed: u64,
 }
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// How many messages are in the queue of the daemon at `address`, held and delayed ones included.
-pub(in crate::demo) async fn depth(address: SocketAddr) -> Result<u64> {
-    let asked = async {
-        let away = |cause: Cause| Error::new(Kind::Unavailable, MEASURE, "orders").because(cause);
-        let (status, body) = ask(address).await.map_err(away)?;
-        if status != StatusCode::OK {
-            return Err(away(format!("answered with {status}").into()));
-        }
-        let depth: Depth = serde_json::from_slice(&body)
-            .map_err(|error| Error::new(Kind::Damaged, MEASURE, "orders").because(error))?;
-        Ok(depth.ready.saturating_add(depth.held).saturating_add(depth.delayed))
-    };
-    within(MEASURE, asked).await
-}
-
-async fn ask(address: SocketAddr) -> std::result::Result<(StatusCode, Bytes), Cause> {
-    let stream = TcpStream::connect(address).await?;
-    let (mut connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with its connection; what goes wrong in it is told to the request that is waiting.
-    tokio::spawn(driver);
-    let request =
-        Request::get("/v1/queues/orders").header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
-    let response = connection.send_request(request).await?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), limits::QUEUE_BODY_BYTES_MAX).collect().await?.to_bytes();
-    Ok((status, body))
+/// How many messages are in the queue at `path`, held and delayed ones included.
+pub(super) async fn depth(addresses: watch::Receiver<Addresses>, path: &str) -> Result<u64> {
+    let mut http = Http::new(addresses);
+    let answer = within(MEASURE, http.ask(MEASURE, (Method::GET, path), None, &[StatusCode::OK])).await?;
+    let depth: Depth = serde_json::from_slice(&answer.body)
+        .map_err(|error| Error::new(Kind::Damaged, MEASURE, path).because(error))?;
+    Ok(depth.ready.saturating_add(depth.held).saturating_add(depth.delayed))
 }
 
 #[cfg(test)]
@@ -59,17 +35,21 @@ mod tests {
     use super::*;
     use crate::demo::clients::scripted;
 
+    async fn depth_of(status: u16, body: &'static str) -> Result<u64> {
+        let http = scripted::http(status, body).await;
+        let addresses = Addresses { http, ..*scripted::nobody().await.borrow() };
+        depth(watch::channel(addresses).1, "/v1/queues/orders").await
+    }
+
     #[tokio::test]
     async fn held_and_delayed_messages_are_in_the_queue() {
-        let body = r#"{"ready":3,"held":2,"delayed":1}"#;
-        assert_eq!(depth(scripted::http(200, body).await).await.unwrap(), 6);
+        assert_eq!(depth_of(200, r#"{"ready":3,"held":2,"delayed":1}"#).await.unwrap(), 6);
+        assert_eq!(depth_of(200, r#"{"ready":3}"#).await.unwrap(), 3);
     }
 
     #[tokio::test]
     async fn an_answer_that_is_no_depth_is_no_empty_queue() {
-        let error = depth(scripted::http(404, "{}").await).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Unavailable, "{error}");
-        let error = depth(scripted::http(200, r#"{"ready":0}"#).await).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Damaged, "{error}");
+        assert_eq!(depth_of(503, "{}").await.unwrap_err().kind(), Kind::Unavailable);
+        assert_eq!(depth_of(200, r#"{"held":0}"#).await.unwrap_err().kind(), Kind::Damaged);
     }
 }

@@ -17,9 +17,7 @@ use super::publisher::{Bursts, Publisher};
 use super::readers::Reader;
 use super::workers::Worker;
 use crate::demo::clients::cache::CacheClient;
-use crate::demo::clients::depth::depth;
-use crate::demo::clients::incoming::QueueInlet;
-use crate::demo::clients::outgoing::QueueOutlet;
+use crate::demo::clients::way::Way;
 use crate::demo::daemon::Addresses;
 use crate::demo::limits;
 use crate::demo::shop::Shop;
@@ -40,6 +38,10 @@ pub(in crate::demo) struct Replay {
     pub(in crate::demo) feed: Feed,
     pub(in crate::demo) shop: Shop,
     pub(in crate::demo) addresses: watch::Receiver<Addresses>,
+    /// The way orders take.
+    pub(in crate::demo) way: Way,
+    /// Stands before every key of this run.
+    pub(in crate::demo) prefix: String,
     pub(in crate::demo) counts: Arc<Counts>,
     /// Told when the burst half-way has begun.
     pub(in crate::demo) half_burst: Arc<Notify>,
@@ -55,7 +57,7 @@ impl Replay {
         let (stop, stopped) = watch::channel(false);
         let mut workers = self.workers(&floors, until, &stopped);
         let mut publisher = Publisher {
-            queue: QueueOutlet::new(self.addresses.clone()),
+            queue: self.way.outlet(self.addresses.clone()),
             basket: basket.clone(),
             journal: Journal::create(journal)?,
             counts: self.counts.clone(),
@@ -63,12 +65,12 @@ impl Replay {
             until,
         };
         let (start, bursts) = (self.start, Bursts::within(self.length));
-        let (addresses, counts) = (self.addresses.clone(), self.counts.clone());
+        let (addresses, counts, way) = (self.addresses.clone(), self.counts.clone(), self.way.clone());
         let readers = self.readers(&floors, &basket);
         let traffic = async {
             let (latencies, ()) = tokio::try_join!(add_up(readers), publisher.run(start, bursts))?;
             publisher.rest().await?;
-            let left = drained(&addresses, &counts, until).await;
+            let left = drained(&way, &addresses, &counts, until).await;
             Ok(Replayed { latencies, left })
         };
         let replayed = tokio::select! {
@@ -91,8 +93,8 @@ impl Replay {
     ) -> JoinSet<Result<()>> {
         let pacer = Arc::new(Pacer::new(self.start));
         let worker = || Worker {
-            queue: QueueInlet::new(self.addresses.clone()),
-            cache: CacheClient::new(self.addresses.clone()),
+            queue: self.way.inlet(self.addresses.clone()),
+            cache: CacheClient::new(self.addresses.clone()).of_run(&self.prefix),
             shop: self.shop.clone(),
             floors: floors.clone(),
             pacer: pacer.clone(),
@@ -105,7 +107,7 @@ impl Replay {
     fn readers(self, floors: &Arc<Floors>, basket: &Arc<Basket>) -> JoinSet<Result<Latencies>> {
         let feed = Arc::new(self.feed);
         let reader = || Reader {
-            cache: CacheClient::new(self.addresses.clone()),
+            cache: CacheClient::new(self.addresses.clone()).of_run(&self.prefix),
             shop: self.shop.clone(),
             floors: floors.clone(),
             basket: basket.clone(),
@@ -133,11 +135,10 @@ async fn all(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
 
 /// Waits until every confirmed order is done and the queue is empty, but not for ever: what is missing then is for the
 /// judge to say. Returns how many messages the queue had at the last look.
-async fn drained(addresses: &watch::Receiver<Addresses>, counts: &Counts, until: Instant) -> u64 {
+async fn drained(way: &Way, addresses: &watch::Receiver<Addresses>, counts: &Counts, until: Instant) -> u64 {
     let mut left = 0;
     while Instant::now() < until {
-        let address = addresses.borrow().http;
-        match depth(address).await {
+        match way.depth(addresses).await {
             Ok(0) if counts.done.get() >= counts.confirmed.get() => return 0,
             Ok(depth) => left = depth,
             // A daemon that does not answer has not said that its queue is empty.

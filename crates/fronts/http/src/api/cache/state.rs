@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::router::App;
 
-/// The state of the cache. Counts are since the start of the process.
+/// The state of the cache in the memory of this process, which may be copies of a shared store. Counts are since the start of the process.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CacheBody {
@@ -108,11 +108,13 @@ impl From<TopKey> for TopBody {
 }
 
 /// Shows the state of the cache
+///
+/// In front of a shared store it is that of the copies in this process.
 #[utoipa::path(
     get, path = "/v1/cache", tag = "cache", operation_id = "cache_stats",
     responses((status = 200, description = "Its state.", body = CacheBody))
 )]
 pub(crate) async fn stats(State(app): State<App>) -> Json<CacheBody> {
-    let store = &app.parts.store;
-    Json(CacheBody::new(store.stats(), store.detail()))
+    let memory = app.parts.cache.memory();
+    Json(CacheBody::new(memory.stats(), memory.detail()))
 }

@@ -1,0 +1,44 @@
+//! A change on its way to the shared store, and what it leaves of the copy.
+
+use std::time::Duration;
+
+use forebay_core::entry::Delete;
+use forebay_core::ports::remote_store::Changed;
+
+use super::near_cache::{Asking, Near, NearCache};
+
+/// A change of one key. Dropped, it removes the copy: the shared store has another entry now, or nobody knows which.
+pub(super) struct Change<'a> {
+    near: &'a NearCache,
+    key: &'a [u8],
+    asking: Asking,
+    is_kept: bool,
+}
+
+impl<'a> Change<'a> {
+    /// To be called before the shared store is told.
+    pub(super) fn begin(near: &'a NearCache, key: &'a [u8]) -> Self {
+        Self { near, key, asking: near.asking(key), is_kept: false }
+    }
+
+    /// The shared store has this value now. Of several changes at one time only the first to end has a lease that is still
+    /// good: which of them the shared store took last is not known here.
+    pub(super) fn keep(mut self, new: Near<'_>, life: Option<Duration>) {
+        self.is_kept = self.near.keep(self.key, new, self.asking, life);
+    }
+
+    /// The same, if it was done.
+    pub(super) fn keep_if_done(self, value: &[u8], flags: u32, life: Option<Duration>, changed: Changed) {
+        if let Changed::Done(version) = changed {
+            self.keep(Near { value, flags, version }, life);
+        }
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.near.memory.delete(self.key, Delete::at(self.near.clock.now()));
+        }
+    }
+}

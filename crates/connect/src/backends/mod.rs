@@ -1,0 +1,8 @@
+//! The table of backends: one file each, and its line here.
+
+mod memcached;
+mod rabbitmq;
+mod redis;
+mod table;
+
+pub(crate) use table::{Backend, Built, Role, TABLE};

@@ -1,0 +1,98 @@
+//! Opening what a URL names. Nothing is begun, and no connection made, before the work runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::ports::broker::{Broker, BrokerAdmin};
+use forebay_core::ports::bus::Bus;
+use forebay_core::ports::clock::{Clock, Work};
+use forebay_core::ports::remote_store::RemoteStore;
+
+use crate::backends::{Backend, Role};
+use crate::url::Url;
+
+/// Closes what was opened, for everybody who uses it.
+#[derive(Clone)]
+pub struct Close(Arc<dyn Fn() + Send + Sync>);
+
+impl Close {
+    /// What `close` closes.
+    pub fn new(close: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(close))
+    }
+
+    /// Closes it: every call is `Closed` from now on, and its work comes to its end. May repeat.
+    pub fn close(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Close")
+    }
+}
+
+/// A shared store.
+pub struct OpenedStore {
+    /// The store.
+    pub store: Arc<dyn RemoteStore>,
+    /// Keeps its connections.
+    pub work: Vec<Work>,
+    /// Ends it.
+    pub close: Close,
+}
+
+/// A broker.
+pub struct OpenedBroker {
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
+    /// Its administration.
+    pub admin: Arc<dyn BrokerAdmin>,
+    /// Keeps its connections.
+    pub work: Vec<Work>,
+    /// Ends it.
+    pub close: Close,
+}
+
+/// A bus.
+pub struct OpenedBus {
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
+    /// Keeps its connections.
+    pub work: Vec<Work>,
+    /// Ends it.
+    pub close: Close,
+}
+
+/// The shared store that a URL names. Whether it is there shows when the work runs: until then, and whenever it is away,
+/// its calls are `Unavailable`.
+///
+/// `Invalid`: the URL, or an option in it. `Unsupported`: the URL asks for what the backend of this build has not.
+pub fn open_store(url: &Url, clock: Arc<dyn Clock>) -> Result<OpenedStore> {
+    through(url, Role::Store, |backend| backend.built?.store, clock)
+}
+
+/// The broker that a URL names, as [`open_store`] opens stores.
+pub fn open_broker(url: &Url, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
+    through(url, Role::Broker, |backend| backend.built?.broker, clock)
+}
+
+/// The bus on what a broker's URL names, as [`open_store`] opens stores. `Unsupported` where that has none.
+pub fn open_bus(url: &Url, clock: Arc<dyn Clock>) -> Result<OpenedBus> {
+    through(url, Role::Bus, |backend| backend.built?.bus, clock)
+}
+
+fn through<T>(
+    url: &Url,
+    role: Role,
+    door: impl Fn(&Backend) -> Option<fn(&str, Arc<dyn Clock>) -> Result<T>>,
+    clock: Arc<dyn Clock>,
+) -> Result<T> {
+    let refuse = |kind| Error::new(kind, role.operation(), url.to_string());
+    let door = Backend::of(url.scheme()).and_then(door).ok_or_else(|| {
+        refuse(Kind::Unsupported).because(format!("this build has no such thing for {}://", url.scheme()))
+    })?;
+    door(url.text(), clock).map_err(|reason| refuse(reason.kind()).because(reason))
+}

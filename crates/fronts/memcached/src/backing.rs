@@ -1,0 +1,80 @@
+//! What the front stands before: the embedded store, or a near cache.
+
+use forebay_core::error::Result;
+use forebay_core::ports::BoxFuture;
+use forebay_core::ports::pledges::{Pledge, Pledges};
+use forebay_core::stats::StoreStats;
+use forebay_wire::memcached::command::{Command, Get, Oversized};
+use forebay_wire::memcached::refusal::Refusal;
+
+use crate::execute;
+use crate::execute::run::Ran;
+use crate::execute::turn::Turn;
+use crate::session::{Next, Progress, Session};
+use crate::shared::Shared;
+
+/// Carries out commands. A connection is made for one kind and never asks again which it is.
+pub(crate) trait Backing: Send + Sync + Sized + 'static {
+    /// Whether there is a shared store behind.
+    const IS_NEAR: bool;
+
+    /// Carries out one command, unless others must be asked for it.
+    fn run(turn: &mut Turn<'_, Self>, command: &Command<'_>) -> Ran;
+
+    /// Goes on with a read that some keys are answered of.
+    fn resume(turn: &mut Turn<'_, Self>, get: Get<'_>) -> Ran;
+
+    /// Answers a write whose value is not taken in.
+    fn refuse(turn: &mut Turn<'_, Self>, command: &Oversized<'_>, refusal: Refusal);
+
+    /// Carries out commands at the head of `input` for which others must be asked, and appends their answers.
+    fn ask(
+        shared: &Shared<Self>,
+        session: &mut Session,
+        input: &[u8],
+        connection: u64,
+        out: &mut Vec<u8>,
+    ) -> impl Future<Output = Progress> + Send;
+
+    /// Is ready once what was pledged is durable.
+    fn kept(&self, pledge: Pledge) -> BoxFuture<'static, Result<()>>;
+
+    /// The state of the memory.
+    fn memory(&self) -> StoreStats;
+
+    /// Changes its budget.
+    fn resize(&self, bytes_max: u64) -> bool;
+}
+
+impl<S: Pledges + 'static> Backing for S {
+    const IS_NEAR: bool = false;
+
+    fn run(turn: &mut Turn<'_, Self>, command: &Command<'_>) -> Ran {
+        execute::run::run(turn, command)
+    }
+
+    fn resume(turn: &mut Turn<'_, Self>, get: Get<'_>) -> Ran {
+        execute::get::get(turn, get)
+    }
+
+    fn refuse(turn: &mut Turn<'_, Self>, command: &Oversized<'_>, refusal: Refusal) {
+        execute::store::refuse(turn, command, refusal);
+    }
+
+    /// There are no others: no command ends so.
+    async fn ask(_: &Shared<Self>, _: &mut Session, _: &[u8], _: u64, _: &mut Vec<u8>) -> Progress {
+        Progress { consumed: 0, next: Next::Close }
+    }
+
+    fn kept(&self, pledge: Pledge) -> BoxFuture<'static, Result<()>> {
+        Pledges::kept(self, pledge)
+    }
+
+    fn memory(&self) -> StoreStats {
+        self.stats()
+    }
+
+    fn resize(&self, bytes_max: u64) -> bool {
+        forebay_core::ports::local_store::LocalStore::resize(self, bytes_max)
+    }
+}

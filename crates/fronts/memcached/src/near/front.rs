@@ -1,0 +1,162 @@
+//! What all connections share, and what is answered within a turn: reads of copies, and commands without a key.
+
+use std::sync::Arc;
+
+use forebay_cache::{Near, NearCache};
+use forebay_core::entry::{Claim, State, Version, View};
+use forebay_core::error::Result;
+use forebay_core::limits::{MEMCACHED_TURN_KEYS_MAX, OUTPUT_BYTES_MAX};
+use forebay_core::ports::BoxFuture;
+use forebay_core::ports::pledges::Pledge;
+use forebay_core::stats::StoreStats;
+use forebay_core::time::Instant;
+use forebay_wire::memcached::command::{Command, Get, Oversized};
+use forebay_wire::memcached::meta::get::MetaGet;
+use forebay_wire::memcached::refusal::Refusal;
+
+use super::grants::Grants;
+use super::{batch, words};
+use crate::backing::Backing;
+use crate::execute::get::Paused;
+use crate::execute::meta_get::show;
+use crate::execute::run::{Ran, run_without_key};
+use crate::execute::turn::Turn;
+use crate::expiry::Ends;
+use crate::reply;
+use crate::session::{Progress, Session};
+use crate::shared::Shared;
+use crate::stats::counters::Count;
+
+/// A near cache with what its clients have been granted.
+pub(crate) struct Front {
+    pub(super) near: Arc<NearCache>,
+    pub(super) grants: Grants,
+}
+
+impl Front {
+    pub(crate) fn new(near: Arc<NearCache>) -> Self {
+        Self { near, grants: Grants::default() }
+    }
+}
+
+impl Backing for Front {
+    const IS_NEAR: bool = true;
+
+    fn run(turn: &mut Turn<'_, Self>, command: &Command<'_>) -> Ran {
+        match command {
+            Command::Get(command) => get(turn, *command),
+            Command::MetaGet(command) if meta_get(turn, command) => Ran::Done,
+            Command::FlushAll(command) => {
+                reply::line_unless(command.quiet, turn.out, words::FLUSH);
+                Ran::Done
+            }
+            Command::MetaDebug(_) => {
+                turn.tally.one(Count::Metas);
+                reply::line(turn.out, words::DEBUG);
+                Ran::Done
+            }
+            command if batch::asks(command) => Ran::Asks(None),
+            command => run_without_key(turn, command),
+        }
+    }
+
+    fn resume(turn: &mut Turn<'_, Self>, command: Get<'_>) -> Ran {
+        get(turn, command)
+    }
+
+    /// What the shared store has stays: there is no memory to wait with either. The client is told.
+    fn refuse(turn: &mut Turn<'_, Self>, command: &Oversized<'_>, refusal: Refusal) {
+        reply::line_unless(command.quiet, turn.out, refusal.text());
+    }
+
+    async fn ask(
+        shared: &Shared<Self>,
+        session: &mut Session,
+        input: &[u8],
+        connection: u64,
+        out: &mut Vec<u8>,
+    ) -> Progress {
+        batch::carry_out(shared, session, input, connection, out).await
+    }
+
+    /// Nothing is pledged.
+    fn kept(&self, _: Pledge) -> BoxFuture<'static, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn memory(&self) -> StoreStats {
+        self.near.stats()
+    }
+
+    fn resize(&self, bytes_max: u64) -> bool {
+        self.near.resize(bytes_max)
+    }
+}
+
+/// Answers key by key up to the first that has no copy.
+fn get(turn: &mut Turn<'_, Front>, get: Get<'_>) -> Ran {
+    let mut keys = get.keys;
+    let near = &turn.shared.store.near;
+    let mut answered = 0;
+    loop {
+        let place = Paused { place: keys.place(), touch: get.touch, versions: get.versions };
+        if turn.out.len() >= OUTPUT_BYTES_MAX || answered == MEMCACHED_TURN_KEYS_MAX {
+            return Ran::Paused(place);
+        }
+        let Some(key) = keys.next() else { break };
+        let out = &mut *turn.out;
+        let has_copy = get.touch.is_none()
+            && near.local(key, |near| reply::value(out, key, &view(near), get.versions)).is_some();
+        if !has_copy {
+            return Ran::Asks(Some(place));
+        }
+        answered += 1;
+        count_hit(turn);
+    }
+    turn.out.extend_from_slice(b"END\r\n");
+    Ran::Done
+}
+
+/// Answers from a copy, if there is one and no more is asked for than it has.
+fn meta_get(turn: &mut Turn<'_, Front>, command: &MetaGet<'_>) -> bool {
+    let (now, out) = (turn.now, &mut *turn.out);
+    let is_plain = command.touch.is_none() && !asks_for_more(command);
+    let show = |near: Near<'_>| show(out, command, &view(near), (Ends::new(None, None, now), None), now);
+    let shown = is_plain && turn.shared.store.near.local(command.key.bytes().as_slice(), show).is_some();
+    if shown {
+        count_hit(turn);
+    }
+    shown
+}
+
+fn count_hit(turn: &mut Turn<'_, Front>) {
+    turn.tally.one(Count::Gets);
+    turn.tally.one(Count::GetHits);
+    turn.tally.one(Count::NearHits);
+}
+
+/// Whether something is asked for that is not known of an entry of a shared store.
+pub(super) fn asks_for_more(command: &MetaGet<'_>) -> bool {
+    let mut letters = command.flags.filter_map(|word| word.first());
+    command.recache.is_some() || letters.any(|letter| matches!(letter, b'h' | b'l' | b't'))
+}
+
+/// A copy as an entry of a store of this process would be seen.
+pub(super) fn view(near: Near<'_>) -> View<'_> {
+    View {
+        value: near.value,
+        flags: near.flags,
+        version: near.version,
+        expires_at: None,
+        state: State::Fresh,
+        claim: Claim::None,
+        read_before: false,
+        accessed_at: Instant::default(),
+    }
+}
+
+/// A missing entry that somebody shall load: this reader, or another.
+pub(super) fn placeholder(claim: Claim, token: u64) -> View<'static> {
+    let nothing = Near { value: &[], flags: 0, version: Version(token) };
+    View { state: State::Leased, claim, ..view(nothing) }
+}

@@ -1,0 +1,77 @@
+//! Who may fill. Clients are told one number of a lease, as memcached has only one; the rest is remembered here.
+
+use std::collections::HashMap;
+
+use forebay_core::limits::MEMCACHED_GRANTS_MAX;
+use forebay_core::ports::remote_store::Grant;
+use forebay_core::time::Instant;
+use parking_lot::Mutex;
+
+/// Leases granted to clients of this front, by the number they were told.
+#[derive(Default)]
+pub(super) struct Grants(Mutex<HashMap<u64, Granted>>);
+
+struct Granted {
+    key: Box<[u8]>,
+    grant: Grant,
+    ends: Instant,
+}
+
+impl Grants {
+    /// Remembers a grant. Where there are too many, those whose time is over are forgotten, and all if there are none: who
+    /// fills under a forgotten one is refused, and somebody loads again.
+    pub(super) fn note(&self, key: &[u8], grant: Grant, ends: Instant, now: Instant) {
+        let mut grants = self.0.lock();
+        if grants.len() >= MEMCACHED_GRANTS_MAX {
+            grants.retain(|_, granted| granted.ends > now);
+            if grants.len() >= MEMCACHED_GRANTS_MAX {
+                grants.clear();
+            }
+        }
+        grants.insert(grant.token, Granted { key: key.into(), grant, ends });
+    }
+
+    /// The grant of this key and number. It serves once.
+    pub(super) fn take(&self, key: &[u8], token: u64) -> Option<Grant> {
+        let mut grants = self.0.lock();
+        grants.get(&token).filter(|granted| *granted.key == *key)?;
+        grants.remove(&token).map(|granted| granted.grant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_ms(1_000);
+
+    fn note(grants: &Grants, token: u64, ends_ms: u64) {
+        grants.note(b"key", Grant { token, incarnation: 7 }, Instant::from_ms(ends_ms), NOW);
+    }
+
+    #[test]
+    fn a_grant_is_of_its_key_and_serves_once() {
+        let grants = Grants::default();
+        note(&grants, 1, 2_000);
+        assert_eq!(grants.take(b"other", 1), None);
+        assert_eq!(grants.take(b"key", 2), None);
+        assert_eq!(grants.take(b"key", 1), Some(Grant { token: 1, incarnation: 7 }));
+        assert_eq!(grants.take(b"key", 1), None);
+    }
+
+    #[test]
+    fn there_are_never_more_than_may_be_and_what_is_over_goes_first() {
+        let grants = Grants::default();
+        for token in 0..MEMCACHED_GRANTS_MAX as u64 {
+            note(&grants, token, if token == 0 { 5_000 } else { 1_000 });
+        }
+        note(&grants, u64::MAX, 5_000);
+        assert_eq!(grants.0.lock().len(), 2);
+        assert!(grants.take(b"key", 0).is_some());
+        for token in 0..=MEMCACHED_GRANTS_MAX as u64 {
+            note(&grants, token, 5_000);
+        }
+        assert!(grants.0.lock().len() <= MEMCACHED_GRANTS_MAX);
+        assert!(grants.take(b"key", MEMCACHED_GRANTS_MAX as u64).is_some());
+    }
+}

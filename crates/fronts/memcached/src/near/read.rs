@@ -1,0 +1,169 @@
+//! `get`, `gets`, `gat`, `gats` and `mg` of what has no copy.
+
+use std::time::Duration;
+
+use forebay_cache::Near;
+use forebay_core::entry::Claim;
+use forebay_core::error::Result;
+use forebay_core::limits::MEMCACHED_GRANT_ENDLESS;
+use forebay_core::ports::BoxFuture;
+use forebay_core::ports::remote_store::{Asked, RemoteStore, Shared as Entry};
+use forebay_core::time::Instant;
+use forebay_wire::memcached::meta::get::MetaGet;
+use futures_util::future::join_all;
+
+use super::batch::Answer;
+use super::front::{Front, asks_for_more, placeholder, view};
+use super::words;
+use crate::execute::meta_get::show;
+use crate::execute::meta_text::echo;
+use crate::expiry::{Ends, life};
+use crate::reply;
+use crate::shared::Shared;
+use crate::stats::counters::Count;
+
+/// Some keys of a read.
+pub(super) struct Part<'i> {
+    pub(super) keys: Vec<&'i [u8]>,
+    pub(super) touch: Option<i32>,
+    pub(super) versions: bool,
+}
+
+/// Reads a part, the last one or not.
+pub(super) fn get<'i>(
+    shared: &'i Shared<Front>,
+    part: Part<'i>,
+    is_last: bool,
+    now: Instant,
+) -> BoxFuture<'i, Answer> {
+    Box::pin(async move {
+        let mut answer = Answer::default();
+        let found = match part.touch {
+            None => read(shared, &part.keys, &mut answer).await,
+            Some(exptime) => touch(shared, &part.keys, life(exptime, now), &mut answer).await,
+        };
+        for (key, found) in part.keys.iter().zip(&found) {
+            if let Ok(Some(entry)) = found {
+                reply::value(&mut answer.out, key, &view(Near::from(entry)), part.versions);
+            }
+        }
+        // A node that is away costs its own keys: they are misses, unless the last ones are all like that. What has more
+        // parts to come cannot end with an error here.
+        match found.iter().find_map(|found| found.as_ref().err()) {
+            Some(error) if is_last && found.iter().all(Result::is_err) => {
+                answer.line(false, words::failed(error))
+            }
+            _ if is_last => answer.line(false, "END"),
+            _ => answer,
+        }
+    })
+}
+
+/// From copies where there are any, and the rest in one call.
+async fn read(shared: &Shared<Front>, keys: &[&[u8]], answer: &mut Answer) -> Vec<Result<Option<Entry>>> {
+    let near = &shared.store.near;
+    let mut found: Vec<Result<Option<Entry>>> = keys.iter().map(|key| Ok(near.copy(key))).collect();
+    let (places, missing): (Vec<_>, Vec<&[u8]>) = (found.iter_mut().zip(keys))
+        .filter(|(found, key)| matches!(found, Ok(None)) && is_plain(key))
+        .map(|(found, key)| (found, *key))
+        .unzip();
+    answer.tally.add(Count::NearMisses, missing.len() as u64);
+    answer.tally.add(Count::NearHits, keys.len().saturating_sub(missing.len()) as u64);
+    if !missing.is_empty() {
+        let asked = near.ask(&missing).await;
+        places.into_iter().zip(asked).for_each(|(place, asked)| *place = asked);
+    }
+    for found in &found {
+        answer.tally.one(Count::Gets);
+        answer.count(matches!(found, Ok(Some(_))), Count::GetHits, Count::GetMisses);
+    }
+    found
+}
+
+/// A new end of life first: who is shown a value by it may rely on that.
+async fn touch(
+    shared: &Shared<Front>,
+    keys: &[&[u8]],
+    life: Option<Duration>,
+    answer: &mut Answer,
+) -> Vec<Result<Option<Entry>>> {
+    let near = &shared.store.near;
+    let found = join_all(keys.iter().map(|key| async move {
+        if !is_plain(key) || !near.touch(key, life).await? {
+            return Ok(None);
+        }
+        near.ask(&[key]).await.pop().unwrap_or(Ok(None))
+    }));
+    let found = found.await;
+    for found in &found {
+        answer.tally.one(Count::Touches);
+        answer.count(matches!(found, Ok(Some(_))), Count::TouchHits, Count::TouchMisses);
+    }
+    found
+}
+
+/// `mg`. A miss of one that would load asks for the lease.
+pub(super) async fn meta_get(shared: &Shared<Front>, command: MetaGet<'_>, now: Instant) -> Answer {
+    let mut answer = Answer::default();
+    if asks_for_more(&command) {
+        return answer.line(false, words::READ_FLAGS);
+    }
+    let key = command.key.bytes().as_slice();
+    if !is_plain(key) {
+        return answer.line(false, words::BAD_KEY);
+    }
+    let asked = match (command.touch, command.vivify) {
+        (None, None) => read(shared, &[key], &mut answer).await,
+        (Some(exptime), _) => touch(shared, &[key], life(exptime, now), &mut answer).await,
+        (None, Some(_)) => {
+            answer.tally.one(Count::NearMisses);
+            vec![Ok(None)]
+        }
+    };
+    let found = asked.into_iter().next().unwrap_or(Ok(None));
+    let found = match (found, command.vivify) {
+        (Ok(None), Some(exptime)) => {
+            let asked = lease(shared, key, life(exptime, now), now).await;
+            if command.touch.is_none() {
+                answer.tally.one(Count::Gets);
+                answer.count(asked.is_ok(), Count::GetHits, Count::GetMisses);
+            }
+            asked.map(Some)
+        }
+        (found, _) => found.map(|found| found.map(Asked::Hit)),
+    };
+    let ends = (Ends::new(None, None, now), None);
+    match found {
+        Ok(Some(Asked::Hit(entry))) => {
+            show(&mut answer.out, &command, &view(Near::from(&entry)), ends, now);
+        }
+        Ok(Some(Asked::Granted(grant))) => {
+            show(&mut answer.out, &command, &placeholder(Claim::Won, grant.token), ends, now);
+        }
+        Ok(Some(Asked::Busy)) => {
+            show(&mut answer.out, &command, &placeholder(Claim::Lost, 0), ends, now);
+        }
+        Ok(None) if command.quiet => {}
+        Ok(None) => {
+            answer.out.extend_from_slice(b"EN");
+            echo(&mut answer.out, command.flags, &command.key);
+        }
+        Err(error) => return answer.line(false, words::failed(&error)),
+    }
+    answer
+}
+
+/// Asks, and remembers what was granted. A lease without end is one as long as any.
+async fn lease(shared: &Shared<Front>, key: &[u8], life: Option<Duration>, now: Instant) -> Result<Asked> {
+    let life = life.unwrap_or(MEMCACHED_GRANT_ENDLESS);
+    let asked = shared.store.near.get_or_lease(key, life).await?;
+    if let Asked::Granted(grant) = asked {
+        shared.store.grants.note(key, grant, now + life, shared.clock.now());
+    }
+    Ok(asked)
+}
+
+/// Whether a shared store may be asked for a key. There is nothing under any other.
+pub(super) fn is_plain(key: &[u8]) -> bool {
+    !key.is_empty() && key.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
+}
