@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::client::kill;
 
 /// How long a server may take to start.
@@ -51,6 +53,25 @@ impl Memcached {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+}
+
+/// A server that stands still: its connections stay open and nothing is answered. It goes on when this is dropped.
+pub struct Paused(Pid);
+
+impl Paused {
+    /// Lets it stand still.
+    pub fn new(server: &Memcached) -> Self {
+        let id = Pid::from_raw(i32::try_from(server.id()).expect("a process id")).expect("a process id");
+        kill_process(id, Signal::STOP).expect("it is our child");
+        Self(id)
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = kill_process(self.0, Signal::CONT);
     }
 }
 

@@ -80,7 +80,7 @@ async fn read(shared: &Shared<Front>, keys: &[&[u8]], answer: &mut Answer) -> Ve
     found
 }
 
-/// A new end of life first: who is shown a value by it may rely on that.
+/// A new end of life first: who is shown a value by it may rely on that. Where the end is now, the value is shown before.
 async fn touch(
     shared: &Shared<Front>,
     keys: &[&[u8]],
@@ -89,10 +89,17 @@ async fn touch(
 ) -> Vec<Result<Option<Entry>>> {
     let near = &shared.store.near;
     let found = join_all(keys.iter().map(|key| async move {
-        if !is_plain(key) || !near.touch(key, life).await? {
+        if !is_plain(key) {
             return Ok(None);
         }
-        near.ask(&[key]).await.pop().unwrap_or(Ok(None))
+        let last = match life {
+            Some(Duration::ZERO) => near.ask(&[key]).await.pop().unwrap_or(Ok(None))?,
+            _ => None,
+        };
+        if !near.touch(key, life).await? {
+            return Ok(None);
+        }
+        if last.is_some() { Ok(last) } else { near.ask(&[key]).await.pop().unwrap_or(Ok(None)) }
     }));
     let found = found.await;
     for found in &found {
