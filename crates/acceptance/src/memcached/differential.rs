@@ -45,7 +45,8 @@ pub fn near_form(stream: &[u8]) -> Option<Vec<u8>> {
             b"flush_all" | b"me" => return None,
             b"mg" => b"NR",
             b"ms" | b"md" => b"I",
-            b"ma" => b"ctCT",
+            // Whether a counter was begun by it is not known, so that quiet ones are.
+            b"ma" => b"ctCTq",
             _ => b"",
         };
         let is_flag =
