@@ -63,12 +63,13 @@ pub(super) fn get<'i>(
 async fn read(shared: &Shared<Front>, keys: &[&[u8]], answer: &mut Answer) -> Vec<Result<Option<Entry>>> {
     let near = &shared.store.near;
     let mut found: Vec<Result<Option<Entry>>> = keys.iter().map(|key| Ok(near.copy(key))).collect();
+    let copies = found.iter().filter(|found| matches!(found, Ok(Some(_)))).count();
     let (places, missing): (Vec<_>, Vec<&[u8]>) = (found.iter_mut().zip(keys))
         .filter(|(found, key)| matches!(found, Ok(None)) && is_plain(key))
         .map(|(found, key)| (found, *key))
         .unzip();
     answer.tally.add(Count::NearMisses, missing.len() as u64);
-    answer.tally.add(Count::NearHits, keys.len().saturating_sub(missing.len()) as u64);
+    answer.tally.add(Count::NearHits, copies as u64);
     if !missing.is_empty() {
         let asked = near.ask(&missing).await;
         places.into_iter().zip(asked).for_each(|(place, asked)| *place = asked);
