@@ -10,7 +10,7 @@ use forebay_acceptance::memcached::near::{NearFront, TIME_OUT};
 use forebay_acceptance::raw::{Raw, text};
 use forebay_acceptance::servers::{Memcached, Paused};
 use forebay_core::entry::Mode;
-use forebay_core::limits::NEAR_LIFE_MAX;
+use forebay_core::limits::near::NEAR_LIFE_MAX;
 use forebay_core::ports::remote_store::{Changed, Put, RemoteStore};
 
 const SET: Put = Put { flags: 0, life: None, mode: Mode::Set, version: None };

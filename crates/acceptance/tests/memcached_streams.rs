@@ -11,7 +11,7 @@ use forebay_acceptance::programs::torture;
 use forebay_acceptance::random::Random;
 use forebay_acceptance::raw::{Raw, converse, difference, text};
 use forebay_acceptance::servers::Memcached;
-use forebay_core::limits::NEAR_LIFE_MAX;
+use forebay_core::limits::near::NEAR_LIFE_MAX;
 
 /// A version that nothing has, larger than any that is given out.
 const NEVER: &str = "9000000000000000000";

@@ -8,7 +8,8 @@ use forebay_core::entry::{
     Written,
 };
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::{CACHE_CHANGE_TRIES_MAX, SHARED_LEASE_MIN};
+use forebay_core::limits::CACHE_CHANGE_TRIES_MAX;
+use forebay_core::limits::near::SHARED_LEASE_MIN;
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::clock::Clock;

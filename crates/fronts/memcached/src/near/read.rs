@@ -5,7 +5,7 @@ use std::time::Duration;
 use forebay_cache::Near;
 use forebay_core::entry::Claim;
 use forebay_core::error::Result;
-use forebay_core::limits::MEMCACHED_GRANT_ENDLESS;
+use forebay_core::limits::near::MEMCACHED_GRANT_ENDLESS;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::remote_store::{Asked, RemoteStore, Shared as Entry};
 use forebay_core::time::Instant;
