@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use forebay_acceptance::front::Front;
-use forebay_acceptance::memcached::differential::{assert_same, each, lines};
+use forebay_acceptance::memcached::differential::{assert_same, assert_same_near, each, lines};
 use forebay_acceptance::raw::{Raw, converse, text};
 use forebay_contract::servers::memcached::Memcached;
 
@@ -122,11 +122,12 @@ fn malformed_lines_are_answered_alike() {
     streams.push("\nversion\n\n".into());
     streams.push("ver\0sion\r\nversion\0x\r\nget a\0b\r\n".into());
     assert_same(&streams);
+    assert_same_near(&streams, 90);
 }
 
 #[test]
 fn storage_commands_with_faults_are_answered_alike() {
-    assert_same(&[
+    let streams = [
         lines(&["set a 0 0 -1", "mn"]),
         lines(&["set a 0 0 2147483646", "mn"]),
         lines(&["set a 0 0 2147483648", "mn"]),
@@ -155,7 +156,9 @@ fn storage_commands_with_faults_are_answered_alike() {
         lines(&["replace none 0 0 1", "x", "append none 0 0 1", "x", "prepend none 0 0 1", "x"]),
         lines(&["set c 5 1500 1", "x", "append c 9 9 1", "y", "prepend c 9 9 1", "z", "get c", "mg c t f"]),
         "set c 0 0 10\r\nabc".into(),
-    ]);
+    ];
+    assert_same(&streams);
+    assert_same_near(&streams, 28);
 }
 
 #[test]
@@ -178,6 +181,7 @@ fn values_over_the_limit_are_refused_and_swallowed_alike() {
     );
     streams.push(format!("{small}set a 0 0 2000000 noreply\r\n{}\r\n{get}", "x".repeat(2_000_000)));
     assert_same(&streams);
+    assert_same_near(&streams, 6);
 }
 
 #[test]
@@ -217,6 +221,9 @@ fn numbers_are_counted_alike() {
         "incr n 1 noreply",
     ]));
     assert_same(&streams);
+    // memcached reads on behind a value of blanks, into what its memory held before.
+    streams.retain(|stream| !stream.contains("\r\n\r\n") && !stream.contains("\r\n \r\n"));
+    assert_same_near(&streams, 70);
 }
 
 #[test]
@@ -243,6 +250,7 @@ fn ends_of_life_are_understood_alike() {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 86_500;
     streams.push(lines(&[&format!("set e 0 {tomorrow} 1"), "x", "mg e t"]));
     assert_same(&streams);
+    assert_same_near(&streams, 9);
 }
 
 #[test]

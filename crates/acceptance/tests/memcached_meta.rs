@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use forebay_acceptance::memcached::differential::{assert_both, assert_same, lines};
+use forebay_acceptance::memcached::differential::{assert_both, assert_same, assert_same_near, lines};
 
 #[test]
 fn meta_commands_are_answered_alike() {
@@ -185,6 +185,7 @@ fn meta_commands_are_answered_alike() {
         "mn",
     ]));
     assert_same(&streams);
+    assert_same_near(&streams, 10);
 }
 
 #[test]

@@ -4,11 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use forebay_acceptance::front::Front;
+use forebay_acceptance::memcached::differential::near_form;
+use forebay_acceptance::memcached::near::NearFront;
 use forebay_acceptance::memcached::replies::Renaming;
 use forebay_acceptance::programs::torture;
 use forebay_acceptance::random::Random;
 use forebay_acceptance::raw::{Raw, converse, difference, text};
 use forebay_contract::servers::memcached::Memcached;
+use forebay_core::limits::near::NEAR_LIFE_MAX;
 
 /// A version that nothing has, larger than any that is given out.
 const NEVER: &str = "9000000000000000000";
@@ -291,6 +294,35 @@ fn one_command_after_another_is_answered_alike() {
             }
         }
     }
+}
+
+/// Commands that a near cache refuses are left out.
+#[test]
+fn one_command_after_another_is_answered_alike_before_a_shared_store() {
+    let (memcached, shared) = (Memcached::start(), Memcached::start());
+    let front = NearFront::start(&[shared.address]);
+    let mut count = 0;
+    for seed in 0..rounds(40) {
+        let mut stream = Stream::new(2_000_000 + seed, Kind::Lockstep);
+        let (mut theirs, mut ours) = (Renaming::default(), Renaming::default());
+        let (mut to_them, mut to_us) = (Raw::connect(memcached.address), Raw::connect(front.address));
+        let (_, _) = (to_them.ask(b"flush_all\r\n"), Raw::connect(shared.address).ask(b"flush_all\r\n"));
+        std::thread::sleep(NEAR_LIFE_MAX);
+        let mut asked: Vec<Vec<u8>> = Vec::new();
+        for _ in 0..150 {
+            let command = [stream.command(), stream.filler().into_bytes()].concat();
+            let Some(command) = near_form(&command) else { continue };
+            count += 1;
+            asked.push(command.clone());
+            let expected = theirs.apply(&to_them.ask(&filled(&command, &theirs)));
+            let answered = ours.apply(&to_us.ask(&filled(&command, &ours)));
+            if let Some(difference) = difference(&answered, &expected) {
+                let asked: Vec<String> = asked.iter().map(|command| text(command)).collect();
+                panic!("seed {seed}, {difference}asked\n{}", asked.join("\n"));
+            }
+        }
+    }
+    assert!(count > 2_000, "only {count} commands were left");
 }
 
 #[test]

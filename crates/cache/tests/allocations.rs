@@ -6,11 +6,16 @@ mod support;
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use allocation_counter::measure;
-use forebay_cache::Policy;
+use forebay_cache::{NearCache, Policy};
+use forebay_contract::clock::SimClock;
+use forebay_contract::remote::model::{ModelServers, ModelStore};
+use forebay_core::entry::Mode;
+use forebay_core::ports::remote_store::{Put, RemoteStore};
 use support::tasks::{SECOND, Scene};
 use support::{Source, cache};
 
@@ -51,4 +56,17 @@ fn a_hit_through_a_source_allocates_the_copy_of_the_value_and_nothing_else() {
     scene.get().unwrap();
     let absent = || assert!(at_once(scene.through.get(b"key")).unwrap().is_none());
     assert_eq!(allocations(absent), 0);
+}
+
+#[test]
+fn a_look_at_a_copy_of_a_shared_entry_allocates_nothing() {
+    let clock = SimClock::new(1);
+    let servers = ModelServers::new(clock.clone(), 1);
+    let shared = Arc::new(ModelStore::new(servers, Duration::from_secs(1)));
+    let near = NearCache::new(support::store(), shared, Arc::new(clock));
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    at_once(near.put(b"key", &[7; 1_000], put)).unwrap();
+    assert_eq!(allocations(|| assert_eq!(near.local(b"key", |near| near.value.len()), Some(1_000))), 0);
+    assert_eq!(allocations(|| assert!(near.local(b"absent", |_| ()).is_none())), 0);
+    assert_eq!(allocations(|| assert!(near.copy(b"key").is_some())), 1);
 }

@@ -53,6 +53,8 @@ enum Fault {
     NoHold,
     /// A condition is looked at, then written without it.
     LooksThenWrites,
+    /// An extended entry is a new one.
+    ExtendsAnew,
     /// A condition is not looked at.
     NoCondition,
     /// A removal says that there was one.
@@ -243,6 +245,13 @@ impl RemoteStore for Broken {
                 window().await;
                 put = Put { version: None, mode: Mode::Set, ..put };
             }
+            if let (Mode::Append, Fault::ExtendsAnew | Fault::LooksThenWrites) = (put.mode, self.fault)
+                && let Some(there) = self.look(key).await
+            {
+                window().await;
+                let put = Put { mode: Mode::Set, ..put };
+                return self.store.put(key, &[&there.value, value].concat(), put).await;
+            }
             let placeholder = put.mode == Mode::Replace && self.is(Fault::PlaceholderIsValue);
             if placeholder && self.store.get_or_lease(key, Duration::ZERO).await? == Asked::Busy {
                 put.mode = Mode::Set;
@@ -324,6 +333,8 @@ type Case = fn(&mut dyn Rig);
 /// Each fault with a case that must find it.
 const FOUND: &[(Fault, Case)] = &[
     (Fault::Order, get::many_keys_are_answered_in_their_order),
+    (Fault::ExtendsAnew, write::an_extension_leaves_flags_and_life_alone),
+    (Fault::LooksThenWrites, write::everybodys_extensions_count),
     (Fault::EmptyIsNone, get::an_empty_value_is_there),
     (Fault::EmptyIsNone, negative::that_there_is_none_is_told_from_not_knowing),
     (Fault::NoFlags, get::what_was_put_is_read_as_it_was),

@@ -3,12 +3,11 @@
 //! Names end in their unit. `_DEFAULT` can be configured, everything else is fixed.
 
 pub mod elsewhere;
+pub mod near;
 pub mod rabbitmq;
 pub mod redis;
 
 use std::time::Duration;
-
-pub use elsewhere::{NEAR_LIFE_MAX, SHARED_LEASE_MIN};
 
 /// Longest cache key, as memcached has it.
 pub const KEY_BYTES_MAX: usize = 250;
@@ -121,8 +120,6 @@ pub const CACHE_ENTRY_TAGS_MAX: usize = 16;
 pub const CACHE_NAMESPACE_BYTES_MAX: usize = 100;
 /// How often a change of a session is made anew because somebody else was faster.
 pub const CACHE_CHANGE_TRIES_MAX: usize = 1_000;
-/// How long ago a moment may have been the present that a clock says at little cost.
-pub const CLOCK_RECENT_MAX: Duration = Duration::from_millis(10);
 /// Longest lease of a lock.
 pub const CACHE_LOCK_LEASE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Largest number that a rate limit can allow in its window.
@@ -334,12 +331,6 @@ pub const MEMCACHED_BUFFERS_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
 pub const MEMCACHED_BUFFER_BYTES_FREE: usize = 64 * 1024;
 /// Keys of one memcached `get` that are answered before other connections have their turn.
 pub const MEMCACHED_TURN_KEYS_MAX: usize = 1_000;
-/// Keys for which a near cache asks its shared store at one time, for one connection.
-pub const MEMCACHED_NEAR_KEYS_MAX: usize = 64;
-/// Leases that clients of a near cache hold; beyond it older ones are forgotten, and who fills under them is refused.
-pub const MEMCACHED_GRANTS_MAX: usize = 10_000;
-/// A lease that a client asks for without an end.
-pub const MEMCACHED_GRANT_ENDLESS: Duration = Duration::from_secs(24 * 3600);
 /// Connections that `stats conns` lists.
 pub const MEMCACHED_CONNECTIONS_SHOWN_MAX: usize = 1_000;
 /// Nodes of one shared memcached.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::near::NearFront;
 use super::replies::Renaming;
 use crate::front::Front;
 use crate::raw::{Raw, converse, text};
@@ -16,6 +17,57 @@ pub fn assert_same(streams: &[String]) {
         let answered = ours.apply(&converse(front.address, &[stream.as_bytes()]));
         assert_eq!(text(&answered), text(&expected), "asked {}", text(stream.as_bytes()));
     }
+}
+
+/// The same for a front before a shared memcached, without what such a front refuses. At least so many streams are left.
+pub fn assert_same_near(streams: &[String], least: usize) {
+    let (memcached, shared) = (Memcached::start(), Memcached::start());
+    let front = NearFront::start(&[shared.address]);
+    let (mut theirs, mut ours) = (Renaming::default(), Renaming::default());
+    let streams: Vec<Vec<u8>> = streams.iter().filter_map(|stream| near_form(stream.as_bytes())).collect();
+    assert!(streams.len() >= least, "only {} streams are left", streams.len());
+    for stream in &streams {
+        let expected = theirs.apply(&converse(memcached.address, &[stream]));
+        let answered = ours.apply(&converse(front.address, &[stream]));
+        assert_eq!(text(&answered), text(&expected), "asked {}", text(stream));
+    }
+}
+
+/// A stream without the flags that a near cache refuses; `None` where something else in it is refused, or is answered
+/// otherwise: placeholders are no entries of a shared store.
+pub fn near_form(stream: &[u8]) -> Option<Vec<u8>> {
+    let mut form = Vec::with_capacity(stream.len());
+    for line in stream.split_inclusive(|byte| *byte == b'\n') {
+        let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+        let words: Vec<&[u8]> = line[..end].split(|byte| *byte == b' ').collect();
+        let verb = words.iter().find(|word| !word.is_empty()).copied().unwrap_or_default();
+        let refused: &[u8] = match verb {
+            b"flush_all" | b"me" => return None,
+            b"mg" => b"NR",
+            b"ms" | b"md" => b"I",
+            // Whether a counter was begun by it is not known, so that quiet ones are.
+            b"ma" => b"ctCTq",
+            _ => b"",
+        };
+        let is_flag =
+            |word: &[u8], letters: &[u8]| word.first().is_some_and(|letter| letters.contains(letter));
+        if words.iter().skip(2).any(|word| is_flag(word, refused))
+            || line.iter().any(|byte| is_control(*byte))
+        {
+            return None;
+        }
+        let kept = words
+            .iter()
+            .enumerate()
+            .filter(|(place, word)| verb != b"mg" || *place < 2 || !(matches!(**word, b"t" | b"h" | b"l")));
+        form.extend(kept.map(|(_, word)| *word).collect::<Vec<_>>().join(&b' '));
+        form.extend_from_slice(&line[end..]);
+    }
+    Some(form)
+}
+
+fn is_control(byte: u8) -> bool {
+    byte == 0x7f || (byte < b' ' && !matches!(byte, b'\r' | b'\n'))
 }
 
 /// The lines with their ends.

@@ -1,4 +1,5 @@
 //! What the memcached front is compared with memcached by.
 
 pub mod differential;
+pub mod near;
 pub mod replies;

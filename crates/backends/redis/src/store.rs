@@ -295,10 +295,13 @@ impl RemoteStore for RedisStore {
                 Mode::Set => b"set",
                 Mode::Add => b"add",
                 Mode::Replace => b"replace",
-                Mode::Append | Mode::Prepend => return Err(about.error(Kind::Unsupported)),
+                Mode::Append => b"append",
+                Mode::Prepend => b"prepend",
             };
             let (life, version) = (life_text(put.life), condition(put.version));
-            let arguments: [&[u8]; 5] = [mode, &put.flags.to_be_bytes(), life.as_bytes(), &version, value];
+            let longest = limits::VALUE_BYTES_MAX_CEILING.to_string();
+            let flags = put.flags.to_be_bytes();
+            let arguments: [&[u8]; 6] = [mode, &flags, life.as_bytes(), &version, value, longest.as_bytes()];
             changed(&self.change(about, &self.scripts.put, key, &[], &arguments).await?, about)
         })
     }

@@ -8,7 +8,8 @@ use forebay_core::entry::{
     Written,
 };
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::{CACHE_CHANGE_TRIES_MAX, SHARED_LEASE_MIN};
+use forebay_core::limits::CACHE_CHANGE_TRIES_MAX;
+use forebay_core::limits::near::SHARED_LEASE_MIN;
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::clock::Clock;
@@ -113,33 +114,27 @@ impl Alone {
     /// The memory takes a placeholder for an entry and the port does not, so what is there is looked at first, and written over
     /// exactly that.
     fn put_over(&self, key: &[u8], value: &[u8], put: Put) -> Result<Changed> {
-        if matches!(put.mode, Mode::Append | Mode::Prepend) {
-            return Err(failed(Kind::Unsupported, "append or prepend to key", key));
-        }
+        let extends = matches!(put.mode, Mode::Append | Mode::Prepend);
         for _ in 0..CACHE_CHANGE_TRIES_MAX {
             let now = self.clock.now();
             let write = Write { flags: put.flags, expires_at: ends(now, put.life), ..Write::at(now) };
-            let over = |version| Write { condition: Condition::Version(version), ..write };
             let write = match (put.version, put.mode) {
                 (None, Mode::Set) => write,
-                (version, mode) => match (version, mode, self.look(key, now)) {
-                    (Some(_), _, There::Nothing | There::Placeholder(_)) => return Ok(Changed::NotFound),
-                    (Some(version), _, There::Value(there)) if version != there => {
-                        return Ok(Changed::Exists);
+                _ => match admits(put, self.look(key, now)) {
+                    Ok(None) => Write { mode: Mode::Add, ..write },
+                    Ok(Some(there)) => {
+                        let mode = if extends { put.mode } else { Mode::Set };
+                        Write { mode, condition: Condition::Version(there), ..write }
                     }
-                    (_, Mode::Add, There::Value(_)) => return Ok(Changed::NotStored),
-                    (_, Mode::Add, There::Nothing) => Write { mode: Mode::Add, ..write },
-                    (_, Mode::Add, There::Placeholder(there)) => over(there),
-                    (_, Mode::Replace, There::Nothing | There::Placeholder(_)) => {
-                        return Ok(Changed::NotStored);
-                    }
-                    (_, _, There::Value(there)) => over(there),
-                    (None, _, There::Nothing | There::Placeholder(_)) => write,
+                    Err(refused) => return Ok(refused),
                 },
             };
-            // Anything else: it has changed since the look.
-            if let Written::Stored(version) = self.write(key, value, write)? {
-                return Ok(Changed::Done(version));
+            match self.write(key, value, write)? {
+                Written::Stored(version) => return Ok(Changed::Done(version)),
+                // It would be too large.
+                Written::NotStored if extends => return Ok(Changed::NotStored),
+                // It has changed since the look.
+                _ => {}
             }
         }
         Err(contended(key))
@@ -221,6 +216,19 @@ impl Alone {
             self.memory.delete(key, Delete { version: Some(there), ..Delete::at(now) });
         }
         matches!(there, There::Value(_))
+    }
+}
+
+/// Which version is to be written over, if there is anything; or why nothing is written.
+fn admits(put: Put, there: There) -> std::result::Result<Option<Version>, Changed> {
+    match (there, put.version, put.mode) {
+        (There::Value(there), Some(version), _) if there != version => Err(Changed::Exists),
+        (There::Value(_), _, Mode::Add) => Err(Changed::NotStored),
+        (There::Value(there), _, _) => Ok(Some(there)),
+        (There::Nothing | There::Placeholder(_), Some(_), _) => Err(Changed::NotFound),
+        (_, None, Mode::Replace | Mode::Append | Mode::Prepend) => Err(Changed::NotStored),
+        (There::Placeholder(there), None, Mode::Set | Mode::Add) => Ok(Some(there)),
+        (There::Nothing, None, Mode::Set | Mode::Add) => Ok(None),
     }
 }
 

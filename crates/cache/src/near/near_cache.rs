@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::entry::{Condition, Lease, Read, Version, Write, Written};
-use forebay_core::limits::{CLOCK_RECENT_MAX, NEAR_LIFE_MAX};
+use forebay_core::limits::near::{CLOCK_RECENT_MAX, NEAR_LIFE_MAX};
 use forebay_core::payload::Payload;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::local_store::LocalStore;

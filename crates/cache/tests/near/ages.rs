@@ -9,7 +9,7 @@ use forebay_contract::random::Random;
 use forebay_contract::remote::model::{ModelServers, ModelStore};
 use forebay_core::entry::{Mode, Version};
 use forebay_core::error::Result;
-use forebay_core::limits::NEAR_LIFE_MAX;
+use forebay_core::limits::near::NEAR_LIFE_MAX;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::remote_store::{

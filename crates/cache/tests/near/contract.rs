@@ -9,7 +9,7 @@ use forebay_contract::remote::Rig;
 use forebay_contract::remote::model::{ModelServers, ModelStore};
 use forebay_contract::runner::Runner;
 use forebay_core::entry::Delete;
-use forebay_core::limits::NEAR_LIFE_MAX;
+use forebay_core::limits::near::NEAR_LIFE_MAX;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::local_store::LocalStore;

@@ -8,7 +8,7 @@ use forebay_contract::clock::SimClock;
 use forebay_contract::remote::model::{ModelServers, ModelStore};
 use forebay_core::entry::{Mode, Step, Version};
 use forebay_core::error::Kind;
-use forebay_core::limits::NEAR_LIFE_MAX;
+use forebay_core::limits::near::NEAR_LIFE_MAX;
 use forebay_core::ports::remote_store::{Addition, Asked, Changed, Fill, Filled, Put, RemoteStore};
 
 use crate::step::Steps;

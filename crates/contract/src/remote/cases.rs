@@ -54,7 +54,10 @@ macro_rules! remote {
                 an_add_is_stored_only_where_nothing_is
                 a_replace_is_stored_only_where_something_is
                 a_key_without_a_value_has_none_also_while_it_is_leased_or_held
-                other_modes_are_refused
+                an_extension_leaves_flags_and_life_alone
+                what_is_not_there_is_not_extended
+                an_extension_over_a_version_needs_exactly_that_one
+                everybodys_extensions_count
                 every_change_gives_another_version
                 a_write_over_a_version_needs_exactly_that_one
                 a_removal_of_a_version_needs_exactly_that_one

@@ -241,9 +241,21 @@ impl Place<'_> {
         match (put.version, put.mode, there) {
             (Some(_), _, None) => Changed::NotFound,
             (Some(version), _, Some(there)) if version != there => Changed::Exists,
-            (_, Mode::Add, Some(_)) | (_, Mode::Replace, None) => Changed::NotStored,
+            (_, Mode::Add, Some(_)) | (_, Mode::Replace | Mode::Append | Mode::Prepend, None) => {
+                Changed::NotStored
+            }
+            (_, Mode::Append | Mode::Prepend, Some(_)) => self.extend(value, put.mode),
             _ => Changed::Done(self.write(value, put.flags, put.life, &[])),
         }
+    }
+
+    fn extend(self, more: &[u8], mode: Mode) -> Changed {
+        let version = self.version;
+        if let Some(Cell { content: Content::Value { shared, .. }, .. }) = self.node.cells.get_mut(self.key) {
+            let parts = if mode == Mode::Append { [&shared.value, more] } else { [more, &shared.value] };
+            *shared = Shared { value: Payload::from(parts.concat()), flags: shared.flags, version };
+        }
+        Changed::Done(version)
     }
 
     fn remove(mut self, version: Option<Version>, hold: Duration) -> Changed {
@@ -340,13 +352,7 @@ impl RemoteStore for ModelStore {
     }
 
     fn put<'a>(&'a self, key: &'a [u8], value: &'a [u8], put: Put) -> BoxFuture<'a, Result<Changed>> {
-        Box::pin(async move {
-            if matches!(put.mode, Mode::Append | Mode::Prepend) {
-                let key = String::from_utf8_lossy(key);
-                return Err(Error::new(Kind::Unsupported, "append or prepend to key", key));
-            }
-            self.at(key, |place| place.put(value, put)).await
-        })
+        Box::pin(self.at(key, move |place| place.put(value, put)))
     }
 
     fn remove<'a>(

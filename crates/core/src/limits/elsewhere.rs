@@ -23,7 +23,3 @@ pub const SHARED_BUSY_PAUSE: Duration = Duration::from_millis(5);
 pub const SHARED_CHANGE_TRIES_MAX: usize = 16;
 /// How long a shared store remembers that the source has no value.
 pub const SHARED_NEGATIVE_LIFE: Duration = Duration::from_secs(2);
-/// How much older than the shared store a read of a near cache can be: no copy is served longer after it was asked for.
-pub const NEAR_LIFE_MAX: Duration = Duration::from_secs(1);
-/// The shortest lease and hold of a shared store.
-pub const SHARED_LEASE_MIN: Duration = Duration::from_secs(2);

@@ -14,8 +14,10 @@ const OPERATION: &str = "put key";
 pub(crate) async fn put(inner: &Inner, key: &[u8], value: &[u8], put: Put) -> Result<Changed> {
     check_flags(OPERATION, key, put.flags)?;
     match (put.mode, put.version) {
-        (Mode::Append | Mode::Prepend, _) => {
-            Err(Error::new(Kind::Unsupported, "append or prepend to key", String::from_utf8_lossy(key)))
+        (Mode::Append | Mode::Prepend, over) => {
+            let ask = Ask::begin_change(inner, OPERATION, key).await?;
+            let over = over.map(|version| ask.number(version));
+            extend(&ask, value, put.mode, over).await
         }
         // Nothing that is there has this version and is not there.
         (Mode::Add, Some(_)) => Ok(Changed::NotStored),
@@ -70,6 +72,35 @@ async fn replace(ask: &Ask<'_>, value: &[u8], put: Put) -> Result<Changed> {
         let written = ask.write(entry(ask, value, put), Over::Number(number)).await?;
         if let done @ Changed::Done(_) = written {
             return Ok(done);
+        }
+    }
+    Err(ask.error(Kind::Unavailable).because("others change it all the time"))
+}
+
+/// To exactly what a look has found: for memcached a placeholder is an entry that can be added to.
+async fn extend(ask: &Ask<'_>, value: &[u8], mode: Mode, over: Option<u64>) -> Result<Changed> {
+    let mode = if mode == Mode::Append { 'A' } else { 'P' };
+    for _ in 0..MEMCACHED_CHANGE_TRIES_MAX {
+        let number = match (ask.look().await?, over) {
+            (There::Value(number), None) => number,
+            (There::Value(number), Some(over)) if number == over => number,
+            (There::Value(_), Some(_)) => return Ok(Changed::Exists),
+            (There::Nothing | There::Placeholder(_), None) => return Ok(Changed::NotStored),
+            (There::Nothing | There::Placeholder(_), Some(_)) => return Ok(Changed::NotFound),
+        };
+        let mut commands = ask.commands();
+        let numbered = ask.numbered();
+        commands.store(ask.key, value, format_args!("c M{mode} C{number} {numbered}"));
+        let reply = ask.send_one(commands).await?;
+        match reply.code {
+            Code::Hit => return Ok(Changed::Done(ask.version(&reply.marks))),
+            Code::Exists | Code::NotFound => {}
+            // It is still there: together they are too large. Or it is not: the next look says so.
+            Code::NotStored if matches!(ask.look().await?, There::Value(there) if there == number) => {
+                return Ok(Changed::NotStored);
+            }
+            Code::NotStored => {}
+            _ => return Err(ask.error(Kind::Unavailable)),
         }
     }
     Err(ask.error(Kind::Unavailable).because("others change it all the time"))

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use forebay_core::entry::{Mode, Version};
-use forebay_core::error::Kind;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::remote_store::{Asked, Changed, Filled, Put};
 
 use super::super::Rig;
 use super::super::scene::{
-    LONG, OVER, SET, SHORT, ask, can, done, fill, get, kind, lease, offered, put, put_with, remove, shared,
-    together, try_put, try_remove,
+    LONG, OVER, SET, SHORT, ask, can, done, fill, get, lease, offered, put, put_with, remove, seconds,
+    shared, together, try_put, try_remove,
 };
 
 const ADD: Put = Put { mode: Mode::Add, ..SET };
@@ -67,12 +66,64 @@ pub fn a_key_without_a_value_has_none_also_while_it_is_leased_or_held(rig: &mut 
     }
 }
 
-pub fn other_modes_are_refused(rig: &mut dyn Rig) {
-    put(rig, "key", "value");
-    for mode in [Mode::Append, Mode::Prepend] {
-        assert_eq!(kind(try_put(rig, "key", b"more", Put { mode, ..SET })), Kind::Unsupported);
+const APPEND: Put = Put { mode: Mode::Append, ..SET };
+const PREPEND: Put = Put { mode: Mode::Prepend, ..SET };
+
+pub fn an_extension_leaves_flags_and_life_alone(rig: &mut dyn Rig) {
+    let first = done(put_with(rig, "key", "b", Put { flags: 7, life: seconds(2), ..SET }));
+    let second = done(put_with(rig, "key", "c", Put { flags: 9, life: seconds(60), ..APPEND }));
+    let third = done(put_with(rig, "key", "a", PREPEND));
+    assert!(first != second && second != third, "it has another version");
+    let read = shared(rig, "key").expect("it is there");
+    assert_eq!((&*read.value, read.flags, read.version), (&b"abc"[..], 7, third));
+    rig.pass(OVER);
+    assert_eq!(get(rig, "key"), None);
+}
+
+pub fn what_is_not_there_is_not_extended(rig: &mut dyn Rig) {
+    for extend in [APPEND, PREPEND] {
+        assert_eq!(put_with(rig, "absent", "value", extend), Changed::NotStored);
+        try_remove(rig, "held", None, LONG).unwrap();
+        assert_eq!(put_with(rig, "held", "value", extend), Changed::NotStored);
+        if can(rig).lease {
+            remove(rig, "leased");
+            lease(rig, "leased");
+            assert_eq!(put_with(rig, "leased", "value", extend), Changed::NotStored);
+        }
+        assert!(["absent", "held", "leased"].iter().all(|key| get(rig, key).is_none()), "{extend:?}");
     }
-    assert_eq!(get(rig, "key").as_deref(), Some(&b"value"[..]));
+}
+
+pub fn an_extension_over_a_version_needs_exactly_that_one(rig: &mut dyn Rig) {
+    if can_compare(rig) {
+        for extend in [APPEND, PREPEND] {
+            let version = put(rig, "key", "b");
+            assert_eq!(
+                put_with(rig, "none", "value", Put { version: Some(version), ..extend }),
+                Changed::NotFound
+            );
+            done(put_with(rig, "key", "b", Put { version: Some(version), ..extend }));
+            assert_eq!(put_with(rig, "key", "b", Put { version: Some(version), ..extend }), Changed::Exists);
+            assert_eq!(get(rig, "key").as_deref(), Some(&b"bb"[..]));
+        }
+    }
+}
+
+/// A few at a time: some stores make an extension anew that another has come before.
+pub fn everybodys_extensions_count(rig: &mut dyn Rig) {
+    let (store, other) = (rig.store(), rig.other());
+    put(rig, "key", "");
+    for _ in 0..10 {
+        let writes = (0..5).map(|writer| {
+            let store = if writer % 2 == 0 { &store } else { &other };
+            let write: BoxFuture<'_, _> = store.put(b"key", b"x", if writer < 3 { APPEND } else { PREPEND });
+            write
+        });
+        let answers = together(rig, writes.collect());
+        assert!(answers.iter().all(|answer| matches!(answer, Ok(Changed::Done(_)))), "{answers:?}");
+    }
+    rig.pass(rig.age_max());
+    assert_eq!(get(rig, "key"), Some(vec![b'x'; 50]));
 }
 
 pub fn every_change_gives_another_version(rig: &mut dyn Rig) {

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use forebay_core::limits::MEMCACHED_NEAR_KEYS_MAX;
+use forebay_core::limits::near::MEMCACHED_NEAR_KEYS_MAX;
 use forebay_core::ports::BoxFuture;
 use forebay_core::time::Instant;
 use forebay_wire::memcached::command::{Command, Get};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use forebay_core::limits::MEMCACHED_GRANTS_MAX;
+use forebay_core::limits::near::MEMCACHED_GRANTS_MAX;
 use forebay_core::ports::remote_store::Grant;
 use forebay_core::time::Instant;
 use parking_lot::Mutex;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use forebay_cache::Near;
 use forebay_core::entry::Claim;
 use forebay_core::error::Result;
-use forebay_core::limits::MEMCACHED_GRANT_ENDLESS;
+use forebay_core::limits::near::MEMCACHED_GRANT_ENDLESS;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::remote_store::{Asked, RemoteStore, Shared as Entry};
 use forebay_core::time::Instant;
@@ -63,12 +63,13 @@ pub(super) fn get<'i>(
 async fn read(shared: &Shared<Front>, keys: &[&[u8]], answer: &mut Answer) -> Vec<Result<Option<Entry>>> {
     let near = &shared.store.near;
     let mut found: Vec<Result<Option<Entry>>> = keys.iter().map(|key| Ok(near.copy(key))).collect();
+    let copies = found.iter().filter(|found| matches!(found, Ok(Some(_)))).count();
     let (places, missing): (Vec<_>, Vec<&[u8]>) = (found.iter_mut().zip(keys))
         .filter(|(found, key)| matches!(found, Ok(None)) && is_plain(key))
         .map(|(found, key)| (found, *key))
         .unzip();
     answer.tally.add(Count::NearMisses, missing.len() as u64);
-    answer.tally.add(Count::NearHits, keys.len().saturating_sub(missing.len()) as u64);
+    answer.tally.add(Count::NearHits, copies as u64);
     if !missing.is_empty() {
         let asked = near.ask(&missing).await;
         places.into_iter().zip(asked).for_each(|(place, asked)| *place = asked);
@@ -80,7 +81,7 @@ async fn read(shared: &Shared<Front>, keys: &[&[u8]], answer: &mut Answer) -> Ve
     found
 }
 
-/// A new end of life first: who is shown a value by it may rely on that.
+/// A new end of life first: who is shown a value by it may rely on that. Where the end is now, the value is shown before.
 async fn touch(
     shared: &Shared<Front>,
     keys: &[&[u8]],
@@ -89,10 +90,17 @@ async fn touch(
 ) -> Vec<Result<Option<Entry>>> {
     let near = &shared.store.near;
     let found = join_all(keys.iter().map(|key| async move {
-        if !is_plain(key) || !near.touch(key, life).await? {
+        if !is_plain(key) {
             return Ok(None);
         }
-        near.ask(&[key]).await.pop().unwrap_or(Ok(None))
+        let last = match life {
+            Some(Duration::ZERO) => near.ask(&[key]).await.pop().unwrap_or(Ok(None))?,
+            _ => None,
+        };
+        if !near.touch(key, life).await? {
+            return Ok(None);
+        }
+        if last.is_some() { Ok(last) } else { near.ask(&[key]).await.pop().unwrap_or(Ok(None)) }
     }));
     let found = found.await;
     for found in &found {
