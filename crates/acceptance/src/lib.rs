@@ -12,7 +12,5 @@ pub mod front;
 pub mod memcached;
 pub mod programs;
 pub mod queue;
-pub mod rabbitmq;
 pub mod random;
 pub mod raw;
-pub mod servers;

@@ -5,7 +5,7 @@
 use forebay_acceptance::front::Front;
 use forebay_acceptance::memcached::differential::{assert_same, each, lines};
 use forebay_acceptance::raw::{Raw, converse, text};
-use forebay_acceptance::servers::Memcached;
+use forebay_contract::servers::memcached::Memcached;
 
 fn key_too_long() -> String {
     "k".repeat(251)

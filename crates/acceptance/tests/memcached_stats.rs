@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use forebay_acceptance::front::Front;
 use forebay_acceptance::raw::{Raw, text};
-use forebay_acceptance::servers::Memcached;
+use forebay_contract::servers::memcached::Memcached;
 
 /// Names and values of one section.
 fn stats(raw: &mut Raw, section: &str) -> Vec<(String, String)> {

@@ -8,7 +8,7 @@ use forebay_acceptance::memcached::replies::Renaming;
 use forebay_acceptance::programs::torture;
 use forebay_acceptance::random::Random;
 use forebay_acceptance::raw::{Raw, converse, difference, text};
-use forebay_acceptance::servers::Memcached;
+use forebay_contract::servers::memcached::Memcached;
 
 /// A version that nothing has, larger than any that is given out.
 const NEVER: &str = "9000000000000000000";

@@ -16,6 +16,7 @@
 //! - [`model_broker`]: a broker in memory, too simple to be wrong, for exploring the rules
 //! - [`remote::model`]: a shared store whose servers are stopped and paused by a call
 //! - [`clock`]: time that moves when told; [`runner`]: futures on the test's own thread; [`random`]: repeatable numbers
+//! - `servers` (feature of the same name): real servers of other projects, and a wire to them that can be cut
 //! - [`torture`]: how much longer everything runs when asked to
 
 pub mod broker;
@@ -28,5 +29,7 @@ pub mod random;
 pub mod remote;
 pub mod runner;
 pub mod saboteur;
+#[cfg(feature = "servers")]
+pub mod servers;
 pub mod store;
 pub mod torture;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::replies::Renaming;
 use crate::front::Front;
 use crate::raw::{Raw, converse, text};
-use crate::servers::Memcached;
+use forebay_contract::servers::memcached::Memcached;
 
 /// Sends each stream on a connection of its own to both, which share nothing but the streams.
 pub fn assert_same(streams: &[String]) {

@@ -6,7 +6,7 @@ use std::process::Command;
 use forebay_acceptance::client::Client;
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::{forebay, tool};
-use forebay_acceptance::rabbitmq::RabbitMq;
+use forebay_contract::servers::rabbitmq::RabbitMq;
 
 /// A script of the clients' folder that talks to `address`.
 fn python(script: &str, arguments: &[&str], address: SocketAddr) -> Command {

@@ -6,7 +6,7 @@ use std::thread;
 use forebay_acceptance::client::Client;
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::{python, torture};
-use forebay_acceptance::rabbitmq::RabbitMq;
+use forebay_contract::servers::rabbitmq::RabbitMq;
 
 /// What the script says of its steps; `kill` is called for each word with which it asks for it.
 fn answers(mode: &str, address: SocketAddr, mut kill: impl FnMut(&str)) -> Vec<String> {
@@ -41,7 +41,7 @@ fn assert_same<'s>(what: &str, steps: impl Iterator<Item = (&'s String, &'s Stri
 
 #[test]
 fn what_is_durable_is_answered_as_rabbitmq_does_and_the_same_over_kills_between_the_steps() {
-    let (data, mut rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
+    let (data, rabbitmq) = (tempfile::tempdir().unwrap(), RabbitMq::start());
     let mut daemon = Daemon::start(data.path());
     let (theirs, ours) = (rabbitmq.address, daemon.amqp);
     let (mut theirs_killed, mut ours_killed) = (0, 0);
@@ -51,7 +51,9 @@ fn what_is_durable_is_answered_as_rabbitmq_does_and_the_same_over_kills_between_
             // It takes seconds to start: it is killed once between two steps of each subject.
             let killed = answers("killed", theirs, |word| {
                 if word == "kill round" || torture() {
-                    rabbitmq.kill_and_restart();
+                    rabbitmq.sync_log();
+                    rabbitmq.kill();
+                    rabbitmq.start_again();
                     theirs_killed += 1;
                 }
             });

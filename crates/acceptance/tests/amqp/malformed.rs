@@ -9,8 +9,8 @@ use forebay_acceptance::amqp::bytes::{
 };
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::torture;
-use forebay_acceptance::rabbitmq::RabbitMq;
 use forebay_acceptance::random::Random;
+use forebay_contract::servers::rabbitmq::RabbitMq;
 
 /// A server that says nothing for so long will say nothing.
 const SILENCE: Duration = Duration::from_secs(6);

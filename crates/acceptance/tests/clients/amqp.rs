@@ -5,7 +5,7 @@ use std::process::Command;
 
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::{compiled, node, python, script_path, session};
-use forebay_acceptance::rabbitmq::RabbitMq;
+use forebay_contract::servers::rabbitmq::RabbitMq;
 
 fn py_amqp(amqp: SocketAddr, part: &str) -> Command {
     let mut command = python("amqp/py_amqp.py");

@@ -7,8 +7,8 @@ use std::process::Command;
 use forebay_acceptance::client::Client;
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::{python, session};
-use forebay_acceptance::rabbitmq::RabbitMq;
-use forebay_acceptance::servers::Memcached;
+use forebay_contract::servers::memcached::Memcached;
+use forebay_contract::servers::rabbitmq::RabbitMq;
 
 /// A script of Celery's folder between the two servers; what its tasks note goes into `scratch`.
 fn script(name: &str, amqp: SocketAddr, memcached: SocketAddr, scratch: &Path) -> Command {

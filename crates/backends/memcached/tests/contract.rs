@@ -1,7 +1,6 @@
 //! What every shared store promises, kept by three memcacheds.
 
 mod rig;
-mod servers;
 
 use rig::Real;
 

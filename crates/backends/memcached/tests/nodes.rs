@@ -3,13 +3,13 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod rig;
-mod servers;
 
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forebay_contract::remote::Rig;
+use forebay_contract::servers::memcached::{Memcached, program};
 use forebay_core::entry::Mode;
 use forebay_core::error::{Kind, Result};
 use forebay_core::ports::remote_store::{Put, RemoteStore};
@@ -17,7 +17,6 @@ use forebay_memcached_store::settings::{NodeSettings, Settings};
 use forebay_memcached_store::store::MemcachedStore;
 use forebay_runtime::clock::TokioClock;
 use rig::{Real, TIME_OUT, open, start, url};
-use servers::Memcached;
 
 const SET: Put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
 const KEYS: usize = 3_000;
@@ -152,10 +151,10 @@ fn a_unix_socket_is_a_node() {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let socket = folder.path().join("memcached.sock");
     let rig = Real::new(1, "");
-    let mut server = std::process::Command::new("memcached")
+    let mut server = program()
         .arg("-s")
         .arg(&socket)
-        .args(["-u", "root", "-m", "64"])
+        .args(["-m", "64"])
         .spawn()
         .expect("memcached is needed for this test: apt-get install memcached");
     let store = open(&rig.runtime, &format!("memcached://{}?timeout=2s", socket.display()));
@@ -199,7 +198,7 @@ fn what_is_no_memcached_is_unavailable_and_a_bad_key_is_refused() {
 
 #[test]
 fn a_store_may_be_opened_before_its_servers_are_there() {
-    let mut rig = Real::new(1, "");
+    let rig = Real::new(1, "");
     rig.servers[0].kill();
     let settings: Settings = url(&rig.servers, "").parse().expect("a good URL");
     let (store, works) = {

@@ -5,7 +5,6 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod rig;
-mod servers;
 
 use std::collections::HashMap;
 use std::future::poll_fn;

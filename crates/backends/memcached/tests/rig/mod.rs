@@ -14,7 +14,7 @@ use forebay_memcached_store::store::MemcachedStore;
 use forebay_runtime::clock::TokioClock;
 use tokio::runtime::Runtime;
 
-use crate::servers::Memcached;
+use forebay_contract::servers::memcached::Memcached;
 
 pub(crate) const TIME_OUT: Duration = Duration::from_millis(500);
 
@@ -29,7 +29,8 @@ pub(crate) struct Real {
 impl Real {
     /// So many servers; `options` go into the URL.
     pub(crate) fn new(nodes: usize, options: &str) -> Self {
-        let servers: Vec<Memcached> = (0..nodes).map(|_| Memcached::start()).collect();
+        let servers: Vec<Memcached> =
+            (0..nodes).map(|_| Memcached::start_with(&["-t", "2", "-m", "64", "-I", "4m"])).collect();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let url = url(&servers, options);

@@ -2,14 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-#[path = "../server/mod.rs"]
-mod server;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_core::delivery::Outcome;
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
@@ -19,7 +17,6 @@ use forebay_core::queue::{Order, QueueName, QueueSettings};
 use forebay_rabbitmq::broker::RabbitBroker;
 use forebay_rabbitmq::settings::RabbitSettings;
 use forebay_runtime::clock::TokioClock;
-use server::RabbitMq;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
@@ -191,6 +188,7 @@ fn a_restart_loses_nothing_and_leaves_nobody_deaf() {
 #[test]
 fn a_kill_loses_nothing_and_leaves_nobody_deaf() {
     survives(|server| {
+        server.sync_log();
         server.kill();
         server.start_again();
     });

@@ -12,7 +12,7 @@ use forebay_core::time::Instant;
 use forebay_redis::broker::RedisBroker;
 
 use crate::ground::Ground;
-use crate::servers::{Keeps, Redis};
+use forebay_contract::servers::redis::{Keeps, Redis};
 
 struct One {
     redis: Redis,

@@ -10,7 +10,7 @@ use forebay_redis::bus::{Kept, RedisBus};
 use tokio::time::sleep;
 
 use crate::ground::Ground;
-use crate::servers::{Keeps, Redis};
+use forebay_contract::servers::redis::{Keeps, Redis};
 
 /// How long it takes to hand on what has come.
 const QUIET: Duration = Duration::from_millis(5);

@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 
 use crate::faults::Load;
 use crate::ground::{Ground, READY_MAX};
-use crate::servers::{Keeps, Redis, within};
+use forebay_contract::servers::redis::{Keeps, Redis};
+use forebay_contract::servers::within;
 
 const MASTERS: usize = 3;
 const TIME_OUT: Duration = Duration::from_millis(800);
@@ -198,7 +199,7 @@ mod store {
 
 #[test]
 fn masters_that_are_killed_one_after_the_other_lose_nothing_they_confirmed_and_nobody_goes_deaf() {
-    let (mut cluster, ground) = (Cluster::lent(), Ground::new());
+    let (cluster, ground) = (Cluster::lent(), Ground::new());
     let options = "durable=always&timeout_ms=500&patience_ms=2000&prefix=killed";
     let broker = ground.broker(&format!("redis-cluster://{}?{options}", cluster.addresses()));
     let load = Load::begin(&ground, broker);

@@ -21,8 +21,9 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::ground::Ground;
-use crate::proxy::{Does, Proxy};
-use crate::servers::{Keeps, Redis, within};
+use forebay_contract::servers::redis::{Keeps, Redis};
+use forebay_contract::servers::wire::{Does, Wire};
+use forebay_contract::servers::within;
 
 const PUBLISHERS: usize = 3;
 const CONSUMERS: usize = 4;
@@ -181,7 +182,7 @@ fn url(redis: &Redis) -> String {
 
 #[test]
 fn a_server_that_is_killed_again_and_again_loses_nothing_it_confirmed_and_nobody_goes_deaf() {
-    let (mut redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
+    let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
     let load = Load::begin(&ground, ground.broker(&url(&redis)));
     for round in 0..4 {
         load.await_all_is_well();
@@ -213,21 +214,21 @@ fn a_server_that_stands_still_costs_no_call_more_than_its_time_and_nobody_goes_d
 #[test]
 fn a_wire_that_is_cut_again_and_again_loses_nothing_and_nobody_goes_deaf() {
     let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
-    let proxy = Proxy::to(redis.address, &ground);
+    let wire = Wire::to(redis.address);
     let direct = url(&redis);
     let load = Load::begin(
         &ground,
-        ground.broker(&direct.replace(&redis.address.to_string(), &proxy.address.to_string())),
+        ground.broker(&direct.replace(&redis.address.to_string(), &wire.address.to_string())),
     );
     for _ in 0..3 {
         load.await_all_is_well();
-        proxy.cut(Does::Refuse);
+        wire.cut(Does::Refuse);
         thread::sleep(Duration::from_millis(700));
-        proxy.set(Does::Pass);
+        wire.set(Does::Pass);
         load.await_all_is_well();
-        proxy.set(Does::Swallow);
+        wire.set(Does::Swallow);
         thread::sleep(Duration::from_millis(700));
-        proxy.cut(Does::Pass);
+        wire.cut(Does::Pass);
     }
     load.await_all_is_well();
     load.end();
@@ -236,8 +237,8 @@ fn a_wire_that_is_cut_again_and_again_loses_nothing_and_nobody_goes_deaf() {
 #[test]
 fn what_was_handed_out_by_an_answer_that_was_lost_comes_back_without_waiting_for_its_hold() {
     let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
-    let proxy = Proxy::to(redis.address, &ground);
-    let broker = ground.broker(&format!("redis://{}?patience_ms=10000&timeout_ms=500", proxy.address));
+    let wire = Wire::to(redis.address);
+    let broker = ground.broker(&format!("redis://{}?patience_ms=10000&timeout_ms=500", wire.address));
     let mut settings = QueueSettings::new(name("q"));
     settings.hold = Duration::from_secs(3_600);
     ground.run(broker.ensure(&settings)).unwrap();
@@ -245,13 +246,13 @@ fn what_was_handed_out_by_an_answer_that_was_lost_comes_back_without_waiting_for
     // The server knows the script now, and carries it out before it says anything.
     assert!(ground.run(broker.receive(&settings.name, asked)).unwrap().is_empty());
     ground.run(broker.publish(&settings.name, vec![message("m")])).unwrap();
-    proxy.set(Does::Swallow);
+    wire.set(Does::Swallow);
     let begun = ground.handle().spawn({
         let (broker, queue) = (broker.clone(), settings.name.clone());
         async move { broker.receive(&queue, asked).await.map(|deliveries| deliveries.len()) }
     });
     within(DEAF_MAX, "the server has handed it out", || redis.cli(&["ZCARD", "{forebay}:holds"]) == "1");
-    proxy.cut(Does::Pass);
+    wire.cut(Does::Pass);
     let _ = ground.run(begun).unwrap();
     let asked =
         Receive { count_max: 1, hold: None, wait_until: ground.clock.now() + Duration::from_secs(30) };
@@ -262,7 +263,7 @@ fn what_was_handed_out_by_an_answer_that_was_lost_comes_back_without_waiting_for
 
 #[test]
 fn a_publish_during_an_outage_waits_for_its_end_up_to_the_stated_time() {
-    let (mut redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
+    let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
     let broker = ground.broker(&format!("redis://{}?patience_ms=20000", redis.address));
     let queue = name("q");
     ground.run(broker.ensure(&QueueSettings::new(queue.clone()))).unwrap();

@@ -8,7 +8,5 @@ mod cluster;
 mod faults;
 mod ground;
 mod processes;
-mod proxy;
 mod sentinel;
-mod servers;
 mod store;

@@ -12,7 +12,8 @@ use forebay_core::queue::{Order, QueueName, QueueSettings};
 use forebay_redis::broker::RedisBroker;
 
 use crate::ground::Ground;
-use crate::servers::{Keeps, Redis, within};
+use forebay_contract::servers::redis::{Keeps, Redis};
+use forebay_contract::servers::within;
 
 const SOON: Duration = Duration::from_secs(30);
 

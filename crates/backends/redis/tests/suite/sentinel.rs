@@ -10,7 +10,8 @@ use forebay_core::ports::remote_store::{Asked, Fill, Filled, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
 
 use crate::ground::Ground;
-use crate::servers::{Keeps, Redis, within};
+use forebay_contract::servers::redis::{Keeps, Redis};
+use forebay_contract::servers::within;
 
 const FAIL_OVER_MAX: Duration = Duration::from_secs(60);
 const FILL: Fill<'static> = Fill { flags: 0, life: None, tags: &[] };

@@ -9,7 +9,7 @@ use forebay_core::ports::remote_store::RemoteStore;
 use forebay_redis::store::RedisStore;
 
 use crate::ground::Ground;
-use crate::servers::{Keeps, Redis};
+use forebay_contract::servers::redis::{Keeps, Redis};
 
 const TIME_OUT: Duration = Duration::from_millis(500);
 

@@ -1,0 +1,113 @@
+//! Redis: the redis-server on the path.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::{port, within};
+
+/// How long a server may take to start, and the killed one to be gone.
+const START_MAX: Duration = Duration::from_secs(30);
+/// A cluster's servers speak to each other at ports that lie so far above their own.
+const CLUSTER_ABOVE: u16 = 10_000;
+/// How often another port is tried because somebody was quicker.
+const LAUNCHES_MAX: usize = 5;
+
+/// What a server writes to its disk.
+#[derive(Clone, Copy)]
+pub enum Keeps {
+    /// Nothing: a restart empties it.
+    Nothing,
+    /// Every change before it answers.
+    Everything,
+}
+
+/// A running redis-server. It is killed when dropped.
+pub struct Redis {
+    process: Process,
+    folder: TempDir,
+    arguments: Vec<String>,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Redis {
+    /// Starts one; `more` are arguments of its own.
+    pub fn start(keeps: Keeps, more: &[&str]) -> Self {
+        let mut arguments = vec!["--save", ""];
+        if matches!(keeps, Keeps::Everything) {
+            arguments.extend(["--appendonly", "yes", "--appendfsync", "always"]);
+        }
+        arguments.extend(more);
+        Self::start_with("", &arguments)
+    }
+
+    /// A sentinel with this configuration, which it changes.
+    pub fn start_sentinel(config: &str) -> Self {
+        Self::start_with(config, &["--sentinel"])
+    }
+
+    fn start_with(config: &str, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        fs::write(folder.path().join("redis.conf"), config).expect("its configuration");
+        let arguments = more.iter().map(|&argument| argument.to_owned()).collect();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut redis = Self { process: Process::new("redis-server"), folder, arguments, address };
+        let launched = (0..LAUNCHES_MAX).any(|_| {
+            redis.address.set_port(port::free_with(CLUSTER_ABOVE));
+            redis.launch()
+        });
+        assert!(launched, "redis-server ends at once");
+        redis
+    }
+
+    /// Starts it where it was, with the files that it left, and waits until it answers.
+    pub fn start_again(&self) {
+        assert!(self.launch(), "redis-server ends at once");
+    }
+
+    fn launch(&self) -> bool {
+        let mut command = Command::new("redis-server");
+        command
+            .arg(self.folder.path().join("redis.conf"))
+            .args(["--port", &self.address.port().to_string(), "--bind", "127.0.0.1", "--dir"])
+            .arg(self.folder.path())
+            .args(&self.arguments)
+            .current_dir(self.folder.path());
+        self.process.launch(&mut command, self.folder.path());
+        self.process.answers_within(START_MAX, || self.cli(&["PING"]) == "PONG")
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&self) {
+        self.process.kill();
+        within(START_MAX, "a killed server is gone", || TcpStream::connect(self.address).is_err());
+    }
+
+    /// Lets it stand still: its connections stay open and nothing is answered.
+    pub fn pause(&self) {
+        self.process.pause();
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.process.resume();
+    }
+
+    /// Whether it was started and not killed since.
+    pub fn runs(&self) -> bool {
+        self.process.runs()
+    }
+
+    /// What its own tool prints.
+    pub fn cli(&self, arguments: &[&str]) -> String {
+        let port = self.address.port().to_string();
+        let output = Command::new("redis-cli").args(["-p", &port]).args(arguments).output();
+        let output = output.expect("redis-cli is needed for this test: apt-get install redis-tools");
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+}

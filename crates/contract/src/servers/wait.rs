@@ -1,0 +1,16 @@
+//! Waiting for something that will come, and failing if it does not.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The pause between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Waits until something is so, and fails after that long.
+pub fn within(most: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < most, "not within {most:?}: {what}");
+        thread::sleep(LOOK);
+    }
+}
