@@ -28,7 +28,7 @@ use forebay_contract::servers::within;
 const PUBLISHERS: usize = 3;
 const CONSUMERS: usize = 4;
 /// How long a consumer may hear nothing after all is well again.
-const DEAF_MAX: Duration = Duration::from_secs(60);
+pub(crate) const DEAF_MAX: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What a call may be late by on a busy machine.
@@ -161,9 +161,19 @@ impl Load {
         });
     }
 
+    /// Waits until some more publishes have failed.
+    pub(crate) fn await_failures(&self) {
+        let failed = self.failed.load(SeqCst);
+        within(DEAF_MAX, "the load feels it", || self.failed.load(SeqCst) > failed + 3);
+    }
+
+    pub(crate) fn stop_publishing(&self) {
+        self.publishing.store(false, SeqCst);
+    }
+
     /// Stops publishing, and waits until everything that was confirmed was seen.
     pub(crate) fn end(&self) {
-        self.publishing.store(false, SeqCst);
+        self.stop_publishing();
         within(DEAF_MAX, "all that was confirmed comes", || {
             let confirmed = self.confirmed.lock().clone();
             self.seen.lock().is_superset(&confirmed)

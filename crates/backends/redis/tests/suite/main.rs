@@ -8,5 +8,6 @@ mod cluster;
 mod faults;
 mod ground;
 mod processes;
+mod reshard;
 mod sentinel;
 mod store;
