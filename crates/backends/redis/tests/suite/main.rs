@@ -5,6 +5,7 @@
 mod broker;
 mod bus;
 mod cluster;
+mod edges;
 mod faults;
 mod ground;
 mod processes;

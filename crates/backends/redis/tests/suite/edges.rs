@@ -1,0 +1,69 @@
+//! What only a server of one's own can show: a full memory, a backlog whose time is over, what nobody can read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::delivery::{Delivery, Outcome, Settled};
+use forebay_core::error::{Kind, Result};
+use forebay_core::message::{Message, MessageId};
+use forebay_core::payload::Payload;
+use forebay_core::ports::broker::{Broker, Receive};
+use forebay_core::ports::clock::Clock;
+use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_redis::broker::RedisBroker;
+
+use crate::ground::Ground;
+use forebay_contract::servers::redis::{Keeps, Redis};
+
+/// A broker with one queue.
+struct Bench {
+    redis: Redis,
+    ground: Ground,
+    broker: Arc<RedisBroker>,
+    q: QueueName,
+}
+
+fn bench(more: &[&str], change: impl FnOnce(&mut QueueSettings)) -> Bench {
+    let (redis, ground) = (Redis::start(Keeps::Everything, more), Ground::new());
+    let broker = ground.broker(&format!("redis://{}?timeout_ms=3000", redis.address));
+    let mut settings = QueueSettings::new(QueueName::new("q").unwrap());
+    change(&mut settings);
+    ground.run(broker.ensure(&settings)).unwrap();
+    Bench { redis, ground, broker, q: settings.name }
+}
+
+fn message(id: &str) -> Message {
+    Message::new(MessageId::given(id).unwrap(), Payload::from(id))
+}
+
+fn ids(deliveries: &[Delivery]) -> Vec<&str> {
+    deliveries.iter().map(|delivery| delivery.message.id.as_str()).collect()
+}
+
+impl Bench {
+    fn publish(&self, messages: Vec<Message>) -> Result<Vec<MessageId>> {
+        self.ground.run(self.broker.publish(&self.q, messages))
+    }
+
+    fn receive(&self, count_max: usize) -> Result<Vec<Delivery>> {
+        let asked = Receive { count_max, hold: None, wait_until: self.ground.clock.now() };
+        self.ground.run(self.broker.receive(&self.q, asked))
+    }
+}
+
+#[test]
+fn a_server_whose_memory_is_full_refuses_messages_and_still_hands_out_what_it_has() {
+    let bench = bench(&["--maxmemory", "8mb"], |settings| settings.hold = Duration::from_millis(500));
+    let large = |number: usize| Message {
+        payload: Payload::from(vec![7; 100_000]),
+        dedup_id: Some(number.to_string()),
+        ..message(&number.to_string())
+    };
+    let refused = (0..300).find_map(|number| bench.publish(vec![large(number)]).err());
+    assert_eq!(refused.expect("300 messages are more than the memory").kind(), Kind::Full);
+    let held = bench.receive(1).unwrap();
+    let offered = bench.ground.run(bench.broker.expired()).unwrap();
+    assert_eq!(ids(&offered), ids(&held));
+    let settle = bench.broker.settle(&bench.q, offered[0].id, Outcome::Done, None);
+    assert_eq!(bench.ground.run(settle).unwrap(), Settled::Done);
+}
