@@ -65,7 +65,7 @@ struct Line {
 
 struct Waiting {
     request: Request,
-    /// A take that began after it came was in vain.
+    /// A take began after it came, and has not shown that there is more.
     tried: bool,
 }
 
@@ -204,8 +204,11 @@ impl Desk {
         };
         let hold = first.request.hold;
         let mut count = 0_usize;
-        for waiting in line.waiting.iter_mut().filter(|waiting| waiting.request.hold == hold) {
-            count = (count + waiting.request.count).min(limits::RECEIVE_DELIVERIES_MAX);
+        for waiting in &mut line.waiting {
+            if waiting.request.hold == hold {
+                count = (count + waiting.request.count).min(limits::RECEIVE_DELIVERIES_MAX);
+            }
+            // Where the take finds nothing, there is nothing for any hold.
             waiting.tried = true;
         }
         self.number += 1;
@@ -232,11 +235,15 @@ impl Desk {
         }
         match take.result {
             Ok(taken) => {
-                line.again |= taken.deliveries.len() >= take.count;
+                let may_have_more =
+                    taken.deliveries.len() >= take.count || taken.due_in == Some(Duration::ZERO);
                 let due = taken.due_in.unwrap_or(limits::redis::LOOK_PAUSE).min(limits::redis::LOOK_PAUSE);
                 line.look_at = Some(now + due);
                 left.extend(taken.deliveries);
                 line.hand_out(&mut left, take.hold, &self.back);
+                if may_have_more {
+                    line.waiting.iter_mut().for_each(|waiting| waiting.tried = false);
+                }
                 line.answer_in_vain(now, &self.back);
             }
             Err(error) => {

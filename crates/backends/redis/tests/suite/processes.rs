@@ -88,6 +88,37 @@ fn what_one_publishes_wakes_a_receiver_of_the_other() {
 }
 
 #[test]
+fn receivers_with_different_holds_wait_side_by_side() {
+    let (redis, [(ground, one), (other_ground, other)], q) = two(|_| ());
+    let wait = |hold: Option<u64>, seconds| {
+        let (one, q) = (one.clone(), q.clone());
+        let hold = hold.map(Duration::from_secs);
+        let wait_until = ground.clock.now() + Duration::from_secs(seconds);
+        let asked = Receive { count_max: 1, hold, wait_until };
+        ground.handle().spawn(async move { one.receive(&q, asked).await })
+    };
+    let takes = || -> u64 {
+        let stats = redis.cli(&["INFO", "commandstats"]);
+        let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next());
+        calls.map_or(0, |calls| calls.parse().unwrap())
+    };
+    let first = wait(None, 25);
+    std::thread::sleep(Duration::from_millis(100));
+    let second = wait(Some(5), 25);
+    let before = takes();
+    let began = Instant::now();
+    assert!(ground.run(wait(Some(7), 0)).unwrap().unwrap().is_empty());
+    assert!(began.elapsed() < Duration::from_secs(3), "who does not wait is answered at once");
+    std::thread::sleep(Duration::from_secs(2));
+    // Beside a look in a second there is what both processes do now and then.
+    assert!(takes() - before < 60, "{} scripts in two seconds", takes() - before);
+    other_ground.run(other.publish(&q, vec![message("a", None), message("b", None)])).unwrap();
+    for receiver in [first, second] {
+        assert_eq!(ground.run(receiver).unwrap().unwrap().len(), 1);
+    }
+}
+
+#[test]
 fn of_one_key_only_one_is_held_at_a_time_by_all_of_them() {
     let (_redis, [(ground, one), (other_ground, other)], q) = two(|settings| settings.order = Order::Key);
     ground.run(one.publish(&q, vec![message("a1", Some("a")), message("a2", Some("a"))])).unwrap();
