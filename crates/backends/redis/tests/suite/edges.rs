@@ -1,5 +1,6 @@
 //! What only a server of one's own can show: a full memory, a backlog whose time is over, what nobody can read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,14 @@ use forebay_core::delivery::{Delivery, Outcome, Settled};
 use forebay_core::error::{Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
-use forebay_core::ports::broker::{Broker, Receive};
+use forebay_core::ports::broker::{Broker, BrokerAdmin, Receive};
 use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_redis::broker::RedisBroker;
 
 use crate::ground::Ground;
 use forebay_contract::servers::redis::{Keeps, Redis};
+use forebay_contract::servers::within;
 
 /// A broker with one queue.
 struct Bench {
@@ -66,4 +68,39 @@ fn a_server_whose_memory_is_full_refuses_messages_and_still_hands_out_what_it_ha
     assert_eq!(ids(&offered), ids(&held));
     let settle = bench.broker.settle(&bench.q, offered[0].id, Outcome::Done, None);
     assert_eq!(bench.ground.run(settle).unwrap(), Settled::Done);
+}
+
+#[test]
+fn of_a_long_backlog_whose_time_is_over_nothing_is_handed_out() {
+    let bench = bench(&[], |_| ());
+    let over = Some(bench.ground.clock.now());
+    let backlog = (0..6_000).map(|number: usize| Message { expires_at: over, ..message(&number.to_string()) });
+    // More than the sweep ends in the time that this takes.
+    let mut backlog: Vec<Message> = backlog.collect();
+    while !backlog.is_empty() {
+        bench.publish(backlog.split_off(backlog.len() - 1_000)).unwrap();
+    }
+    bench.publish(vec![message("lives")]).unwrap();
+    let peeked = bench.ground.run(bench.broker.peek(&bench.q, 10)).unwrap();
+    assert!(peeked.iter().all(|peeked| peeked.delivery.message.expires_at.is_none()), "{peeked:?}");
+    assert_eq!(ids(&bench.receive(10).unwrap()), ["lives"]);
+}
+
+#[test]
+fn many_bytes_are_moved_to_dead_letters_in_steps() {
+    let dead = QueueName::new("dead").unwrap();
+    let bench = bench(&[], |settings| settings.dead_letter = Some(dead.clone()));
+    let over = Some(bench.ground.clock.now() + Duration::from_secs(3));
+    let large = |number: usize| Message {
+        payload: Payload::from(vec![7; 1 << 20]),
+        expires_at: over,
+        ..message(&number.to_string())
+    };
+    bench.publish((0..24).map(large).collect()).unwrap();
+    let mut steps = BTreeSet::new();
+    within(Duration::from_secs(30), "all are dead letters", || {
+        steps.insert(bench.redis.cli(&["XLEN", "{forebay}:stream:dead"]).parse().unwrap_or(0));
+        steps.contains(&24)
+    });
+    assert!(steps.iter().any(|step| (1..24).contains(step)), "{steps:?}");
 }

@@ -5,7 +5,8 @@ if not queue then return 'missing' end
 bring_up(queue, ARGV[3], ARGV[4])
 local room, answer = tonumber(ARGV[6]), { queue.settings }
 for _, position in ipairs(call('ZRANGE', queue.ready, 0, ARGV[5] - 1)) do
-  local letter = read(queue, position)
+  local ends = call('ZSCORE', queue.ends, position)
+  local letter = (not ends or tonumber(ends) > now) and read(queue, position)
   if letter then
     room = room - #letter.message
     if room < 0 and #answer > 1 then break end
