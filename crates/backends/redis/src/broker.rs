@@ -25,7 +25,7 @@ use tokio::time::{self, sleep, timeout};
 
 use self::answers::Fields;
 use self::desk::{Desk, Request, unserved};
-use self::session::{Session, delivery, token_text};
+use self::session::{Back, Session, delivery, token_text};
 use crate::bell;
 use crate::connect::Target;
 use crate::link::{About, Link};
@@ -49,6 +49,15 @@ pub struct RedisBroker {
     desk: mpsc::Sender<Request>,
     /// A connection of its own for publishes that wait for replicas, which hold up what is behind them.
     publishing: Option<Arc<Link>>,
+}
+
+/// Holds that ran out.
+struct Offered {
+    /// How long until the next one does.
+    soonest: Option<Duration>,
+    deliveries: Vec<Delivery>,
+    /// What cannot be read of them.
+    unread: Vec<(QueueName, DeliveryId)>,
 }
 
 /// A broker on these servers. It is of use once the works run.
@@ -166,26 +175,38 @@ impl RedisBroker {
             arguments: &[session.root.as_bytes(), grace, most, bytes],
         };
         let answer = session.scripts.offer.run(&session.link, call).await?;
-        self.read_offered(answer).ok_or_else(|| strange(about))
+        let offered = self.read_offered(answer).ok_or_else(|| strange(about))?;
+        for (queue, id) in offered.unread {
+            // What stays held is offered again.
+            let _ = session.give_back(&queue, id, Back::UnreadAfterHold).await;
+        }
+        Ok((offered.soonest, offered.deliveries))
     }
 
-    fn read_offered(&self, answer: Value) -> Option<(Option<Duration>, Vec<Delivery>)> {
+    fn read_offered(&self, answer: Value) -> Option<Offered> {
         let mut fields = Fields::of(answer)?;
         let now = fields.moment()?;
         let soonest = fields.maybe_number()?.map(|at| Instant::from_ms(at).since(now));
-        let (mut all, mut deliveries) = (fields.fields()?, Vec::new());
+        let mut offered = Offered { soonest, deliveries: Vec::new(), unread: Vec::new() };
+        let mut all = fields.fields()?;
         while !all.is_empty() {
             let mut one = all.fields()?;
             let queue = QueueName::new(&one.text()?).ok()?;
-            let settings = self.session.settings(&queue, one.bytes()?)?;
-            let position = one.number()?;
+            let (stored, position) = (one.bytes()?, one.number()?);
             let token = u32::from_str_radix(&one.text()?, 16).ok()?;
-            let tries = one.text()?.parse().ok()?;
-            let held_until = one.moment()?;
-            let letter = one.rest_of_letter(position, tries)?;
-            deliveries.push(delivery(&settings, letter, token, held_until));
+            let read = || {
+                let tries = one.text()?.parse().ok()?;
+                let held_until = one.moment()?;
+                let letter = one.rest_of_letter(position, tries)?;
+                let settings = self.session.settings(&queue, stored)?;
+                Some(delivery(&settings, letter, token, held_until))
+            };
+            match read() {
+                Some(delivery) => offered.deliveries.push(delivery),
+                None => offered.unread.push((queue, DeliveryId { position, token })),
+            }
         }
-        Some((soonest, deliveries))
+        Some(offered)
     }
 
     /// Looks at a hold, and prolongs it where a time is given.

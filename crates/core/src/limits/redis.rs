@@ -54,6 +54,8 @@ pub const PEEK_MAX: usize = 1_000;
 pub const BUS_READ_MAX: usize = 100;
 /// How long listeners of a closed bus may still hear what was published before.
 pub const BUS_DRAIN: Duration = Duration::from_secs(5);
+/// How long a message waits that a process cannot read, until it is handed out again.
+pub const UNREAD_PAUSE: Duration = Duration::from_secs(10);
 /// How often it is tried to give back what was taken by a call whose answer was lost.
 pub const RECLAIM_TRIES_MAX: u32 = 100;
 /// A consumer that holds nothing and did nothing for so long is forgotten.

@@ -87,6 +87,39 @@ fn of_a_long_backlog_whose_time_is_over_nothing_is_handed_out() {
 }
 
 #[test]
+fn what_cannot_be_read_keeps_nothing_else_back() {
+    let bench = bench(&[], |settings| settings.hold = Duration::from_millis(500));
+    // What another version wrote, at the second position.
+    let write_another = || {
+        let position = bench.redis.cli(&["HINCRBY", "{forebay}:queue:q", "position", "1"]);
+        let entry = ["XADD", "{forebay}:stream:q", &format!("{position}-0")];
+        let fields = ["i", "other", "m", "?", "h", "", "p", "1", "e", "0", "c", "0", "k", ""];
+        bench.redis.cli(&[&entry[..], &fields[..]].concat());
+        position
+    };
+    bench.publish(vec![message("a")]).unwrap();
+    let position = write_another();
+    bench.redis.cli(&["ZADD", "{forebay}:ready:q", &position, &position]);
+    bench.publish(vec![message("b")]).unwrap();
+    let held = bench.receive(10).unwrap();
+    assert_eq!(ids(&held), ["a", "b"]);
+    let stats = || bench.ground.run(bench.broker.queue(&bench.q)).unwrap().stats;
+    within(Duration::from_secs(5), "it waits for somebody who can read it", || stats().delayed == 1);
+    // Of the holds that run out one is of another version, too.
+    let position = write_another();
+    bench.redis.cli(&["HSET", "{forebay}:tokens:q", &position, "0000abcd"]);
+    bench.redis.cli(&["ZADD", "{forebay}:holds", "1", &format!("{position}:q")]);
+    let mut offered = Vec::new();
+    within(Duration::from_secs(10), "both are offered", || {
+        let deliveries = bench.ground.run(bench.broker.expired()).unwrap();
+        offered.extend(ids(&deliveries).into_iter().map(str::to_owned));
+        offered.len() >= 2
+    });
+    assert_eq!(offered, ["a", "b"]);
+    within(Duration::from_secs(5), "it waits as well", || stats().delayed == 2);
+}
+
+#[test]
 fn many_bytes_are_moved_to_dead_letters_in_steps() {
     let dead = QueueName::new("dead").unwrap();
     let bench = bench(&[], |settings| settings.dead_letter = Some(dead.clone()));
