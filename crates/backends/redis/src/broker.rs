@@ -120,13 +120,14 @@ impl RedisBroker {
         }
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
         let script = &self.session.scripts.publish;
+        let before = link.stand(about, link.settings.patience).await?.number;
         let answer = tokio::select! {
             biased;
             answer = self.session.run_until_done(link, about, script, queue, &arguments, None) => answer?,
             () = self.session.closing() => return Err(about.error(Kind::Closed)),
         };
         match answer {
-            Value::BulkString(word) if word == b"done" => self.confirm(about, link).await,
+            Value::BulkString(word) if word == b"done" => self.confirm(about, link, before).await,
             Value::BulkString(word) if word == b"full" && is_first => Err(about.error(Kind::Full)),
             Value::BulkString(word) if word == b"full" => {
                 let some = "the queue became full when a part of the messages was in it";
@@ -136,8 +137,9 @@ impl RedisBroker {
         }
     }
 
-    /// Waits for the replicas that are asked for.
-    async fn confirm(&self, about: About<'_>, link: &Link) -> Result<()> {
+    /// Waits for the replicas that are asked for. A server answers for what came over the same connection only: of one that was
+    /// made since `before` it would say that all replicas have the nothing that came over it.
+    async fn confirm(&self, about: About<'_>, link: &Link, before: u64) -> Result<()> {
         let asked = link.settings.replicas;
         if asked == 0 {
             return Ok(());
@@ -146,6 +148,10 @@ impl RedisBroker {
         let mut wait = redis::cmd("WAIT");
         wait.arg(asked).arg(time.as_millis().to_string());
         let standing = link.stand(about, Duration::ZERO).await?;
+        if standing.number != before {
+            let lost = "the connection broke before replicas could be waited for";
+            return Err(about.error(Kind::Unavailable).because(lost));
+        }
         match link.ask_on(about, standing, &wait, time * 2).await? {
             Value::Int(have) if have >= i64::from(asked) => Ok(()),
             Value::Int(have) => {
