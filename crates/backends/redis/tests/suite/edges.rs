@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_core::delivery::{Delivery, Outcome, Settled};
+use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
 use forebay_core::error::{Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::{Broker, BrokerAdmin, Receive};
 use forebay_core::ports::clock::Clock;
-use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_core::queue::{Overflow, QueueName, QueueSettings};
 use forebay_redis::broker::RedisBroker;
 
 use crate::ground::Ground;
@@ -136,4 +136,24 @@ fn many_bytes_are_moved_to_dead_letters_in_steps() {
         steps.contains(&24)
     });
     assert!(steps.iter().any(|step| (1..24).contains(step)), "{steps:?}");
+}
+
+#[test]
+fn a_redrive_makes_no_queue_longer_than_it_may_be() {
+    let dead = QueueName::new("dead").unwrap();
+    let bench = bench(&[], |settings| {
+        (settings.dead_letter, settings.length_max) = (Some(dead.clone()), 2);
+        settings.overflow = Overflow::DropHead;
+    });
+    for id in ["a", "b", "c"] {
+        bench.publish(vec![message(id)]).unwrap();
+        let delivery = bench.receive(1).unwrap().remove(0);
+        let settle = bench.broker.settle(&bench.q, delivery.id, Outcome::DeadLetter(Reason::Rejected), None);
+        assert_eq!(bench.ground.run(settle).unwrap(), Settled::Done);
+    }
+    bench.publish(vec![message("held"), message("waits")]).unwrap();
+    assert_eq!(ids(&bench.receive(1).unwrap()), ["held"]);
+    // What is held takes no room, and nothing that waits gives way to what was given up once.
+    assert_eq!(bench.ground.run(bench.broker.redrive(&dead, 10)).unwrap(), 1);
+    assert_eq!(ids(&bench.receive(10).unwrap()), ["waits", "a"]);
 }
