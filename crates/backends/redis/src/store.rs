@@ -298,7 +298,10 @@ impl RemoteStore for RedisStore {
                 Mode::Append | Mode::Prepend => return Err(about.error(Kind::Unsupported)),
             };
             let (life, version) = (life_text(put.life), condition(put.version));
-            let arguments: [&[u8]; 5] = [mode, &put.flags.to_be_bytes(), life.as_bytes(), &version, value];
+            let (tags, known) = (self.tags_begin(), life_text(Some(limits::redis::TAG_KNOWS)));
+            let flags = put.flags.to_be_bytes();
+            let arguments: [&[u8]; 7] =
+                [mode, &flags, life.as_bytes(), &version, value, &tags, known.as_bytes()];
             changed(&self.change(about, &self.scripts.put, key, &[], &arguments).await?, about)
         })
     }
@@ -312,7 +315,8 @@ impl RemoteStore for RedisStore {
         Box::pin(async move {
             let about = About { operation: "remove", on: shown(key) };
             let hold = if hold.is_zero() { "0".to_owned() } else { at_least(hold, limits::redis::LEASE_MIN) };
-            let arguments: [&[u8]; 2] = [&condition(version), hold.as_bytes()];
+            let (tags, known) = (self.tags_begin(), life_text(Some(limits::redis::TAG_KNOWS)));
+            let arguments: [&[u8]; 4] = [&condition(version), hold.as_bytes(), &tags, known.as_bytes()];
             changed(&self.change(about, &self.scripts.remove, key, &[], &arguments).await?, about)
         })
     }

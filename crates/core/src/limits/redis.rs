@@ -32,6 +32,8 @@ pub const LEASE_MIN: Duration = Duration::from_secs(2);
 pub const TAGS_MAX: usize = 255;
 /// A tag: its length is one byte.
 pub const TAG_BYTES_MAX: usize = 250;
+/// How long a tag still knows a key whose entry was removed or overwritten: a lease of it goes with the tag so long.
+pub const TAG_KNOWS: Duration = Duration::from_secs(3600);
 /// The longest life of an entry; what is asked for beyond it lives so long.
 pub const LIFE_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 /// How long the answer to taking messages is waited for: a late one still tells what is held.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
+use forebay_core::entry::Mode;
 use forebay_core::error::{Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::{Broker, BrokerAdmin, Receive};
 use forebay_core::ports::clock::Clock;
+use forebay_core::ports::remote_store::{Asked, Fill, Filled, Put, RemoteStore};
 use forebay_core::queue::{Overflow, QueueName, QueueSettings};
 use forebay_redis::broker::RedisBroker;
 
@@ -156,4 +158,37 @@ fn a_redrive_makes_no_queue_longer_than_it_may_be() {
     // What is held takes no room, and nothing that waits gives way to what was given up once.
     assert_eq!(bench.ground.run(bench.broker.redrive(&dead, 10)).unwrap(), 1);
     assert_eq!(ids(&bench.receive(10).unwrap()), ["waits", "a"]);
+}
+
+#[test]
+fn a_tag_forgets_what_was_removed_or_overwritten() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let store = ground.store(&format!("redis://{}", redis.address));
+    let fill = |key: &str| {
+        let Asked::Granted(grant) =
+            ground.run(store.get_or_lease(key.as_bytes(), Duration::from_secs(60))).unwrap()
+        else {
+            panic!("a lease of {key}")
+        };
+        let fill = Fill { flags: 0, life: None, tags: &[b"tag"] };
+        assert!(matches!(ground.run(store.fill(key.as_bytes(), b"", fill, grant)), Ok(Filled::Stored(_))));
+    };
+    let endless = || redis.cli(&["ZCOUNT", "forebay:t:tag", "+inf", "+inf"]);
+    fill("removed");
+    fill("overwritten");
+    assert_eq!((endless(), redis.cli(&["PTTL", "forebay:t:tag"])), ("2".to_owned(), "-1".to_owned()));
+    ground.run(store.remove(b"removed", None, Duration::ZERO)).unwrap();
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    ground.run(store.put(b"overwritten", b"", put)).unwrap();
+    assert_eq!(endless(), "0");
+    let lives: i64 = redis.cli(&["PTTL", "forebay:t:tag"]).parse().unwrap();
+    assert!(lives > 0, "the set itself goes: {lives}");
+}
+
+#[test]
+fn a_look_at_no_messages_shows_none() {
+    let bench = bench(&[], |_| ());
+    bench.publish(vec![message("a"), message("b")]).unwrap();
+    let shown = |most| bench.ground.run(bench.broker.peek(&bench.q, most)).unwrap().len();
+    assert_eq!((shown(0), shown(1)), (0, 1));
 }

@@ -1,4 +1,5 @@
--- KEYS: entry, version counter. ARGV: mode, flags, life, version that must be there or '', value.
+-- KEYS: entry, version counter. ARGV: mode, flags, life, version that must be there or '', value, what begins the keys of
+-- tags' sets, how long they still know the key.
 local entry = redis.call('GET', KEYS[1])
 local there = kind(entry) == 'V'
 if ARGV[4] ~= '' then
@@ -11,4 +12,5 @@ end
 if (ARGV[1] == 'add' and there) or (ARGV[1] == 'replace' and not there) then return 'refused' end
 local version = next_version(KEYS[2], entry)
 put(KEYS[1], '\251V' .. ARGV[2] .. version .. '\0' .. ARGV[5], ARGV[3])
+if there then leave_tags(entry, KEYS[1], ARGV[6], ARGV[7]) end
 return { version }
