@@ -144,7 +144,8 @@ impl Session {
         }
         let what = match facts.durable {
             Some(kept) => format!(
-                "durable={asked:?} was asked for, and the server's appendonly, appendfsync and no-appendfsync-on-rewrite keep {kept:?}"
+                "durable={asked:?} was asked for, and the server's appendonly, appendfsync and \
+                 no-appendfsync-on-rewrite keep {kept:?}"
             ),
             None => format!("durable={asked:?} was asked for, and the server does not tell what it keeps"),
         };

@@ -210,7 +210,7 @@ fn masters_that_are_killed_one_after_the_other_lose_nothing_they_confirmed_and_n
         cluster.await_ok();
     }
     load.await_all_is_well();
-    load.end();
+    load.end(&ground);
     drop(ground);
     cluster.give_back();
 }

@@ -123,5 +123,5 @@ fn a_slot_that_moves_under_load_loses_nothing_and_leaves_nothing_behind() {
     within(DEAF_MAX, "all that was taken in is settled", || {
         to.cli(&["XLEN", "{loaded}:stream:load"]) == "0"
     });
-    load.end();
+    load.end(&ground);
 }
