@@ -227,7 +227,7 @@ impl Session {
         }
     }
 
-    /// Ends the messages whose time is over, also in queues that nobody looks at, until the session is closing.
+    /// Ends the messages whose time is over, also in queues that nobody looks at, until the link is closed.
     pub(super) async fn sweep(self: Arc<Self>) {
         let about = About { operation: "end messages", on: "whose time is over" };
         let (key, most) = (format!("{}ending", self.root), limits::redis::SWEEP_QUEUES_MAX.to_string());
@@ -236,7 +236,6 @@ impl Session {
         loop {
             tokio::select! {
                 () = sleep(limits::redis::OFFER_PAUSE) => {}
-                () = self.closing() => return,
                 () = self.link.closed() => return,
             }
             let patience = self.link.settings.patience;

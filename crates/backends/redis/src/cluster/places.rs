@@ -85,12 +85,11 @@ impl Places {
         }
     }
 
-    /// Whether a server is known to drop keys before their time.
-    pub(crate) fn evicts(&self) -> bool {
-        let evicts = |link: &Link| link.standing().is_some_and(|standing| standing.facts.evicts);
+    /// Whether one server has all keys and is known to drop none before its time.
+    pub(crate) fn keeps_all(&self) -> bool {
         match self {
-            Self::One(link) => evicts(link),
-            Self::Many(many) => many.known.borrow().iter().any(|(_, _, link)| evicts(link)),
+            Self::One(link) => link.facts().is_some_and(|facts| !facts.evicts),
+            Self::Many(_) => false,
         }
     }
 

@@ -17,6 +17,7 @@ use forebay_core::ports::remote_store::{Changed, Put, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_redis::broker::{self, RedisBroker};
 use forebay_redis::settings::Settings;
+use forebay_redis::store;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -349,6 +350,21 @@ fn a_server_that_may_evict_offers_neither_tags_nor_locks() {
     assert_eq!(offers(&[]), (true, true));
     assert_eq!(offers(&["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"]), (true, true));
     assert_eq!(offers(&["--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"]), (false, false));
+}
+
+#[test]
+fn what_a_store_offers_does_not_change_with_its_connection() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let settings = Settings::parse(&format!("redis://{}", redis.address)).unwrap();
+    let (store, work) = store::open(settings, ground.clock.clone());
+    let offers = || (store.capabilities().tags, store.capabilities().locks);
+    assert_eq!(offers(), (false, false), "nothing is known yet");
+    ground.spawn(vec![work]);
+    ground.run(store.ready(DEAF_MAX)).unwrap();
+    assert_eq!(offers(), (true, true));
+    redis.kill();
+    within(DEAF_MAX, "the outage is noticed", || ground.run(store.ready(Duration::ZERO)).is_err());
+    assert_eq!(offers(), (true, true));
 }
 
 #[test]
