@@ -254,7 +254,9 @@ mod tests {
         assert!(!shown.contains("secret") && !shown.contains("user"), "{shown}");
         let refused = Settings::parse("redis://user:secret@h:x:y/z").unwrap_err();
         assert!(!format!("{refused} {refused:?}").contains("secret"));
-        for bare in ["redis://user:123?secret@h", "redis://user:123?secret&b@h", "redis+sentinel://a:1/secret@h/main"] {
+        for bare in
+            ["redis://user:123?secret@h", "redis://user:123?secret&b@h", "redis+sentinel://a:1/secret@h/main"]
+        {
             let refused = Settings::parse(bare).unwrap_err();
             assert!(!format!("{refused} {refused:?}").contains("secret"), "{bare}");
         }

@@ -97,7 +97,8 @@ mod on_a_server_that_keeps {
 
 #[test]
 fn what_one_process_publishes_wakes_a_listener_of_the_other() {
-    let (redis, [ground, other_ground]) = (Redis::start(Keeps::Nothing, &[]), [(); 2].map(|()| Ground::new()));
+    let (redis, [ground, other_ground]) =
+        (Redis::start(Keeps::Nothing, &[]), [(); 2].map(|()| Ground::new()));
     let (bus, other) = (open(&redis, &ground), open(&redis, &other_ground));
     let mut quickest = Duration::MAX;
     for _ in 0..5 {

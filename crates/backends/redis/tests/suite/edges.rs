@@ -76,7 +76,8 @@ fn a_server_whose_memory_is_full_refuses_messages_and_still_hands_out_what_it_ha
 fn of_a_long_backlog_whose_time_is_over_nothing_is_handed_out() {
     let bench = bench(&[], |_| ());
     let over = Some(bench.ground.clock.now());
-    let backlog = (0..6_000).map(|number: usize| Message { expires_at: over, ..message(&number.to_string()) });
+    let backlog =
+        (0..6_000).map(|number: usize| Message { expires_at: over, ..message(&number.to_string()) });
     // More than the sweep ends in the time that this takes.
     let mut backlog: Vec<Message> = backlog.collect();
     while !backlog.is_empty() {

@@ -104,7 +104,8 @@ fn receivers_with_different_holds_wait_side_by_side() {
     };
     let takes = || -> u64 {
         let stats = redis.cli(&["INFO", "commandstats"]);
-        let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next());
+        let calls =
+            stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next());
         calls.map_or(0, |calls| calls.parse().unwrap())
     };
     let first = wait(None, 25);

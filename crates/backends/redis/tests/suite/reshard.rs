@@ -67,8 +67,8 @@ fn message(id: &str) -> Message {
 #[test]
 fn while_the_slot_moves_nothing_is_done_by_halves_and_what_failed_can_be_done_afterwards() {
     let (cluster, ground) = (Cluster::start(), Ground::new());
-    let broker = ground
-        .broker(&format!("redis-cluster://{}?durable=always&prefix=moving", cluster.addresses()));
+    let broker =
+        ground.broker(&format!("redis-cluster://{}?durable=always&prefix=moving", cluster.addresses()));
     let settings = QueueSettings::new(QueueName::new("q").unwrap());
     let q = &settings.name;
     ground.run(broker.ensure(&settings)).unwrap();
@@ -120,8 +120,6 @@ fn a_slot_that_moves_under_load_loses_nothing_and_leaves_nothing_behind() {
     load.await_all_is_well();
     load.stop_publishing();
     // What is in the stream and in no set would stay there for ever.
-    within(DEAF_MAX, "all that was taken in is settled", || {
-        to.cli(&["XLEN", "{loaded}:stream:load"]) == "0"
-    });
+    within(DEAF_MAX, "all that was taken in is settled", || to.cli(&["XLEN", "{loaded}:stream:load"]) == "0");
     load.end(&ground);
 }
