@@ -162,7 +162,11 @@ impl Desk {
 
     fn look(&mut self, rung: &Rung) {
         match rung {
-            Rung::For(queue) => self.begin_or_remember(queue),
+            Rung::For(name) => {
+                if let Ok(queue) = QueueName::new(name) {
+                    self.begin_or_remember(&queue);
+                }
+            }
             Rung::ForAll => {
                 let queues: Vec<QueueName> = self.lines.keys().cloned().collect();
                 queues.iter().for_each(|queue| self.begin_or_remember(queue));
