@@ -380,6 +380,7 @@ const FOUND: &[(Fault, Case)] = &[
     (Fault::LongIsPast, life::very_long_lives_are_lives),
     (Fault::NoTags, tags::a_tag_takes_all_its_entries_and_no_others),
     (Fault::NoTags, tags::an_entry_that_is_filled_again_belongs_to_its_new_tags),
+    (Fault::NoTags, tags::a_tag_takes_the_leases_of_its_keys_with_it),
     (Fault::TokensFall, locks::a_fencing_token_only_grows),
     (Fault::AllFail, failover::a_node_that_is_down_costs_its_own_keys_and_is_used_again_when_it_is_back),
     (

@@ -1,9 +1,8 @@
-//! Hears, on a connection of its own, that something may have become ready in a queue.
+//! Hears, on a connection of its own, that there may be something to take or to read.
 
 use std::sync::Arc;
 
 use forebay_core::limits;
-use forebay_core::queue::QueueName;
 use futures_util::StreamExt;
 use redis::RedisResult;
 use tokio::sync::mpsc;
@@ -14,8 +13,8 @@ use crate::link::Link;
 
 /// What was heard.
 pub(crate) enum Rung {
-    /// There may be something in this queue.
-    For(QueueName),
+    /// There may be something for those whom this word concerns.
+    For(String),
     /// Something may have been missed, in any queue.
     ForAll,
 }
@@ -58,9 +57,8 @@ async fn hear(link: &Link, channel: &str, rung: &mpsc::Sender<Rung>) -> RedisRes
         tokio::select! {
             message = heard.next() => {
                 let Some(message) = message else { return Ok(true) };
-                let name = std::str::from_utf8(message.get_payload_bytes()).ok();
-                let Some(queue) = name.and_then(|name| QueueName::new(name).ok()) else { continue };
-                if rung.send(Rung::For(queue)).await.is_err() {
+                let Ok(word) = std::str::from_utf8(message.get_payload_bytes()) else { continue };
+                if rung.send(Rung::For(word.to_owned())).await.is_err() {
                     return Ok(true);
                 }
             }

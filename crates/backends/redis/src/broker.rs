@@ -25,7 +25,7 @@ use tokio::time::{self, sleep, timeout};
 
 use self::answers::Fields;
 use self::desk::{Desk, Request, unserved};
-use self::session::{Session, delivery, token_text};
+use self::session::{Back, Session, delivery, token_text};
 use crate::bell;
 use crate::connect::Target;
 use crate::link::{About, Link};
@@ -49,6 +49,15 @@ pub struct RedisBroker {
     desk: mpsc::Sender<Request>,
     /// A connection of its own for publishes that wait for replicas, which hold up what is behind them.
     publishing: Option<Arc<Link>>,
+}
+
+/// Holds that ran out.
+struct Offered {
+    /// How long until the next one does.
+    soonest: Option<Duration>,
+    deliveries: Vec<Delivery>,
+    /// What cannot be read of them.
+    unread: Vec<(QueueName, DeliveryId)>,
 }
 
 /// A broker on these servers. It is of use once the works run.
@@ -111,13 +120,14 @@ impl RedisBroker {
         }
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
         let script = &self.session.scripts.publish;
+        let before = link.stand(about, link.settings.patience).await?.number;
         let answer = tokio::select! {
             biased;
             answer = self.session.run_until_done(link, about, script, queue, &arguments, None) => answer?,
             () = self.session.closing() => return Err(about.error(Kind::Closed)),
         };
         match answer {
-            Value::BulkString(word) if word == b"done" => self.confirm(about, link).await,
+            Value::BulkString(word) if word == b"done" => self.confirm(about, link, before).await,
             Value::BulkString(word) if word == b"full" && is_first => Err(about.error(Kind::Full)),
             Value::BulkString(word) if word == b"full" => {
                 let some = "the queue became full when a part of the messages was in it";
@@ -127,8 +137,9 @@ impl RedisBroker {
         }
     }
 
-    /// Waits for the replicas that are asked for.
-    async fn confirm(&self, about: About<'_>, link: &Link) -> Result<()> {
+    /// Waits for the replicas that are asked for. A server answers for what came over the same connection only: of one that was
+    /// made since `before` it would say that all replicas have the nothing that came over it.
+    async fn confirm(&self, about: About<'_>, link: &Link, before: u64) -> Result<()> {
         let asked = link.settings.replicas;
         if asked == 0 {
             return Ok(());
@@ -137,6 +148,10 @@ impl RedisBroker {
         let mut wait = redis::cmd("WAIT");
         wait.arg(asked).arg(time.as_millis().to_string());
         let standing = link.stand(about, Duration::ZERO).await?;
+        if standing.number != before {
+            let lost = "the connection broke before replicas could be waited for";
+            return Err(about.error(Kind::Unavailable).because(lost));
+        }
         match link.ask_on(about, standing, &wait, time * 2).await? {
             Value::Int(have) if have >= i64::from(asked) => Ok(()),
             Value::Int(have) => {
@@ -166,26 +181,38 @@ impl RedisBroker {
             arguments: &[session.root.as_bytes(), grace, most, bytes],
         };
         let answer = session.scripts.offer.run(&session.link, call).await?;
-        self.read_offered(answer).ok_or_else(|| strange(about))
+        let offered = self.read_offered(answer).ok_or_else(|| strange(about))?;
+        for (queue, id) in offered.unread {
+            // What stays held is offered again.
+            let _ = session.give_back(&queue, id, Back::UnreadAfterHold).await;
+        }
+        Ok((offered.soonest, offered.deliveries))
     }
 
-    fn read_offered(&self, answer: Value) -> Option<(Option<Duration>, Vec<Delivery>)> {
+    fn read_offered(&self, answer: Value) -> Option<Offered> {
         let mut fields = Fields::of(answer)?;
         let now = fields.moment()?;
         let soonest = fields.maybe_number()?.map(|at| Instant::from_ms(at).since(now));
-        let (mut all, mut deliveries) = (fields.fields()?, Vec::new());
+        let mut offered = Offered { soonest, deliveries: Vec::new(), unread: Vec::new() };
+        let mut all = fields.fields()?;
         while !all.is_empty() {
             let mut one = all.fields()?;
             let queue = QueueName::new(&one.text()?).ok()?;
-            let settings = self.session.settings(&queue, one.bytes()?)?;
-            let position = one.number()?;
+            let (stored, position) = (one.bytes()?, one.number()?);
             let token = u32::from_str_radix(&one.text()?, 16).ok()?;
-            let tries = one.text()?.parse().ok()?;
-            let held_until = one.moment()?;
-            let letter = one.rest_of_letter(position, tries)?;
-            deliveries.push(delivery(&settings, letter, token, held_until));
+            let read = || {
+                let tries = one.text()?.parse().ok()?;
+                let held_until = one.moment()?;
+                let letter = one.rest_of_letter(position, tries)?;
+                let settings = self.session.settings(&queue, stored)?;
+                Some(delivery(&settings, letter, token, held_until))
+            };
+            match read() {
+                Some(delivery) => offered.deliveries.push(delivery),
+                None => offered.unread.push((queue, DeliveryId { position, token })),
+            }
         }
-        Some((soonest, deliveries))
+        Some(offered)
     }
 
     /// Looks at a hold, and prolongs it where a time is given.

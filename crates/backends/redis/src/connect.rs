@@ -1,5 +1,7 @@
 //! Making a connection, and learning what the server behind it promises.
 
+use std::collections::HashMap;
+
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisResult};
@@ -107,20 +109,73 @@ pub(crate) fn no_server() -> RedisError {
 }
 
 async fn learn(wire: &mut MultiplexedConnection) -> RedisResult<Facts> {
+    let server: String = redis::cmd("INFO").arg("server").query_async(wire).await?;
+    if let Some(version) = too_old(&server) {
+        let what = format!("it is version {version}, and 7.0 is the least that is spoken to");
+        return Err((ErrorKind::InvalidClientConfig, "the server is too old", what).into());
+    }
     let memory: String = redis::cmd("INFO").arg("memory").query_async(wire).await?;
-    let says =
-        |name: &str| memory.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'));
-    let policy = says("maxmemory_policy").filter(|_| says("maxmemory") != Some("0"));
+    let policy = says(&memory, "maxmemory_policy").filter(|_| says(&memory, "maxmemory") != Some("0"));
     let evicts = policy.is_some_and(|policy| policy != "noeviction");
     let evicts_all = policy.is_some_and(|policy| policy.starts_with("allkeys"));
     // Managed servers do not answer this. Then it is not known, and a broker asks to be told that this will do.
-    let asked = redis::cmd("CONFIG").arg("GET").arg("append*").query_async(wire).await;
-    let durable = asked.ok().map(|pairs: std::collections::HashMap<String, String>| {
-        match (pairs.get("appendonly").map(String::as_str), pairs.get("appendfsync").map(String::as_str)) {
-            (Some("yes"), Some("always")) => Durable::Always,
-            (Some("yes"), Some("everysec")) => Durable::EverySecond,
-            _ => Durable::Any,
-        }
-    });
+    let asked = redis::cmd("CONFIG").arg("GET").arg("*append*").query_async(wire).await;
+    let durable = asked.ok().map(|pairs: HashMap<String, String>| durable(&pairs));
     Ok(Facts { evicts, evicts_all, durable })
+}
+
+/// What a part of INFO says under a name.
+fn says<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+}
+
+/// The version of a server that lacks what the scripts need: their headers came with 7.0. One that names none is tried.
+fn too_old(server: &str) -> Option<&str> {
+    let version = says(server, "redis_version")?;
+    let major: u32 = version.split('.').next()?.parse().ok()?;
+    (major < 7).then_some(version)
+}
+
+/// What the settings keep of what is confirmed.
+fn durable(settings: &HashMap<String, String>) -> Durable {
+    let is = |name: &str, value: &str| settings.get(name).is_some_and(|is| is == value);
+    if !is("appendonly", "yes") {
+        return Durable::Any;
+    }
+    // While the server rewrites its file, which it does by itself and which may take minutes, it forces nothing to the disk.
+    if is("no-appendfsync-on-rewrite", "yes") {
+        return Durable::Any;
+    }
+    match settings.get("appendfsync").map(String::as_str) {
+        Some("always") => Durable::Always,
+        Some("everysec") => Durable::EverySecond,
+        _ => Durable::Any,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_before_version_7_are_refused_by_name() {
+        assert_eq!(too_old("# Server\r\nredis_version:6.2.14\r\nredis_mode:standalone\r\n"), Some("6.2.14"));
+        assert_eq!(too_old("# Server\r\nredis_version:7.0.0\r\n"), None);
+        assert_eq!(too_old("# Server\r\nredis_version:10.1.0\r\n"), None);
+        assert_eq!(too_old("a server that does not say"), None);
+    }
+
+    #[test]
+    fn what_is_kept_is_the_least_that_the_settings_allow() {
+        let kept = |only: &str, fsync: &str, pauses: &str| {
+            let pairs = [("appendonly", only), ("appendfsync", fsync), ("no-appendfsync-on-rewrite", pauses)];
+            durable(&pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+        };
+        assert_eq!(kept("yes", "always", "no"), Durable::Always);
+        assert_eq!(kept("yes", "everysec", "no"), Durable::EverySecond);
+        assert_eq!(kept("yes", "no", "no"), Durable::Any);
+        assert_eq!(kept("no", "always", "no"), Durable::Any);
+        assert_eq!(kept("yes", "always", "yes"), Durable::Any, "a rewrite may take minutes");
+        assert_eq!(kept("yes", "everysec", "yes"), Durable::Any);
+    }
 }

@@ -2,6 +2,7 @@
 //! present one, and every call ends in its time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
@@ -50,8 +51,10 @@ pub(crate) struct Link {
     state: watch::Sender<State>,
     /// Somebody has reason to doubt the connection.
     doubt: Notify,
-    /// The number of a connection that is known to be of no use.
-    broken: Mutex<Option<u64>>,
+    /// The number of the newest connection that is known to be of no use; they are counted from 1.
+    broken: AtomicU64,
+    /// What the server said of itself when a connection was made last.
+    facts: Mutex<Option<Facts>>,
 }
 
 impl Link {
@@ -69,7 +72,8 @@ impl Link {
             clock,
             state: watch::Sender::new(away),
             doubt: Notify::new(),
-            broken: Mutex::new(None),
+            broken: AtomicU64::new(0),
+            facts: Mutex::new(None),
         });
         let run = Run::Task(Box::pin(supervise(link.clone())));
         (link, Work { name, run })
@@ -91,12 +95,9 @@ impl Link {
         matches!(&*self.state.borrow(), State::Closed)
     }
 
-    /// The connection that stands now, if one does.
-    pub(crate) fn standing(&self) -> Option<Standing> {
-        match &*self.state.borrow() {
-            State::Standing(standing) => Some(standing.clone()),
-            State::Away(_) | State::Closed => None,
-        }
+    /// What is known of the server, also while there is no connection.
+    pub(crate) fn facts(&self) -> Option<Facts> {
+        *self.facts.lock()
     }
 
     /// Waits until a connection stands, at most so long.
@@ -178,7 +179,7 @@ impl Link {
 
     /// Has this connection made anew.
     fn give_up(&self, number: u64) {
-        *self.broken.lock() = Some(number);
+        self.broken.fetch_max(number, SeqCst);
         self.doubt.notify_one();
     }
 
@@ -208,7 +209,7 @@ fn closed(about: About<'_>) -> Error {
 }
 
 /// The answer, unless it is an error of the server's.
-pub(crate) fn unless_error(answer: Value) -> RedisResult<Value> {
+fn unless_error(answer: Value) -> RedisResult<Value> {
     if let Value::ServerError(error) = answer { Err(error.into()) } else { Ok(answer) }
 }
 
@@ -232,6 +233,7 @@ async fn supervise(link: Arc<Link>) {
         let why = match made {
             Ok(Ok((wire, facts))) => {
                 number += 1;
+                *link.facts.lock() = Some(facts);
                 let standing = Standing { number, facts, wire };
                 if !turn(&link, State::Standing(standing.clone())) {
                     return;
@@ -276,7 +278,7 @@ async fn watch_over(link: &Link, standing: Standing) -> String {
             () = sleep(limits::redis::PING_PAUSE) => {}
             () = link.closed() => return String::new(),
         }
-        if *link.broken.lock() == Some(standing.number) {
+        if link.broken.load(SeqCst) >= standing.number {
             return "the connection broke".to_owned();
         }
         let mut wire = standing.wire.clone();

@@ -66,6 +66,10 @@ impl Settings {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| refuse("it has no scheme"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if path.contains('@') || query.contains('@') {
+            // What stands there is part of a password and must not be told.
+            return Err(refuse("/ and ? in a password are written %2F and %3F"));
+        }
         let (login, hosts) =
             authority.rsplit_once('@').map_or((String::new(), authority), |(l, h)| (format!("{l}@"), h));
         let hosts: Vec<&str> = hosts.split(',').collect();
@@ -250,5 +254,11 @@ mod tests {
         assert!(!shown.contains("secret") && !shown.contains("user"), "{shown}");
         let refused = Settings::parse("redis://user:secret@h:x:y/z").unwrap_err();
         assert!(!format!("{refused} {refused:?}").contains("secret"));
+        for bare in
+            ["redis://user:123?secret@h", "redis://user:123?secret&b@h", "redis+sentinel://a:1/secret@h/main"]
+        {
+            let refused = Settings::parse(bare).unwrap_err();
+            assert!(!format!("{refused} {refused:?}").contains("secret"), "{bare}");
+        }
     }
 }

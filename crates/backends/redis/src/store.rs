@@ -19,7 +19,7 @@ use redis::{Cmd, Value};
 
 use self::scripts::Scripts;
 use crate::cluster::places::Places;
-use crate::link::{About, unless_error};
+use crate::link::About;
 use crate::script::{Call, Script, strange};
 use crate::settings::Settings;
 
@@ -150,7 +150,7 @@ fn shown(key: &[u8]) -> &str {
 }
 
 fn read_one(value: Value, about: About<'_>) -> Result<Option<Shared>> {
-    match unless_error(value).map_err(|error| about.error(Kind::Io).because(error))? {
+    match value {
         Value::Nil => Ok(None),
         Value::BulkString(bytes) => Ok(entry::read(bytes)),
         _ => Err(strange(about)),
@@ -196,9 +196,10 @@ fn changed(answer: &Value, about: About<'_>) -> Result<Changed> {
 }
 
 impl RemoteStore for RedisStore {
-    /// Tags and locks only where one server has all keys and drops none of them before its time; a fail-over could lose a lock.
+    /// Tags and locks only where one server has all keys and drops none of them before its time, as it said when a connection
+    /// was made last; before the first one there are neither. A fail-over could lose a lock.
     fn capabilities(&self) -> RemoteCapabilities {
-        let keeps = !self.places.evicts();
+        let keeps = self.places.keeps_all();
         RemoteCapabilities {
             lease: true,
             fenced_fill: true,
@@ -206,7 +207,7 @@ impl RemoteStore for RedisStore {
             arithmetic: true,
             touch: true,
             negative: true,
-            tags: keeps && !self.settings.is_cluster(),
+            tags: keeps,
             locks: keeps && self.settings.is_one(),
         }
     }
@@ -299,9 +300,19 @@ impl RemoteStore for RedisStore {
                 Mode::Prepend => b"prepend",
             };
             let (life, version) = (life_text(put.life), condition(put.version));
+            let (tags, known) = (self.tags_begin(), life_text(Some(limits::redis::TAG_KNOWS)));
             let longest = limits::VALUE_BYTES_MAX_CEILING.to_string();
             let flags = put.flags.to_be_bytes();
-            let arguments: [&[u8]; 6] = [mode, &flags, life.as_bytes(), &version, value, longest.as_bytes()];
+            let arguments: [&[u8]; 8] = [
+                mode,
+                &flags,
+                life.as_bytes(),
+                &version,
+                value,
+                &tags,
+                known.as_bytes(),
+                longest.as_bytes(),
+            ];
             changed(&self.change(about, &self.scripts.put, key, &[], &arguments).await?, about)
         })
     }
@@ -315,7 +326,8 @@ impl RemoteStore for RedisStore {
         Box::pin(async move {
             let about = About { operation: "remove", on: shown(key) };
             let hold = if hold.is_zero() { "0".to_owned() } else { at_least(hold, limits::redis::LEASE_MIN) };
-            let arguments: [&[u8]; 2] = [&condition(version), hold.as_bytes()];
+            let (tags, known) = (self.tags_begin(), life_text(Some(limits::redis::TAG_KNOWS)));
+            let arguments: [&[u8]; 4] = [&condition(version), hold.as_bytes(), &tags, known.as_bytes()];
             changed(&self.change(about, &self.scripts.remove, key, &[], &arguments).await?, about)
         })
     }

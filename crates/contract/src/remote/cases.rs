@@ -95,6 +95,7 @@ macro_rules! remote {
                 a_tag_takes_all_its_entries_and_no_others
                 an_entry_that_is_filled_again_belongs_to_its_new_tags
                 after_a_tag_was_removed_its_keys_are_filled_anew
+                a_tag_takes_the_leases_of_its_keys_with_it
             }
             locks {
                 a_lock_is_taken_once_until_its_time_is_over

@@ -1,7 +1,7 @@
 //! A shared store in memory that is too simple to be wrong: one lock, its servers a few maps that can be stopped, stand
 //! still and forget. The suite is tried on it, and the rules are tested over it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -41,6 +41,8 @@ struct Node {
     /// Tokens given out since the start: they begin anew with it, as those of real servers do.
     tokens: u64,
     cells: BTreeMap<Vec<u8>, Cell>,
+    /// Tag and key of everything that was ever filled.
+    tagged: BTreeSet<(Vec<u8>, Vec<u8>)>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -233,6 +235,7 @@ impl Place<'_> {
         if held != grant {
             return Filled::Refused;
         }
+        self.node.tagged.extend(fill.tags.iter().map(|tag| (tag.to_vec(), self.key.to_vec())));
         Filled::Stored(self.write(value, fill.flags, fill.life, fill.tags))
     }
 
@@ -367,17 +370,19 @@ impl RemoteStore for ModelStore {
     /// Of the nodes that answer.
     fn remove_tag<'a>(&'a self, tag: &'a [u8]) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
-            let tagged = |cell: &Cell| match &cell.content {
-                Content::Value { tags, .. } => tags.iter().any(|of| of == tag),
-                Content::Leased { .. } | Content::Held => false,
-            };
             let mut removed = 0;
-            for node in &mut self.servers.state.lock().nodes {
-                let before = node.cells.len();
-                node.cells.retain(|_, cell| !tagged(cell));
-                removed += before - node.cells.len();
+            for Node { cells, tagged, .. } in &mut self.servers.state.lock().nodes {
+                cells.retain(|key, cell| match &cell.content {
+                    Content::Value { tags, .. } => {
+                        let goes = tags.iter().any(|of| of == tag);
+                        removed += u64::from(goes);
+                        !goes
+                    }
+                    Content::Leased { .. } => !tagged.contains(&(tag.to_vec(), key.clone())),
+                    Content::Held => true,
+                });
             }
-            Ok(removed as u64)
+            Ok(removed)
         })
     }
 

@@ -1,16 +1,18 @@
 //! Redis: the redis-server on the path.
 
-use std::fs;
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
+use std::{fs, thread};
 
 use tempfile::TempDir;
 
 use super::process::Process;
 use super::{port, within};
 
-/// How long a server may take to start, and the killed one to be gone.
+/// How long a server may take to start, the killed one to be gone, and its tool to end.
 const START_MAX: Duration = Duration::from_secs(30);
 /// A cluster's servers speak to each other at ports that lie so far above their own.
 const CLUSTER_ABOVE: u16 = 10_000;
@@ -103,11 +105,26 @@ impl Redis {
         self.process.runs()
     }
 
-    /// What its own tool prints.
+    /// What its own tool prints. The tool is killed where it does not end: it waits for ever for a cluster that cannot be made.
     pub fn cli(&self, arguments: &[&str]) -> String {
         let port = self.address.port().to_string();
-        let output = Command::new("redis-cli").args(["-p", &port]).args(arguments).output();
-        let output = output.expect("redis-cli is needed for this test: apt-get install redis-tools");
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        let mut command = Command::new("redis-cli");
+        command.args(["-p", &port]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut tool =
+            command.spawn().expect("redis-cli is needed for this test: apt-get install redis-tools");
+        let mut prints = tool.stdout.take().expect("it is piped");
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let mut printed = Vec::new();
+            let _ = prints.read_to_end(&mut printed);
+            let _ = tell.send(printed);
+        });
+        let printed = told.recv_timeout(START_MAX);
+        if printed.is_err() {
+            let _ = tool.kill();
+        }
+        tool.wait().expect("it is our child");
+        let printed = printed.unwrap_or_else(|_| panic!("redis-cli {arguments:?} does not end"));
+        String::from_utf8_lossy(&printed).trim_end().to_owned()
     }
 }

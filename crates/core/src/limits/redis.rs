@@ -32,6 +32,8 @@ pub const LEASE_MIN: Duration = Duration::from_secs(2);
 pub const TAGS_MAX: usize = 255;
 /// A tag: its length is one byte.
 pub const TAG_BYTES_MAX: usize = 250;
+/// How long a tag still knows a key whose entry was removed or overwritten: a lease of it goes with the tag so long.
+pub const TAG_KNOWS: Duration = Duration::from_secs(3600);
 /// The longest life of an entry; what is asked for beyond it lives so long.
 pub const LIFE_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 /// How long the answer to taking messages is waited for: a late one still tells what is held.
@@ -54,6 +56,8 @@ pub const PEEK_MAX: usize = 1_000;
 pub const BUS_READ_MAX: usize = 100;
 /// How long listeners of a closed bus may still hear what was published before.
 pub const BUS_DRAIN: Duration = Duration::from_secs(5);
+/// How long a message waits that a process cannot read, until it is handed out again.
+pub const UNREAD_PAUSE: Duration = Duration::from_secs(10);
 /// How often it is tried to give back what was taken by a call whose answer was lost.
 pub const RECLAIM_TRIES_MAX: u32 = 100;
 /// A consumer that holds nothing and did nothing for so long is forgotten.

@@ -15,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::session::{Session, Taken};
+use super::session::{Back, Session, Taken};
 use crate::bell::Rung;
 use crate::link::About;
 
@@ -28,12 +28,12 @@ pub(super) struct Request {
     pub(super) answer: oneshot::Sender<Result<Handed>>,
 }
 
-type Back = mpsc::UnboundedSender<(QueueName, DeliveryId)>;
+type Returns = mpsc::UnboundedSender<(QueueName, DeliveryId)>;
 
 /// Deliveries on their way to a receiver. Where it is gone before it sees them, they go back.
 pub(super) struct Handed {
     deliveries: Vec<Delivery>,
-    back: Back,
+    back: Returns,
 }
 
 impl Handed {
@@ -65,7 +65,7 @@ struct Line {
 
 struct Waiting {
     request: Request,
-    /// A take that began after it came was in vain.
+    /// A take began after it came, and has not shown that there is more.
     tried: bool,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Desk {
     session: Arc<Session>,
     requests: mpsc::Receiver<Request>,
     rung: mpsc::Receiver<Rung>,
-    back: Back,
+    back: Returns,
     returned: mpsc::UnboundedReceiver<(QueueName, DeliveryId)>,
     lines: HashMap<QueueName, Line>,
     takes: FuturesUnordered<BoxFuture<'static, Take>>,
@@ -115,7 +115,7 @@ impl Desk {
                 () = session.closing() => break,
                 Some(take) = self.takes.next() => self.taken(take),
                 Some(()) = self.returning.next() => {}
-                Some((queue, id)) = self.returned.recv() => self.give_back(queue, id),
+                Some((queue, id)) = self.returned.recv() => self.give_back(queue, id, Back::Unseen),
                 Some(rung) = self.rung.recv() => self.look(&rung),
                 request = self.requests.recv() => match request {
                     Some(request) => self.enter(request),
@@ -144,7 +144,7 @@ impl Desk {
                 self.taken(take);
             }
             while let Ok((queue, id)) = self.returned.try_recv() {
-                self.give_back(queue, id);
+                self.give_back(queue, id, Back::Unseen);
             }
             while self.returning.next().await.is_some() {}
         };
@@ -162,7 +162,11 @@ impl Desk {
 
     fn look(&mut self, rung: &Rung) {
         match rung {
-            Rung::For(queue) => self.begin_or_remember(queue),
+            Rung::For(name) => {
+                if let Ok(queue) = QueueName::new(name) {
+                    self.begin_or_remember(&queue);
+                }
+            }
             Rung::ForAll => {
                 let queues: Vec<QueueName> = self.lines.keys().cloned().collect();
                 queues.iter().for_each(|queue| self.begin_or_remember(queue));
@@ -204,8 +208,11 @@ impl Desk {
         };
         let hold = first.request.hold;
         let mut count = 0_usize;
-        for waiting in line.waiting.iter_mut().filter(|waiting| waiting.request.hold == hold) {
-            count = (count + waiting.request.count).min(limits::RECEIVE_DELIVERIES_MAX);
+        for waiting in &mut line.waiting {
+            if waiting.request.hold == hold {
+                count = (count + waiting.request.count).min(limits::RECEIVE_DELIVERIES_MAX);
+            }
+            // Where the take finds nothing, there is nothing for any hold.
             waiting.tried = true;
         }
         self.number += 1;
@@ -225,23 +232,29 @@ impl Desk {
 
     fn taken(&mut self, take: Take) {
         let now = Instant::now();
-        let mut left = VecDeque::new();
+        let (mut left, mut unread) = (VecDeque::new(), Vec::new());
         let line = self.lines.entry(take.queue.clone()).or_default();
         if line.taking.is_some_and(|(number, _)| number == take.number) {
             line.taking = None;
         }
         match take.result {
             Ok(taken) => {
-                line.again |= taken.deliveries.len() >= take.count;
+                let count = taken.deliveries.len() + taken.unread.len();
+                let may_have_more = count >= take.count || taken.due_in == Some(Duration::ZERO);
                 let due = taken.due_in.unwrap_or(limits::redis::LOOK_PAUSE).min(limits::redis::LOOK_PAUSE);
                 line.look_at = Some(now + due);
                 left.extend(taken.deliveries);
+                unread = taken.unread;
                 line.hand_out(&mut left, take.hold, &self.back);
+                if may_have_more {
+                    line.waiting.iter_mut().for_each(|waiting| waiting.tried = false);
+                }
                 line.answer_in_vain(now, &self.back);
             }
             Err(error) => {
                 line.look_at = Some(now + limits::redis::LOOK_PAUSE);
-                if take.was_sent && error.kind() == Kind::Unavailable {
+                // Also where the answer came and cannot be read.
+                if take.was_sent && !matches!(error.kind(), Kind::NotFound | Kind::Closed) {
                     self.returning.push(Box::pin(reclaim(
                         self.session.clone(),
                         take.queue.clone(),
@@ -261,7 +274,10 @@ impl Desk {
             }
         }
         for delivery in left {
-            self.give_back(delivery.queue, delivery.id);
+            self.give_back(delivery.queue, delivery.id, Back::Unseen);
+        }
+        for id in unread {
+            self.give_back(take.queue.clone(), id, Back::Unread);
         }
         if self.lines.get(&take.queue).is_some_and(|line| line.again || line.has_untried()) {
             self.begin_or_remember(&take.queue);
@@ -271,11 +287,11 @@ impl Desk {
         }
     }
 
-    fn give_back(&mut self, queue: QueueName, id: DeliveryId) {
+    fn give_back(&mut self, queue: QueueName, id: DeliveryId, back: Back) {
         let session = self.session.clone();
         self.returning.push(Box::pin(async move {
             for _ in 0..limits::SETTLE_TRIES_MAX {
-                match session.give_back(&queue, id).await {
+                match session.give_back(&queue, id, back).await {
                     // Away: what nobody gives back comes back when its hold runs out.
                     Err(error) if error.kind() == Kind::Unavailable => sleep(limits::redis::LOOK_PAUSE).await,
                     Ok(()) | Err(_) => return,
@@ -320,7 +336,7 @@ impl Line {
     }
 
     /// Gives the deliveries to those who wait, in turn; what nobody took stays in `deliveries`.
-    fn hand_out(&mut self, deliveries: &mut VecDeque<Delivery>, hold: Option<Duration>, back: &Back) {
+    fn hand_out(&mut self, deliveries: &mut VecDeque<Delivery>, hold: Option<Duration>, back: &Returns) {
         while !deliveries.is_empty() {
             let Some(place) = self.waiting.iter().position(|waiting| waiting.request.hold == hold) else {
                 return;
@@ -338,7 +354,7 @@ impl Line {
     }
 
     /// Tells those whose time is over that there was nothing.
-    fn answer_in_vain(&mut self, now: Instant, back: &Back) {
+    fn answer_in_vain(&mut self, now: Instant, back: &Returns) {
         let over = |waiting: &Waiting| waiting.tried && waiting.request.until <= now;
         if self.taking.is_some() || !self.waiting.iter().any(over) {
             return;

@@ -20,11 +20,20 @@ pub(crate) struct Scripts {
     pub(crate) redrive: Script,
 }
 
+/// The first line of scripts that take something in: with its memory full the server refuses them before they do anything.
+/// Without this line it would only ask before their first write, and only where that needs memory.
+const TAKES_IN: &str = "#!lua\n";
+/// The first line of all others: what is in the server can be handed out, settled and moved also when its memory is full.
+const MOVES_ON: &str = "#!lua flags=allow-oom\n";
+
 impl Scripts {
     pub(super) fn new() -> Self {
-        let plain = |body| Script::new(&[include_str!("lua/prelude.lua"), body]);
+        let script = |first, body| Script::new(&[first, include_str!("lua/prelude.lua"), body]);
+        let taking_in = |body| script(TAKES_IN, body);
+        let plain = |body| script(MOVES_ON, body);
         let moving = |body| {
             let parts = [
+                MOVES_ON,
                 include_str!("lua/prelude.lua"),
                 include_str!("lua/dead_letter.lua"),
                 include_str!("lua/due.lua"),
@@ -33,8 +42,8 @@ impl Scripts {
             Script::new(&parts)
         };
         Self {
-            ensure: plain(include_str!("lua/ensure.lua")),
-            publish: plain(include_str!("lua/publish.lua")),
+            ensure: taking_in(include_str!("lua/ensure.lua")),
+            publish: taking_in(include_str!("lua/publish.lua")),
             take: moving(include_str!("lua/take.lua")),
             settle: moving(include_str!("lua/settle.lua")),
             reclaim: plain(include_str!("lua/reclaim.lua")),

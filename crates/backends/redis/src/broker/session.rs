@@ -44,8 +44,21 @@ pub(crate) struct Session {
 /// What a take brought.
 pub(super) struct Taken {
     pub(super) deliveries: Vec<Delivery>,
+    /// Taken as well, but not to be read.
+    pub(super) unread: Vec<DeliveryId>,
     /// How long until something more is due.
     pub(super) due_in: Option<Duration>,
+}
+
+/// Why a delivery goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Back {
+    /// Nobody is there to see it.
+    Unseen,
+    /// It cannot be read.
+    Unread,
+    /// The same, and somebody had it until the hold ran out, which counts as an attempt.
+    UnreadAfterHold,
 }
 
 impl Session {
@@ -131,7 +144,8 @@ impl Session {
         }
         let what = match facts.durable {
             Some(kept) => format!(
-                "durable={asked:?} was asked for, and the server's appendonly and appendfsync keep {kept:?}"
+                "durable={asked:?} was asked for, and the server's appendonly, appendfsync and \
+                 no-appendfsync-on-rewrite keep {kept:?}"
             ),
             None => format!("durable={asked:?} was asked for, and the server does not tell what it keeps"),
         };
@@ -168,20 +182,31 @@ impl Session {
         let settings = self.settings(queue, fields.bytes()?)?;
         let due = fields.maybe_number()?.map(Instant::from_ms);
         let (held_until, now) = (fields.moment()?, fields.moment()?);
-        let mut deliveries = Vec::new();
+        let (mut deliveries, mut unread) = (Vec::new(), Vec::new());
         while !fields.is_empty() {
-            let letter = fields.fields()?.letter()?;
-            deliveries.push(delivery(&settings, letter, token, held_until));
+            let mut one = fields.fields()?;
+            let (position, tries) = (one.number()?, one.text()?.parse().ok()?);
+            match one.rest_of_letter(position, tries) {
+                Some(letter) => deliveries.push(delivery(&settings, letter, token, held_until)),
+                None => unread.push(DeliveryId { position, token }),
+            }
         }
-        Some(Taken { deliveries, due_in: due.map(|due| due.since(now)) })
+        Some(Taken { deliveries, unread, due_in: due.map(|due| due.since(now)) })
     }
 
-    /// Gives a delivery back that nobody got to see; also while the session is closing.
-    pub(super) async fn give_back(&self, queue: &QueueName, id: DeliveryId) -> Result<()> {
+    /// Gives a delivery back that nobody got to see; also while the session is closing. Another process may be able to read
+    /// what this one cannot, and it may be a newer one of this one: that waits a while.
+    pub(super) async fn give_back(&self, queue: &QueueName, id: DeliveryId, back: Back) -> Result<()> {
         let about = About { operation: "give back delivery", on: queue.as_str() };
         let (position, token) = (id.position.to_string(), token_text(id.token));
+        let later = (self.clock.now() + limits::redis::UNREAD_PAUSE).as_ms().to_string();
+        let (outcome, at): (&[u8], &[u8]) = match back {
+            Back::Unseen => (b"return", b""),
+            Back::Unread => (b"return", later.as_bytes()),
+            Back::UnreadAfterHold => (b"seen", later.as_bytes()),
+        };
         let [fresh, wait] = self.moving();
-        let arguments = [fresh, wait, position.as_bytes(), token.as_bytes(), b"return", b"", b""];
+        let arguments = [fresh, wait, position.as_bytes(), token.as_bytes(), outcome, at, b""];
         self.run_until_done(&self.link, about, &self.scripts.settle, queue, &arguments, None)
             .await
             .map(|_| ())
@@ -202,7 +227,7 @@ impl Session {
         }
     }
 
-    /// Ends the messages whose time is over, also in queues that nobody looks at, until the session is closing.
+    /// Ends the messages whose time is over, also in queues that nobody looks at, until the link is closed.
     pub(super) async fn sweep(self: Arc<Self>) {
         let about = About { operation: "end messages", on: "whose time is over" };
         let (key, most) = (format!("{}ending", self.root), limits::redis::SWEEP_QUEUES_MAX.to_string());
@@ -211,7 +236,6 @@ impl Session {
         loop {
             tokio::select! {
                 () = sleep(limits::redis::OFFER_PAUSE) => {}
-                () = self.closing() => return,
                 () = self.link.closed() => return,
             }
             let patience = self.link.settings.patience;

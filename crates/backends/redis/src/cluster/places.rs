@@ -85,12 +85,11 @@ impl Places {
         }
     }
 
-    /// Whether a server is known to drop keys before their time.
-    pub(crate) fn evicts(&self) -> bool {
-        let evicts = |link: &Link| link.standing().is_some_and(|standing| standing.facts.evicts);
+    /// Whether one server has all keys and is known to drop none before its time.
+    pub(crate) fn keeps_all(&self) -> bool {
         match self {
-            Self::One(link) => evicts(link),
-            Self::Many(many) => many.known.borrow().iter().any(|(_, _, link)| evicts(link)),
+            Self::One(link) => link.facts().is_some_and(|facts| !facts.evicts),
+            Self::Many(_) => false,
         }
     }
 
@@ -113,13 +112,20 @@ impl Places {
         let unknown =
             || about.error(Kind::Unavailable).because("no server of the cluster is known to have its slot");
         let mut known = many.known.subscribe();
-        match act(many.link_of(slot).ok_or_else(unknown)?).await {
+        let done = match act(many.link_of(slot).ok_or_else(unknown)?).await {
             Err(error) if is_moved(&error) => {
                 many.moved.notify_one();
                 if timeout(many.settings.timeout, known.changed()).await.is_err() {
                     return Err(error);
                 }
                 act(many.link_of(slot).ok_or_else(unknown)?).await
+            }
+            done => done,
+        };
+        match done {
+            // It is its link that was closed, and not the store.
+            Err(error) if error.kind() == Kind::Closed && !*many.closing.borrow() => {
+                Err(about.error(Kind::Unavailable).because("its server is no master of the cluster any more"))
             }
             done => done,
         }
@@ -200,4 +206,36 @@ async fn is_true(closing: &mut watch::Receiver<bool>) {
 async fn end(links: &HashMap<String, Arc<Link>>, mut running: FuturesUnordered<BoxFuture<'static, ()>>) {
     links.values().for_each(|link| link.close());
     while running.next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_runtime::clock::TokioClock;
+
+    use super::*;
+
+    /// A cluster whose slots all have this master.
+    fn all_with(port: u16) -> Map {
+        Map::of_one(format!("redis://127.0.0.1:{port}").as_str())
+    }
+
+    #[tokio::test]
+    async fn a_call_to_a_master_that_is_none_any_more_may_be_tried_again_and_is_closed_only_with_the_store() {
+        let settings = Settings::parse("redis-cluster://127.0.0.1:1").unwrap();
+        let (places, _work) = Places::new(&settings, Arc::new(TokioClock::new()));
+        let Places::Many(many) = &places else { panic!("a cluster") };
+        let (mut links, running) = (HashMap::new(), FuturesUnordered::new());
+        many.take_up(&all_with(1), &mut links, &running);
+        let about = About { operation: "read", on: "key" };
+        let call = || {
+            places.at(about, b"key", |link| async move {
+                link.closed().await;
+                Err::<(), _>(about.error(Kind::Closed))
+            })
+        };
+        let ended = tokio::join!(call(), async { many.take_up(&all_with(2), &mut links, &running) }).0;
+        assert_eq!(ended.unwrap_err().kind(), Kind::Unavailable);
+        let ended = tokio::join!(call(), async { places.close() }).0;
+        assert_eq!(ended.unwrap_err().kind(), Kind::Closed);
+    }
 }

@@ -37,6 +37,11 @@ impl Map {
         self.0.iter().find(|(first, last, _)| (*first..=*last).contains(&slot)).map(|(_, _, master)| master)
     }
 
+    #[cfg(test)]
+    pub(super) fn of_one(url: &str) -> Self {
+        Self(vec![(0, SLOTS - 1, url.into_connection_info().unwrap())])
+    }
+
     /// Every range with its master.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (u16, u16, &ConnectionInfo)> {
         self.0.iter().map(|(first, last, master)| (*first, *last, master))

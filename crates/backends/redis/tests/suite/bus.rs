@@ -1,9 +1,11 @@
 //! The suite of the port `Bus` on one Redis.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay_contract::bus::Rig;
+use forebay_core::limits::redis::LOOK_PAUSE;
+use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::bus::Bus;
 use forebay_redis::bus::{Kept, RedisBus};
@@ -91,4 +93,24 @@ mod on_a_server_that_keeps {
     }
 
     forebay_contract::bus!(one);
+}
+
+#[test]
+fn what_one_process_publishes_wakes_a_listener_of_the_other() {
+    let (redis, [ground, other_ground]) =
+        (Redis::start(Keeps::Nothing, &[]), [(); 2].map(|()| Ground::new()));
+    let (bus, other) = (open(&redis, &ground), open(&redis, &other_ground));
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let mut listener = other_ground.run(other.listen(None)).unwrap();
+        let heard = other_ground.handle().spawn(async move { listener.next().await.map(|_| ()) });
+        // It looks once when it begins, and waits then.
+        std::thread::sleep(Duration::from_millis(100));
+        let began = Instant::now();
+        ground.run(bus.publish(Payload::from("notice"))).unwrap();
+        other_ground.run(heard).unwrap().unwrap();
+        quickest = quickest.min(began.elapsed());
+    }
+    // Without the bell each takes most of the second after which it looks anyway.
+    assert!(quickest < LOOK_PAUSE / 4, "the bell rings: {quickest:?}");
 }

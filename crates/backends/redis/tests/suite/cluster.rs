@@ -26,8 +26,8 @@ const TIME_OUT: Duration = Duration::from_millis(800);
 static FREE: Mutex<Vec<Cluster>> = Mutex::new(Vec::new());
 static PREFIX: AtomicU64 = AtomicU64::new(0);
 
-struct Cluster {
-    masters: Vec<Redis>,
+pub(crate) struct Cluster {
+    pub(crate) masters: Vec<Redis>,
 }
 
 impl Cluster {
@@ -36,7 +36,7 @@ impl Cluster {
         free.unwrap_or_else(Self::start)
     }
 
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let more = [
             "--cluster-enabled",
             "yes",
@@ -65,7 +65,7 @@ impl Cluster {
         });
     }
 
-    fn addresses(&self) -> String {
+    pub(crate) fn addresses(&self) -> String {
         self.masters.iter().map(|master| master.address.to_string()).collect::<Vec<_>>().join(",")
     }
 
@@ -210,7 +210,7 @@ fn masters_that_are_killed_one_after_the_other_lose_nothing_they_confirmed_and_n
         cluster.await_ok();
     }
     load.await_all_is_well();
-    load.end();
+    load.end(&ground);
     drop(ground);
     cluster.give_back();
 }

@@ -17,7 +17,9 @@ use forebay_core::ports::remote_store::{Changed, Put, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_redis::broker::{self, RedisBroker};
 use forebay_redis::settings::Settings;
+use forebay_redis::store;
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::ground::Ground;
@@ -28,7 +30,7 @@ use forebay_contract::servers::within;
 const PUBLISHERS: usize = 3;
 const CONSUMERS: usize = 4;
 /// How long a consumer may hear nothing after all is well again.
-const DEAF_MAX: Duration = Duration::from_secs(60);
+pub(crate) const DEAF_MAX: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What a call may be late by on a busy machine.
@@ -55,6 +57,8 @@ pub(crate) struct Load {
     slowest: Mutex<Duration>,
     publishing: AtomicBool,
     consuming: AtomicBool,
+    /// The last one is that which sees to holds that run out.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Load {
@@ -74,14 +78,17 @@ impl Load {
             slowest: Mutex::default(),
             publishing: AtomicBool::new(true),
             consuming: AtomicBool::new(true),
+            tasks: Mutex::default(),
         });
+        let mut tasks = Vec::new();
         for publisher in 0..PUBLISHERS {
-            ground.handle().spawn(load.clone().publish(publisher));
+            tasks.push(ground.handle().spawn(load.clone().publish(publisher)));
         }
         for consumer in 0..CONSUMERS {
-            ground.handle().spawn(load.clone().consume(consumer));
+            tasks.push(ground.handle().spawn(load.clone().consume(consumer)));
         }
-        ground.handle().spawn(load.clone().expire());
+        tasks.push(ground.handle().spawn(load.clone().expire()));
+        *load.tasks.lock() = tasks;
         load
     }
 
@@ -122,7 +129,11 @@ impl Load {
                 "a receive took {:?}",
                 began.elapsed()
             );
-            for delivery in received.unwrap_or_default() {
+            let received = received.unwrap_or_else(|error| {
+                assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+                Vec::new()
+            });
+            for delivery in received {
                 self.seen.lock().insert(delivery.message.id.as_str().to_owned());
                 self.heard[consumer].fetch_add(1, SeqCst);
                 let began = Instant::now();
@@ -161,14 +172,30 @@ impl Load {
         });
     }
 
-    /// Stops publishing, and waits until everything that was confirmed was seen.
-    pub(crate) fn end(&self) {
+    /// Waits until some more publishes have failed.
+    pub(crate) fn await_failures(&self) {
+        let failed = self.failed.load(SeqCst);
+        within(DEAF_MAX, "the load feels it", || self.failed.load(SeqCst) > failed + 3);
+    }
+
+    pub(crate) fn stop_publishing(&self) {
         self.publishing.store(false, SeqCst);
+    }
+
+    /// Stops publishing, waits until everything that was confirmed was seen, and fails if one of its tasks has failed.
+    pub(crate) fn end(&self, ground: &Ground) {
+        self.stop_publishing();
         within(DEAF_MAX, "all that was confirmed comes", || {
             let confirmed = self.confirmed.lock().clone();
             self.seen.lock().is_superset(&confirmed)
         });
         self.consuming.store(false, SeqCst);
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        let expires = tasks.pop();
+        tasks.into_iter().for_each(|task| ground.run(task).unwrap());
+        // Who waits for holds that run out may wait for ever.
+        self.broker.close();
+        expires.into_iter().for_each(|task| ground.run(task).unwrap());
         assert!(self.confirmed() > 30, "there was a load: {}", self.confirmed());
         let slowest = *self.slowest.lock();
         assert!(slowest <= PATIENCE + TIMEOUT + LATE, "a call took {slowest:?}");
@@ -193,7 +220,7 @@ fn a_server_that_is_killed_again_and_again_loses_nothing_it_confirmed_and_nobody
     }
     load.await_all_is_well();
     assert!(load.failed.load(SeqCst) > 0, "the load never felt it");
-    load.end();
+    load.end(&ground);
 }
 
 #[test]
@@ -208,7 +235,7 @@ fn a_server_that_stands_still_costs_no_call_more_than_its_time_and_nobody_goes_d
     }
     load.await_all_is_well();
     assert!(load.failed.load(SeqCst) > 0, "the load never felt it");
-    load.end();
+    load.end(&ground);
 }
 
 #[test]
@@ -231,7 +258,7 @@ fn a_wire_that_is_cut_again_and_again_loses_nothing_and_nobody_goes_deaf() {
         wire.cut(Does::Pass);
     }
     load.await_all_is_well();
-    load.end();
+    load.end(&ground);
 }
 
 #[test]
@@ -323,6 +350,21 @@ fn a_server_that_may_evict_offers_neither_tags_nor_locks() {
     assert_eq!(offers(&[]), (true, true));
     assert_eq!(offers(&["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"]), (true, true));
     assert_eq!(offers(&["--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"]), (false, false));
+}
+
+#[test]
+fn what_a_store_offers_does_not_change_with_its_connection() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let settings = Settings::parse(&format!("redis://{}", redis.address)).unwrap();
+    let (store, work) = store::open(settings, ground.clock.clone());
+    let offers = || (store.capabilities().tags, store.capabilities().locks);
+    assert_eq!(offers(), (false, false), "nothing is known yet");
+    ground.spawn(vec![work]);
+    ground.run(store.ready(DEAF_MAX)).unwrap();
+    assert_eq!(offers(), (true, true));
+    redis.kill();
+    within(DEAF_MAX, "the outage is noticed", || ground.run(store.ready(Duration::ZERO)).is_err());
+    assert_eq!(offers(), (true, true));
 }
 
 #[test]

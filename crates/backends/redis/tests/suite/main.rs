@@ -5,8 +5,10 @@
 mod broker;
 mod bus;
 mod cluster;
+mod edges;
 mod faults;
 mod ground;
 mod processes;
+mod reshard;
 mod sentinel;
 mod store;

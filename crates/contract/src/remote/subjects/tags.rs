@@ -58,3 +58,13 @@ pub fn after_a_tag_was_removed_its_keys_are_filled_anew(rig: &mut dyn Rig) {
         assert!(get(rig, "key").is_some());
     }
 }
+
+pub fn a_tag_takes_the_leases_of_its_keys_with_it(rig: &mut dyn Rig) {
+    if can_tag(rig) {
+        tagged(rig, "key", &["tag"]);
+        remove(rig, "key");
+        let grant = lease(rig, "key");
+        try_remove_tag(rig, "tag").unwrap();
+        assert_eq!(fill(rig, "key", "read before", grant), Filled::Refused);
+    }
+}

@@ -2,8 +2,8 @@
 local queue = find(ARGV[2])
 if not queue then return 'missing' end
 for _, position in ipairs(call('HKEYS', queue.tokens)) do call('ZREM', root .. 'holds', member(queue, position)) end
-call('UNLINK', queue.at, queue.stream, queue.ready, queue.later, queue.lines, queue.heads, queue.about, queue.tokens,
-  queue.offered, queue.tries, queue.large, queue.ends, queue.marks)
+call('UNLINK', queue.at)
+for _, word in ipairs(BESIDE) do call('UNLINK', queue[word]) end
 call('SREM', root .. 'names', queue.name)
 -- Who waits is told that it is gone.
 queue.paused = false

@@ -11,7 +11,7 @@ for _, position in ipairs(positions) do
   local history = letter and letter.history ~= '' and cjson.decode(letter.history) or {}
   local came = history[#history]
   local to = came and came.queue ~= queue.name and find(came.queue)
-  if to and (to.drops or call('XLEN', to.stream) < to.length) then
+  if to and waiting(to) < to.length then
     local into = next_position(to)
     take_in(to, into, letter.id, letter.message, letter.history, 0, letter.priority, letter.key)
     arrive(to, into)

@@ -21,21 +21,28 @@ local CLASS = 17592186044416
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+-- While a slot moves from one server of a cluster to another, a script fails at the first key that is not here, be it gone
+-- already or never there, and what it did before stays. So a key that is never there is asked for before anything is done.
+if redis.pcall('EXISTS', root .. 'nothing') ~= 0 then
+  return redis.error_reply('TRYAGAIN the slot of these keys is on its way to another server')
+end
+
 local function text(number) return string.format('%.0f', number) end
+
+-- What stands beside the hash of a queue.
+local BESIDE = { 'stream', 'ready', 'later', 'lines', 'heads', 'about', 'tokens', 'offered', 'tries', 'large', 'ends', 'marks' }
 
 local function find(name)
   local at = root .. 'queue:' .. name
   local field = call('HMGET', at, 'settings', 'order', 'classes', 'length', 'overflow', 'window', 'ttl', 'dead', 'hold', 'paused')
   if not field[1] then return end
-  return {
+  local queue = {
     name = name, at = at, settings = field[1], by_key = field[2] == 'key', classes = tonumber(field[3]),
     length = tonumber(field[4]), drops = field[5] == 'drop', window = tonumber(field[6]), ttl = tonumber(field[7]),
     dead = field[8], hold = tonumber(field[9]), paused = field[10] == '1',
-    stream = root .. 'stream:' .. name, ready = root .. 'ready:' .. name, later = root .. 'later:' .. name,
-    lines = root .. 'lines:' .. name, heads = root .. 'heads:' .. name, about = root .. 'about:' .. name,
-    tokens = root .. 'tokens:' .. name, offered = root .. 'offered:' .. name, tries = root .. 'tries:' .. name,
-    large = root .. 'large:' .. name, ends = root .. 'ends:' .. name, marks = root .. 'marks:' .. name,
   }
+  for _, word in ipairs(BESIDE) do queue[word] = root .. word .. ':' .. name end
+  return queue
 end
 
 local function declare(name, fields)

@@ -1,5 +1,5 @@
--- ARGV: root, queue, fields of a fresh queue, wait of what is parked again, position, token, outcome, when to try again or
--- reason, note. 1: done; 0: not held.
+-- ARGV: root, queue, fields of a fresh queue, wait of what is parked again, position, token, outcome, when to hand it out again
+-- (or '', at once) or reason, note. 1: done; 0: not held.
 local queue = find(ARGV[2])
 if not queue then return 'missing' end
 local position, outcome = ARGV[5], ARGV[7]
@@ -14,15 +14,11 @@ if outcome == 'done' then
 elseif outcome == 'dead' then
   local attempts = tonumber(call('HGET', queue.tries, position) or '0') + 1
   dead_letter(queue, position, ARGV[8], attempts, ARGV[9], ARGV[3], ARGV[4])
-elseif outcome == 'return' then
-  arrive(queue, position)
 else
-  call('HINCRBY', queue.tries, position, 1)
-  local at = now
-  if outcome == 'retry' then
-    count(queue, 'retried', 1)
-    at = tonumber(ARGV[8])
-  end
+  -- It counts as an attempt where a consumer has seen it.
+  if outcome ~= 'return' then call('HINCRBY', queue.tries, position, 1) end
+  if outcome == 'retry' then count(queue, 'retried', 1) end
+  local at = tonumber(ARGV[8]) or now
   if at > now then
     call('ZADD', queue.later, at, position)
     -- Who waits looks when the next one is due, which may be sooner now.

@@ -1,13 +1,18 @@
 -- ARGV: root, queue, fields of a fresh queue, wait of what is parked again, most messages, hold in ms or '', token, consumer,
--- most bytes. The settings; when something more is due, or -1; until when it is held; and of each message position, attempts
--- before, published at, id, message, history. Nothing is taken of a queue that is paused.
+-- most bytes. The settings; when something more is due, or -1; until when it is held; now; and of each message position,
+-- attempts before, published at, id, message, history. Nothing is taken of a queue that is paused.
 local queue = find(ARGV[2])
 if not queue then return 'missing' end
-bring_up(queue, ARGV[3], ARGV[4])
+local is_behind = bring_up(queue, ARGV[3], ARGV[4])
 local due = call('ZRANGE', queue.later, 0, 0, 'WITHSCORES')[2]
 due = due and text(tonumber(due)) or '-1'
 local held_until = now + (ARGV[6] == '' and queue.hold or tonumber(ARGV[6]))
 local answer = { queue.settings, due, text(held_until), text(now) }
+if is_behind then
+  -- What is ready may have outlived its time: it is looked again at once.
+  answer[2] = answer[4]
+  return answer
+end
 if queue.paused then return answer end
 local positions = call('ZRANGE', queue.ready, 0, ARGV[5] - 1)
 if #positions == 0 then return answer end
@@ -18,6 +23,8 @@ if call('EXISTS', queue.large) == 1 then
     room = room - tonumber(sizes[number] or 4096)
     if room < 0 and number > 1 then
       for surplus = #positions, number, -1 do positions[surplus] = nil end
+      -- The others are handed out at once.
+      answer[2] = answer[4]
       break
     end
   end

@@ -57,14 +57,18 @@ local function note_tag(tag_key, key, life)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('ZREMRANGEBYSCORE', tag_key, '-inf', now - 1)
-  local was_there = redis.call('EXISTS', tag_key) == 1
-  if life == '' then
-    redis.call('ZADD', tag_key, '+inf', key)
+  redis.call('ZADD', tag_key, life == '' and '+inf' or now + tonumber(life) + 1, key)
+  local last = redis.call('ZRANGE', tag_key, -1, -1, 'WITHSCORES')[2]
+  if last == 'inf' then
     redis.call('PERSIST', tag_key)
-    return
+  else
+    redis.call('PEXPIREAT', tag_key, string.format('%.0f', tonumber(last) + 1000))
   end
-  local ends = now + tonumber(life) + 1
-  redis.call('ZADD', tag_key, ends, key)
-  if was_there then redis.call('PEXPIREAT', tag_key, ends + 1000, 'GT') else redis.call('PEXPIREAT', tag_key, ends + 1000) end
+end
+
+-- The entry is gone before its time. Its tags know its key a while longer, for a lease of it that goes with them.
+local function leave_tags(entry, key, tags_begin, life)
+  local _, tags = read_tags(entry)
+  for _, tag in ipairs(tags) do note_tag(tags_begin .. tag, key, life) end
 end
 

@@ -1,0 +1,195 @@
+//! What only a server of one's own can show: a full memory, a backlog whose time is over, what nobody can read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
+use forebay_core::entry::Mode;
+use forebay_core::error::{Kind, Result};
+use forebay_core::message::{Message, MessageId};
+use forebay_core::payload::Payload;
+use forebay_core::ports::broker::{Broker, BrokerAdmin, Receive};
+use forebay_core::ports::clock::Clock;
+use forebay_core::ports::remote_store::{Asked, Fill, Filled, Put, RemoteStore};
+use forebay_core::queue::{Overflow, QueueName, QueueSettings};
+use forebay_redis::broker::RedisBroker;
+
+use crate::ground::Ground;
+use forebay_contract::servers::redis::{Keeps, Redis};
+use forebay_contract::servers::within;
+
+/// A broker with one queue.
+struct Bench {
+    redis: Redis,
+    ground: Ground,
+    broker: Arc<RedisBroker>,
+    q: QueueName,
+}
+
+fn bench(more: &[&str], change: impl FnOnce(&mut QueueSettings)) -> Bench {
+    let (redis, ground) = (Redis::start(Keeps::Everything, more), Ground::new());
+    let broker = ground.broker(&format!("redis://{}?timeout_ms=3000", redis.address));
+    let mut settings = QueueSettings::new(QueueName::new("q").unwrap());
+    change(&mut settings);
+    ground.run(broker.ensure(&settings)).unwrap();
+    Bench { redis, ground, broker, q: settings.name }
+}
+
+fn message(id: &str) -> Message {
+    Message::new(MessageId::given(id).unwrap(), Payload::from(id))
+}
+
+fn ids(deliveries: &[Delivery]) -> Vec<&str> {
+    deliveries.iter().map(|delivery| delivery.message.id.as_str()).collect()
+}
+
+impl Bench {
+    fn publish(&self, messages: Vec<Message>) -> Result<Vec<MessageId>> {
+        self.ground.run(self.broker.publish(&self.q, messages))
+    }
+
+    fn receive(&self, count_max: usize) -> Result<Vec<Delivery>> {
+        let asked = Receive { count_max, hold: None, wait_until: self.ground.clock.now() };
+        self.ground.run(self.broker.receive(&self.q, asked))
+    }
+}
+
+#[test]
+fn a_server_whose_memory_is_full_refuses_messages_and_still_hands_out_what_it_has() {
+    let bench = bench(&["--maxmemory", "8mb"], |settings| settings.hold = Duration::from_millis(500));
+    let large = |number: usize| Message {
+        payload: Payload::from(vec![7; 100_000]),
+        dedup_id: Some(number.to_string()),
+        ..message(&number.to_string())
+    };
+    let refused = (0..300).find_map(|number| bench.publish(vec![large(number)]).err());
+    assert_eq!(refused.expect("300 messages are more than the memory").kind(), Kind::Full);
+    let held = bench.receive(1).unwrap();
+    let offered = bench.ground.run(bench.broker.expired()).unwrap();
+    assert_eq!(ids(&offered), ids(&held));
+    let settle = bench.broker.settle(&bench.q, offered[0].id, Outcome::Done, None);
+    assert_eq!(bench.ground.run(settle).unwrap(), Settled::Done);
+}
+
+#[test]
+fn of_a_long_backlog_whose_time_is_over_nothing_is_handed_out() {
+    let bench = bench(&[], |_| ());
+    let over = Some(bench.ground.clock.now());
+    let backlog =
+        (0..6_000).map(|number: usize| Message { expires_at: over, ..message(&number.to_string()) });
+    // More than the sweep ends in the time that this takes.
+    let mut backlog: Vec<Message> = backlog.collect();
+    while !backlog.is_empty() {
+        bench.publish(backlog.split_off(backlog.len() - 1_000)).unwrap();
+    }
+    bench.publish(vec![message("lives")]).unwrap();
+    let peeked = bench.ground.run(bench.broker.peek(&bench.q, 10)).unwrap();
+    assert!(peeked.iter().all(|peeked| peeked.delivery.message.expires_at.is_none()), "{peeked:?}");
+    assert_eq!(ids(&bench.receive(10).unwrap()), ["lives"]);
+}
+
+#[test]
+fn what_cannot_be_read_keeps_nothing_else_back() {
+    let bench = bench(&[], |settings| settings.hold = Duration::from_millis(500));
+    // What another version wrote, at the second position.
+    let write_another = || {
+        let position = bench.redis.cli(&["HINCRBY", "{forebay}:queue:q", "position", "1"]);
+        let entry = ["XADD", "{forebay}:stream:q", &format!("{position}-0")];
+        let fields = ["i", "other", "m", "?", "h", "", "p", "1", "e", "0", "c", "0", "k", ""];
+        bench.redis.cli(&[&entry[..], &fields[..]].concat());
+        position
+    };
+    bench.publish(vec![message("a")]).unwrap();
+    let position = write_another();
+    bench.redis.cli(&["ZADD", "{forebay}:ready:q", &position, &position]);
+    bench.publish(vec![message("b")]).unwrap();
+    let held = bench.receive(10).unwrap();
+    assert_eq!(ids(&held), ["a", "b"]);
+    let stats = || bench.ground.run(bench.broker.queue(&bench.q)).unwrap().stats;
+    within(Duration::from_secs(5), "it waits for somebody who can read it", || stats().delayed == 1);
+    // Of the holds that run out one is of another version, too.
+    let position = write_another();
+    bench.redis.cli(&["HSET", "{forebay}:tokens:q", &position, "0000abcd"]);
+    bench.redis.cli(&["ZADD", "{forebay}:holds", "1", &format!("{position}:q")]);
+    let mut offered = Vec::new();
+    within(Duration::from_secs(10), "both are offered", || {
+        let deliveries = bench.ground.run(bench.broker.expired()).unwrap();
+        offered.extend(ids(&deliveries).into_iter().map(str::to_owned));
+        offered.len() >= 2
+    });
+    assert_eq!(offered, ["a", "b"]);
+    within(Duration::from_secs(5), "it waits as well", || stats().delayed == 2);
+}
+
+#[test]
+fn many_bytes_are_moved_to_dead_letters_in_steps() {
+    let dead = QueueName::new("dead").unwrap();
+    let bench = bench(&[], |settings| settings.dead_letter = Some(dead.clone()));
+    let over = Some(bench.ground.clock.now() + Duration::from_secs(3));
+    let large = |number: usize| Message {
+        payload: Payload::from(vec![7; 1 << 20]),
+        expires_at: over,
+        ..message(&number.to_string())
+    };
+    bench.publish((0..24).map(large).collect()).unwrap();
+    let mut steps = BTreeSet::new();
+    within(Duration::from_secs(30), "all are dead letters", || {
+        steps.insert(bench.redis.cli(&["XLEN", "{forebay}:stream:dead"]).parse().unwrap_or(0));
+        steps.contains(&24)
+    });
+    assert!(steps.iter().any(|step| (1..24).contains(step)), "{steps:?}");
+}
+
+#[test]
+fn a_redrive_makes_no_queue_longer_than_it_may_be() {
+    let dead = QueueName::new("dead").unwrap();
+    let bench = bench(&[], |settings| {
+        (settings.dead_letter, settings.length_max) = (Some(dead.clone()), 2);
+        settings.overflow = Overflow::DropHead;
+    });
+    for id in ["a", "b", "c"] {
+        bench.publish(vec![message(id)]).unwrap();
+        let delivery = bench.receive(1).unwrap().remove(0);
+        let settle = bench.broker.settle(&bench.q, delivery.id, Outcome::DeadLetter(Reason::Rejected), None);
+        assert_eq!(bench.ground.run(settle).unwrap(), Settled::Done);
+    }
+    bench.publish(vec![message("held"), message("waits")]).unwrap();
+    assert_eq!(ids(&bench.receive(1).unwrap()), ["held"]);
+    // What is held takes no room, and nothing that waits gives way to what was given up once.
+    assert_eq!(bench.ground.run(bench.broker.redrive(&dead, 10)).unwrap(), 1);
+    assert_eq!(ids(&bench.receive(10).unwrap()), ["waits", "a"]);
+}
+
+#[test]
+fn a_tag_forgets_what_was_removed_or_overwritten() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let store = ground.store(&format!("redis://{}", redis.address));
+    let fill = |key: &str| {
+        let Asked::Granted(grant) =
+            ground.run(store.get_or_lease(key.as_bytes(), Duration::from_secs(60))).unwrap()
+        else {
+            panic!("a lease of {key}")
+        };
+        let fill = Fill { flags: 0, life: None, tags: &[b"tag"] };
+        assert!(matches!(ground.run(store.fill(key.as_bytes(), b"", fill, grant)), Ok(Filled::Stored(_))));
+    };
+    let endless = || redis.cli(&["ZCOUNT", "forebay:t:tag", "+inf", "+inf"]);
+    fill("removed");
+    fill("overwritten");
+    assert_eq!((endless(), redis.cli(&["PTTL", "forebay:t:tag"])), ("2".to_owned(), "-1".to_owned()));
+    ground.run(store.remove(b"removed", None, Duration::ZERO)).unwrap();
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    ground.run(store.put(b"overwritten", b"", put)).unwrap();
+    assert_eq!(endless(), "0");
+    let lives: i64 = redis.cli(&["PTTL", "forebay:t:tag"]).parse().unwrap();
+    assert!(lives > 0, "the set itself goes: {lives}");
+}
+
+#[test]
+fn a_look_at_no_messages_shows_none() {
+    let bench = bench(&[], |_| ());
+    bench.publish(vec![message("a"), message("b")]).unwrap();
+    let shown = |most| bench.ground.run(bench.broker.peek(&bench.q, most)).unwrap().len();
+    assert_eq!((shown(0), shown(1)), (0, 1));
+}
