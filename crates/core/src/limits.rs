@@ -3,6 +3,7 @@
 //! Names end in their unit. `_DEFAULT` can be configured, everything else is fixed.
 
 pub mod redis;
+pub mod sqs;
 
 use std::time::Duration;
 
