@@ -2,8 +2,9 @@
 //! is none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use forebay_core::delivery::DeliveryId;
+use forebay_core::delivery::{DeliveryId, Outcome};
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::message::MessageId;
@@ -13,8 +14,6 @@ use forebay_core::ports::broker::{
 };
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
-
-use std::time::Duration;
 
 use crate::broker::SqsBroker;
 use crate::inner::Inner;
@@ -96,7 +95,7 @@ impl Inner {
         let depth = async { Ok((self.wire.depth(&queue.url).await?, self.wire.depth(&queue.later).await?)) };
         let (depth, later) = depth.await.map_err(|refusal: Refusal| refusal.during(TELL, name.as_str()))?;
         // What lies here ready is hidden from others, and held by nobody.
-        let (here, _) = queue.look(Shelf::counts);
+        let here = queue.look(Shelf::free) as u64;
         let stats = QueueStats {
             ready: depth.visible + here,
             held: depth.hidden.saturating_sub(here),
@@ -134,8 +133,12 @@ impl Inner {
         let later = async {
             let _moving = queue.moving.lock().await;
             let depth = self.wire.depth(&queue.later).await?;
-            self.wire.purge(&queue.later).await?;
-            Ok(depth.visible + depth.hidden + depth.delayed)
+            let waiting = depth.visible + depth.hidden + depth.delayed;
+            match self.wire.purge(&queue.later).await {
+                // It was purged within the last minute, and nothing has come since.
+                Err(refusal) if refusal.is_purging() && waiting == 0 => Ok(0),
+                purged => purged.map(|()| waiting),
+            }
         };
         let mut purged = self.bounded(PURGE, async { later.await.map_err(refused) }).await?;
         // A request that does not wait asks only some of SQS's servers.
@@ -143,7 +146,7 @@ impl Inner {
         while empty < limits::sqs::PURGE_EMPTY {
             let step = async {
                 let mut receipts: Vec<_> = queue
-                    .change(|shelf| shelf.take_ready(None))
+                    .change(|shelf| shelf.take_ready())
                     .iter()
                     .map(|letter| letter.receipt.clone())
                     .collect();
@@ -194,7 +197,7 @@ impl Inner {
             }
         };
         for delivery in stay {
-            let untouched = forebay_core::delivery::Outcome::Return { seen: false };
+            let untouched = Outcome::Return { seen: false };
             // What cannot be given back comes back by itself.
             let _ = self.bounded(REDRIVE, self.settle(name, delivery, untouched, None)).await;
         }

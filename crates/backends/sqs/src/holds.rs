@@ -89,7 +89,7 @@ impl Inner {
         let now = self.clock.now();
         let idle = queue.change_quietly(|shelf| {
             let idle = shelf.waiting.is_empty() && now.since(shelf.waiting.used_at) > limits::sqs::IDLE;
-            let letters = if idle { shelf.take_ready(None) } else { Vec::new() };
+            let letters = if idle { shelf.take_ready() } else { Vec::new() };
             letters.iter().for_each(|letter| shelf.gave_back(letter));
             letters
         });

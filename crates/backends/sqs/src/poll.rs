@@ -15,17 +15,21 @@ use crate::wire::{Change, Taken};
 
 /// Sees to it that enough is asked for, in the background.
 pub(crate) fn want(inner: &Arc<Inner>, queue: &Arc<Queue>) {
-    // Of an ordered queue the order in which answers come must be the order of the messages.
-    let pollers_max = if queue.is_ordered() { 1 } else { inner.settings.pollers };
-    while queue.change_quietly(|shelf| {
-        let free = shelf.free();
-        shelf.waiting.hire(pollers_max, free)
-    }) {
+    let hire = || {
+        queue.change_quietly(|shelf| {
+            let free = shelf.free();
+            shelf.waiting.hire(inner.settings.pollers, count_max(queue), free)
+        })
+    };
+    while hire() {
         inner.run(poll(inner.clone(), queue.clone()));
-        if pollers_max == 1 {
-            return;
-        }
     }
+}
+
+/// Where order is kept SQS gives several of one key to who asks for several: but one at a time is to be held, and the others
+/// are not to be kept from other processes.
+fn count_max(queue: &Queue) -> usize {
+    if queue.is_ordered() { 1 } else { limits::BATCH_MAX }
 }
 
 async fn poll(inner: Arc<Inner>, queue: Arc<Queue>) {
@@ -33,7 +37,7 @@ async fn poll(inner: Arc<Inner>, queue: Arc<Queue>) {
     while !inner.is_closed() {
         let asked = queue.change_quietly(|shelf| {
             let free = shelf.free();
-            shelf.waiting.ask(inner.settings.poll, free, inner.clock.now())
+            shelf.waiting.ask(inner.settings.poll, count_max(&queue), free, inner.clock.now())
         });
         let Some(asked) = asked else { return };
         let pause = match ask(&inner, &queue, asked).await {

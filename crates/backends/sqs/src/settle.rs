@@ -83,7 +83,7 @@ impl Inner {
         }
     }
 
-    /// Leaves it in its place, to be handed out again after so long. What lies here behind it goes back before it.
+    /// Leaves it in its place, to be handed out again after so long.
     async fn put_back(
         &self,
         queue: &Queue,
@@ -91,21 +91,9 @@ impl Inner {
         wait: Duration,
         untouched: bool,
     ) -> Result<Settled> {
-        let letter = grip.letter.clone();
-        let behind = queue.change_quietly(|shelf| match letter.key().filter(|_| queue.is_ordered()) {
-            Some(key) => {
-                let behind = shelf.take_ready(Some(key));
-                behind.iter().for_each(|letter| shelf.gave_back(letter));
-                behind
-            }
-            None => Vec::new(),
-        });
-        if !behind.is_empty() {
-            self.hide(queue, &behind, Duration::ZERO).await;
-        }
         // Whole seconds, and not too early.
         let hide = Duration::from_secs(wait.min(limits::sqs::HIDDEN_MAX).as_millis().div_ceil(1_000) as u64);
-        let change = [Change { receipt: letter.receipt.clone(), hide }];
+        let change = [Change { receipt: grip.letter.receipt.clone(), hide }];
         let changed = {
             let _hiding = queue.hiding.lock().await;
             self.wire.change_surely(&queue.url, &change).await
@@ -113,7 +101,7 @@ impl Inner {
         let ours = changed.map_err(|refusal| refusal.during(SETTLE, queue.settings.name.as_str()))?;
         let ours = ours.first().copied().unwrap_or(false);
         if ours && untouched {
-            queue.change_quietly(|shelf| shelf.gave_back(&letter));
+            queue.change_quietly(|shelf| shelf.gave_back(&grip.letter));
         }
         grip.finish();
         Ok(if ours { Settled::Done } else { Settled::NotHeld })

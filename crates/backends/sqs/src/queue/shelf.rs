@@ -1,7 +1,7 @@
 //! What of a queue lies in this process: what was received and is not yet handed out, and what is held. To SQS all of it is
 //! hidden from others for a time that we prolong; what we could not prolong in time is no longer ours.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use forebay_core::limits;
@@ -24,12 +24,6 @@ pub(crate) struct Letter {
     pub(crate) receipt: String,
     /// How often SQS has handed it out, this time included.
     pub(crate) count: u32,
-}
-
-impl Letter {
-    pub(crate) fn key(&self) -> Option<&str> {
-        self.envelope.message.key.as_deref()
-    }
 }
 
 /// A letter that is handed out.
@@ -68,8 +62,6 @@ pub(crate) struct Shelf {
     held: HashMap<Position, Held>,
     /// When holds end.
     ends: BTreeSet<(Instant, Position)>,
-    /// Keys of which one is held, where order is kept.
-    keys: HashSet<String>,
     /// How often messages of an ordered queue were given back untouched, by SQS's id.
     given_back: HashMap<String, u32>,
     /// Those who wait, and the requests that are made for them.
@@ -86,7 +78,6 @@ impl Shelf {
             ready: BTreeMap::new(),
             held: HashMap::new(),
             ends: BTreeSet::new(),
-            keys: HashSet::new(),
             given_back: HashMap::new(),
             waiting: Waiting::default(),
             gone: false,
@@ -113,17 +104,12 @@ impl Shelf {
             if found.taken.len() == count_max || full {
                 break;
             }
-            let key = letter.key().filter(|_| self.ordered);
-            if key.is_some_and(|key| self.keys.contains(key)) {
-                continue;
-            }
             self.ready.remove(&position);
             if letter.envelope.message.expires_at.is_some_and(|at| at <= now) {
                 found.expired.push(letter);
                 continue;
             }
             bytes += size;
-            self.keys.extend(key.map(str::to_owned));
             let attempt = self.attempt(&letter);
             let held = Held { letter, token, until, attempt, offered: false, gripped: false };
             self.held.insert(position, held);
@@ -194,9 +180,6 @@ impl Shelf {
         self.ready.remove(&position);
         if let Some(held) = self.held.remove(&position) {
             self.ends.remove(&(held.until, position));
-            if let Some(key) = held.letter.key() {
-                self.keys.remove(key);
-            }
         }
     }
 
@@ -221,10 +204,9 @@ impl Shelf {
         }
     }
 
-    /// Takes out what is ready and nobody has asked for, of one key or at all, to give it back.
-    pub(crate) fn take_ready(&mut self, key: Option<&str>) -> Vec<Arc<Letter>> {
-        let those = self.ready.values().filter(|letter| key.is_none() || letter.key() == key);
-        let letters: Vec<_> = those.cloned().collect();
+    /// Takes out what is ready and nobody has asked for, to give it back.
+    pub(crate) fn take_ready(&mut self) -> Vec<Arc<Letter>> {
+        let letters: Vec<_> = self.ready.values().cloned().collect();
         letters.iter().for_each(|letter| self.remove(letter.number));
         letters
     }
@@ -236,16 +218,9 @@ impl Shelf {
         letters
     }
 
-    /// How many could be handed out at once.
+    /// How many lie here ready.
     pub(crate) fn free(&self) -> usize {
-        let blocked =
-            |letter: &&Arc<Letter>| self.ordered && letter.key().is_some_and(|key| self.keys.contains(key));
-        self.ready.values().filter(|letter| !blocked(letter)).count()
-    }
-
-    /// How many lie here ready, and how many are held.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.ready.len() as u64, self.held.len() as u64)
+        self.ready.len()
     }
 
     /// Holds a delivery until then; `None` if it is not held, or was offered as run out.
@@ -303,14 +278,13 @@ mod tests {
     const SURE: Duration = Duration::from_secs(30);
 
     fn letter(id: &str, number: u64, count: u32) -> Letter {
-        let key = id.chars().next().filter(|first| *first != '-').map(String::from);
-        let message = Message { key, ..Message::new(MessageId::given(id).unwrap(), "".into()) };
+        let message = Message::new(MessageId::given(id).unwrap(), "".into());
         let envelope = Envelope::new(message, NOW);
         Letter { envelope, number, id: id.into(), receipt: format!("r{number}"), count }
     }
 
-    fn shelf(ordered: bool, ids: &[&str]) -> Shelf {
-        let mut shelf = Shelf::new(ordered);
+    fn shelf(ids: &[&str]) -> Shelf {
+        let mut shelf = Shelf::new(false);
         for (number, id) in ids.iter().enumerate() {
             shelf.arrive(letter(id, number as u64, 1), NOW + SURE);
         }
@@ -324,22 +298,17 @@ mod tests {
     }
 
     #[test]
-    fn of_a_key_one_is_out_at_a_time_and_what_lies_behind_it_can_be_given_back() {
-        let mut shelf = shelf(true, &["a1", "a2", "-", "b1", "a3", "-"]);
-        assert_eq!(take(&mut shelf, NOW), ["a1", "-", "b1", "-"]);
-        assert_eq!(shelf.free(), 0);
-        shelf.grip(0, 7, NOW).unwrap();
-        assert!(take(&mut shelf, NOW).is_empty(), "it is being settled");
-        shelf.let_go(0, true);
-        assert_eq!(take(&mut shelf, NOW), ["a2"]);
-        let behind = shelf.take_ready(Some("a"));
-        assert_eq!(behind.iter().map(|letter| letter.id.as_str()).collect::<Vec<_>>(), ["a3"]);
-        assert_eq!(shelf.counts(), (0, 4));
+    fn what_nobody_has_asked_for_can_be_given_back_and_is_gone_from_here() {
+        let mut shelf = shelf(&["1", "2", "3"]);
+        assert_eq!(shelf.take(1, NOW + SURE, 7, NOW).taken, [0]);
+        assert_eq!(shelf.take_ready().len(), 2);
+        assert_eq!((shelf.free(), shelf.to_prolong(NOW + SURE * 2).len()), (0, 1));
+        assert_eq!((shelf.take_all().len(), shelf.to_prolong(NOW + SURE * 2).len()), (1, 0));
     }
 
     #[test]
     fn what_was_not_prolonged_in_time_is_no_longer_ours() {
-        let mut shelf = shelf(false, &["-1", "-2", "-3"]);
+        let mut shelf = shelf(&["1", "2", "3"]);
         shelf.take(2, NOW + SURE * 9, 7, NOW);
         assert_eq!(shelf.to_prolong(NOW + SURE).len(), 0);
         assert_eq!(shelf.to_prolong(NOW + SURE * 2).len(), 3);
@@ -348,13 +317,12 @@ mod tests {
         assert!(shelf.held(0, 7, later).is_none() && shelf.grip(0, 7, later).is_none());
         assert!(shelf.extend(0, 7, later + SURE, later).is_none());
         assert!(shelf.held(1, 7, later).is_some());
-        assert_eq!(shelf.counts(), (0, 1));
         assert!(take(&mut shelf, later).is_empty(), "nor is what was ready");
     }
 
     #[test]
     fn what_is_being_settled_is_not_prolonged_and_held_again_if_that_fails() {
-        let mut shelf = shelf(false, &["-1"]);
+        let mut shelf = shelf(&["1"]);
         take(&mut shelf, NOW);
         shelf.grip(0, 7, NOW).unwrap();
         assert!(shelf.grip(0, 7, NOW).is_none() && shelf.held(0, 7, NOW).is_none());
@@ -366,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_hold_is_told_by_its_token_and_offered_when_it_runs_out() {
-        let mut shelf = shelf(false, &["-1"]);
+        let mut shelf = shelf(&["1"]);
         take(&mut shelf, NOW);
         let end = NOW + Duration::from_secs(5);
         assert!(shelf.held(0, 8, NOW).is_none() && shelf.grip(0, 8, NOW).is_none());
@@ -397,8 +365,8 @@ mod tests {
 
     #[test]
     fn what_is_past_its_time_to_live_is_not_handed_out() {
-        let mut shelf = shelf(false, &["-1"]);
-        let mut short = letter("-2", 7, 1);
+        let mut shelf = shelf(&["1"]);
+        let mut short = letter("2", 7, 1);
         let message = (*short.envelope.message).clone();
         short.envelope.message = Arc::new(Message { expires_at: Some(NOW), ..message });
         shelf.arrive(short, NOW + SURE);

@@ -33,7 +33,9 @@ pub(crate) struct Waiting {
     answered: u64,
     /// Messages asked for by those that are not.
     asked: usize,
-    /// Who makes requests.
+    /// How many these are.
+    requests: usize,
+    /// How many make requests, those between two of them included.
     pollers: usize,
     /// Why the last request came to nothing, if it did.
     pub(crate) trouble: Option<String>,
@@ -66,9 +68,11 @@ impl Waiting {
         self.answered >= number
     }
 
-    /// One more may make requests: there are too few for what is wanted beyond what lies here free.
-    pub(crate) fn hire(&mut self, pollers_max: usize, free: usize) -> bool {
-        let hired = self.pollers < pollers_max && self.wanted(free) > 0;
+    /// One more may make requests, for so many messages each: those who are between two do not suffice for what is wanted
+    /// beyond what lies here free.
+    pub(crate) fn hire(&mut self, pollers_max: usize, count_max: usize, free: usize) -> bool {
+        let between = self.pollers.saturating_sub(self.requests);
+        let hired = self.pollers < pollers_max && self.wanted(free) > between * count_max;
         self.pollers += usize::from(hired);
         hired
     }
@@ -80,8 +84,14 @@ impl Waiting {
 
     /// The next request; `None` where nothing is wanted, and who asks makes none any more. It waits in whole seconds, and not
     /// beyond the time of the most patient.
-    pub(crate) fn ask(&mut self, poll_max: Duration, free: usize, now: Instant) -> Option<Asked> {
-        let count = self.wanted(free).min(limits::sqs::BATCH_MAX);
+    pub(crate) fn ask(
+        &mut self,
+        poll_max: Duration,
+        count_max: usize,
+        free: usize,
+        now: Instant,
+    ) -> Option<Asked> {
+        let count = self.wanted(free).min(count_max);
         if count == 0 {
             self.pollers = self.pollers.saturating_sub(1);
             return None;
@@ -90,12 +100,14 @@ impl Waiting {
         let wait = Duration::from_secs(left.min(poll_max).as_secs());
         self.begun += 1;
         self.asked += count;
+        self.requests += 1;
         Some(Asked { number: self.begun, count, wait })
     }
 
     /// It has been answered, or came to nothing.
     pub(crate) fn answer(&mut self, asked: Asked, trouble: Option<String>) {
         self.asked = self.asked.saturating_sub(asked.count);
+        self.requests = self.requests.saturating_sub(1);
         self.answered = self.answered.max(asked.number);
         self.trouble = trouble;
     }
@@ -115,26 +127,28 @@ mod tests {
     #[test]
     fn no_more_is_asked_for_than_somebody_waits_for() {
         let mut waiting = Waiting::default();
-        assert!(!waiting.hire(4, 0));
+        assert!(!waiting.hire(4, 10, 0));
         waiting.enter(12, NOW + Duration::from_millis(2_900));
         waiting.enter(5, NOW);
-        assert!(waiting.hire(2, 0) && waiting.hire(2, 0) && !waiting.hire(2, 0));
-        let first = waiting.ask(Duration::from_secs(20), 0, NOW).unwrap();
+        assert!(waiting.hire(4, 10, 0) && waiting.hire(4, 10, 0) && !waiting.hire(4, 10, 0), "two suffice");
+        let first = waiting.ask(Duration::from_secs(20), 10, 0, NOW).unwrap();
         assert_eq!((first.count, first.wait), (10, Duration::from_secs(2)));
-        let second = waiting.ask(Duration::from_secs(1), 4, NOW).unwrap();
+        let second = waiting.ask(Duration::from_secs(1), 10, 4, NOW).unwrap();
         assert_eq!((second.count, second.wait), (3, Duration::from_secs(1)));
-        assert_eq!(waiting.ask(Duration::ZERO, 4, NOW), None, "all is on its way or here");
-        assert!(!waiting.hire(2, 4));
+        assert_eq!(waiting.ask(Duration::ZERO, 10, 4, NOW), None, "all is on its way or here");
+        assert!(!waiting.hire(4, 10, 4));
         waiting.answer(first, None);
-        assert!(waiting.hire(2, 4));
+        assert!(!waiting.hire(4, 10, 4), "who has been answered asks again");
+        waiting.enter(30, NOW);
+        assert!(waiting.hire(3, 10, 4) && !waiting.hire(3, 10, 4), "no more than may be");
     }
 
     #[test]
     fn an_answer_counts_for_those_who_waited_when_it_was_asked_for() {
         let mut waiting = Waiting::default();
         let (first, number) = waiting.enter(1, NOW);
-        waiting.hire(1, 0);
-        let asked = waiting.ask(Duration::ZERO, 0, NOW).unwrap();
+        waiting.hire(1, 10, 0);
+        let asked = waiting.ask(Duration::ZERO, 10, 0, NOW).unwrap();
         let (second, later) = waiting.enter(1, NOW);
         waiting.answer(asked, None);
         assert!(waiting.has_answered(number) && !waiting.has_answered(later));

@@ -63,6 +63,11 @@ impl Refusal {
         matches!(self, Self::Busy(_) | Self::Away(_))
     }
 
+    /// A queue is purged at most once in a minute.
+    pub(crate) fn is_purging(&self) -> bool {
+        matches!(self, Self::Said(code, _) if code.ends_with("PurgeQueueInProgress"))
+    }
+
     /// As an error of the ports.
     pub(crate) fn during(self, operation: &'static str, on: impl Into<String>) -> Error {
         match self {

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Python with what the tests need, as `cargo xtask test` makes it.
-const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../.tools/venv/bin/python");
+/// Where the programs of the tests' Python are, unless the environment says otherwise.
+const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../.tools/venv/bin");
 /// How long it may take to start.
 const START_MAX: Duration = Duration::from_secs(60);
 /// The pause between two looks at something that will come.
@@ -41,10 +41,14 @@ impl Moto {
     }
 
     pub(crate) fn start() -> Self {
-        assert!(Path::new(PYTHON).exists(), "the tests' Python is missing: run `cargo xtask test` once");
+        let tools = std::env::var_os("FOREBAY_TOOLS").map_or_else(|| PathBuf::from(TOOLS), PathBuf::from);
+        let python = tools.join("python");
+        assert!(python.exists(), "{} is not installed: cargo xtask setup, or make test", python.display());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut warden = Command::new("sh")
-            .args(["-c", WARDEN, "warden", PYTHON, "-m", "moto.server", "-H", "127.0.0.1", "-p"])
+            .args(["-c", WARDEN, "warden"])
+            .arg(python)
+            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])
             .arg(address.port().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
