@@ -149,13 +149,13 @@ impl Load {
         self.confirmed.lock().len()
     }
 
-    /// Waits until publishes are confirmed again, and every consumer has heard something.
+    /// Waits until many publishes are confirmed again, and every consumer has heard something.
     fn await_all_is_well(&self) {
         let confirmed = self.confirmed();
         let heard: Vec<u64> = self.heard.iter().map(|heard| heard.load(SeqCst)).collect();
         within(DEAF_MAX, "publishes are confirmed and every consumer hears", || {
             let all = self.heard.iter().zip(&heard).all(|(now, before)| now.load(SeqCst) > *before);
-            all && self.confirmed() > confirmed
+            all && self.confirmed() > confirmed + 60
         });
     }
 
@@ -167,7 +167,6 @@ impl Load {
             self.seen.lock().is_superset(&confirmed)
         });
         self.consuming.store(false, SeqCst);
-        assert!(self.confirmed() > 30, "there was a load: {}", self.confirmed());
         let slowest = *self.slowest.lock();
         assert!(slowest <= (WAIT + TIMEOUT) * 2 + LATE, "the slowest call took {slowest:?}");
     }
