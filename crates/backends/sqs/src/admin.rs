@@ -52,7 +52,8 @@ impl BrokerAdmin for SqsBroker {
     }
 
     /// Takes and deletes what is ready, also what others would have received meanwhile, and asks SQS to purge what waits for
-    /// its time, which it does once in a minute and else refuses as `Unavailable`.
+    /// its time, which it does once in a minute and else refuses as `Unavailable`. In an ordered queue what stands behind a held
+    /// message of its key stays: SQS gives it to nobody.
     fn purge<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<u64>> {
         Box::pin(self.inner().purge(queue))
     }

@@ -35,7 +35,7 @@ async fn watch(inner: Arc<Inner>, queue: Arc<Queue>) {
     };
     while !inner.is_closed() && is_used(inner.clock.now()) {
         let pause = match look(&inner, &queue).await {
-            Ok(0) if inner.settings.poll.is_zero() => limits::POLL_PAUSE,
+            Ok(0) if inner.settings.poll_wait().as_secs() == 0 => limits::POLL_PAUSE,
             Ok(_) => Duration::ZERO,
             Err(refusal) => {
                 failures += 1;
@@ -54,7 +54,7 @@ async fn watch(inner: Arc<Inner>, queue: Arc<Queue>) {
 /// One request. Says how many messages it brought.
 async fn look(inner: &Inner, queue: &Queue) -> Result<usize, Refusal> {
     let hide = inner.settings.visibility;
-    let taken = inner.wire.receive(&queue.later, limits::BATCH_MAX, inner.settings.poll, hide).await?;
+    let taken = inner.wire.receive(&queue.later, limits::BATCH_MAX, inner.settings.poll_wait(), hide).await?;
     let count = taken.len();
     if count > 0 {
         let _moving = queue.moving.lock().await;

@@ -37,7 +37,7 @@ async fn poll(inner: Arc<Inner>, queue: Arc<Queue>) {
     while !inner.is_closed() {
         let asked = queue.change_quietly(|shelf| {
             let free = shelf.free();
-            shelf.waiting.ask(inner.settings.poll, count_max(&queue), free, inner.clock.now())
+            shelf.waiting.ask(inner.settings.poll_wait(), count_max(&queue), free, inner.clock.now())
         });
         let Some(asked) = asked else { return };
         let pause = match ask(&inner, &queue, asked).await {

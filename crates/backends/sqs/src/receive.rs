@@ -33,6 +33,8 @@ struct Turn<'a> {
     number: u64,
     /// The first request that was made after it came.
     request: u64,
+    /// When a request that waits at SQS would have been answered if something was there.
+    sure_at: Instant,
 }
 
 impl Drop for Turn<'_> {
@@ -55,10 +57,10 @@ impl Inner {
         let queue = self.bounded(RECEIVE, self.queue(name, RECEIVE)).await?;
         let entered =
             queue.change_quietly(|shelf| shelf.waiting.enter(receive.count_max, receive.wait_until));
-        let turn = Turn { queue: &queue, number: entered.0, request: entered.1 };
         let (begun, token) = (self.clock.now(), self.clock.random() as u32);
-        // A request on its way tells of what comes; one that is made for us ends within the time for an answer.
         let sure_at = begun + limits::sqs::EMPTY_MIN;
+        let turn = Turn { queue: &queue, number: entered.0, request: entered.1, sure_at };
+        // A request that is made for us has come to its end by then.
         let hopeless_at = receive.wait_until.max(begun) + self.settings.timeout + Duration::from_secs(1);
         loop {
             let changed = queue.changed.notified();
@@ -125,5 +127,6 @@ fn look(
             return Look::Found(held.map(|held| queue.delivery(held)).collect(), found.expired);
         }
     }
-    Look::Nothing(shelf.waiting.has_answered(turn.request), shelf.waiting.trouble.clone())
+    let waited_for = now >= turn.sure_at && shelf.waiting.is_patient();
+    Look::Nothing(waited_for || shelf.waiting.has_answered(turn.request), shelf.waiting.trouble.clone())
 }

@@ -14,7 +14,7 @@ use url::{Url, form_urlencoded};
 /// - `prefix=` before the names of all queues;
 /// - `claims=` a directory that all processes share, for payloads above what SQS takes; without it these are refused;
 /// - `visibility_s=` after how long SQS hands out again what a process had that has died;
-/// - `poll_s=` how long one request waits for messages, 0 to 20; `pollers=` such requests of one queue at a time;
+/// - `poll_s=` how long one request waits for messages, 0 to 20, and no longer than half of `visibility_s`; `pollers=` such requests of one queue at a time;
 /// - `wait_ms=` for SQS while it is away; `timeout_ms=` for one answer.
 ///
 /// Without `key:secret@` the environment says them, as for every program that uses SQS: `AWS_ACCESS_KEY_ID`,
@@ -144,6 +144,12 @@ impl SqsSettings {
             _ => return None,
         }
         Some(())
+    }
+
+    /// How long one request waits for messages. When in that time SQS hands them out is not told, so they count as ours from when
+    /// the request began: there must be time left.
+    pub(crate) fn poll_wait(&self) -> Duration {
+        self.poll.min(self.visibility / 2)
     }
 
     /// Where it is, to be told in errors.

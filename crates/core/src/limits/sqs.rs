@@ -38,8 +38,8 @@ pub const POLL_PAUSE: Duration = Duration::from_millis(100);
 pub const POLLERS_DEFAULT: usize = 4;
 /// The most that it may say.
 pub const POLLERS_MAX: usize = 64;
-/// An answer that nothing is there is taken from a request that began so long ago.
-pub const EMPTY_MIN: Duration = Duration::from_millis(200);
+/// A request that waits at SQS and has not been answered for so long has found nothing.
+pub const EMPTY_MIN: Duration = Duration::from_millis(500);
 /// Messages lie in this process unasked for no longer than this.
 pub const IDLE: Duration = Duration::from_secs(1);
 /// How often it is looked for such messages.

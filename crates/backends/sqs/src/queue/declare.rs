@@ -48,6 +48,8 @@ impl Inner {
     pub(crate) async fn declare(&self, settings: &QueueSettings) -> Result<Arc<Queue>> {
         record::check(settings)?;
         let names = Names::new(&self.settings.prefix, &settings.name)?;
+        // Where its dead letters go must be possible before there is one.
+        settings.dead_letter.iter().try_for_each(|to| Names::new(&self.settings.prefix, to).map(drop))?;
         let ordered = settings.order == Order::Key;
         let asked_for = record::write(settings);
         let refused = |refusal: Refusal| refusal.during(DECLARE, settings.name.as_str());
@@ -112,8 +114,8 @@ impl Inner {
                 Some(later) => later,
                 None => self.wire.create(&names.later, false, &HashMap::new()).await?,
             };
-            let depth = self.wire.depth(&url).await?;
-            Ok((later, depth.bytes_max.unwrap_or(limits::MESSAGE_BYTES_DEFAULT)))
+            let takes = [self.wire.depth(&url).await?.bytes_max, self.wire.depth(&later).await?.bytes_max];
+            Ok((later, takes.into_iter().flatten().min().unwrap_or(limits::MESSAGE_BYTES_DEFAULT)))
         };
         let looked: std::result::Result<_, Refusal> = look.await;
         let (later, bytes_max) = looked.map_err(|refusal| refusal.during(FIND, name.as_str()))?;

@@ -35,6 +35,8 @@ pub(crate) struct Waiting {
     asked: usize,
     /// How many these are.
     requests: usize,
+    /// Of these, how many wait at SQS: they are answered at once when something is there.
+    patient: usize,
     /// How many make requests, those between two of them included.
     pollers: usize,
     /// Why the last request came to nothing, if it did.
@@ -66,6 +68,11 @@ impl Waiting {
     /// Whether a request of this number or a later one has been answered.
     pub(crate) fn has_answered(&self, number: u64) -> bool {
         self.answered >= number
+    }
+
+    /// Whether a request waits at SQS.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.patient > 0
     }
 
     /// One more may make requests, for so many messages each: those who are between two do not suffice for what is wanted
@@ -101,6 +108,7 @@ impl Waiting {
         self.begun += 1;
         self.asked += count;
         self.requests += 1;
+        self.patient += usize::from(!wait.is_zero());
         Some(Asked { number: self.begun, count, wait })
     }
 
@@ -108,6 +116,7 @@ impl Waiting {
     pub(crate) fn answer(&mut self, asked: Asked, trouble: Option<String>) {
         self.asked = self.asked.saturating_sub(asked.count);
         self.requests = self.requests.saturating_sub(1);
+        self.patient = self.patient.saturating_sub(usize::from(!asked.wait.is_zero()));
         self.answered = self.answered.max(asked.number);
         self.trouble = trouble;
     }
@@ -137,7 +146,10 @@ mod tests {
         assert_eq!((second.count, second.wait), (3, Duration::from_secs(1)));
         assert_eq!(waiting.ask(Duration::ZERO, 10, 4, NOW), None, "all is on its way or here");
         assert!(!waiting.hire(4, 10, 4));
+        assert!(waiting.is_patient());
+        waiting.answer(second, None);
         waiting.answer(first, None);
+        assert!(!waiting.is_patient());
         assert!(!waiting.hire(4, 10, 4), "who has been answered asks again");
         waiting.enter(30, NOW);
         assert!(waiting.hire(3, 10, 4) && !waiting.hire(3, 10, 4), "no more than may be");

@@ -17,7 +17,7 @@ use crate::ground::Ground;
 use crate::moto::{Moto, url};
 
 /// How long SQS hides what a process has that has died.
-const VISIBILITY: Duration = Duration::from_secs(3);
+const VISIBILITY: Duration = Duration::from_secs(2);
 
 /// SQS counts in whole seconds: so the cases' times are some, and long enough for a dead process to be noticed within one.
 const PACE: Pace = Pace {
@@ -35,8 +35,8 @@ struct One {
     _claims: TempDir,
 }
 
-/// Requests for messages do not wait, because moto sees what becomes visible only once in a second while one waits; and there
-/// is one at a time, because moto hands a message to two who ask at once.
+/// One asks for messages at a time, so that they come in order, and does not wait at the server: there a wait would go on
+/// after a crash, and take messages for nobody.
 fn one() -> One {
     let claims = tempfile::tempdir().unwrap();
     let options = format!(

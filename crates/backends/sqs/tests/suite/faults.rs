@@ -247,7 +247,7 @@ fn a_hold_that_could_not_be_prolonged_is_over_here_before_others_have_the_messag
     let proxy = Proxy::to(Moto::shared().address, &ground);
     let direct = url(Moto::shared().address, "poll_s=0&visibility_s=3");
     let cut = direct.replace(&Moto::shared().address.to_string(), &proxy.address.to_string());
-    let (broker, _works) = ground.broker(&format!("{cut}&timeout_ms=500&wait_ms=500"));
+    let (broker, _works) = ground.broker(&format!("{cut}&timeout_ms=1500&wait_ms=1500"));
     let (other, _other_works) = ground.broker(&direct);
     let settings = QueueSettings::new(name("q"));
     ground.run(broker.ensure(&settings)).unwrap();

@@ -186,3 +186,58 @@ fn a_name_that_sqs_does_not_take_is_refused_and_no_error_shows_the_key() {
     assert_eq!(failed.kind(), Kind::Unavailable);
     assert!(!format!("{refused} {refused:?} {failed} {failed:?}").contains("hush"));
 }
+
+#[test]
+fn who_does_not_wait_is_not_kept_by_one_who_does() {
+    let ground = Ground::new();
+    let (broker, _works) = ground.broker(&url(Moto::shared().address, "poll_s=20&pollers=1"));
+    let settings = queue("q");
+    ground.run(broker.ensure(&settings)).unwrap();
+    let asked = |wait| Receive { count_max: 1, hold: None, wait_until: ground.clock.now() + wait };
+    let waits = ground.handle().spawn({
+        let (broker, name, asked) = (broker.clone(), settings.name.clone(), asked(Duration::from_secs(20)));
+        async move { broker.receive(&name, asked).await }
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = ground.clock.now();
+    assert!(ground.run(broker.receive(&settings.name, asked(Duration::ZERO))).unwrap().is_empty());
+    assert!(ground.clock.now().since(begun) < Duration::from_secs(3));
+    ground.run(broker.publish(&settings.name, vec![message("m")])).unwrap();
+    assert_eq!(ground.run(waits).unwrap().unwrap().len(), 1);
+}
+
+#[test]
+fn an_https_endpoint_is_spoken_to_in_tls() {
+    let ground = Ground::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let options = format!("endpoint=https://{address}&wait_ms=200&timeout_ms=2000");
+    let (broker, _works) = ground.broker(&format!("sqs://key:secret@eu-central-1?{options}"));
+    let hello = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut first = [0; 2];
+        std::io::Read::read_exact(&mut stream, &mut first).unwrap();
+        first
+    });
+    assert_eq!(ground.run(broker.ensure(&queue("q"))).unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(hello.join().unwrap(), [22, 3], "a handshake of TLS");
+}
+
+#[test]
+fn what_comes_at_the_end_of_a_long_wait_is_held_for_its_time() {
+    let ground = Ground::new();
+    let (broker, _works) = ground.broker(&url(Moto::shared().address, "poll_s=20&visibility_s=3"));
+    let settings = queue("q");
+    ground.run(broker.ensure(&settings)).unwrap();
+    let waits = ground.handle().spawn({
+        let (broker, name, wait_until) =
+            (broker.clone(), settings.name.clone(), ground.clock.now() + Duration::from_secs(20));
+        async move { broker.receive(&name, Receive { count_max: 1, hold: None, wait_until }).await }
+    });
+    std::thread::sleep(Duration::from_millis(4_500));
+    ground.run(broker.publish(&settings.name, vec![message("m")])).unwrap();
+    let delivery = ground.run(waits).unwrap().unwrap().remove(0);
+    std::thread::sleep(Duration::from_secs(4));
+    let settled = ground.run(broker.settle(&settings.name, delivery.id, Outcome::Done, None)).unwrap();
+    assert_eq!(settled, Settled::Done);
+}

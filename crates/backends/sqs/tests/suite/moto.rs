@@ -1,6 +1,7 @@
 //! A server that speaks as SQS does: moto's, in a process of its own. It keeps everything in memory: what ends it ends all
 //! queues, so an outage is one in which it stands still or cannot be reached.
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -10,10 +11,12 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 /// Where the programs of the tests' Python are, unless the environment says otherwise.
 const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../.tools/venv/bin");
+/// What it runs.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/server.py");
 /// How long it may take to start.
 const START_MAX: Duration = Duration::from_secs(60);
 /// The pause between two looks at something that will come.
@@ -48,18 +51,19 @@ impl Moto {
         let mut warden = Command::new("sh")
             .args(["-c", WARDEN, "warden"])
             .arg(python)
-            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])
+            .args([SCRIPT, "-H", "127.0.0.1", "-p"])
             .arg(address.port().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("a shell");
-        let told = std::io::BufReader::new(warden.stdout.take().expect("its output"));
-        let id = std::io::BufRead::lines(told).next().expect("a line").expect("a line");
+        let told = BufReader::new(warden.stdout.take().expect("its output"));
+        let id = told.lines().next().expect("a line").expect("a line");
         let server = id.trim().parse().ok().and_then(Pid::from_raw).expect("the server's id");
         within(START_MAX, "moto answers; it is needed for this test: pip install 'moto[server]'", || {
-            TcpStream::connect(address).is_ok()
+            assert!(test_kill_process(server).is_ok(), "moto has ended: pip install 'moto[server]'");
+            answers(address).is_ok_and(|said| said.contains(" 200 "))
         });
         Self { warden, server, address }
     }
@@ -80,6 +84,20 @@ impl Drop for Moto {
         drop(self.warden.stdin.take());
         let _ = self.warden.wait();
     }
+}
+
+/// Asks for its queues: the first question to it takes long, because only then it reads what SQS is like.
+fn answers(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(START_MAX))?;
+    stream.write_all(
+        b"POST / HTTP/1.0\r\nX-Amz-Target: AmazonSQS.ListQueues\r\nContent-Type: application/x-amz-json-1.0\r\n\
+          Authorization: AWS4-HMAC-SHA256 Credential=key/20260101/eu-central-1/sqs/aws4_request\r\n\
+          Content-Length: 2\r\n\r\n{}",
+    )?;
+    let mut said = String::new();
+    stream.read_to_string(&mut said)?;
+    Ok(said)
 }
 
 /// The URL of queues of one's own on a server.
