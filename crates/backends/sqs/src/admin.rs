@@ -22,7 +22,8 @@ use crate::queue::shelf::Shelf;
 use crate::queue::{Queue, names};
 use crate::wire::refusal::Refusal;
 
-/// What the administration can do. Depths are as SQS tells them: roughly, and up to a minute old.
+/// What the administration can do. Depths are as SQS tells them: roughly, and up to a minute old. In an ordered queue what waits
+/// for its next attempt counts as held.
 pub const ADMIN_CAPABILITIES: AdminCapabilities =
     AdminCapabilities { list: true, counts: false, peek: false, find: false, pause: false };
 

@@ -35,17 +35,17 @@ async fn watch(inner: Arc<Inner>, queue: Arc<Queue>) {
     };
     while !inner.is_closed() && is_used(inner.clock.now()) {
         let pause = match look(&inner, &queue).await {
-            Ok(0) if inner.settings.poll_wait().as_secs() == 0 => limits::POLL_PAUSE,
-            Ok(_) => Duration::ZERO,
+            Ok(count) => {
+                failures = 0;
+                let waited = inner.settings.poll_wait().as_secs() > 0;
+                if count == 0 && !waited { limits::POLL_PAUSE } else { Duration::ZERO }
+            }
             Err(refusal) => {
                 failures += 1;
                 tracing::warn!(queue = %queue.settings.name, ?refusal, failures, "sqs: what is due cannot be moved");
                 backoff(failures, inner.clock.random())
             }
         };
-        if pause <= limits::POLL_PAUSE {
-            failures = 0;
-        }
         inner.pause(pause).await;
     }
     queue.minded.store(false, Release);

@@ -41,8 +41,10 @@ async fn poll(inner: Arc<Inner>, queue: Arc<Queue>) {
         });
         let Some(asked) = asked else { return };
         let pause = match ask(&inner, &queue, asked).await {
-            Ok(0) if asked.wait.is_zero() => limits::POLL_PAUSE,
-            Ok(_) => Duration::ZERO,
+            Ok(count) => {
+                failures = 0;
+                if count == 0 && asked.wait.is_zero() { limits::POLL_PAUSE } else { Duration::ZERO }
+            }
             Err(Refusal::NoQueue) => {
                 inner.forget(&queue.settings.name);
                 break;
@@ -53,9 +55,6 @@ async fn poll(inner: Arc<Inner>, queue: Arc<Queue>) {
                 backoff(failures, inner.clock.random())
             }
         };
-        if pause <= limits::POLL_PAUSE {
-            failures = 0;
-        }
         inner.pause(pause).await;
     }
     queue.change(|shelf| shelf.waiting.dismiss());

@@ -121,7 +121,9 @@ impl SqsSettings {
         match name {
             "endpoint" => {
                 let endpoint = Url::parse(value).ok()?;
-                let fits = matches!(endpoint.scheme(), "http" | "https") && endpoint.has_host();
+                // It is told in errors: a password would be, too.
+                let bare = endpoint.username().is_empty() && endpoint.password().is_none();
+                let fits = matches!(endpoint.scheme(), "http" | "https") && endpoint.has_host() && bare;
                 self.endpoint = Some(fits.then(|| value.to_owned())?);
             }
             "prefix" => {
@@ -214,6 +216,7 @@ mod tests {
     fn what_is_not_known_or_out_of_range_is_refused_by_name() {
         for (query, named) in [
             ("endpoint=ftp://host", "endpoint"),
+            ("endpoint=http://user:secret@host", "endpoint"),
             ("prefix=a.b", "prefix"),
             ("prefix=a__b", "prefix"),
             ("visibility_s=1", "visibility_s"),
@@ -226,6 +229,7 @@ mod tests {
             let refused = parse(&format!("sqs://id:secret@eu-west-1?{query}")).unwrap_err();
             assert_eq!(refused.kind(), Kind::Invalid);
             assert!(refused.to_string().contains(named), "{refused}");
+            assert!(!refused.to_string().contains("secret"), "{refused}");
         }
         assert!(parse("redis://id:secret@host").is_err() && parse("sqs://id:secret@eu/shop").is_err());
     }

@@ -150,7 +150,7 @@ mod tests {
         waiting.answer(second, None);
         waiting.answer(first, None);
         assert!(!waiting.is_patient());
-        assert!(!waiting.hire(4, 10, 4), "who has been answered asks again");
+        assert!(waiting.hire(4, 10, 4) && !waiting.hire(4, 10, 4), "who has been answered asks again");
         waiting.enter(30, NOW);
         assert!(waiting.hire(3, 10, 4) && !waiting.hire(3, 10, 4), "no more than may be");
     }
