@@ -6,6 +6,7 @@ pub mod elsewhere;
 pub mod near;
 pub mod rabbitmq;
 pub mod redis;
+pub mod sqs;
 
 use std::time::Duration;
 

@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("forebay-rabbitmq", &["forebay-core"]),
     ("forebay-runtime", &["forebay-core"]),
     ("forebay-redis", &["forebay-core"]),
+    ("forebay-sqs", &["forebay-core"]),
     ("forebay-contract", &["forebay-core"]),
     ("forebay-memcached-store", &["forebay-core", "forebay-wire"]),
     ("forebay-amqp", &["forebay-core", "forebay-wire", "forebay-broker"]),

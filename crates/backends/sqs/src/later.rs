@@ -1,0 +1,123 @@
+//! What is due later waits in a queue of its own, as long as SQS can delay it at a time, and is moved to its queue when its
+//! time has come, by whoever receives from that. So it holds up nobody, in an ordered queue neither.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::AcqRel;
+use std::sync::atomic::Ordering::Release;
+use std::time::Duration;
+
+use forebay_core::limits::sqs as limits;
+use forebay_core::time::Instant;
+
+use crate::inner::Inner;
+use crate::message::envelope::Envelope;
+use crate::poll::backoff;
+use crate::queue::Queue;
+use crate::wire::refusal::Refusal;
+use crate::wire::{Change, Taken};
+
+const MOVE: &str = "move message whose time has come";
+
+/// Sees to what becomes due, in the background, as long as the queue is received from.
+pub(crate) fn mind(inner: &Arc<Inner>, queue: &Arc<Queue>) {
+    if !queue.minded.swap(true, AcqRel) {
+        inner.run(watch(inner.clone(), queue.clone()));
+    }
+}
+
+async fn watch(inner: Arc<Inner>, queue: Arc<Queue>) {
+    let mut failures = 0;
+    let is_used = |now: Instant| {
+        queue.look(|shelf| {
+            let used = !shelf.waiting.is_empty() || now.since(shelf.waiting.used_at) < limits::LATER_IDLE;
+            used && !shelf.gone
+        })
+    };
+    while !inner.is_closed() && is_used(inner.clock.now()) {
+        let pause = match look(&inner, &queue).await {
+            Ok(count) => {
+                failures = 0;
+                let waited = inner.settings.poll_wait().as_secs() > 0;
+                if count == 0 && !waited { limits::POLL_PAUSE } else { Duration::ZERO }
+            }
+            Err(refusal) => {
+                failures += 1;
+                tracing::warn!(queue = %queue.settings.name, ?refusal, failures, "sqs: what is due cannot be moved");
+                backoff(failures, inner.clock.random())
+            }
+        };
+        inner.pause(pause).await;
+    }
+    queue.minded.store(false, Release);
+}
+
+/// One request. Says how many messages it brought.
+async fn look(inner: &Inner, queue: &Queue) -> Result<usize, Refusal> {
+    let hide = inner.settings.visibility;
+    let taken = inner.wire.receive(&queue.later, limits::BATCH_MAX, inner.settings.poll_wait(), hide).await?;
+    let count = taken.len();
+    if count > 0 {
+        let _moving = queue.moving.lock().await;
+        move_on(inner, queue, taken).await?;
+    }
+    Ok(count)
+}
+
+/// Moves what is due, and what is due within a second after having waited for it, in the order of their times; hides the rest.
+async fn move_on(inner: &Inner, queue: &Queue, taken: Vec<Taken>) -> Result<(), Refusal> {
+    let now = inner.clock.now();
+    let read = |taken: Taken| {
+        (Envelope::unpack(&taken.body, taken.attribute.as_deref(), &taken.id, taken.sent_at), taken.receipt)
+    };
+    let mut waiting: Vec<_> = taken.into_iter().map(read).collect();
+    waiting.sort_by_key(|(envelope, _)| envelope.due);
+    let soon = now + Duration::from_secs(1);
+    let (mut again, mut hidden) = (Vec::new(), Vec::new());
+    for (envelope, receipt) in waiting.extract_if(.., |(envelope, _)| envelope.due >= soon) {
+        let left = envelope.due.since(now);
+        if left > limits::HIDDEN_MAX {
+            // SQS hides a message no longer, and forgets it after a time: a new one begins anew.
+            again.push((inner.entry(queue, &envelope, Some(now)), receipt));
+        } else {
+            hidden.push(Change { receipt, hide: Duration::from_secs(left.as_secs()) });
+        }
+    }
+    if !hidden.is_empty() {
+        inner.wire.change(&queue.later, &hidden).await?;
+    }
+    send_and_delete(inner, queue, &queue.later, again).await?;
+    while let Some(due) = waiting.first().map(|(envelope, _)| envelope.due) {
+        if due > inner.clock.now() {
+            tokio::select! {
+                () = inner.clock.sleep_until(due) => {}
+                // They come back by themselves.
+                () = inner.closed() => return Ok(()),
+            }
+        }
+        let now = inner.clock.now();
+        let due = waiting.extract_if(.., |(envelope, _)| envelope.due <= now);
+        let moved: Vec<_> =
+            due.map(|(envelope, receipt)| (inner.entry(queue, &envelope, None), receipt)).collect();
+        send_and_delete(inner, queue, &queue.url, moved).await?;
+        queue.changed.notify_waiters();
+    }
+    Ok(())
+}
+
+/// Whoever dies in between leaves two of them, never none.
+async fn send_and_delete(
+    inner: &Inner,
+    queue: &Queue,
+    url: &str,
+    moved: Vec<(crate::wire::Entry, String)>,
+) -> Result<(), Refusal> {
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let (entries, receipts): (Vec<_>, Vec<_>) = moved.into_iter().unzip();
+    if let Err(error) = inner.send(queue, url, entries, MOVE).await {
+        tracing::warn!(queue = %queue.settings.name, %error, "sqs: what is due is moved later");
+        return Err(Refusal::Away("what is due could not be moved"));
+    }
+    inner.wire.delete(&queue.later, &receipts).await.map(drop)
+}

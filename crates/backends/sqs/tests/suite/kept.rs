@@ -1,0 +1,243 @@
+//! What SQS is asked for, and what it is not.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
+use forebay_core::error::Kind;
+use forebay_core::message::{Message, MessageId};
+use forebay_core::payload::Payload;
+use forebay_core::ports::broker::{Broker, BrokerAdmin, Receive};
+use forebay_core::ports::clock::Clock;
+use forebay_core::queue::{Order, QueueName, QueueSettings};
+use forebay_sqs::broker::SqsBroker;
+use parking_lot::Mutex;
+
+use crate::ground::Ground;
+use crate::moto::{Moto, url, within};
+
+fn queue(name: &str) -> QueueSettings {
+    QueueSettings::new(QueueName::new(name).unwrap())
+}
+
+fn message(id: &str) -> Message {
+    Message::new(MessageId::given(id).unwrap(), Payload::from(id))
+}
+
+fn receive(ground: &Ground, broker: &SqsBroker, queue: &QueueName, count_max: usize) -> Vec<Delivery> {
+    let wait_until = ground.clock.now() + Duration::from_secs(10);
+    ground.run(broker.receive(queue, Receive { count_max, hold: None, wait_until })).unwrap()
+}
+
+#[test]
+fn another_process_finds_queues_with_their_settings_and_shares_their_messages() {
+    let ground = Ground::new();
+    let url = url(Moto::shared().address, "poll_s=0&pollers=1");
+    let (one, _one) = ground.broker(&url);
+    let (two, _two) = ground.broker(&url);
+    let mut orders = queue("orders of Zoë");
+    orders.retry.attempt_max = 17;
+    ground.run(one.ensure(&orders)).unwrap();
+    let told = ground.run(two.queues()).unwrap();
+    assert_eq!(told.iter().map(|info| info.settings.clone()).collect::<Vec<_>>(), [orders.clone()]);
+    let differs = QueueSettings { retry: queue("q").retry, ..orders.clone() };
+    let refused = ground.run(two.ensure(&differs)).unwrap_err();
+    assert!(refused.kind() == Kind::Conflict && refused.to_string().contains("attempt_max"), "{refused}");
+    ground.run(one.publish(&orders.name, vec![message("a"), message("b")])).unwrap();
+    let first = receive(&ground, &one, &orders.name, 1);
+    let second = receive(&ground, &two, &orders.name, 1);
+    let ids: HashSet<_> = [&first[0], &second[0]].map(|delivery| delivery.message.id.clone()).into();
+    assert_eq!(ids.len(), 2, "each has one of them");
+    let later = Outcome::RetryAt(ground.clock.now() + Duration::from_millis(1_200));
+    ground.run(one.settle(&orders.name, first[0].id, later, None)).unwrap();
+    let again = receive(&ground, &two, &orders.name, 1);
+    assert_eq!((again[0].message.id.as_str(), again[0].attempt), ("a", 2), "attempts are told to all");
+}
+
+#[test]
+fn one_key_is_in_one_process_at_a_time_and_in_order() {
+    const KEYS: usize = 3;
+    const EACH: usize = 6;
+    let ground = Ground::new();
+    let url = url(Moto::shared().address, "poll_s=0&pollers=1");
+    let brokers: Vec<_> = (0..2).map(|_| ground.broker(&url)).collect();
+    let ordered = QueueSettings { order: Order::Key, ..queue("q") };
+    ground.run(brokers[0].0.ensure(&ordered)).unwrap();
+    let messages = (0..KEYS * EACH).map(|number| {
+        let key = Some(format!("customer {}", number % KEYS));
+        Message { key, ..message(&format!("{number:03}")) }
+    });
+    ground.run(brokers[0].0.publish(&ordered.name, messages.collect())).unwrap();
+    let seen: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+    let busy: Arc<Mutex<HashSet<String>>> = Arc::default();
+    for (broker, _) in &brokers {
+        let (broker, name, clock) = (broker.clone(), ordered.name.clone(), ground.clock.clone());
+        let (seen, busy) = (seen.clone(), busy.clone());
+        ground.handle().spawn(async move {
+            while seen.lock().len() < KEYS * EACH {
+                let wait_until = clock.now() + Duration::from_millis(500);
+                let asked = Receive { count_max: 4, hold: None, wait_until };
+                for delivery in broker.receive(&name, asked).await.unwrap() {
+                    let key = delivery.message.key.clone().unwrap();
+                    assert!(busy.lock().insert(key.clone()), "{key} is in two hands");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    seen.lock().push((key.clone(), delivery.message.id.as_str().to_owned()));
+                    busy.lock().remove(&key);
+                    broker.settle(&name, delivery.id, Outcome::Done, None).await.unwrap();
+                }
+            }
+        });
+    }
+    within(Duration::from_secs(60), "all have come", || seen.lock().len() >= KEYS * EACH);
+    for key in 0..KEYS {
+        let key = format!("customer {key}");
+        let of_key: Vec<_> =
+            seen.lock().iter().filter(|(of, _)| *of == key).map(|(_, id)| id.clone()).collect();
+        assert!(of_key.is_sorted() && of_key.len() == EACH, "{key}: {of_key:?}");
+    }
+}
+
+#[test]
+fn a_request_that_waits_brings_what_comes_meanwhile_and_what_waited_for_its_time() {
+    let ground = Ground::new();
+    let (broker, _works) = ground.broker(&url(Moto::shared().address, "poll_s=5"));
+    let settings = queue("q");
+    ground.run(broker.ensure(&settings)).unwrap();
+    let waits = ground.handle().spawn({
+        let (broker, name, wait_until) =
+            (broker.clone(), settings.name.clone(), ground.clock.now() + Duration::from_secs(20));
+        async move { broker.receive(&name, Receive { count_max: 1, hold: None, wait_until }).await }
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    ground.run(broker.publish(&settings.name, vec![message("now")])).unwrap();
+    let delivery = ground.run(waits).unwrap().unwrap().remove(0);
+    assert_eq!(delivery.message.id.as_str(), "now");
+    let begun = ground.clock.now();
+    let not_before = Some(begun + Duration::from_millis(1_500));
+    ground.run(broker.publish(&settings.name, vec![Message { not_before, ..message("later") }])).unwrap();
+    let delivery = receive(&ground, &broker, &settings.name, 1).remove(0);
+    assert_eq!(delivery.message.id.as_str(), "later");
+    assert!(ground.clock.now() >= begun + Duration::from_millis(1_500));
+}
+
+#[test]
+fn many_at_once_are_taken_by_several_requests_and_none_is_missing() {
+    let ground = Ground::new();
+    let (broker, _works) = ground.broker(&url(Moto::shared().address, "poll_s=1&pollers=4"));
+    let settings = queue("q");
+    ground.run(broker.ensure(&settings)).unwrap();
+    let ids: HashSet<String> = (0..100).map(|number| number.to_string()).collect();
+    ground.run(broker.publish(&settings.name, ids.iter().map(|id| message(id)).collect())).unwrap();
+    let mut seen = HashSet::new();
+    while seen.len() < ids.len() {
+        let deliveries = receive(&ground, &broker, &settings.name, 50);
+        assert!(!deliveries.is_empty(), "{} are missing", ids.len() - seen.len());
+        seen.extend(deliveries.iter().map(|delivery| delivery.message.id.as_str().to_owned()));
+        ground.run(async {
+            let done = deliveries
+                .iter()
+                .map(|delivery| broker.settle(&settings.name, delivery.id, Outcome::Done, None));
+            // As consumers do that finish together.
+            futures_util::future::join_all(done)
+                .await
+                .into_iter()
+                .for_each(|settled| assert_eq!(settled.unwrap(), Settled::Done));
+        });
+    }
+    assert_eq!(seen, ids);
+    let info = ground.run(broker.queue(&settings.name)).unwrap();
+    assert_eq!((info.stats.ready, info.stats.held), (0, 0));
+}
+
+#[test]
+fn a_payload_that_sqs_does_not_take_is_claimed_or_refused_by_name() {
+    let ground = Ground::new();
+    let url = url(Moto::shared().address, "poll_s=0");
+    let claims = tempfile::tempdir().unwrap();
+    let (without, _without) = ground.broker(&url);
+    let (with, _with) = ground.broker(&format!("{url}&claims={}", claims.path().display()));
+    let settings = QueueSettings { dead_letter: Some(QueueName::new("d").unwrap()), ..queue("q") };
+    ground.run(with.ensure(&settings)).unwrap();
+    let large = Message { payload: vec![b'x'; 1_100_000].into(), ..message("large") };
+    let refused = ground.run(without.publish(&settings.name, vec![large.clone()])).unwrap_err();
+    assert!(refused.kind() == Kind::TooLarge && refused.to_string().contains("claims="), "{refused}");
+    ground.run(with.publish(&settings.name, vec![large.clone(), message("small")])).unwrap();
+    let files = || std::fs::read_dir(claims.path()).unwrap().count();
+    assert_eq!(files(), 1, "only the large one");
+    let delivery = receive(&ground, &with, &settings.name, 1).remove(0);
+    let given_up = Outcome::DeadLetter(Reason::Rejected);
+    ground.run(with.settle(&settings.name, delivery.id, given_up, None)).unwrap();
+    assert_eq!(files(), 1, "the dead letter has it");
+    let dead = receive(&ground, &with, &QueueName::new("d").unwrap(), 1).remove(0);
+    assert_eq!(*dead.message, large);
+    ground.run(with.settle(&dead.queue, dead.id, Outcome::Done, None)).unwrap();
+    assert_eq!(files(), 0, "nobody claims it any more");
+}
+
+#[test]
+fn a_name_that_sqs_does_not_take_is_refused_and_no_error_shows_the_key() {
+    let ground = Ground::new();
+    let (broker, _works) = ground.broker(&url(Moto::shared().address, "").replace("secret", "hush"));
+    let refused = ground.run(broker.ensure(&queue(&"q".repeat(80)))).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Unsupported);
+    let (lost, _works) = ground.broker("sqs://key:hush@eu-central-1?endpoint=http://127.0.0.1:9&wait_ms=200");
+    let failed = ground.run(lost.ensure(&queue("q"))).unwrap_err();
+    assert_eq!(failed.kind(), Kind::Unavailable);
+    assert!(!format!("{refused} {refused:?} {failed} {failed:?}").contains("hush"));
+}
+
+#[test]
+fn who_does_not_wait_is_not_kept_by_one_who_does() {
+    let ground = Ground::new();
+    let (broker, _works) = ground.broker(&url(Moto::shared().address, "poll_s=20&pollers=1"));
+    let settings = queue("q");
+    ground.run(broker.ensure(&settings)).unwrap();
+    let asked = |wait| Receive { count_max: 1, hold: None, wait_until: ground.clock.now() + wait };
+    let waits = ground.handle().spawn({
+        let (broker, name, asked) = (broker.clone(), settings.name.clone(), asked(Duration::from_secs(20)));
+        async move { broker.receive(&name, asked).await }
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = ground.clock.now();
+    assert!(ground.run(broker.receive(&settings.name, asked(Duration::ZERO))).unwrap().is_empty());
+    assert!(ground.clock.now().since(begun) < Duration::from_secs(3));
+    ground.run(broker.publish(&settings.name, vec![message("m")])).unwrap();
+    assert_eq!(ground.run(waits).unwrap().unwrap().len(), 1);
+}
+
+#[test]
+fn an_https_endpoint_is_spoken_to_in_tls() {
+    let ground = Ground::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let options = format!("endpoint=https://{address}&wait_ms=200&timeout_ms=2000");
+    let (broker, _works) = ground.broker(&format!("sqs://key:secret@eu-central-1?{options}"));
+    let hello = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut first = [0; 2];
+        std::io::Read::read_exact(&mut stream, &mut first).unwrap();
+        first
+    });
+    assert_eq!(ground.run(broker.ensure(&queue("q"))).unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(hello.join().unwrap(), [22, 3], "a handshake of TLS");
+}
+
+#[test]
+fn what_comes_at_the_end_of_a_long_wait_is_held_for_its_time() {
+    let ground = Ground::new();
+    let (broker, _works) = ground.broker(&url(Moto::shared().address, "poll_s=20&visibility_s=3"));
+    let settings = queue("q");
+    ground.run(broker.ensure(&settings)).unwrap();
+    let waits = ground.handle().spawn({
+        let (broker, name, wait_until) =
+            (broker.clone(), settings.name.clone(), ground.clock.now() + Duration::from_secs(20));
+        async move { broker.receive(&name, Receive { count_max: 1, hold: None, wait_until }).await }
+    });
+    std::thread::sleep(Duration::from_millis(4_500));
+    ground.run(broker.publish(&settings.name, vec![message("m")])).unwrap();
+    let delivery = ground.run(waits).unwrap().unwrap().remove(0);
+    std::thread::sleep(Duration::from_secs(4));
+    let settled = ground.run(broker.settle(&settings.name, delivery.id, Outcome::Done, None)).unwrap();
+    assert_eq!(settled, Settled::Done);
+}
