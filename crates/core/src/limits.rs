@@ -2,6 +2,7 @@
 //!
 //! Names end in their unit. `_DEFAULT` can be configured, everything else is fixed.
 
+pub mod kafka;
 pub mod redis;
 
 use std::time::Duration;

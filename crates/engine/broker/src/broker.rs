@@ -200,6 +200,7 @@ impl Broker for EmbeddedBroker {
             priorities: true,
             dedup: true,
             retain: true,
+            newest_by_key: true,
             message_ttl: true,
             length_bytes_max: true,
             drop_head: true,
