@@ -1,5 +1,8 @@
 //! The port [`BrokerAdmin`] on Kafka.
 
+mod replay;
+mod stats;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,8 +20,9 @@ use forebay_core::stats::QueueStats;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use self::stats::Depth;
 use crate::broker::KafkaBroker;
-use crate::consume::{self, want};
+use crate::consume::member::{away, want};
 use crate::inner::Inner;
 use crate::link::refusal;
 use crate::message::envelope::Envelope;
@@ -26,8 +30,8 @@ use crate::queue::Queue;
 use crate::queue::commit::Change;
 use crate::queue::letter::Source;
 use crate::queue::names::Lane;
+use crate::queue::record::Entry;
 use crate::queue::shelf::{Consuming, Shelf};
-use crate::stats::Depth;
 
 /// What the administration can do.
 ///
@@ -137,7 +141,8 @@ impl Inner {
         let count_max = count_max.clamp(1, limits::RECEIVE_DELIVERIES_MAX);
         let mut all = Vec::new();
         loop {
-            let asked = Receive { count_max: count_max - all.len(), hold: None, wait_until: self.clock.now() };
+            let asked =
+                Receive { count_max: count_max - all.len(), hold: None, wait_until: self.clock.now() };
             let more = self.receive(name, asked).await?;
             let nothing = more.is_empty();
             all.extend(more);
@@ -160,7 +165,7 @@ impl Inner {
                 return Ok(());
             }
             if now >= late {
-                return Err(consume::away(self));
+                return Err(away(self));
             }
             want(self, queue);
             self.clock.sleep_until(now + LOOK / 4).await;
@@ -208,7 +213,12 @@ impl Inner {
         }
     }
 
-    async fn remove(&self, queue: &Queue, depths: BTreeMap<Source, Depth>, operation: &'static str) -> Result<()> {
+    async fn remove(
+        &self,
+        queue: &Queue,
+        depths: BTreeMap<Source, Depth>,
+        operation: &'static str,
+    ) -> Result<()> {
         if depths.is_empty() {
             return Ok(());
         }
@@ -216,7 +226,9 @@ impl Inner {
         let mut before = TopicPartitionList::new();
         for (source, depth) in depths {
             let topic = queue.names.lane(source.lane);
-            before.add_partition_offset(topic, source.partition, Offset::Offset(depth.end)).map_err(refuse)?;
+            before
+                .add_partition_offset(topic, source.partition, Offset::Offset(depth.end))
+                .map_err(refuse)?;
         }
         let removed = self.clients(operation)?.admin.delete_records(&before, &self.admin_options()).await;
         removed.map(drop).map_err(refuse)
@@ -287,7 +299,7 @@ impl Inner {
         let queue = self.queue_anew(name, DELETE).await?;
         let _alone = self.declaring.lock().await;
         let clients = self.clients(DELETE)?;
-        self.record(&clients, name, None, DELETE).await?;
+        self.record(&clients, name, &Entry { life: queue.life, settings: None }, DELETE).await?;
         // Whoever reads this has forgotten the queue, this process too.
         self.read_all(DELETE).await?;
         let mut topics = vec![queue.names.main.as_str(), queue.names.wait.as_str()];

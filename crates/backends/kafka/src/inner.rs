@@ -155,7 +155,7 @@ impl Inner {
     /// The queue is no more, or is another one now: whoever waits for its messages is told.
     pub(crate) fn forget(&self, queue: &QueueName, still: Option<u64>) {
         let mut queues = self.queues.lock();
-        if queues.get(queue).is_none_or(|known| Some(known.incarnation) == still) {
+        if queues.get(queue).is_none_or(|known| Some(known.life) == still) {
             return;
         }
         let forgotten = queues.remove(queue);

@@ -19,8 +19,5 @@ mod publish;
 mod queue;
 mod receive;
 mod registry;
-mod replay;
 pub mod settings;
 mod settle;
-mod stats;
-mod trim;

@@ -33,8 +33,7 @@ pub(crate) struct Outgoing {
     pub(crate) partition: Option<i32>,
     pub(crate) key: Option<String>,
     pub(crate) header: Option<Vec<u8>>,
-    /// `None`: what had this key is no more.
-    pub(crate) payload: Option<Payload>,
+    pub(crate) payload: Payload,
     pub(crate) at: Instant,
 }
 
@@ -95,11 +94,10 @@ impl Outgoing {
         record.timestamp = i64::try_from(self.at.as_ms()).ok();
         record.partition = self.partition;
         record.key = self.key.as_deref();
-        record.payload = self.payload.as_deref();
-        record.headers = self
-            .header
-            .as_ref()
-            .map(|header| OwnedHeaders::new_with_capacity(1).insert(Header { key: HEADER, value: Some(header) }));
+        record.payload = Some(&*self.payload);
+        record.headers = self.header.as_ref().map(|header| {
+            OwnedHeaders::new_with_capacity(1).insert(Header { key: HEADER, value: Some(header) })
+        });
         record
     }
 }
@@ -126,13 +124,19 @@ pub(crate) fn config(settings: &KafkaSettings) -> ClientConfig {
 pub(crate) fn refusal(error: KafkaError, operation: &'static str, context: impl Into<String>) -> Error {
     let kind = match error.rdkafka_error_code() {
         Some(
-            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId,
+            Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicId,
         ) => Kind::NotFound,
         Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Kind::TooLarge,
         Some(Code::QueueFull) => Kind::Full,
-        Some(Code::InvalidTopic | Code::InvalidPartitions | Code::InvalidReplicationFactor | Code::InvalidConfig) => {
-            Kind::Unsupported
-        }
+        Some(
+            Code::InvalidTopic
+            | Code::InvalidPartitions
+            | Code::InvalidReplicationFactor
+            | Code::InvalidConfig,
+        ) => Kind::Unsupported,
         _ => Kind::Unavailable,
     };
     Error::new(kind, operation, context).because(error)

@@ -60,7 +60,7 @@ impl Inner {
             partition: level,
             key: envelope.message.key.clone(),
             header: Some(envelope.header()),
-            payload: Some(envelope.message.payload.clone()),
+            payload: envelope.message.payload.clone(),
             at,
         }
     }
@@ -69,6 +69,6 @@ impl Inner {
 impl Outgoing {
     fn bytes(&self) -> usize {
         let header = self.header.as_ref().map_or(0, Vec::len);
-        self.payload.as_ref().map_or(0, |payload| payload.len()) + header
+        self.payload.len() + header
     }
 }

@@ -11,7 +11,7 @@ use forebay_core::ports::broker::Receive;
 use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
 
-use crate::consume;
+use crate::consume::member::{away, want};
 use crate::inner::Inner;
 use crate::queue::Queue;
 use crate::queue::letter::Letter;
@@ -77,9 +77,9 @@ impl Inner {
             };
             if now >= give_up_at {
                 let joined = queue.look(|shelf| shelf.consuming == Consuming::Yes { joined: true });
-                return if joined { Ok(Vec::new()) } else { Err(consume::away(self)) };
+                return if joined { Ok(Vec::new()) } else { Err(away(self)) };
             }
-            consume::want(self, &queue);
+            want(self, &queue);
             let next = again_at.map_or(give_up_at, |at| at.min(give_up_at));
             tokio::select! {
                 () = changed => {}

@@ -22,48 +22,49 @@ use crate::inner::Inner;
 use crate::link::{Clients, Outgoing, config, refusal};
 use crate::queue::Queue;
 use crate::queue::names::{Names, registry};
-use crate::queue::record::{self, Declared};
+use crate::queue::record::{self, Entry};
 use crate::settings::KafkaSettings;
 
 /// What is known of all queues.
 pub(crate) struct Registry {
     topic: String,
-    declared: Mutex<BTreeMap<QueueName, Declared>>,
-    /// How far the topic was read; nothing before it was found.
+    entries: Mutex<BTreeMap<QueueName, Entry>>,
+    /// How far the topic was read.
     read: watch::Sender<Option<i64>>,
 }
 
 impl Registry {
     pub(crate) fn new(settings: &KafkaSettings) -> Self {
         let topic = registry(&settings.prefix);
-        Self { topic, declared: Mutex::default(), read: watch::Sender::new(None) }
+        Self { topic, entries: Mutex::default(), read: watch::Sender::new(None) }
     }
 
-    fn get(&self, queue: &QueueName) -> Option<Declared> {
-        self.declared.lock().get(queue).cloned()
+    /// A queue's settings, and which of its lives this is; without settings if it is not there.
+    fn get(&self, queue: &QueueName) -> (u64, Option<QueueSettings>) {
+        self.entries.lock().get(queue).map_or((0, None), |entry| (entry.life, entry.settings.clone()))
     }
 
     /// All queues by name.
     pub(crate) fn all(&self) -> Vec<QueueName> {
-        self.declared.lock().keys().cloned().collect()
+        let entries = self.entries.lock();
+        let there = entries.iter().filter(|(_, entry)| entry.settings.is_some());
+        there.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Takes in a record, and says which declaration of that queue counts now.
-    fn take_in(&self, name: &QueueName, payload: Option<&[u8]>) -> Option<u64> {
-        let mut declared = self.declared.lock();
-        match payload {
-            None => {
-                declared.remove(name);
-                None
-            }
-            Some(bytes) => match record::read(name, bytes) {
-                Ok(new) => Some(declared.entry(name.clone()).or_insert(new).incarnation),
-                Err(error) => {
-                    tracing::warn!(queue = %name, %error, "kafka: a queue's settings cannot be read");
-                    declared.get(name).map(|declared| declared.incarnation)
+    /// Takes in a record, and says which life of the queue it is in now, if it is there.
+    fn take_in(&self, name: &QueueName, payload: &[u8]) -> Option<u64> {
+        let mut entries = self.entries.lock();
+        let present = entries.entry(name.clone()).or_insert(Entry { life: 0, settings: None });
+        match record::read(name, payload) {
+            // Of two declarations of one life the first counts, and nothing comes back from the dead.
+            Ok(said) => {
+                if said.life > present.life || (said.life == present.life && said.settings.is_none()) {
+                    *present = said;
                 }
-            },
+            }
+            Err(error) => tracing::warn!(queue = %name, %error, "kafka: a queue's settings cannot be read"),
         }
+        present.settings.as_ref().map(|_| present.life)
     }
 }
 
@@ -74,18 +75,19 @@ impl Inner {
         if let Some(queue) = self.known(name) {
             return Ok(queue);
         }
-        if self.registry.get(name).is_none() {
+        if self.registry.get(name).1.is_none() {
             self.read_all(operation).await?;
         }
-        let declared =
-            self.registry.get(name).ok_or_else(|| Error::new(Kind::NotFound, operation, name.as_str()))?;
-        let names = Names::new(&self.settings.prefix, name, declared.incarnation)?;
-        Ok(self.remember(Queue::new(declared, names)))
+        let (life, settings) = self.registry.get(name);
+        let settings = settings.ok_or_else(|| Error::new(Kind::NotFound, operation, name.as_str()))?;
+        let names = Names::new(&self.settings.prefix, name, life)?;
+        Ok(self.remember(Queue::new(settings, life, names)))
     }
 
     /// Waits until everything was read that was written before this call.
     pub(crate) async fn read_all(&self, operation: &'static str) -> Result<()> {
-        let (clients, topic, wait) = (self.clients(operation)?, self.registry.topic.clone(), self.settings.wait);
+        let (clients, topic, wait) =
+            (self.clients(operation)?, self.registry.topic.clone(), self.settings.wait);
         let late = || Error::new(Kind::Unavailable, operation, self.settings.address());
         let mut read = self.registry.read.subscribe();
         let found = time::timeout(wait, read.wait_for(Option::is_some)).await;
@@ -104,31 +106,32 @@ impl Inner {
         let _alone = self.declaring.lock().await;
         self.read_all(DECLARE).await?;
         let clients = self.clients(DECLARE)?;
-        if let Some(present) = self.registry.get(name) {
-            record::compare(&present.settings, settings)?;
-            self.make_topics(&clients, &present).await?;
+        let (life, present) = self.registry.get(name);
+        if let Some(present) = present {
+            record::compare(&present, settings)?;
+            self.make_topics(&clients, &present, life).await?;
             return self.queue(name, DECLARE).await;
         }
-        let ours = Declared { settings: settings.clone(), incarnation: self.clock.random() };
-        self.make_topics(&clients, &ours).await?;
-        self.record(&clients, name, Some(&ours), DECLARE).await?;
+        let ours = Entry { life: life + 1, settings: Some(settings.clone()) };
+        self.make_topics(&clients, settings, ours.life).await?;
+        self.record(&clients, name, &ours, DECLARE).await?;
         self.read_all(DECLARE).await?;
+        let (life, present) = self.registry.get(name);
+        let present = present.ok_or_else(|| Error::new(Kind::Unavailable, DECLARE, name.as_str()))?;
         // Another process may have been first. The topic keeps the last record of a queue: that must be the one that counts.
-        let present =
-            self.registry.get(name).ok_or_else(|| Error::new(Kind::Unavailable, DECLARE, name.as_str()))?;
-        if present.incarnation != ours.incarnation {
-            self.record(&clients, name, Some(&present), DECLARE).await?;
-            record::compare(&present.settings, settings)?;
+        if let Err(conflict) = record::compare(&present, settings) {
+            self.record(&clients, name, &Entry { life, settings: Some(present) }, DECLARE).await?;
+            return Err(conflict);
         }
         self.queue(name, DECLARE).await
     }
 
-    /// Writes down that a queue is there, or is no more.
+    /// Writes down that a queue is there, or was deleted.
     pub(crate) async fn record(
         &self,
         clients: &Clients,
         name: &QueueName,
-        declared: Option<&Declared>,
+        entry: &Entry,
         operation: &'static str,
     ) -> Result<()> {
         let record = Outgoing {
@@ -136,15 +139,15 @@ impl Inner {
             partition: Some(0),
             key: Some(name.as_str().to_owned()),
             header: None,
-            payload: declared.map(|declared| record::write(declared).into()),
+            payload: record::write(entry).into(),
             at: self.clock.now(),
         };
         clients.put(&[record]).await.map_err(|error| refusal(error, operation, name.as_str()))
     }
 
-    async fn make_topics(&self, clients: &Clients, declared: &Declared) -> Result<()> {
-        let names = Names::new(&self.settings.prefix, &declared.settings.name, declared.incarnation)?;
-        let retains = declared.settings.retain != Retain::Nothing;
+    async fn make_topics(&self, clients: &Clients, settings: &QueueSettings, life: u64) -> Result<()> {
+        let names = Names::new(&self.settings.prefix, &settings.name, life)?;
+        let retains = settings.retain != Retain::Nothing;
         let partitions = if retains { 1 } else { i32::from(self.settings.partitions) };
         let levels = i32::try_from(limits::WAIT_LEVELS.len()).unwrap_or(1);
         let mut topics = vec![(names.main.as_str(), partitions), (names.wait.as_str(), levels)];
@@ -195,7 +198,8 @@ impl Inner {
     async fn make_registry(&self) -> Result<()> {
         const FOLLOW: &str = "find queues";
         let clients = self.clients(FOLLOW)?;
-        let topic = NewTopic::new(&self.registry.topic, 1, self.replication()).set("cleanup.policy", "compact");
+        let topic =
+            NewTopic::new(&self.registry.topic, 1, self.replication()).set("cleanup.policy", "compact");
         self.make(&clients, &[topic], FOLLOW).await
     }
 }
@@ -242,7 +246,7 @@ async fn try_follow(inner: &Inner, pause: &mut Duration) -> Result<()> {
             Ok(record) => {
                 let name = record.key().and_then(|key| std::str::from_utf8(key).ok());
                 if let Some(name) = name.and_then(|name| QueueName::new(name).ok()) {
-                    let present = inner.registry.take_in(&name, record.payload());
+                    let present = inner.registry.take_in(&name, record.payload().unwrap_or_default());
                     inner.forget(&name, present);
                 }
                 inner.registry.read.send_replace(Some(record.offset() + 1));

@@ -48,9 +48,11 @@ impl KafkaSettings {
         if servers.contains('@') {
             return Err(Error::new(Kind::Unsupported, READ, "user and password"));
         }
-        let servers: Vec<String> = servers.split(',').map(server).collect::<Option<_>>().ok_or_else(|| {
-            refuse("it is not of the form kafka://host:port,host:port")
-        })?;
+        let servers: Vec<String> = servers
+            .split(',')
+            .map(server)
+            .collect::<Option<_>>()
+            .ok_or_else(|| refuse("it is not of the form kafka://host:port,host:port"))?;
         if servers.len() > limits::SERVERS_MAX {
             return Err(refuse("it names more than 100 servers"));
         }

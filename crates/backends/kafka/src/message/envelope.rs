@@ -72,7 +72,14 @@ impl Envelope {
     /// Of a message that a queue takes now.
     pub(crate) fn new(message: Message, now: Instant) -> Self {
         let due = message.not_before.unwrap_or(now);
-        Self { message: Arc::new(message), attempts: 0, published_at: now, due, history: Vec::new(), origin: None }
+        Self {
+            message: Arc::new(message),
+            attempts: 0,
+            published_at: now,
+            due,
+            history: Vec::new(),
+            origin: None,
+        }
     }
 
     /// As it leaves a queue as a dead letter, to begin anew elsewhere. It expires no more.
@@ -272,7 +279,10 @@ mod tests {
     #[test]
     fn a_message_of_another_program_is_taken_as_it_is() {
         let envelope = Envelope::read(None, Some(b"theirs"), "body".into(), NOW, id("ours"));
-        assert_eq!((envelope.message.id.clone(), envelope.message.key.as_deref()), (id("ours"), Some("theirs")));
+        assert_eq!(
+            (envelope.message.id.clone(), envelope.message.key.as_deref()),
+            (id("ours"), Some("theirs"))
+        );
         assert_eq!(&*envelope.message.payload, b"body");
         let bare = Envelope::read(None, Some(&[255]), Payload::empty(), NOW, id("ours"));
         assert_eq!((bare.message.key.clone(), bare.published_at), (None, NOW));
@@ -291,9 +301,8 @@ mod tests {
         let mut line = History::new(queue(&"q".repeat(255)), Reason::Rejected, NOW, 1);
         line.routing_keys = vec!["k".repeat(255); 64];
         let mut envelope = Envelope::new(Message::new(id("m"), Payload::empty()), NOW);
-        envelope.history = (0..limits::HISTORY_ENTRIES_MAX as u64)
-            .map(|count| History { count, ..line.clone() })
-            .collect();
+        envelope.history =
+            (0..limits::HISTORY_ENTRIES_MAX as u64).map(|count| History { count, ..line.clone() }).collect();
         assert!(envelope.header().len() <= ENVELOPE_BYTES_MAX);
         let back = read(&envelope);
         assert!(back.history.len() < envelope.history.len());

@@ -135,9 +135,10 @@ impl Shelf {
             }
         }
         for waiting in batch.waiting {
-            let said = batch.said.iter().any(|said| {
-                said.source == waiting.letter.source && said.generation == waiting.generation
-            });
+            let said = batch
+                .said
+                .iter()
+                .any(|said| said.source == waiting.letter.source && said.generation == waiting.generation);
             self.finish(waiting, if said { fate } else { Fate::Lost }, now);
         }
     }

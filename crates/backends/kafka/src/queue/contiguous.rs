@@ -54,9 +54,10 @@ impl Contiguous {
             }
             at = end;
         }
-        let tries = mark.tries.into_iter().filter_map(|(behind, tries)| {
-            Some((base.checked_add(Offset::try_from(behind).ok()?)?, tries))
-        });
+        let tries = mark
+            .tries
+            .into_iter()
+            .filter_map(|(behind, tries)| Some((base.checked_add(Offset::try_from(behind).ok()?)?, tries)));
         restored.tries = tries.collect();
         restored
     }
@@ -245,7 +246,7 @@ mod tests {
     fn what_was_settled_beyond_the_commit_is_not_handed_out_again() {
         let mut offsets = Contiguous::restore(BASE, "");
         read(&mut offsets, BASE..BASE + 6);
-        [2, 3, 5].map(|behind| offsets.settle(BASE + behind));
+        [2, 3, 5].into_iter().for_each(|behind| offsets.settle(BASE + behind));
         let mut restored = again(&offsets);
         assert_eq!(read(&mut restored, BASE..BASE + 8), [0, 1, 4, 6, 7].map(|behind| BASE + behind));
     }

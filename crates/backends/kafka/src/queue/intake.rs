@@ -14,9 +14,6 @@ use super::names::Lane;
 use super::shelf::{Consuming, Partition, Position, Shelf};
 use crate::message::envelope::Envelope;
 
-/// The longest wait that ends in this process rather than in Kafka.
-pub(crate) const SHORT_WAIT: Duration = Duration::from_millis(1 << limits::WAIT_LEVELS[0]);
-
 /// The partition of the waiting topic in which a message waits next: the longest wait that does not end too late. `None` where
 /// it has not to wait, or so shortly that whoever reads it can see to that.
 pub(crate) fn wait_level(due: Instant, now: Instant) -> Option<i32> {
@@ -80,8 +77,9 @@ impl Shelf {
             self.held.remove(&position);
             self.ends.remove(&(until, position));
         }
-        let (lost, waiting) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| waiting.letter().source == source);
+        let (lost, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting| waiting.letter().source == source);
         self.waiting = waiting;
         let lost: Vec<_> = lost;
         for waiting in lost {
@@ -138,7 +136,8 @@ impl Shelf {
 
     /// Partitions that are to be read again. Said once.
     pub(crate) fn to_resume(&mut self) -> Vec<Source> {
-        let over = self.partitions.iter_mut().filter(|(_, partition)| partition.paused && !partition.is_over(2));
+        let over =
+            self.partitions.iter_mut().filter(|(_, partition)| partition.paused && !partition.is_over(2));
         over.map(|(source, partition)| {
             partition.paused = false;
             *source
@@ -160,7 +159,10 @@ impl Shelf {
 
     /// Nothing before these ends is to be handed out any more, except what is held: takes out what was read, and says how much
     /// was not. What was not read is settled; it counts once there is nothing to commit any more.
-    pub(crate) fn skip_to(&mut self, ends: &BTreeMap<Source, Offset>) -> (Vec<(Arc<Letter>, u64)>, Vec<Skipped>) {
+    pub(crate) fn skip_to(
+        &mut self,
+        ends: &BTreeMap<Source, Offset>,
+    ) -> (Vec<(Arc<Letter>, u64)>, Vec<Skipped>) {
         let mut skipped = Vec::new();
         for (source, partition) in &mut self.partitions {
             let next = partition.offsets.next();

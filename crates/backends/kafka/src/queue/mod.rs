@@ -19,14 +19,14 @@ use tokio::sync::{Notify, oneshot};
 use self::commit::{Change, Fate};
 use self::letter::Letter;
 use self::names::Names;
-use self::record::Declared;
 use self::shelf::{Held, Position, Shelf};
 use crate::message::envelope::Envelope;
 
 /// A queue that is there.
 pub(crate) struct Queue {
     pub(crate) settings: QueueSettings,
-    pub(crate) incarnation: u64,
+    /// Which of the queues of this name it is.
+    pub(crate) life: u64,
     pub(crate) names: Names,
     shelf: Mutex<Shelf>,
     /// Notified of every change of the shelf.
@@ -37,11 +37,10 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(declared: Declared, names: Names) -> Self {
-        let Declared { settings, incarnation } = declared;
+    pub(crate) fn new(settings: QueueSettings, life: u64, names: Names) -> Self {
         let shelf = Mutex::new(Shelf::new(settings.order == Order::Key));
         let (changed, commits, turn_next) = (Notify::new(), Notify::new(), AtomicU64::new(0));
-        Self { settings, incarnation, names, shelf, changed, commits, turn_next }
+        Self { settings, life, names, shelf, changed, commits, turn_next }
     }
 
     pub(crate) fn name(&self) -> &QueueName {

@@ -16,27 +16,35 @@ pub(crate) enum Lane {
 }
 
 /// The names of one queue. What of a queue's name Kafka does not take, and the underscore, is written as an underscore and two
-/// hexadecimal digits; what belongs to a queue is named with an underscore that no such digits follow.
+/// hexadecimal digits; what belongs to a queue is named with an underscore that no such digits follow. The second life of a
+/// queue, and each later one, has its number behind its name.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     pub(crate) main: String,
     pub(crate) wait: String,
     /// Finished otherwise than by being done, of a queue that retains.
     pub(crate) gone: String,
-    pub(crate) group: String,
 }
 
 impl Names {
     /// `Unsupported` where Kafka could not have a topic of that name.
-    pub(crate) fn new(prefix: &str, queue: &QueueName, incarnation: u64) -> Result<Self> {
-        let main = topic(&format!("{prefix}{queue}"));
+    pub(crate) fn new(prefix: &str, queue: &QueueName, life: u64) -> Result<Self> {
+        let mut main = topic(&format!("{prefix}{queue}"));
         if main.len() > limits::TOPIC_BYTES_MAX || main == "." || main == ".." {
-            let context = format!("{queue}: a name, as Kafka takes it, has at most 220 bytes with its prefix");
+            let context =
+                format!("{queue}: a name, as Kafka takes it, has at most 220 bytes with its prefix");
             return Err(Error::new(Kind::Unsupported, "name queue", context));
         }
+        if life > 1 {
+            main.push_str(&format!("_-{life}"));
+        }
         let (wait, gone) = (format!("{main}_-wait"), format!("{main}_-gone"));
-        let group = format!("{main}_-{incarnation:016x}");
-        Ok(Self { main, wait, gone, group })
+        Ok(Self { main, wait, gone })
+    }
+
+    /// The group of all who receive from it.
+    pub(crate) fn group(&self) -> &str {
+        &self.main
     }
 
     /// The topic of this lane.
@@ -71,7 +79,7 @@ mod tests {
     use super::*;
 
     fn names(queue: &str) -> Result<Names> {
-        Names::new("p.", &QueueName::new(queue).unwrap(), 7)
+        Names::new("p.", &QueueName::new(queue).unwrap(), 1)
     }
 
     #[test]
@@ -80,6 +88,8 @@ mod tests {
         assert_eq!(names("a b_ä").unwrap().main, "p.a_20b_5f_c3_a4");
         assert_ne!(names("a_20b").unwrap().main, names("a b").unwrap().main);
         assert_ne!(names("q_-wait").unwrap().main, names("q").unwrap().wait);
+        let again = Names::new("p.", &QueueName::new("q").unwrap(), 2).unwrap();
+        assert_eq!((again.main.as_str(), again.wait.as_str()), ("p.q_-2", "p.q_-2_-wait"));
         assert_ne!(names("forebay_-queues").unwrap().main, registry("p."));
     }
 
@@ -88,6 +98,6 @@ mod tests {
         assert!(names(&"q".repeat(218)).is_ok());
         assert_eq!(names(&"q".repeat(219)).unwrap_err().kind(), Kind::Unsupported);
         assert_eq!(names(&"ä".repeat(60)).unwrap_err().kind(), Kind::Unsupported);
-        assert!(Names::new("", &QueueName::new("..").unwrap(), 7).is_err());
+        assert!(Names::new("", &QueueName::new("..").unwrap(), 1).is_err());
     }
 }

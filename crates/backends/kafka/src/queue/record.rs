@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::broker::CAPABILITIES;
 
-/// Its first byte.
+/// The first byte of a queue that is there.
 const VERSION: u8 = 1;
+/// The first byte of one that was deleted.
+const DELETED: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Record {
@@ -25,15 +27,16 @@ struct Record {
     retain: Option<Duration>,
     dedup_window: Duration,
     declaration: Vec<u8>,
-    incarnation: u64,
 }
 
-/// A queue that is there.
+/// What is known of a queue.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Declared {
-    pub(crate) settings: QueueSettings,
-    /// Drawn when it was declared: one that was deleted and declared anew is another one.
-    pub(crate) incarnation: u64,
+pub(crate) struct Entry {
+    /// Counts its lives: a queue that was deleted and is declared anew is another one, with other topics. Servers and clients
+    /// may mistake a new topic for an older one of the same name.
+    pub(crate) life: u64,
+    /// `None`: it was deleted.
+    pub(crate) settings: Option<QueueSettings>,
 }
 
 /// Says which setting is not for this broker, if one is.
@@ -52,9 +55,11 @@ pub(crate) fn check(settings: &QueueSettings) -> Result<()> {
     }
 }
 
-/// The record of a queue whose settings have been checked.
-pub(crate) fn write(declared: &Declared) -> Vec<u8> {
-    let Declared { settings, incarnation } = declared;
+/// The record of a queue whose settings, if it has some, have been checked.
+pub(crate) fn write(entry: &Entry) -> Vec<u8> {
+    let Some(settings) = &entry.settings else {
+        return [vec![DELETED], postcard::to_allocvec(&entry.life).unwrap_or_default()].concat();
+    };
     let record = Record {
         attempt_max: settings.retry.attempt_max,
         first: settings.retry.backoff.first,
@@ -69,21 +74,21 @@ pub(crate) fn write(declared: &Declared) -> Vec<u8> {
         },
         dedup_window: settings.dedup_window,
         declaration: settings.declaration.to_vec(),
-        incarnation: *incarnation,
     };
-    let mut bytes = vec![VERSION];
-    bytes.extend(postcard::to_allocvec(&record).unwrap_or_default());
-    bytes
+    [vec![VERSION], postcard::to_allocvec(&(entry.life, record)).unwrap_or_default()].concat()
 }
 
-/// The queue that a record is of.
-pub(crate) fn read(queue: &QueueName, bytes: &[u8]) -> Result<Declared> {
+/// What a record says of a queue.
+pub(crate) fn read(queue: &QueueName, bytes: &[u8]) -> Result<Entry> {
     let damaged = || Error::new(Kind::Damaged, "read settings of queue", queue.as_str());
-    let (version, rest) = bytes.split_first().ok_or_else(damaged)?;
-    if *version != VERSION {
-        return Err(damaged());
-    }
-    let record: Record = postcard::from_bytes(rest).map_err(|_| damaged())?;
+    let (life, record): (u64, Record) = match bytes.split_first() {
+        Some((&DELETED, rest)) => {
+            let life = postcard::from_bytes(rest).map_err(|_| damaged())?;
+            return Ok(Entry { life, settings: None });
+        }
+        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| damaged())?,
+        _ => return Err(damaged()),
+    };
     let backoff = Backoff { first: record.first, longest: record.longest, jitter: record.jitter };
     let settings = QueueSettings {
         retry: RetryPolicy { attempt_max: record.attempt_max, backoff },
@@ -96,7 +101,7 @@ pub(crate) fn read(queue: &QueueName, bytes: &[u8]) -> Result<Declared> {
         ..QueueSettings::new(queue.clone())
     };
     check(&settings)?;
-    Ok(Declared { settings, incarnation: record.incarnation })
+    Ok(Entry { life, settings: Some(settings) })
 }
 
 /// `Conflict` if they differ, with the setting and both sides.
@@ -149,8 +154,11 @@ mod tests {
         let plain = QueueSettings::new(settings().name);
         let kept = QueueSettings { retain: Retain::For(Duration::from_secs(60)), ..plain.clone() };
         for settings in [settings(), plain, kept] {
-            let declared = Declared { settings, incarnation: 7 };
-            assert_eq!(read(&declared.settings.name, &write(&declared)).unwrap(), declared);
+            let name = settings.name.clone();
+            for settings in [Some(settings), None] {
+                let entry = Entry { life: 7, settings };
+                assert_eq!(read(&name, &write(&entry)).unwrap(), entry);
+            }
         }
     }
 

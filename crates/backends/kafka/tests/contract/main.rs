@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod processes;
 #[path = "../server/mod.rs"]
 #[expect(dead_code, reason = "each test needs a part of it")]
 mod server;

@@ -40,7 +40,9 @@ impl Kafka {
         let jars = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../.tools/kafka");
         let there = fs::read_dir(&jars).is_ok_and(|mut files| files.next().is_some());
         if !there {
-            eprintln!("skipped: Apache Kafka is not in .tools/kafka; `cargo xtask test` fetches it with Maven");
+            eprintln!(
+                "skipped: Apache Kafka is not in .tools/kafka; `cargo xtask test` fetches it with Maven"
+            );
             return None;
         }
         let classes = format!("{}/*", jars.display());
@@ -64,7 +66,8 @@ impl Kafka {
             .expect("a shell");
         let stdin = guard.stdin.take().expect("its input");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]));
-        let server = Self { server: Mutex::new(server), classes, folder, guard: Some((guard, stdin)), address };
+        let server =
+            Self { server: Mutex::new(server), classes, folder, guard: Some((guard, stdin)), address };
         server.await_answer();
         Some(server)
     }

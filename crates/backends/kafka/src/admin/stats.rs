@@ -40,7 +40,7 @@ fn depths(inner: &Inner, queue: &Queue) -> std::result::Result<BTreeMap<Source, 
     let wait = inner.settings.wait;
     let mut config = config(&inner.settings);
     // It is not joined: the committed offsets are told by its name.
-    config.set("group.id", &queue.names.group).set("enable.auto.commit", "false");
+    config.set("group.id", queue.names.group()).set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create()?;
     let mut depths = BTreeMap::new();
     for lane in [Lane::Main, Lane::Wait] {

@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::consume::header;
+use crate::consume::read::header;
 use crate::inner::Inner;
 use crate::link::{Outgoing, config, refusal};
 use crate::message::envelope::Envelope;
@@ -39,7 +39,7 @@ impl Reader {
         let mut config = config(&inner.settings);
         config
             // It is not joined: the committed offsets are told by its name.
-            .set("group.id", &queue.names.group)
+            .set("group.id", queue.names.group())
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
@@ -113,7 +113,8 @@ impl Inner {
         operation: &'static str,
     ) -> Result<At> {
         let (inner, asked) = (self.clone(), queue.clone());
-        let found = self.blocking(operation, move || Reader::new(&inner, &asked)?.at(&asked.names.main, time));
+        let found =
+            self.blocking(operation, move || Reader::new(&inner, &asked)?.at(&asked.names.main, time));
         found.await?.map_err(|error| refusal(error, operation, queue.name().as_str()))
     }
 
@@ -133,7 +134,7 @@ impl Inner {
             partition: Some(PARTITION),
             key: None,
             header: None,
-            payload: Some(postcard::to_allocvec(&ranges).unwrap_or_default().into()),
+            payload: postcard::to_allocvec(&ranges).unwrap_or_default().into(),
             at: self.clock.now(),
         };
         let put = self.clients(operation)?.put(&[record]).await;
@@ -190,7 +191,8 @@ fn gone(reader: &Reader, queue: &Queue) -> KafkaResult<BTreeSet<(At, At)>> {
 
 fn replayed(record: &BorrowedMessage<'_>, gone: &BTreeSet<(At, At)>) -> Option<Replayed> {
     let offset = record.offset();
-    let at = Instant::from_ms(record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
+    let at =
+        Instant::from_ms(record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
     let is_gone = gone.range(..=(offset, At::MAX)).any(|(_, end)| offset < *end);
     let payload = Payload::from(record.payload().unwrap_or_default());
     let id = MessageId::generate(at, [0, offset.unsigned_abs()]);

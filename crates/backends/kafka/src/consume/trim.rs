@@ -40,8 +40,11 @@ async fn try_trim(
             _ => base,
         };
         if base > 0 {
-            let added =
-                before.add_partition_offset(queue.names.lane(source.lane), source.partition, Offset::Offset(base));
+            let added = before.add_partition_offset(
+                queue.names.lane(source.lane),
+                source.partition,
+                Offset::Offset(base),
+            );
             // A number is always an offset.
             drop(added);
         }
