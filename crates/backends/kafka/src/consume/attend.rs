@@ -1,5 +1,6 @@
 //! Looking after a member: reading on, removing what is finished, and the end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forebay_core::limits::kafka as limits;
@@ -15,7 +16,7 @@ use crate::queue::shelf::{Consuming, Shelf};
 /// Reads on where there is room again, and ends when nobody asks for this queue any more.
 pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) {
     let mut look = time::interval(limits::LOOK);
-    let mut trimmed_at = inner.clock.now();
+    let (mut trimmed_at, mut trimmed) = (inner.clock.now(), BTreeMap::new());
     loop {
         let changed = queue.changed.notified();
         tokio::select! {
@@ -37,7 +38,10 @@ pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<
         if over || now.since(trimmed_at) >= limits::TRIM_PAUSE {
             trimmed_at = now;
             let committed = queue.look(Shelf::committed_offsets);
-            trim(inner, queue, committed);
+            if committed != trimmed || queue.retains() {
+                trimmed = committed.clone();
+                trim(inner, queue, committed);
+            }
         }
         if over {
             return;

@@ -8,6 +8,7 @@ use forebay_core::limits::kafka as limits;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::Notify;
 use tokio::task;
@@ -38,32 +39,56 @@ pub(super) type Member = StreamConsumer<Watch>;
 impl ClientContext for Watch {}
 
 impl ConsumerContext for Watch {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn pre_rebalance(&self, member: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(partitions) = rebalance else { return };
+        let mut gone = sources(partitions);
+        if gone.contains(&FIRST) {
+            gone.extend(waits());
+            self.told(member.incremental_unassign(&list(&self.queue, waits())));
+        }
+        if let Some(assigned) = &mut *self.assigned.lock() {
+            assigned.retain(|source| !gone.contains(source));
+        }
+        // Before anybody else can have them: what is held of them is held no more.
+        self.queue.change(|shelf| gone.into_iter().for_each(|source| shelf.revoke(source)));
+    }
+
+    fn post_rebalance(&self, member: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
-            // Before anybody else can have them: what is held of them is held no more.
-            Rebalance::Revoke(partitions) => {
-                let gone = sources(&self.queue, partitions);
-                if let Some(assigned) = &mut *self.assigned.lock() {
-                    assigned.retain(|source| !gone.contains(source));
-                }
-                self.queue.change(|shelf| gone.into_iter().for_each(|source| shelf.revoke(source)));
-            }
             Rebalance::Assign(partitions) => {
-                let mut assigned = self.assigned.lock();
-                assigned.get_or_insert_default().extend(sources(&self.queue, partitions));
+                let mut came = sources(partitions);
+                if came.contains(&FIRST) {
+                    came.extend(waits());
+                    self.told(member.incremental_assign(&list(&self.queue, waits())));
+                }
+                self.assigned.lock().get_or_insert_default().extend(came);
                 self.came.notify_one();
             }
-            Rebalance::Error(error) => tracing::warn!(queue = %self.queue.name(), %error, "kafka: rebalance"),
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => self.told(Err(error.clone())),
         }
     }
 }
 
-fn sources(queue: &Queue, partitions: &TopicPartitionList) -> Vec<Source> {
-    let source = |topic: &str, partition| {
-        let lane = [Lane::Main, Lane::Wait].into_iter().find(|lane| queue.names.lane(*lane) == topic)?;
-        Some(Source { lane, partition })
-    };
-    partitions.elements().iter().filter_map(|element| source(element.topic(), element.partition())).collect()
+impl Watch {
+    fn told(&self, result: KafkaResult<()>) {
+        if let Err(error) = result {
+            tracing::warn!(queue = %self.queue.name(), %error, "kafka: partitions cannot be taken or given");
+        }
+    }
+}
+
+/// Whoever has it has the waiting topic too: the group shares out nothing but partitions of messages that are ready.
+const FIRST: Source = Source { lane: Lane::Main, partition: 0 };
+
+fn waits() -> impl Iterator<Item = Source> {
+    (0..).zip(limits::WAIT_LEVELS).map(|(partition, _)| Source { lane: Lane::Wait, partition })
+}
+
+/// Of the one topic that is subscribed.
+fn sources(partitions: &TopicPartitionList) -> Vec<Source> {
+    let source = |partition| Source { lane: Lane::Main, partition };
+    partitions.elements().iter().map(|element| source(element.partition())).collect()
 }
 
 pub(super) fn list(queue: &Queue, sources: impl IntoIterator<Item = Source>) -> TopicPartitionList {
@@ -133,7 +158,11 @@ async fn try_consume(inner: &Arc<Inner>, queue: &Arc<Queue>, left: &mut Option<A
     let watch = Watch { queue: queue.clone(), assigned: Mutex::default(), came: Notify::new() };
     let member: Arc<Member> = Arc::new(config.create_with_context(watch).map_err(failed)?);
     *left = Some(member.clone());
-    member.subscribe(&[&queue.names.main, &queue.names.wait]).map_err(failed)?;
+    // The group shares out the other topic alone; of this one nobody else tells the client where it is.
+    let (asks, asked, wait) = (member.clone(), queue.clone(), inner.settings.wait);
+    let found = inner.blocking(CONSUME, move || asks.fetch_metadata(Some(&asked.names.wait), wait).map(drop));
+    found.await?.map_err(failed)?;
+    member.subscribe(&[&queue.names.main]).map_err(failed)?;
     tokio::select! {
         read = read(inner, queue, &member) => read,
         never = commit(inner, queue, &member) => match never {},

@@ -306,3 +306,218 @@ impl Shelf {
         self.held.get(&position).map(|held| &**held)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::limits::kafka::OPEN_MAX;
+    use forebay_core::message::{Message, MessageId};
+    use tokio::sync::oneshot::Receiver;
+
+    use super::super::commit::{Change, Fate};
+    use super::super::contiguous::Tries;
+    use super::super::intake::Record;
+    use super::super::names::Lane;
+    use super::*;
+    use crate::message::envelope::Envelope;
+
+    const NOW: Instant = Instant::from_ms(1_000_000);
+    const MAIN: Source = Source { lane: Lane::Main, partition: 0 };
+    const TOKEN: u32 = 7;
+
+    fn later(ms: u64) -> Instant {
+        NOW + Duration::from_millis(ms)
+    }
+
+    /// A message whose key is the first letter of its id, due at that time.
+    fn record(source: Source, offset: i64, id: &str, due: Instant) -> Record {
+        let key = id.chars().next().filter(|first| *first != '-').map(String::from);
+        let message = Message { key, ..Message::new(MessageId::given(id).unwrap(), "12345".into()) };
+        let envelope = Envelope { due, ..Envelope::new(message, NOW) };
+        Record { source, offset, put_ms: NOW.as_ms(), envelope }
+    }
+
+    /// A shelf to which these came, one after the other.
+    fn shelf(ordered: bool, ids: &[&str]) -> Shelf {
+        let mut shelf = Shelf::new(ordered);
+        shelf.assign(MAIN, 0, "", 0);
+        for (offset, id) in (0..).zip(ids) {
+            shelf.arrive(record(MAIN, offset, id, NOW), offset.unsigned_abs(), NOW);
+        }
+        shelf
+    }
+
+    fn take(shelf: &mut Shelf, now: Instant) -> Vec<(String, u32)> {
+        let found = shelf.take(1_000, now + Duration::from_secs(30), TOKEN, now);
+        let told = |position: &Position| {
+            let envelope = &shelf.at(*position).unwrap().letter.envelope;
+            (envelope.message.id.as_str().to_owned(), envelope.attempts)
+        };
+        found.taken.iter().map(told).collect()
+    }
+
+    fn ids(shelf: &mut Shelf, now: Instant) -> Vec<String> {
+        take(shelf, now).into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn begin(shelf: &mut Shelf, position: Position, change: Change) -> Receiver<Fate> {
+        let (held, generation) = shelf.grip(position, TOKEN).unwrap();
+        shelf.begin(held.letter.clone(), generation, Some(held), change)
+    }
+
+    fn commit(shelf: &mut Shelf, fate: Fate) {
+        let batch = shelf.batch().unwrap();
+        shelf.committed(batch, fate, NOW);
+    }
+
+    #[test]
+    fn of_a_key_nothing_goes_on_while_one_is_held_settled_or_waits_for_its_next_attempt() {
+        let mut shelf = shelf(true, &["a1", "a2", "b1"]);
+        assert_eq!(ids(&mut shelf, NOW), ["a1", "b1"]);
+        let due = later(100_000);
+        let tries = Tries { attempts: 1, due_ms: due.as_ms() };
+        let mut fate = begin(&mut shelf, 0, Change::Tried(tries));
+        assert!(ids(&mut shelf, NOW).is_empty(), "a1 is being settled");
+        commit(&mut shelf, Fate::Committed);
+        assert_eq!(fate.try_recv(), Ok(Fate::Committed));
+        assert!(ids(&mut shelf, NOW).is_empty(), "a1 waits for its time");
+        assert_eq!(take(&mut shelf, due), [("a1".to_owned(), 1)], "and goes before a2");
+    }
+
+    #[test]
+    fn a_commit_that_fails_leaves_a_delivery_as_it_was_held() {
+        let mut shelf = shelf(true, &["a1", "b1"]);
+        ids(&mut shelf, NOW);
+        let tries = Tries { attempts: 1, due_ms: NOW.as_ms() };
+        let fates = [begin(&mut shelf, 0, Change::Settled), begin(&mut shelf, 1, Change::Tried(tries))];
+        commit(&mut shelf, Fate::Failed);
+        for mut fate in fates {
+            assert_eq!(fate.try_recv(), Ok(Fate::Failed));
+        }
+        assert!(shelf.held(0, TOKEN).is_some() && shelf.held(1, TOKEN).is_some());
+        let said = shelf.batch().unwrap().said.remove(0);
+        assert_eq!((said.offset, said.mark.as_str()), (0, ""), "nothing is settled, nothing was tried");
+    }
+
+    #[test]
+    fn what_was_put_elsewhere_stays_settled_and_goes_with_the_next_commit() {
+        let mut shelf = shelf(false, &["-1"]);
+        ids(&mut shelf, NOW);
+        let (held, generation) = shelf.grip(0, TOKEN).unwrap();
+        let _fate = shelf.begin(held.letter.clone(), generation, None, Change::Settled);
+        commit(&mut shelf, Fate::Failed);
+        assert!(shelf.held(0, TOKEN).is_none());
+        assert_eq!(shelf.batch().unwrap().said.remove(0).offset, 1);
+    }
+
+    #[test]
+    fn what_lies_here_goes_with_its_partition_held_or_not() {
+        let mut shelf = shelf(false, &["-1", "-2", "-3"]);
+        let found = shelf.take(2, later(30_000), TOKEN, NOW);
+        assert_eq!(found.taken, [0, 1]);
+        let mut fate = begin(&mut shelf, 0, Change::Settled);
+        let (gripped, generation) = shelf.grip(1, TOKEN).unwrap();
+        shelf.revoke(MAIN);
+        assert_eq!(fate.try_recv(), Ok(Fate::Lost));
+        shelf.assign(MAIN, 0, "", 0);
+        let mut late = shelf.begin(gripped.letter.clone(), generation, Some(gripped), Change::Settled);
+        assert_eq!(late.try_recv(), Ok(Fate::Lost), "it came under another assignment");
+        assert!(ids(&mut shelf, NOW).is_empty() && !shelf.is_holding());
+        assert!(shelf.batch().is_none() && shelf.next_end().is_none());
+    }
+
+    #[test]
+    fn a_commit_under_way_does_not_count_for_a_partition_that_went() {
+        let mut shelf = shelf(false, &["-1"]);
+        ids(&mut shelf, NOW);
+        let mut fate = begin(&mut shelf, 0, Change::Settled);
+        let mut batch = shelf.batch().unwrap();
+        shelf.revoke(MAIN);
+        shelf.still_ours(&mut batch);
+        assert!(batch.said.is_empty());
+        shelf.committed(batch, Fate::Committed, NOW);
+        assert_eq!(fate.try_recv(), Ok(Fate::Lost));
+    }
+
+    #[test]
+    fn a_partition_is_read_no_further_at_its_bound_and_again_at_half_of_it() {
+        let mut shelf = shelf(false, &[]);
+        for offset in 0..i64::try_from(OPEN_MAX).unwrap() {
+            assert!(!shelf.is_to_pause(MAIN), "{offset}");
+            shelf.arrive(record(MAIN, offset, "-", NOW), offset.unsigned_abs(), NOW);
+        }
+        assert!(shelf.is_to_pause(MAIN));
+        assert!(!shelf.is_to_pause(MAIN), "it is said once");
+        assert!(shelf.to_resume().is_empty());
+        while ids(&mut shelf, NOW).len() > 0 {}
+        let half = OPEN_MAX as u64 / 2;
+        (0..half).for_each(|position| drop(begin(&mut shelf, position, Change::Settled)));
+        assert!(shelf.to_resume().is_empty());
+        drop(begin(&mut shelf, half, Change::Settled));
+        assert_eq!(shelf.to_resume(), [MAIN]);
+    }
+
+    #[test]
+    fn of_an_ordered_partition_no_more_is_handed_out_than_may_fail() {
+        let mut shelf = Shelf::new(true);
+        shelf.assign(MAIN, 0, "", 0);
+        for offset in 0..200_u8 {
+            let id = char::from_u32(0x4e00 + u32::from(offset)).unwrap().to_string();
+            shelf.arrive(record(MAIN, offset.into(), &id, NOW), offset.into(), NOW);
+        }
+        assert_eq!(ids(&mut shelf, NOW).len(), TRIES_MAX);
+        let again = Tries { attempts: 1, due_ms: later(60_000).as_ms() };
+        drop(begin(&mut shelf, 0, Change::Tried(again)));
+        drop(begin(&mut shelf, 1, Change::Settled));
+        commit(&mut shelf, Fate::Committed);
+        assert_eq!(ids(&mut shelf, NOW).len(), 1, "one was done, one waits for its next attempt");
+    }
+
+    #[test]
+    fn what_waits_in_kafka_is_moved_on_when_its_level_is_over_and_never_too_late() {
+        let mut shelf = shelf(false, &[]);
+        let level = Source { lane: Lane::Wait, partition: 1 };
+        shelf.assign(level, 0, "", 0);
+        shelf.arrive(record(level, 0, "-long", later(60_000)), 1, NOW);
+        shelf.arrive(record(level, 1, "-soon", later(1_000)), 2, NOW);
+        shelf.arrive(record(MAIN, 0, "-far", later(60_000)), 3, NOW);
+        let mut moved = |now| -> Vec<_> {
+            shelf
+                .take_carried(now)
+                .iter()
+                .map(|(letter, _)| letter.message().id.as_str().to_owned())
+                .collect()
+        };
+        assert_eq!(moved(NOW), ["-far"], "it waits in Kafka, not here");
+        assert_eq!(moved(later(1_000)), ["-soon"]);
+        assert_eq!(moved(later(4_095)), [""; 0]);
+        assert_eq!(moved(later(4_096)), ["-long"]);
+    }
+
+    #[test]
+    fn all_is_known_of_a_queue_once_what_was_there_was_read() {
+        let mut shelf = Shelf::new(false);
+        assert!(!shelf.is_caught_up());
+        shelf.consuming = Consuming::Yes { joined: true };
+        shelf.assign(MAIN, 5, "", 7);
+        assert!(!shelf.is_caught_up());
+        shelf.arrive(record(MAIN, 6, "-1", NOW), 1, NOW);
+        assert!(shelf.is_caught_up());
+    }
+
+    #[test]
+    fn a_hold_is_told_by_its_token_and_offered_when_it_runs_out() {
+        let mut shelf = shelf(false, &["-1"]);
+        ids(&mut shelf, NOW);
+        let end = later(30_000);
+        assert!(shelf.held(0, TOKEN + 1).is_none() && shelf.grip(0, TOKEN + 1).is_none());
+        assert!(shelf.run_out(10, NOW).is_empty());
+        let extended = end + Duration::from_secs(5);
+        assert_eq!(shelf.extend(0, TOKEN, extended), Some(extended));
+        assert!(shelf.run_out(10, end).is_empty());
+        assert_eq!(shelf.run_out(10, extended), [0]);
+        assert_eq!(shelf.extend(0, TOKEN, extended), None, "it was offered");
+        assert!(shelf.run_out(10, extended).is_empty());
+        assert_eq!(shelf.run_out(10, extended + limits::EXPIRED_GRACE), [0]);
+        assert!(shelf.grip(0, TOKEN).is_some(), "it is held still");
+    }
+}

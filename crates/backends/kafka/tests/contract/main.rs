@@ -97,7 +97,9 @@ impl Rig for Real {
     }
 
     fn pace(&self) -> Pace {
-        Pace::SERVER
+        // Joining a group takes a while.
+        let (a_while, late) = (Duration::from_millis(1_500), Duration::from_millis(250));
+        Pace { a_while, late, ..Pace::SERVER }
     }
 
     fn pass(&self, time: Duration) {
