@@ -64,7 +64,7 @@ impl Inner {
             // Its partition is another process's, which hands it out again; a copy is there besides.
             Ok(Fate::Lost) if copied => Err(failed()),
             Ok(Fate::Lost) => Ok(Settled::NotHeld),
-            Ok(Fate::Failed) => Err(failed().because("it could not be committed")),
+            Ok(Fate::Failed | Fate::Unsure) => Err(failed().because("the commit was not answered")),
             Err(_) => Err(failed()),
         }
     }

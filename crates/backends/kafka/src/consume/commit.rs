@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use forebay_core::limits::kafka as limits;
 use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::time;
 
@@ -19,9 +20,9 @@ pub(super) async fn commit(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<
     loop {
         queue.commits.notified().await;
         while let Some(mut batch) = queue.change_quietly(Shelf::batch) {
-            let fate = commit_batch(inner, queue, member, &mut batch).await;
+            let (fate, left_out) = commit_batch(inner, queue, member, &mut batch).await;
             let now = inner.clock.now();
-            queue.change(|shelf| shelf.committed(batch, fate, now));
+            queue.change(|shelf| shelf.committed(batch, fate, left_out, now));
             if fate == Fate::Failed {
                 time::sleep(limits::PAUSE).await;
             }
@@ -29,12 +30,19 @@ pub(super) async fn commit(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<
     }
 }
 
-async fn commit_batch(inner: &Inner, queue: &Arc<Queue>, member: &Arc<Member>, batch: &mut Batch) -> Fate {
+/// What the batch came to, and what what was left out of it did: of a commit that was not answered nobody knows.
+async fn commit_batch(
+    inner: &Inner,
+    queue: &Arc<Queue>,
+    member: &Arc<Member>,
+    batch: &mut Batch,
+) -> (Fate, Fate) {
     let late = time::Instant::now() + inner.settings.wait;
+    let mut left_out = Fate::Lost;
     loop {
         queue.look(|shelf| shelf.still_ours(batch));
         if batch.said.is_empty() {
-            return Fate::Lost;
+            return (left_out, left_out);
         }
         let mut offsets = TopicPartitionList::new();
         for said in &batch.said {
@@ -47,16 +55,30 @@ async fn commit_batch(inner: &Inner, queue: &Arc<Queue>, member: &Arc<Member>, b
         let committing = member.clone();
         let committed =
             inner.blocking("settle delivery", move || committing.commit(&offsets, CommitMode::Sync));
-        let error = match time::timeout_at(late, committed).await {
-            Ok(Ok(Ok(()))) => return Fate::Committed,
-            Ok(Ok(Err(error))) => error.to_string(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        tracing::debug!(queue = %queue.name(), error, "kafka: commit");
+        match time::timeout_at(late, committed).await {
+            Ok(Ok(Ok(()))) => return (Fate::Committed, left_out),
+            Ok(Ok(Err(error))) if is_refused(&error) => {}
+            unsure => {
+                left_out = Fate::Unsure;
+                tracing::debug!(queue = %queue.name(), ?unsure, "kafka: commit");
+            }
+        }
         if time::Instant::now() >= late {
-            return Fate::Failed;
+            return (Fate::Failed, left_out);
         }
         time::sleep(limits::PAUSE / 5).await;
     }
+}
+
+/// Whether the group's coordinator has said that it does not take the commit: the group is changing, or goes on without us.
+fn is_refused(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::IllegalGeneration
+                | Code::UnknownMemberId
+                | Code::RebalanceInProgress
+                | Code::FencedInstanceId
+        )
+    )
 }

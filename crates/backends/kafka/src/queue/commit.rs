@@ -16,8 +16,10 @@ pub(crate) enum Fate {
     Committed,
     /// Its partition went to another process before.
     Lost,
-    /// Kafka could not be asked.
+    /// Kafka could not be asked, or has not answered.
     Failed,
+    /// The same, and its partition went to another process meanwhile.
+    Unsure,
 }
 
 /// What is to be committed of a letter.
@@ -120,8 +122,8 @@ impl Shelf {
         batch.said.retain(|said| self.is_current(said.source, said.generation));
     }
 
-    /// A batch came to that; what it left out is lost.
-    pub(crate) fn committed(&mut self, batch: Batch, fate: Fate, now: Instant) {
+    /// A batch came to `fate`, and what was left out of it to `left_out`.
+    pub(crate) fn committed(&mut self, batch: Batch, fate: Fate, left_out: Fate, now: Instant) {
         for said in &batch.said {
             let current = self.is_current(said.source, said.generation);
             if let Some(partition) = self.partitions.get_mut(&said.source).filter(|_| current) {
@@ -130,7 +132,7 @@ impl Shelf {
                         partition.offsets.committed(said.offset);
                         partition.committed = said.offset;
                     }
-                    Fate::Lost | Fate::Failed => partition.dirty = true,
+                    Fate::Lost | Fate::Failed | Fate::Unsure => partition.dirty = true,
                 }
             }
         }
@@ -139,7 +141,7 @@ impl Shelf {
                 .said
                 .iter()
                 .any(|said| said.source == waiting.letter.source && said.generation == waiting.generation);
-            self.finish(waiting, if said { fate } else { Fate::Lost }, now);
+            self.finish(waiting, if said { fate } else { left_out }, now);
         }
     }
 
@@ -156,7 +158,7 @@ impl Shelf {
                     self.put(Arc::new(again), due, now);
                 }
                 (Change::Settled, Fate::Committed, _) | (_, _, None) => {}
-                (change, Fate::Lost | Fate::Failed, Some(held)) => {
+                (change, Fate::Lost | Fate::Failed | Fate::Unsure, Some(held)) => {
                     if matches!(change, Change::Settled) {
                         partition.offsets.reopen(letter.offset);
                         partition.bytes += letter.bytes();

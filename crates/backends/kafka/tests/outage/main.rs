@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use forebay_core::delivery::Outcome;
+use forebay_core::delivery::{Delivery, Outcome, Settled};
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::{Broker, Receive};
@@ -19,6 +19,7 @@ use forebay_core::queue::{Order, QueueName, QueueSettings};
 use forebay_kafka::broker::KafkaBroker;
 use forebay_kafka::settings::KafkaSettings;
 use forebay_runtime::clock::TokioClock;
+use futures_util::future::join_all;
 use server::Kafka;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
@@ -31,6 +32,9 @@ const SLACK: Duration = Duration::from_secs(4);
 const DEAF_MAX: Duration = Duration::from_secs(60);
 /// Messages of one publish.
 const BATCH: usize = 20;
+
+/// Messages that are published and not yet acknowledged.
+const LEAD_MAX: usize = 400;
 
 /// What is known of the messages of one queue.
 #[derive(Default)]
@@ -53,7 +57,11 @@ impl Load {
     async fn on(broker: &KafkaBroker, clock: &Arc<dyn Clock>, queue: &str, order: Order) -> Arc<Self> {
         let queue = QueueName::new(queue).unwrap();
         let settings = QueueSettings { order, ..QueueSettings::new(queue.clone()) };
-        broker.ensure(&settings).await.unwrap();
+        // Three servers start at a time.
+        let begun = Instant::now();
+        while let Err(error) = broker.ensure(&settings).await {
+            assert!(error.kind() == Kind::Unavailable && begun.elapsed() < DEAF_MAX, "{error}");
+        }
         let (broker, clock) = (broker.clone(), clock.clone());
         Arc::new(Self { broker, clock, queue, books: Mutex::default(), stop: AtomicBool::new(false) })
     }
@@ -61,6 +69,11 @@ impl Load {
     async fn publish(&self) {
         let mut next = 0;
         while !self.stop.load(SeqCst) {
+            // Acknowledging is a commit of Kafka's, and slower than publishing.
+            if self.confirmed() > self.acknowledged() + LEAD_MAX {
+                sleep(Duration::from_millis(5)).await;
+                continue;
+            }
             let numbers = next..next + BATCH as u64;
             next = numbers.end;
             let message = |number: u64| Message {
@@ -95,20 +108,27 @@ impl Load {
                 }
             };
             assert!(begun.elapsed() < WAIT + SLACK, "a receive takes {:?}", begun.elapsed());
-            for delivery in deliveries {
+            let settle = async |delivery: Delivery| {
                 let number = delivery.message.id.as_str().parse().unwrap();
-                // What is not settled comes again.
                 let settled = self.broker.settle(&self.queue, delivery.id, Outcome::Done, None).await;
-                if settled.is_ok() {
+                // What was not held any more comes again. Of an error nobody knows: the delivery stands, or is settled.
+                if !matches!(settled, Ok(Settled::NotHeld)) {
                     self.books.lock().unwrap().acknowledged.insert(number);
                 }
-            }
+            };
+            join_all(deliveries.into_iter().map(settle)).await;
         }
     }
 
     fn is_done(&self) -> bool {
         let books = self.books.lock().unwrap();
         self.stop.load(SeqCst) && books.confirmed.is_subset(&books.acknowledged)
+    }
+
+    /// What was confirmed and never came.
+    fn missing(&self) -> Vec<u64> {
+        let books = self.books.lock().unwrap();
+        books.confirmed.difference(&books.acknowledged).copied().collect()
     }
 
     fn confirmed(&self) -> usize {
@@ -166,7 +186,9 @@ fn survives(hurt: fn(&Kafka)) {
         }
         loads.iter().for_each(|load| load.stop.store(true, SeqCst));
         for task in tasks {
-            tokio::time::timeout(DEAF_MAX, task).await.expect("a confirmed message does not come").unwrap();
+            let ended = tokio::time::timeout(DEAF_MAX, task).await;
+            let missing: Vec<_> = loads.iter().map(|load| load.missing()).collect();
+            ended.unwrap_or_else(|_| panic!("confirmed messages do not come: {missing:?}")).unwrap();
         }
         for load in &loads {
             let books = load.books.lock().unwrap();
