@@ -67,7 +67,7 @@ impl Clients {
         let mut sent = Vec::with_capacity(records.len());
         let late = time::Instant::now() + self.wait;
         for record in records {
-            let mut outgoing = record.to_kafka();
+            let mut outgoing = record.record();
             sent.push(loop {
                 match self.producer.send_result(outgoing) {
                     Ok(delivery) => break delivery,
@@ -89,7 +89,7 @@ impl Clients {
 }
 
 impl Outgoing {
-    fn to_kafka(&self) -> FutureRecord<'_, str, [u8]> {
+    fn record(&self) -> FutureRecord<'_, str, [u8]> {
         let mut record = FutureRecord::to(&self.topic);
         record.timestamp = i64::try_from(self.at.as_ms()).ok();
         record.partition = self.partition;

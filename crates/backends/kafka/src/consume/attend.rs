@@ -24,7 +24,7 @@ pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<
             _ = look.tick() => {}
             () = changed => {}
         }
-        let resumed = queue.change_quietly(Shelf::to_resume);
+        let resumed = queue.change_quietly(Shelf::resume_with_room);
         if !resumed.is_empty()
             && let Err(error) = member.resume(&list(queue, resumed))
         {

@@ -112,7 +112,7 @@ fn take_in(inner: &Inner, queue: &Queue, member: &Member, record: &BorrowedMessa
     let record = Record { source, offset: record.offset(), put_ms, envelope };
     let pause = queue.change(|shelf| {
         shelf.arrive(record, inner.number(), now);
-        shelf.is_to_pause(source)
+        shelf.pause_if_full(source)
     });
     if pause && let Err(error) = member.pause(&list(queue, [source])) {
         tracing::warn!(queue = %queue.name(), %error, "kafka: cannot pause a partition");

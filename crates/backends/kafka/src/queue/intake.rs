@@ -126,7 +126,7 @@ impl Shelf {
     }
 
     /// Whether so much of a partition lies here that it is not to be read for now. Said once.
-    pub(crate) fn is_to_pause(&mut self, source: Source) -> bool {
+    pub(crate) fn pause_if_full(&mut self, source: Source) -> bool {
         let Some(partition) = self.partitions.get_mut(&source).filter(|partition| !partition.paused) else {
             return false;
         };
@@ -135,7 +135,7 @@ impl Shelf {
     }
 
     /// Partitions that are to be read again. Said once.
-    pub(crate) fn to_resume(&mut self) -> Vec<Source> {
+    pub(crate) fn resume_with_room(&mut self) -> Vec<Source> {
         let over =
             self.partitions.iter_mut().filter(|(_, partition)| partition.paused && !partition.is_over(2));
         over.map(|(source, partition)| {

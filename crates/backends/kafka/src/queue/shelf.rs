@@ -442,18 +442,18 @@ mod tests {
     fn a_partition_is_read_no_further_at_its_bound_and_again_at_half_of_it() {
         let mut shelf = shelf(false, &[]);
         for offset in 0..i64::try_from(OPEN_MAX).unwrap() {
-            assert!(!shelf.is_to_pause(MAIN), "{offset}");
+            assert!(!shelf.pause_if_full(MAIN), "{offset}");
             shelf.arrive(record(MAIN, offset, "-", NOW), offset.unsigned_abs(), NOW);
         }
-        assert!(shelf.is_to_pause(MAIN));
-        assert!(!shelf.is_to_pause(MAIN), "it is said once");
-        assert!(shelf.to_resume().is_empty());
+        assert!(shelf.pause_if_full(MAIN));
+        assert!(!shelf.pause_if_full(MAIN), "it is said once");
+        assert!(shelf.resume_with_room().is_empty());
         while !ids(&mut shelf, NOW).is_empty() {}
         let half = OPEN_MAX as u64 / 2;
         (0..half).for_each(|position| drop(begin(&mut shelf, position, Change::Settled)));
-        assert!(shelf.to_resume().is_empty());
+        assert!(shelf.resume_with_room().is_empty());
         drop(begin(&mut shelf, half, Change::Settled));
-        assert_eq!(shelf.to_resume(), [MAIN]);
+        assert_eq!(shelf.resume_with_room(), [MAIN]);
     }
 
     #[test]

@@ -188,7 +188,8 @@ fn survives(hurt: fn(&Kafka)) {
         for task in tasks {
             let ended = tokio::time::timeout(DEAF_MAX, task).await;
             let missing: Vec<_> = loads.iter().map(|load| load.missing()).collect();
-            ended.unwrap_or_else(|_| panic!("confirmed messages do not come: {missing:?}")).unwrap();
+            assert!(ended.is_ok(), "confirmed messages do not come: {missing:?}");
+            ended.unwrap().unwrap();
         }
         for load in &loads {
             let books = load.books.lock().unwrap();
