@@ -3,8 +3,12 @@
 /// Runs the suite on the brokers that the function `$rig` sets up, if `$there` says that what they need is there.
 #[macro_export]
 macro_rules! broker {
-    ($rig:ident) => { $crate::broker! { @ $rig, $crate::broker::always } };
-    ($rig:ident if $there:ident) => { $crate::broker! { @ $rig, super::$there } };
+    ($rig:ident) => {
+        $crate::broker! { @ $rig, $crate::broker::always }
+    };
+    ($rig:ident if $there:ident) => {
+        $crate::broker! { @ $rig, super::$there }
+    };
     (@ $rig:ident, $there:path) => {
         $crate::broker_cases! { $rig, $there;
             ensure {
