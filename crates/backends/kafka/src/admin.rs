@@ -177,6 +177,9 @@ impl Inner {
         const PURGE: &str = "purge queue";
         let queue = self.queue_anew(name, PURGE).await?;
         self.join(&queue).await?;
+        // What is moved meanwhile would be behind the ends that are found.
+        let _still = Still::keep(&queue);
+        self.until(&queue, |shelf| !shelf.is_carrying()).await;
         let depths = self.depths(&queue, PURGE).await?;
         let ends: BTreeMap<_, _> = depths.iter().map(|(source, depth)| (*source, depth.end)).collect();
         let (letters, skipped, ours) = queue.change(|shelf| {
@@ -192,7 +195,7 @@ impl Inner {
         }
         queue.commits.notify_one();
         self.mark_gone(&queue, gone, PURGE).await?;
-        self.clean(&queue).await;
+        self.until(&queue, Shelf::is_clean).await;
         let others = depths.into_iter().filter(|(source, _)| !ours.contains_key(source));
         let others: BTreeMap<Source, Depth> = others.filter(|(_, depth)| depth.open > 0).collect();
         purged += others.values().map(|depth| depth.open).sum::<u64>();
@@ -200,13 +203,13 @@ impl Inner {
         Ok(purged)
     }
 
-    /// Until all is committed.
-    async fn clean(&self, queue: &Queue) {
+    /// Until that is so of what lies here.
+    async fn until(&self, queue: &Queue, is_so: impl Fn(&Shelf) -> bool) {
         loop {
             let changed = queue.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if queue.look(Shelf::is_clean) {
+            if queue.look(&is_so) {
                 return;
             }
             changed.await;
@@ -322,5 +325,21 @@ impl Inner {
 fn put_back(queue: &Queue, delivery: DeliveryId) {
     if let Some(grip) = queue.grip(delivery.position, delivery.token) {
         grip.put_back();
+    }
+}
+
+/// While it is there nothing that waits in Kafka is moved on.
+struct Still<'a>(&'a Queue);
+
+impl<'a> Still<'a> {
+    fn keep(queue: &'a Queue) -> Self {
+        queue.change(|shelf| shelf.purging = true);
+        Self(queue)
+    }
+}
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        self.0.change(|shelf| shelf.purging = false);
     }
 }

@@ -92,6 +92,7 @@ impl Shelf {
     pub(crate) fn leave(&mut self, consuming: Consuming) {
         let sources: Vec<_> = self.partitions.keys().copied().collect();
         sources.into_iter().for_each(|source| self.revoke(source));
+        (self.committing, self.carrying) = (false, false);
         if self.consuming != Consuming::Gone {
             self.consuming = consuming;
         }
@@ -178,7 +179,9 @@ impl Shelf {
 
     /// Nothing waits for a commit.
     pub(crate) fn is_clean(&self) -> bool {
-        self.waiting.is_empty() && !self.partitions.values().any(|partition| partition.dirty)
+        !self.committing
+            && self.waiting.is_empty()
+            && !self.partitions.values().any(|partition| partition.dirty)
     }
 
     /// When the next letter is to be moved.
@@ -189,6 +192,9 @@ impl Shelf {
     /// Letters that are to be moved by now, with the assignments under which they came.
     pub(crate) fn take_carried(&mut self, now: Instant) -> Vec<(Arc<Letter>, u64)> {
         let mut taken = Vec::new();
+        if self.purging {
+            return taken;
+        }
         while taken.len() < limits::CARRY_MAX
             && let Some(entry) = self.carried.first_entry()
             && entry.key().0 <= now
@@ -199,7 +205,18 @@ impl Shelf {
                 self.busy_with(&letter);
             }
         }
+        self.carrying = !taken.is_empty();
         taken
+    }
+
+    /// What was taken to be moved is where it is to be.
+    pub(crate) fn carried(&mut self) {
+        self.carrying = false;
+    }
+
+    /// Whether something is on its way to another place in Kafka.
+    pub(crate) fn is_carrying(&self) -> bool {
+        self.carrying
     }
 
     /// A letter could not be moved: it is tried again then.

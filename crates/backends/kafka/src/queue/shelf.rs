@@ -91,6 +91,12 @@ pub(crate) struct Shelf {
     pub(super) gripped: HashMap<Position, Gripped>,
     pub(super) partitions: BTreeMap<Source, Partition>,
     pub(super) waiting: Vec<Waiting>,
+    /// A commit is under way.
+    pub(super) committing: bool,
+    /// Letters are on their way to another place in Kafka.
+    pub(super) carrying: bool,
+    /// None are to be sent there for now.
+    pub(crate) purging: bool,
 }
 
 impl Shelf {
@@ -109,6 +115,9 @@ impl Shelf {
             gripped: HashMap::new(),
             partitions: BTreeMap::new(),
             waiting: Vec::new(),
+            committing: false,
+            carrying: false,
+            purging: false,
         }
     }
 

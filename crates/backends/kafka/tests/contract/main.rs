@@ -98,7 +98,7 @@ impl Rig for Real {
 
     fn pace(&self) -> Pace {
         // Joining a group takes a while.
-        let (a_while, late) = (Duration::from_millis(1_500), Duration::from_millis(250));
+        let (a_while, late) = (Duration::from_secs(2), Duration::from_millis(250));
         Pace { a_while, late, ..Pace::SERVER }
     }
 
