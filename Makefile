@@ -1,5 +1,5 @@
 # Two commands do everything: `make demo` shows it, `make test` proves it.
-CLIENTS = python3 python3-venv nodejs npm memcached libmemcached-tools libmemcached-dev amqp-tools librabbitmq-dev rabbitmq-server redis-server
+CLIENTS = g++ python3 python3-venv nodejs npm memcached libmemcached-tools libmemcached-dev amqp-tools librabbitmq-dev rabbitmq-server redis-server maven default-jre-headless
 
 .PHONY: demo test torture check bench
 

@@ -3,6 +3,7 @@
 //! Names end in their unit. `_DEFAULT` can be configured, everything else is fixed.
 
 pub mod elsewhere;
+pub mod kafka;
 pub mod near;
 pub mod rabbitmq;
 pub mod redis;

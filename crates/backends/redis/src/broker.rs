@@ -293,6 +293,7 @@ impl Broker for RedisBroker {
             place: true,
             lasting_holds: true,
             retain: false,
+            newest_by_key: false,
             message_ttl: true,
             length_bytes_max: false,
             drop_head: true,

@@ -1,10 +1,16 @@
 //! The list of all cases, as tests.
 
-/// Runs the suite on the brokers that the function `$rig` sets up.
+/// Runs the suite on the brokers that the function `$rig` sets up, if `$there` says that what they need is there.
 #[macro_export]
 macro_rules! broker {
     ($rig:ident) => {
-        $crate::broker_cases! { $rig;
+        $crate::broker! { @ $rig, $crate::broker::always }
+    };
+    ($rig:ident if $there:ident) => {
+        $crate::broker! { @ $rig, super::$there }
+    };
+    (@ $rig:ident, $there:path) => {
+        $crate::broker_cases! { $rig, $there;
             ensure {
                 a_queue_may_be_declared_again_with_equal_settings
                 a_queue_that_differs_is_a_conflict_that_names_the_setting_and_both_sides
@@ -194,13 +200,15 @@ macro_rules! broker {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! broker_cases {
-    ($rig:ident; $($subject:ident { $($case:ident)* })*) => {
+    ($rig:ident, $there:path; $($subject:ident { $($case:ident)* })*) => {
         $(
             mod $subject {
                 $(
                     #[test]
                     fn $case() {
-                        $crate::broker::subjects::$subject::$case(&mut super::$rig());
+                        if $there() {
+                            $crate::broker::subjects::$subject::$case(&mut super::$rig());
+                        }
                     }
                 )*
             }

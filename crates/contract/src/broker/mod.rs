@@ -18,6 +18,12 @@ use forebay_core::time::Instant;
 
 use self::pace::Pace;
 
+/// What a broker needs in the process itself.
+#[doc(hidden)]
+pub const fn always() -> bool {
+    true
+}
+
 /// A broker under test, and the ground it stands on. Each case gets a new one without queues.
 pub trait Rig {
     /// The broker as it runs now.

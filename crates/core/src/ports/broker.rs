@@ -40,8 +40,10 @@ pub struct BrokerCapabilities {
     pub place: bool,
     /// A hold outlives the process and the connection of its holder; else what was held is ready again when these end.
     pub lasting_holds: bool,
-    /// Keeps finished messages, and only the newest of a key, where a queue's settings ask for it.
+    /// Keeps finished messages where a queue's settings ask for it.
     pub retain: bool,
+    /// Keeps only the newest message of a key where a queue's settings ask for it.
+    pub newest_by_key: bool,
     /// Lets what comes into a queue expire by its `message_ttl`.
     pub message_ttl: bool,
     /// Counts the bytes of a queue against its `length_bytes_max`.
@@ -69,6 +71,7 @@ impl BrokerCapabilities {
         place: false,
         lasting_holds: false,
         retain: false,
+        newest_by_key: false,
         message_ttl: false,
         length_bytes_max: false,
         drop_head: false,
@@ -97,7 +100,7 @@ impl BrokerCapabilities {
             ("order", settings.order == Order::Key, self.order_by_key),
             ("priority_max", settings.priority_max > 0, self.priorities),
             ("retain", settings.retain != Retain::Nothing, self.retain),
-            ("newest_by_key", settings.newest_by_key, self.retain),
+            ("newest_by_key", settings.newest_by_key, self.newest_by_key),
             ("message_ttl", settings.message_ttl.is_some(), self.message_ttl),
             ("length_bytes_max", settings.length_bytes_max.is_some(), self.length_bytes_max),
             ("overflow", true, overflow),

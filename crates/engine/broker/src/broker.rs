@@ -231,6 +231,7 @@ pub const CAPABILITIES: BrokerCapabilities = BrokerCapabilities {
     priorities: true,
     dedup: true,
     retain: true,
+    newest_by_key: true,
     message_ttl: true,
     length_bytes_max: true,
     drop_head: true,

@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("forebay-rabbitmq", &["forebay-core"]),
+    ("forebay-kafka", &["forebay-core"]),
     ("forebay-runtime", &["forebay-core"]),
     ("forebay-redis", &["forebay-core"]),
     ("forebay-sqs", &["forebay-core"]),

@@ -67,7 +67,7 @@ pub fn a_setting_that_the_broker_does_not_keep_is_refused_by_its_name(rig: &mut 
     asked(can.order_by_key, "order", |settings| settings.order = Order::Key);
     asked(can.priorities, "priority_max", |settings| settings.priority_max = 9);
     asked(can.retain, "retain", |settings| settings.retain = Retain::For(SHORT));
-    asked(can.retain, "newest_by_key", |settings| settings.newest_by_key = true);
+    asked(can.newest_by_key, "newest_by_key", |settings| settings.newest_by_key = true);
     asked(can.message_ttl, "message_ttl", |settings| settings.message_ttl = Some(SHORT));
     asked(can.length_bytes_max, "length_bytes_max", |settings| settings.length_bytes_max = Some(9));
     asked(can.drop_head, "overflow", |settings| settings.overflow = Overflow::DropHead);

@@ -12,7 +12,7 @@ use crate::broker::scene::{
 
 /// A queue that keeps the newest of a key, if the broker can.
 fn newest(rig: &dyn Rig) -> Option<QueueName> {
-    let can = rig.broker().capabilities().retain;
+    let can = rig.broker().capabilities().newest_by_key;
     can.then(|| queue_with(rig, "newest", |settings| settings.newest_by_key = true))
 }
 
@@ -96,7 +96,7 @@ pub fn of_a_batch_the_last_message_with_a_key_stays(rig: &mut dyn Rig) {
 }
 
 pub fn a_queue_at_its_length_takes_what_replaces(rig: &mut dyn Rig) {
-    if !(rig.broker().capabilities().retain && rig.broker().capabilities().length_max) {
+    if !(rig.broker().capabilities().newest_by_key && rig.broker().capabilities().length_max) {
         return;
     }
     let q = queue_with(rig, "short", |settings| {

@@ -119,7 +119,8 @@ pub fn retained_messages_are_forgotten_when_their_time_is_over(rig: &mut dyn Rig
 }
 
 pub fn retained_messages_leave_the_queues_length_alone(rig: &mut dyn Rig) {
-    if !rig.broker().capabilities().retain {
+    let can = rig.broker().capabilities();
+    if !can.retain || !can.length_max {
         return;
     }
     let q = queue_with(rig, "short", |settings| {

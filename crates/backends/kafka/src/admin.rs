@@ -1,0 +1,345 @@
+//! The port [`BrokerAdmin`] on Kafka.
+
+mod replay;
+mod stats;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use forebay_core::delivery::{Delivery, DeliveryId};
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
+use forebay_core::limits::kafka::{ARRIVAL_MAX, LOOK, OPEN_MAX};
+use forebay_core::message::MessageId;
+use forebay_core::ports::BoxFuture;
+use forebay_core::ports::broker::{
+    AdminCapabilities, BrokerAdmin, Found, Peeked, QueueInfo, Receive, ReplayFrom, Replayed,
+};
+use forebay_core::queue::QueueName;
+use forebay_core::stats::QueueStats;
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use self::stats::Depth;
+use crate::broker::KafkaBroker;
+use crate::consume::member::{away, want};
+use crate::inner::Inner;
+use crate::link::refusal;
+use crate::message::envelope::Envelope;
+use crate::queue::Queue;
+use crate::queue::commit::Change;
+use crate::queue::letter::Source;
+use crate::queue::names::Lane;
+use crate::queue::record::Entry;
+use crate::queue::shelf::{Consuming, Shelf};
+
+/// What the administration can do.
+///
+/// A look shows what is in the partitions that are this process's, and so does a redrive.
+pub const ADMIN_CAPABILITIES: AdminCapabilities =
+    AdminCapabilities { list: true, counts: false, peek: true, find: false, pause: false };
+
+fn lacks<T: Send + 'static>(
+    operation: &'static str,
+    what: impl Into<String>,
+) -> BoxFuture<'static, Result<T>> {
+    let error = Error::new(Kind::Unsupported, operation, what);
+    Box::pin(async move { Err(error) })
+}
+
+impl BrokerAdmin for KafkaBroker {
+    fn capabilities(&self) -> AdminCapabilities {
+        ADMIN_CAPABILITIES
+    }
+
+    fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueInfo>>> {
+        Box::pin(self.inner().infos())
+    }
+
+    fn queue<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<QueueInfo>> {
+        Box::pin(self.inner().info(queue))
+    }
+
+    fn peek<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<Vec<Peeked>>> {
+        Box::pin(self.inner().peek(queue, count_max))
+    }
+
+    fn purge<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(self.inner().bounded("purge queue", self.inner().purge(queue)))
+    }
+
+    fn redrive<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(self.inner().redrive(queue, count_max))
+    }
+
+    fn find<'a>(&'a self, queue: &'a QueueName, _: &'a MessageId) -> BoxFuture<'a, Result<Option<Found>>> {
+        lacks("find message", queue.as_str())
+    }
+
+    fn pause<'a>(&'a self, queue: &'a QueueName, _: bool) -> BoxFuture<'a, Result<()>> {
+        lacks("pause queue", queue.as_str())
+    }
+
+    fn replay<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: ReplayFrom,
+        count_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<Replayed>>> {
+        Box::pin(self.inner().bounded("replay queue", self.inner().replay(queue, from, count_max)))
+    }
+
+    fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.inner().bounded("delete queue", self.inner().delete_queue(queue)))
+    }
+}
+
+impl Inner {
+    /// A queue as it is now, whatever is remembered of it.
+    async fn queue_anew(&self, name: &QueueName, operation: &'static str) -> Result<Arc<Queue>> {
+        self.read_all(operation).await?;
+        self.queue(name, operation).await
+    }
+
+    async fn infos(self: &Arc<Self>) -> Result<Vec<QueueInfo>> {
+        self.read_all("list queues").await?;
+        let mut infos = Vec::new();
+        for name in self.registry.all() {
+            match self.info(&name).await {
+                Err(error) if error.kind() == Kind::NotFound => {}
+                info => infos.push(info?),
+            }
+        }
+        Ok(infos)
+    }
+
+    async fn info(self: &Arc<Self>, name: &QueueName) -> Result<QueueInfo> {
+        const TELL: &str = "tell depth of queue";
+        let queue = self.queue_anew(name, TELL).await?;
+        let depths = self.depths(&queue, TELL).await?;
+        let now = self.clock.now();
+        let (held, later) = queue.look(|shelf| (shelf.held_count(), shelf.later_count(now)));
+        let sum = |lane| -> u64 {
+            let of_lane = depths.iter().filter(|(source, _)| source.lane == lane);
+            of_lane.map(|(_, depth)| depth.open).sum()
+        };
+        let ready = sum(Lane::Main).saturating_sub(held + later);
+        let stats = QueueStats { ready, held, delayed: sum(Lane::Wait) + later, ..QueueStats::default() };
+        Ok(QueueInfo { settings: queue.settings.clone(), stats, paused: false })
+    }
+
+    async fn peek(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<Vec<Peeked>> {
+        let queue = self.queue_anew(name, "peek into queue").await?;
+        // Whoever asks for messages has them brought here; what it takes it gives back to its place.
+        let taken = self.receive_to_look(name, count_max).await?;
+        let peeked = taken.iter().map(|delivery| Peeked { delivery: delivery.clone() }).collect();
+        taken.iter().for_each(|delivery| put_back(&queue, delivery.id));
+        Ok(peeked)
+    }
+
+    async fn receive_to_look(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<Vec<Delivery>> {
+        let count_max = count_max.clamp(1, limits::RECEIVE_DELIVERIES_MAX);
+        let mut all = Vec::new();
+        loop {
+            let asked =
+                Receive { count_max: count_max - all.len(), hold: None, wait_until: self.clock.now() };
+            let more = self.receive(name, asked).await?;
+            let nothing = more.is_empty();
+            all.extend(more);
+            if nothing || all.len() == count_max {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Waits until this process has its share of a queue's partitions.
+    async fn join(self: &Arc<Self>, queue: &Arc<Queue>) -> Result<()> {
+        let late = self.clock.now() + ARRIVAL_MAX;
+        loop {
+            let now = self.clock.now();
+            let joined = queue.change_quietly(|shelf| {
+                shelf.used_at = shelf.used_at.max(now);
+                shelf.consuming == Consuming::Yes { joined: true }
+            });
+            if joined {
+                return Ok(());
+            }
+            if now >= late {
+                return Err(away(self));
+            }
+            want(self, queue);
+            self.clock.sleep_until(now + LOOK / 4).await;
+        }
+    }
+
+    /// Of partitions that other processes have, all that they have not settled is removed from the servers.
+    async fn purge(self: &Arc<Self>, name: &QueueName) -> Result<u64> {
+        const PURGE: &str = "purge queue";
+        let queue = self.queue_anew(name, PURGE).await?;
+        self.join(&queue).await?;
+        // What is moved meanwhile would be behind the ends that are found.
+        let _still = Still::keep(&queue);
+        self.until(&queue, |shelf| !shelf.is_carrying()).await;
+        let depths = self.depths(&queue, PURGE).await?;
+        let ends: BTreeMap<_, _> = depths.iter().map(|(source, depth)| (*source, depth.end)).collect();
+        let (letters, skipped, ours) = queue.change(|shelf| {
+            let (letters, skipped) = shelf.skip_to(&ends);
+            (letters, skipped, shelf.committed_offsets())
+        });
+        let mut purged = letters.len() as u64 + skipped.iter().map(|skipped| skipped.count).sum::<u64>();
+        let gone = letters.iter().filter_map(|(letter, _)| letter.origin()).map(|at| (at, at + 1));
+        let main = skipped.iter().filter(|skipped| skipped.source.lane == Lane::Main);
+        let gone: Vec<_> = gone.chain(main.map(|skipped| (skipped.from, skipped.end))).collect();
+        for (letter, generation) in letters {
+            drop(queue.finish(letter, generation));
+        }
+        queue.commits.notify_one();
+        self.mark_gone(&queue, gone, PURGE).await?;
+        self.until(&queue, Shelf::is_clean).await;
+        let others = depths.into_iter().filter(|(source, _)| !ours.contains_key(source));
+        let others: BTreeMap<Source, Depth> = others.filter(|(_, depth)| depth.open > 0).collect();
+        purged += others.values().map(|depth| depth.open).sum::<u64>();
+        self.remove(&queue, others, PURGE).await?;
+        Ok(purged)
+    }
+
+    /// Until that is so of what lies here.
+    async fn until(&self, queue: &Queue, is_so: impl Fn(&Shelf) -> bool) {
+        loop {
+            let changed = queue.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if queue.look(&is_so) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    async fn remove(
+        &self,
+        queue: &Queue,
+        depths: BTreeMap<Source, Depth>,
+        operation: &'static str,
+    ) -> Result<()> {
+        if depths.is_empty() {
+            return Ok(());
+        }
+        let refuse = |error: KafkaError| refusal(error, operation, queue.name().as_str());
+        let mut before = TopicPartitionList::new();
+        for (source, depth) in depths {
+            let topic = queue.names.lane(source.lane);
+            before
+                .add_partition_offset(topic, source.partition, Offset::Offset(depth.end))
+                .map_err(refuse)?;
+        }
+        let removed = self.clients(operation)?.admin.delete_records(&before, &self.admin_options()).await;
+        removed.map(drop).map_err(refuse)
+    }
+
+    async fn redrive(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<u64> {
+        const REDRIVE: &str = "redrive queue";
+        let queue = self.queue_anew(name, REDRIVE).await?;
+        let (mut redriven, mut stay) = (0, Vec::new());
+        let outcome = loop {
+            let room = count_max.saturating_sub(redriven as usize).min(limits::RECEIVE_DELIVERIES_MAX);
+            if room == 0 || stay.len() >= OPEN_MAX {
+                break Ok(());
+            }
+            let taken = match self.receive_to_look(name, room).await {
+                Ok(taken) if taken.is_empty() => break Ok(()),
+                Ok(taken) => taken,
+                Err(error) => break Err(error),
+            };
+            let mut failed = None;
+            for delivery in taken {
+                match self.send_back(&queue, delivery.id, REDRIVE).await {
+                    Ok(true) => redriven += 1,
+                    Ok(false) => stay.push(delivery.id),
+                    Err(error) => {
+                        stay.push(delivery.id);
+                        failed = Some(error);
+                    }
+                }
+            }
+            if let Some(error) = failed {
+                break Err(error);
+            }
+        };
+        stay.into_iter().for_each(|id| put_back(&queue, id));
+        outcome.map(|()| redriven)
+    }
+
+    /// Publishes a dead letter to where it came from. `false`: it came from nowhere, or that is gone.
+    async fn send_back(
+        self: &Arc<Self>,
+        queue: &Queue,
+        delivery: DeliveryId,
+        operation: &'static str,
+    ) -> Result<bool> {
+        let Some(grip) = queue.grip(delivery.position, delivery.token) else { return Ok(true) };
+        let Some(letter) = grip.letter().cloned() else { return Ok(true) };
+        let Some(from) = letter.envelope.history.last().map(|line| line.queue.clone()) else {
+            return Ok(false);
+        };
+        let home = match self.queue(&from, operation).await {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(false),
+            found => found?,
+        };
+        let now = self.clock.now();
+        let envelope =
+            Envelope { attempts: 0, due: now, published_at: now, origin: None, ..letter.envelope.clone() };
+        match self.bounded(operation, self.put(&home, vec![envelope], operation)).await {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(false),
+            put => put?,
+        }
+        self.mark_gone(queue, letter.origin().map(|at| (at, at + 1)), operation).await?;
+        self.end(queue, grip, Change::Settled, true).await.map(|_| true)
+    }
+
+    async fn delete_queue(self: &Arc<Self>, name: &QueueName) -> Result<()> {
+        const DELETE: &str = "delete queue";
+        let queue = self.queue_anew(name, DELETE).await?;
+        let _alone = self.declaring.lock().await;
+        let clients = self.clients(DELETE)?;
+        self.record(&clients, name, &Entry { life: queue.life, settings: None }, DELETE).await?;
+        // Whoever reads this has forgotten the queue, this process too.
+        self.read_all(DELETE).await?;
+        let mut topics = vec![queue.names.main.as_str(), queue.names.wait.as_str()];
+        if queue.retains() {
+            topics.push(&queue.names.gone);
+        }
+        let deleted = clients.admin.delete_topics(&topics, &self.admin_options()).await;
+        for topic in deleted.map_err(|error| refusal(error, DELETE, name.as_str()))? {
+            if let Err((_, code)) = topic {
+                let error = refusal(KafkaError::AdminOp(code), DELETE, name.as_str());
+                if error.kind() != Kind::NotFound {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put_back(queue: &Queue, delivery: DeliveryId) {
+    if let Some(grip) = queue.grip(delivery.position, delivery.token) {
+        grip.put_back();
+    }
+}
+
+/// While it is there nothing that waits in Kafka is moved on.
+struct Still<'a>(&'a Queue);
+
+impl<'a> Still<'a> {
+    fn keep(queue: &'a Queue) -> Self {
+        queue.change(|shelf| shelf.purging = true);
+        Self(queue)
+    }
+}
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        self.0.change(|shelf| shelf.purging = false);
+    }
+}

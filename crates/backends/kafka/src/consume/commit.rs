@@ -1,0 +1,84 @@
+//! Committing what was settled, all that waits at a time.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use forebay_core::limits::kafka as limits;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::time;
+
+use super::member::Member;
+use crate::inner::Inner;
+use crate::queue::Queue;
+use crate::queue::commit::{Batch, Fate};
+use crate::queue::shelf::Shelf;
+
+/// Goes on for as long as it is polled.
+pub(super) async fn commit(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) -> Infallible {
+    loop {
+        queue.commits.notified().await;
+        while let Some(mut batch) = queue.change_quietly(Shelf::batch) {
+            let (fate, left_out) = commit_batch(inner, queue, member, &mut batch).await;
+            let now = inner.clock.now();
+            queue.change(|shelf| shelf.committed(batch, fate, left_out, now));
+            if fate == Fate::Failed {
+                time::sleep(limits::PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What the batch came to, and what what was left out of it did: of a commit that was not answered nobody knows.
+async fn commit_batch(
+    inner: &Inner,
+    queue: &Arc<Queue>,
+    member: &Arc<Member>,
+    batch: &mut Batch,
+) -> (Fate, Fate) {
+    let late = time::Instant::now() + inner.settings.wait;
+    let mut left_out = Fate::Lost;
+    loop {
+        queue.look(|shelf| shelf.still_ours(batch));
+        if batch.said.is_empty() {
+            return (left_out, left_out);
+        }
+        let mut offsets = TopicPartitionList::new();
+        for said in &batch.said {
+            let mut element =
+                offsets.add_partition(queue.names.lane(said.source.lane), said.source.partition);
+            element.set_metadata(&said.mark);
+            // A number is always an offset.
+            let _ = element.set_offset(Offset::Offset(said.offset));
+        }
+        let committing = member.clone();
+        let committed =
+            inner.blocking("settle delivery", move || committing.commit(&offsets, CommitMode::Sync));
+        match time::timeout_at(late, committed).await {
+            Ok(Ok(Ok(()))) => return (Fate::Committed, left_out),
+            Ok(Ok(Err(error))) if is_refused(&error) => {}
+            unsure => {
+                left_out = Fate::Unsure;
+                tracing::debug!(queue = %queue.name(), ?unsure, "kafka: commit");
+            }
+        }
+        if time::Instant::now() >= late {
+            return (Fate::Failed, left_out);
+        }
+        time::sleep(limits::PAUSE / 5).await;
+    }
+}
+
+/// Whether the group's coordinator has said that it does not take the commit: the group is changing, or goes on without us.
+fn is_refused(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::IllegalGeneration
+                | Code::UnknownMemberId
+                | Code::RebalanceInProgress
+                | Code::FencedInstanceId
+        )
+    )
+}

@@ -1,0 +1,177 @@
+//! A member of a queue's group: joining, what it is told of partitions that come and go, and leaving.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits::kafka as limits;
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::sync::Notify;
+use tokio::task;
+
+use super::attend::attend;
+use super::carry::carry;
+use super::commit::commit;
+use super::read::read;
+use crate::inner::Inner;
+use crate::link::{config, refusal};
+use crate::queue::Queue;
+use crate::queue::letter::Source;
+use crate::queue::names::Lane;
+use crate::queue::shelf::Consuming;
+
+pub(super) const CONSUME: &str = "receive from queue";
+
+/// What is told of partitions that come and go.
+pub(super) struct Watch {
+    queue: Arc<Queue>,
+    /// Partitions that came, and were not yet seen to.
+    pub(super) assigned: Mutex<Option<Vec<Source>>>,
+    pub(super) came: Notify,
+}
+
+pub(super) type Member = StreamConsumer<Watch>;
+
+impl ClientContext for Watch {}
+
+impl ConsumerContext for Watch {
+    fn pre_rebalance(&self, member: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(partitions) = rebalance else { return };
+        let mut gone = sources(partitions);
+        if gone.contains(&FIRST) {
+            gone.extend(waits());
+            self.told(member.incremental_unassign(&list(&self.queue, waits())));
+        }
+        if let Some(assigned) = &mut *self.assigned.lock() {
+            assigned.retain(|source| !gone.contains(source));
+        }
+        // Before anybody else can have them: what is held of them is held no more.
+        self.queue.change(|shelf| gone.into_iter().for_each(|source| shelf.revoke(source)));
+    }
+
+    fn post_rebalance(&self, member: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                let mut came = sources(partitions);
+                if came.contains(&FIRST) {
+                    came.extend(waits());
+                    self.told(member.incremental_assign(&list(&self.queue, waits())));
+                }
+                self.assigned.lock().get_or_insert_default().extend(came);
+                self.came.notify_one();
+            }
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => self.told(Err(error.clone())),
+        }
+    }
+}
+
+impl Watch {
+    fn told(&self, result: KafkaResult<()>) {
+        if let Err(error) = result {
+            tracing::warn!(queue = %self.queue.name(), %error, "kafka: partitions cannot be taken or given");
+        }
+    }
+}
+
+/// Whoever has it has the waiting topic too: the group shares out nothing but partitions of messages that are ready.
+const FIRST: Source = Source { lane: Lane::Main, partition: 0 };
+
+fn waits() -> impl Iterator<Item = Source> {
+    (0..).zip(limits::WAIT_LEVELS).map(|(partition, _)| Source { lane: Lane::Wait, partition })
+}
+
+/// Of the one topic that is subscribed.
+fn sources(partitions: &TopicPartitionList) -> Vec<Source> {
+    let source = |partition| Source { lane: Lane::Main, partition };
+    partitions.elements().iter().map(|element| source(element.partition())).collect()
+}
+
+pub(super) fn list(queue: &Queue, sources: impl IntoIterator<Item = Source>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for Source { lane, partition } in sources {
+        list.add_partition(queue.names.lane(lane), partition);
+    }
+    list
+}
+
+/// Joins the queue's group in the background, unless that is done or was tried just now.
+pub(crate) fn want(inner: &Arc<Inner>, queue: &Arc<Queue>) {
+    let now = inner.clock.now();
+    let begun = queue.change_quietly(|shelf| match shelf.consuming {
+        Consuming::No { not_before } if not_before <= now => {
+            shelf.consuming = Consuming::Yes { joined: false };
+            true
+        }
+        _ => false,
+    });
+    if begun {
+        inner.run(consume(inner.clone(), queue.clone()));
+    }
+}
+
+async fn consume(inner: Arc<Inner>, queue: Arc<Queue>) {
+    let mut left = None;
+    let consumed = try_consume(&inner, &queue, &mut left).await;
+    queue.change(|shelf| shelf.leave(Consuming::Yes { joined: false }));
+    if let Some(member) = left {
+        // Leaving waits for an answer.
+        drop(task::spawn_blocking(move || drop(member)).await);
+    }
+    let pause = match consumed {
+        Ok(()) => Duration::ZERO,
+        Err(error) => {
+            tracing::warn!(queue = %queue.name(), %error, "kafka: cannot consume");
+            limits::PAUSE
+        }
+    };
+    let not_before = inner.clock.now() + pause;
+    queue.change(|shelf| shelf.leave(Consuming::No { not_before }));
+}
+
+/// Consumes until nobody asks any more, or it goes no further.
+async fn try_consume(inner: &Arc<Inner>, queue: &Arc<Queue>, left: &mut Option<Arc<Member>>) -> Result<()> {
+    let failed = |error| refusal(error, CONSUME, queue.name().as_str());
+    let session = inner.settings.session;
+    let mut config = config(&inner.settings);
+    config
+        .set("group.id", queue.names.group())
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", session.as_millis().to_string())
+        .set("heartbeat.interval.ms", (session / 4).min(limits::HEARTBEAT_MAX).as_millis().to_string())
+        .set("max.poll.interval.ms", session.max(Duration::from_secs(300)).as_millis().to_string())
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .set("fetch.wait.max.ms", "500")
+        .set("fetch.error.backoff.ms", "50")
+        .set("fetch.queue.backoff.ms", "20")
+        .set("fetch.max.bytes", limits::MESSAGE_BYTES_MAX.to_string())
+        .set("receive.message.max.bytes", (limits::MESSAGE_BYTES_MAX + 2 * 1024 * 1024).to_string())
+        .set("queued.min.messages", limits::FETCHED_MESSAGES_MAX.to_string())
+        .set("queued.max.messages.kbytes", limits::FETCHED_KIB_MAX.to_string());
+    let watch = Watch { queue: queue.clone(), assigned: Mutex::default(), came: Notify::new() };
+    let member: Arc<Member> = Arc::new(config.create_with_context(watch).map_err(failed)?);
+    *left = Some(member.clone());
+    // The group shares out the other topic alone; of this one nobody else tells the client where it is.
+    let (asks, asked, wait) = (member.clone(), queue.clone(), inner.settings.wait);
+    let found = inner.blocking(CONSUME, move || asks.fetch_metadata(Some(&asked.names.wait), wait).map(drop));
+    found.await?.map_err(failed)?;
+    member.subscribe(&[&queue.names.main]).map_err(failed)?;
+    tokio::select! {
+        read = read(inner, queue, &member) => read,
+        never = commit(inner, queue, &member) => match never {},
+        never = carry(inner, queue) => match never {},
+        () = attend(inner, queue, &member) => Ok(()),
+    }
+}
+
+/// Nothing of the queue is to be had: its consumer could not join in time.
+pub(crate) fn away(inner: &Inner) -> Error {
+    Error::new(Kind::Unavailable, CONSUME, inner.settings.address())
+}

@@ -1,0 +1,120 @@
+//! Reading the partitions that are ours.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use forebay_core::error::Result;
+use forebay_core::message::MessageId;
+use forebay_core::payload::Payload;
+use forebay_core::time::Instant;
+use futures_util::StreamExt;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::topic_partition_list::Offset;
+
+use super::member::{CONSUME, Member, list};
+use crate::inner::Inner;
+use crate::link::refusal;
+use crate::message::envelope::{Envelope, HEADER};
+use crate::queue::Queue;
+use crate::queue::intake::Record;
+use crate::queue::letter::Source;
+use crate::queue::names::Lane;
+use crate::queue::shelf::Consuming;
+
+/// Reads what comes of our partitions.
+pub(super) async fn read(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) -> Result<()> {
+    let mut records = member.stream();
+    loop {
+        let record = tokio::select! {
+            biased;
+            () = member.context().came.notified() => None,
+            record = records.next() => record,
+        };
+        open(inner, queue, member).await?;
+        match record {
+            None => {}
+            Some(Ok(record)) => take_in(inner, queue, member, &record),
+            Some(Err(error)) => match error.rdkafka_error_code() {
+                // The client goes on by itself from all but these.
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+                    // Deleted, or not there yet on this server.
+                    return Err(refusal(error, CONSUME, queue.name().as_str()));
+                }
+                _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
+                    return Err(refusal(error, CONSUME, queue.name().as_str()));
+                }
+                _ => tracing::debug!(queue = %queue.name(), %error, "kafka: consuming"),
+            },
+        }
+    }
+}
+
+/// Asks what of newly assigned partitions is settled. Nothing of them is handed out before.
+async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) -> Result<()> {
+    let Some(sources) = member.context().assigned.lock().take() else { return Ok(()) };
+    let (asked, names, wait) = (member.clone(), queue.clone(), inner.settings.wait);
+    let clients = inner.clients(CONSUME)?;
+    let found = inner.blocking(CONSUME, move || {
+        let committed = asked.committed_offsets(list(&names, sources.iter().copied()), wait)?;
+        let mut found = Vec::with_capacity(sources.len());
+        for source in sources {
+            let topic = names.names.lane(source.lane);
+            let element = committed.find_partition(topic, source.partition);
+            let (base, mark) = match element.as_ref().map(|element| (element.offset(), element.metadata())) {
+                Some((Offset::Offset(base), mark)) => (base, mark.to_owned()),
+                _ => (0, String::new()),
+            };
+            let head = match source.lane {
+                // Not by the member itself: its connection is busy waiting for what comes.
+                Lane::Main => clients.admin.inner().fetch_watermarks(topic, source.partition, wait)?.1,
+                Lane::Wait => 0,
+            };
+            found.push((source, base, mark, head));
+        }
+        Ok(found)
+    });
+    let found = found.await?.map_err(|error: KafkaError| refusal(error, CONSUME, queue.name().as_str()))?;
+    queue.change(|shelf| {
+        for (source, base, mark, head) in found {
+            shelf.assign(source, base, &mark, head);
+        }
+        if shelf.consuming != Consuming::Gone {
+            shelf.consuming = Consuming::Yes { joined: true };
+        }
+    });
+    Ok(())
+}
+
+/// What this library has put beside a payload.
+pub(crate) fn header(record: &BorrowedMessage<'_>) -> Option<Vec<u8>> {
+    let headers = record.headers().filter(|headers| headers.count() > 0)?;
+    // The client gives up on a name that is no text, which a foreign message may have.
+    catch_unwind(AssertUnwindSafe(|| {
+        let first = headers.get(0);
+        first.value.filter(|_| first.key == HEADER).map(<[u8]>::to_vec)
+    }))
+    .unwrap_or_default()
+}
+
+fn take_in(inner: &Inner, queue: &Queue, member: &Member, record: &BorrowedMessage<'_>) {
+    let now = inner.clock.now();
+    let lane = if record.topic() == queue.names.main { Lane::Main } else { Lane::Wait };
+    let source = Source { lane, partition: record.partition() };
+    let put_ms = record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(now.as_ms());
+    let header = header(record);
+    let payload = Payload::from(record.payload().unwrap_or_default());
+    let id = MessageId::generate(now, [inner.clock.random(), inner.clock.random()]);
+    let mut envelope = Envelope::read(header.as_deref(), record.key(), payload, Instant::from_ms(put_ms), id);
+    // Clocks of other processes may be ahead; nothing was published later than it came.
+    envelope.published_at = envelope.published_at.min(now);
+    let record = Record { source, offset: record.offset(), put_ms, envelope };
+    let pause = queue.change(|shelf| {
+        shelf.arrive(record, inner.number(), now);
+        shelf.pause_if_full(source)
+    });
+    if pause && let Err(error) = member.pause(&list(queue, [source])) {
+        tracing::warn!(queue = %queue.name(), %error, "kafka: cannot pause a partition");
+    }
+}

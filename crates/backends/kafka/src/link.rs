@@ -1,0 +1,143 @@
+//! The clients by which the servers are asked, and what their refusals mean here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::error::{Error, Kind};
+use forebay_core::limits::kafka as limits;
+use forebay_core::payload::Payload;
+use forebay_core::time::Instant;
+use futures_util::future::join_all;
+use rdkafka::ClientConfig;
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use tokio::time;
+
+use crate::message::envelope::HEADER;
+use crate::settings::KafkaSettings;
+
+/// What publishes, and what administers.
+pub(crate) struct Clients {
+    producer: FutureProducer,
+    pub(crate) admin: AdminClient<DefaultClientContext>,
+    wait: Duration,
+}
+
+/// A record that is to be put into a topic.
+pub(crate) struct Outgoing {
+    pub(crate) topic: String,
+    /// By its key, or any, where it does not say.
+    pub(crate) partition: Option<i32>,
+    pub(crate) key: Option<String>,
+    pub(crate) header: Option<Vec<u8>>,
+    pub(crate) payload: Payload,
+    pub(crate) at: Instant,
+}
+
+impl Clients {
+    /// Threads of theirs begin here.
+    pub(crate) fn new(settings: &KafkaSettings) -> Result<Arc<Self>, KafkaError> {
+        let mut config = config(settings);
+        let wait = settings.wait.as_millis();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "0")
+            .set("message.timeout.ms", wait.to_string())
+            // A queue that was deleted elsewhere is told of as such, not as a server that is away.
+            .set("topic.metadata.propagation.max.ms", (wait / 2).to_string())
+            .set("partitioner", "murmur2_random")
+            .set("queue.buffering.max.kbytes", limits::SENDING_KIB_MAX.to_string())
+            .set("queue.buffering.max.messages", limits::SENDING_MESSAGES_MAX.to_string());
+        let producer = config.create()?;
+        let admin = self::config(settings).create()?;
+        Ok(Arc::new(Self { producer, admin, wait: settings.wait }))
+    }
+
+    /// Whether nothing more can be published by them: the client says so of itself.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.producer.client().fatal_error().is_some()
+    }
+
+    /// Puts records into their topics, in order. `Ok`: every one is durable.
+    pub(crate) async fn put(&self, records: &[Outgoing]) -> Result<(), KafkaError> {
+        let mut sent = Vec::with_capacity(records.len());
+        let late = time::Instant::now() + self.wait;
+        for record in records {
+            let mut outgoing = record.record();
+            sent.push(loop {
+                match self.producer.send_result(outgoing) {
+                    Ok(delivery) => break delivery,
+                    Err((KafkaError::MessageProduction(Code::QueueFull), back))
+                        if time::Instant::now() < late =>
+                    {
+                        outgoing = back;
+                        time::sleep(limits::SENDING_PAUSE).await;
+                    }
+                    Err((error, _)) => return Err(error),
+                }
+            });
+        }
+        for delivered in join_all(sent).await {
+            delivered.map_err(|_| KafkaError::Canceled)?.map_err(|(error, _)| error)?;
+        }
+        Ok(())
+    }
+}
+
+impl Outgoing {
+    fn record(&self) -> FutureRecord<'_, str, [u8]> {
+        let mut record = FutureRecord::to(&self.topic);
+        record.timestamp = i64::try_from(self.at.as_ms()).ok();
+        record.partition = self.partition;
+        record.key = self.key.as_deref();
+        record.payload = Some(&*self.payload);
+        record.headers = self.header.as_ref().map(|header| {
+            OwnedHeaders::new_with_capacity(1).insert(Header { key: HEADER, value: Some(header) })
+        });
+        record
+    }
+}
+
+/// What all clients have in common.
+pub(crate) fn config(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    let patience = settings.wait.max(Duration::from_secs(1)).as_millis().to_string();
+    config
+        .set("bootstrap.servers", &settings.servers)
+        .set("client.id", "forebay")
+        .set("message.max.bytes", limits::MESSAGE_BYTES_MAX.to_string())
+        .set("socket.timeout.ms", &patience)
+        .set("socket.connection.setup.timeout.ms", &patience)
+        .set("socket.nagle.disable", "true")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", limits::PAUSE_MAX.as_millis().to_string())
+        .set("topic.metadata.refresh.interval.ms", "5000")
+        .set("enable.metrics.push", "false");
+    config
+}
+
+/// What an error of the client's means to who asked.
+pub(crate) fn refusal(error: KafkaError, operation: &'static str, context: impl Into<String>) -> Error {
+    let kind = match error.rdkafka_error_code() {
+        Some(
+            Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicId,
+        ) => Kind::NotFound,
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Kind::TooLarge,
+        Some(Code::QueueFull) => Kind::Full,
+        Some(
+            Code::InvalidTopic
+            | Code::InvalidPartitions
+            | Code::InvalidReplicationFactor
+            | Code::InvalidConfig,
+        ) => Kind::Unsupported,
+        _ => Kind::Unavailable,
+    };
+    Error::new(kind, operation, context).because(error)
+}

@@ -1,0 +1,4 @@
+//! Messages as Kafka keeps them.
+
+pub(crate) mod envelope;
+mod values;

@@ -1,0 +1,74 @@
+//! Publishing: everything is confirmed by the servers before it counts as published.
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits::kafka as limits;
+use forebay_core::message::{Message, MessageId};
+use forebay_core::queue::QueueName;
+
+use crate::inner::Inner;
+use crate::link::{Outgoing, refusal};
+use crate::message::envelope::Envelope;
+use crate::queue::Queue;
+use crate::queue::intake::wait_level;
+
+impl Inner {
+    /// Publishes messages that come from outside.
+    pub(crate) async fn publish(&self, name: &QueueName, messages: Vec<Message>) -> Result<Vec<MessageId>> {
+        const PUBLISH: &str = "publish to queue";
+        messages.iter().try_for_each(Message::check)?;
+        let queue = self.queue(name, PUBLISH).await?;
+        let now = self.clock.now();
+        let ids = messages.iter().map(|message| message.id.clone()).collect();
+        let envelopes = messages.into_iter().map(|message| Envelope::new(message, now)).collect();
+        self.put(&queue, envelopes, PUBLISH).await?;
+        Ok(ids)
+    }
+
+    /// Puts messages into a queue, in order. `Ok`: the servers have them all.
+    pub(crate) async fn put(
+        &self,
+        queue: &Queue,
+        envelopes: Vec<Envelope>,
+        operation: &'static str,
+    ) -> Result<()> {
+        if envelopes.is_empty() {
+            return Ok(());
+        }
+        let name = queue.name();
+        let records: Vec<_> = envelopes.into_iter().map(|envelope| self.outgoing(queue, &envelope)).collect();
+        if records.iter().any(|record| record.bytes() > limits::MESSAGE_BYTES_MAX) {
+            let context = format!("{name}: Kafka takes at most 96 MiB");
+            return Err(Error::new(Kind::TooLarge, operation, context));
+        }
+        let clients = self.clients(operation)?;
+        let put = clients.put(&records).await;
+        put.map_err(|error| {
+            if clients.is_broken() {
+                self.give_up(&clients);
+            }
+            refusal(error, operation, name.as_str())
+        })
+    }
+
+    fn outgoing(&self, queue: &Queue, envelope: &Envelope) -> Outgoing {
+        let at = self.clock.now();
+        // Where a queue is read again, what is new is where it came, whenever it is due: whoever reads it moves it on.
+        let new = queue.retains() && envelope.origin.is_none();
+        let level = wait_level(envelope.due, at).filter(|_| !new);
+        Outgoing {
+            topic: if level.is_some() { &queue.names.wait } else { &queue.names.main }.clone(),
+            partition: level,
+            key: envelope.message.key.clone(),
+            header: Some(envelope.header()),
+            payload: envelope.message.payload.clone(),
+            at,
+        }
+    }
+}
+
+impl Outgoing {
+    fn bytes(&self) -> usize {
+        let header = self.header.as_ref().map_or(0, Vec::len);
+        self.payload.len() + header
+    }
+}

@@ -1,0 +1,254 @@
+//! Partitions that come to this process and go from it, and what is read of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::limits::kafka as limits;
+use forebay_core::time::Instant;
+
+use super::commit::Fate;
+use super::contiguous::{Contiguous, Offset, Tries};
+use super::letter::{Letter, Source};
+use super::names::Lane;
+use super::shelf::{Consuming, Partition, Position, Shelf};
+use crate::message::envelope::Envelope;
+
+/// The partition of the waiting topic in which a message waits next: the longest wait that does not end too late. `None` where
+/// it has not to wait, or so shortly that whoever reads it can see to that.
+pub(crate) fn wait_level(due: Instant, now: Instant) -> Option<i32> {
+    let wait = due.since(now);
+    let level = limits::WAIT_LEVELS.iter().rposition(|power| wait >= Duration::from_millis(1 << power))?;
+    i32::try_from(level).ok()
+}
+
+/// How long messages wait in that partition.
+fn level_wait(partition: i32) -> Duration {
+    let power = usize::try_from(partition).ok().and_then(|level| limits::WAIT_LEVELS.get(level));
+    power.map_or(Duration::ZERO, |power| Duration::from_millis(1 << power))
+}
+
+/// A record of a partition.
+pub(crate) struct Record {
+    pub(crate) source: Source,
+    pub(crate) offset: Offset,
+    /// When it was put there, in milliseconds.
+    pub(crate) put_ms: u64,
+    pub(crate) envelope: Envelope,
+}
+
+/// What of a partition was not read before it was settled.
+pub(crate) struct Skipped {
+    pub(crate) source: Source,
+    pub(crate) from: Offset,
+    pub(crate) end: Offset,
+    pub(crate) count: u64,
+}
+
+impl Shelf {
+    /// A partition is ours to hand out, from what its last commit said on.
+    pub(crate) fn assign(&mut self, source: Source, base: Offset, mark: &str, head: Offset) {
+        self.revoke(source);
+        self.generation += 1;
+        let partition = Partition {
+            offsets: Contiguous::restore(base, mark),
+            generation: self.generation,
+            committed: base,
+            head,
+            last_ms: 0,
+            bytes: 0,
+            paused: false,
+            dirty: false,
+        };
+        self.partitions.insert(source, partition);
+    }
+
+    /// A partition is ours no more: what lies here of it is others', held or not.
+    pub(crate) fn revoke(&mut self, source: Source) {
+        if self.partitions.remove(&source).is_none() {
+            return;
+        }
+        self.ready.retain(|_, letter| letter.source != source);
+        self.later.retain(|_, letter| letter.source != source);
+        self.carried.retain(|_, letter| letter.source != source);
+        let held: Vec<_> = self.held.iter().filter(|(_, held)| held.letter.source == source).collect();
+        let held: Vec<(Position, Instant)> = held.into_iter().map(|(at, held)| (*at, held.until)).collect();
+        for (position, until) in held {
+            self.held.remove(&position);
+            self.ends.remove(&(until, position));
+        }
+        let (lost, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting| waiting.letter().source == source);
+        self.waiting = waiting;
+        let lost: Vec<_> = lost;
+        for waiting in lost {
+            self.let_go(waiting.letter().number);
+            waiting.tell(Fate::Lost);
+        }
+    }
+
+    /// This process has left the group.
+    pub(crate) fn leave(&mut self, consuming: Consuming) {
+        let sources: Vec<_> = self.partitions.keys().copied().collect();
+        sources.into_iter().for_each(|source| self.revoke(source));
+        (self.committing, self.carrying) = (false, false);
+        if self.consuming != Consuming::Gone {
+            self.consuming = consuming;
+        }
+    }
+
+    /// Takes in what was read. What is not of our partitions, or settled already, is left.
+    pub(crate) fn arrive(&mut self, record: Record, number: Position, now: Instant) {
+        let Record { source, offset, put_ms, mut envelope } = record;
+        let Some(partition) = self.partitions.get_mut(&source) else { return };
+        if !partition.offsets.read(offset) {
+            partition.dirty = true;
+            return;
+        }
+        partition.last_ms = partition.last_ms.max(put_ms);
+        let tries = partition.offsets.tries(offset);
+        if let Some(Tries { attempts, due_ms }) = tries {
+            (envelope.attempts, envelope.due) = (attempts, Instant::from_ms(due_ms));
+        }
+        let (place, due) = ((partition.last_ms, source.partition, offset), envelope.due);
+        let letter = Arc::new(Letter { envelope, source, offset, place, number, tried: tries.is_some() });
+        partition.bytes += letter.bytes();
+        match source.lane {
+            Lane::Wait => {
+                let over = Instant::from_ms(put_ms) + level_wait(source.partition);
+                self.carried.insert((over.min(due), source, place), letter);
+            }
+            Lane::Main if !letter.tried && wait_level(due, now).is_some() => {
+                self.carried.insert((now, source, place), letter);
+            }
+            Lane::Main => self.put(letter, due, now),
+        }
+    }
+
+    /// Whether so much of a partition lies here that it is not to be read for now. Said once.
+    pub(crate) fn pause_if_full(&mut self, source: Source) -> bool {
+        let Some(partition) = self.partitions.get_mut(&source).filter(|partition| !partition.paused) else {
+            return false;
+        };
+        partition.paused = partition.is_over(1);
+        partition.paused
+    }
+
+    /// Partitions that are to be read again. Said once.
+    pub(crate) fn resume_with_room(&mut self) -> Vec<Source> {
+        let over =
+            self.partitions.iter_mut().filter(|(_, partition)| partition.paused && !partition.is_over(2));
+        over.map(|(source, partition)| {
+            partition.paused = false;
+            *source
+        })
+        .collect()
+    }
+
+    /// Whether all that was there when the partitions came has been looked at.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        let main = self.partitions.iter().filter(|(source, _)| source.lane == Lane::Main);
+        let behind = |partition: &Partition| partition.offsets.next() < partition.head && !partition.paused;
+        self.consuming == Consuming::Yes { joined: true } && !main.map(|(_, p)| p).any(behind)
+    }
+
+    /// The partitions that are here, with where another process would begin to read them.
+    pub(crate) fn committed_offsets(&self) -> BTreeMap<Source, Offset> {
+        self.partitions.iter().map(|(source, partition)| (*source, partition.committed)).collect()
+    }
+
+    /// Nothing before these ends is to be handed out any more, except what is held: takes out what was read, and says how much
+    /// was not. What was not read is settled; it counts once there is nothing to commit any more.
+    pub(crate) fn skip_to(
+        &mut self,
+        ends: &BTreeMap<Source, Offset>,
+    ) -> (Vec<(Arc<Letter>, u64)>, Vec<Skipped>) {
+        let mut skipped = Vec::new();
+        for (source, partition) in &mut self.partitions {
+            let next = partition.offsets.next();
+            let Some(end) = ends.get(source).copied().filter(|end| *end > next) else { continue };
+            let settled = partition.offsets.settled_before(end) - partition.offsets.settled_before(next);
+            let count = u64::try_from(end - next).unwrap_or(0).saturating_sub(settled);
+            skipped.push(Skipped { source: *source, from: next, end, count });
+            partition.offsets.skip_to(end);
+            partition.dirty = true;
+        }
+        (self.give_up(), skipped)
+    }
+
+    /// Nothing waits for a commit.
+    pub(crate) fn is_clean(&self) -> bool {
+        !self.committing
+            && self.waiting.is_empty()
+            && !self.partitions.values().any(|partition| partition.dirty)
+    }
+
+    /// When the next letter is to be moved.
+    pub(crate) fn next_carried(&self) -> Option<Instant> {
+        self.carried.keys().next().map(|(at, ..)| *at)
+    }
+
+    /// Letters that are to be moved by now, with the assignments under which they came.
+    pub(crate) fn take_carried(&mut self, now: Instant) -> Vec<(Arc<Letter>, u64)> {
+        let mut taken = Vec::new();
+        if self.purging {
+            return taken;
+        }
+        while taken.len() < limits::CARRY_MAX
+            && let Some(entry) = self.carried.first_entry()
+            && entry.key().0 <= now
+        {
+            let letter = entry.remove();
+            if let Some(partition) = self.partitions.get(&letter.source) {
+                taken.push((letter.clone(), partition.generation));
+                self.busy_with(&letter);
+            }
+        }
+        self.carrying = !taken.is_empty();
+        taken
+    }
+
+    /// What was taken to be moved is where it is to be.
+    pub(crate) fn carried(&mut self) {
+        self.carrying = false;
+    }
+
+    /// Whether something is on its way to another place in Kafka.
+    pub(crate) fn is_carrying(&self) -> bool {
+        self.carrying
+    }
+
+    /// A letter could not be moved: it is tried again then.
+    pub(crate) fn carry_again(&mut self, letter: Arc<Letter>, generation: u64, at: Instant) {
+        self.let_go(letter.number);
+        if self.is_current(letter.source, generation) {
+            self.carried.insert((at, letter.source, letter.place), letter);
+        }
+    }
+
+    /// Takes out all that nobody holds, with the assignments under which it came.
+    fn give_up(&mut self) -> Vec<(Arc<Letter>, u64)> {
+        let ready = std::mem::take(&mut self.ready).into_values();
+        let later = std::mem::take(&mut self.later).into_values();
+        let carried = std::mem::take(&mut self.carried).into_values();
+        let letters: Vec<_> = ready.chain(later).chain(carried).collect();
+        let mut given = Vec::new();
+        for letter in letters {
+            if let Some(partition) = self.partitions.get(&letter.source) {
+                given.push((letter.clone(), partition.generation));
+                self.busy_with(&letter);
+            }
+        }
+        given
+    }
+}
+
+impl Partition {
+    /// Whether a share of a bound is reached.
+    fn is_over(&self, share: usize) -> bool {
+        self.offsets.open_count() >= limits::OPEN_MAX / share
+            || self.offsets.span() >= limits::SPAN_MAX / share as u64
+            || self.bytes >= limits::OPEN_BYTES_MAX / share
+    }
+}

@@ -1,0 +1,59 @@
+//! A message of Kafka's that lies in this process, unsettled.
+
+use std::sync::Arc;
+
+use forebay_core::message::Message;
+
+use super::contiguous::Offset;
+use super::names::Lane;
+use crate::message::envelope::Envelope;
+
+/// A partition of one of a queue's topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Source {
+    pub(crate) lane: Lane,
+    pub(crate) partition: i32,
+}
+
+/// Lower ones go first: by the time at which they were put there, which never goes back within a partition.
+pub(crate) type Place = (u64, i32, Offset);
+
+/// A message, and where it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    pub(crate) envelope: Envelope,
+    pub(crate) source: Source,
+    pub(crate) offset: Offset,
+    pub(crate) place: Place,
+    /// Counted over all that came to this process.
+    pub(crate) number: u64,
+    /// An attempt has failed, and it waits, or waited, for the next one in its place.
+    pub(crate) tried: bool,
+}
+
+impl Letter {
+    pub(crate) fn message(&self) -> &Arc<Message> {
+        &self.envelope.message
+    }
+
+    /// Its key, if it has one.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.envelope.message.key.as_deref()
+    }
+
+    /// Where it was first in the topic that is replayed.
+    pub(crate) fn origin(&self) -> Option<Offset> {
+        self.envelope.origin.or((self.source.lane == Lane::Main).then_some(self.offset))
+    }
+
+    /// As it is put into its queue again.
+    pub(crate) fn again(&self) -> Envelope {
+        // What waits from the beginning is in no topic that is replayed.
+        Envelope { origin: Some(self.origin().unwrap_or(-1)), ..self.envelope.clone() }
+    }
+
+    /// What it takes of this process's memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.envelope.message.payload.len()
+    }
+}

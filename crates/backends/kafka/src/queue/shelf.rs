@@ -1,0 +1,532 @@
+//! What of a queue lies in this process: ready, waiting for its time, or held. No I/O here, and no clock: the present is an
+//! argument. What comes and goes with partitions is in `intake`, what is settled in `commit`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::limits;
+use forebay_core::limits::kafka::TRIES_MAX;
+use forebay_core::time::Instant;
+
+use super::commit::Waiting;
+use super::contiguous::Contiguous;
+use super::letter::{Letter, Place, Source};
+
+/// The number of a letter, by which its delivery is known.
+pub(crate) type Position = u64;
+
+/// Whether this process is one of the queue's group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consuming {
+    /// No; and it is not to join before then.
+    No { not_before: Instant },
+    /// It is joining, or has joined.
+    Yes {
+        /// It knows which partitions it has, and what of them is settled.
+        joined: bool,
+    },
+    /// The queue is no more.
+    Gone,
+}
+
+/// A letter in a consumer's hands.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) letter: Arc<Letter>,
+    pub(crate) token: u32,
+    pub(crate) until: Instant,
+    /// It was offered as run out, and is offered again at `until`.
+    pub(crate) offered: bool,
+}
+
+/// A letter that is being settled.
+pub(super) struct Gripped {
+    key: Option<String>,
+    source: Source,
+}
+
+/// A partition that this process has.
+pub(super) struct Partition {
+    pub(super) offsets: Contiguous,
+    /// Of all assignments, which one this is.
+    pub(super) generation: u64,
+    /// The last commit that is known.
+    pub(super) committed: i64,
+    /// Its end when it was assigned.
+    pub(super) head: i64,
+    /// The latest time of its messages.
+    pub(super) last_ms: u64,
+    pub(super) bytes: usize,
+    /// It is not read for now.
+    pub(super) paused: bool,
+    /// There is something to commit.
+    pub(super) dirty: bool,
+}
+
+/// What a receiver finds.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Positions that were taken for it, and are held now.
+    pub(crate) taken: Vec<Position>,
+    /// What is past its time to live and is gripped now, with the assignments under which it came.
+    pub(crate) expired: Vec<(Arc<Letter>, u64)>,
+}
+
+/// All that lies here. What is in it goes with its partition.
+pub(crate) struct Shelf {
+    pub(crate) consuming: Consuming,
+    /// Receivers that wait, the first one first.
+    pub(crate) turns: VecDeque<u64>,
+    /// When somebody last wanted something.
+    pub(crate) used_at: Instant,
+    pub(super) ordered: bool,
+    pub(super) generation: u64,
+    pub(super) ready: BTreeMap<Place, Arc<Letter>>,
+    pub(super) later: BTreeMap<(Instant, Place), Arc<Letter>>,
+    /// What is moved on to another place in Kafka, and when.
+    pub(super) carried: BTreeMap<(Instant, Source, Place), Arc<Letter>>,
+    pub(super) held: HashMap<Position, Arc<Held>>,
+    pub(super) ends: BTreeSet<(Instant, Position)>,
+    pub(super) gripped: HashMap<Position, Gripped>,
+    pub(super) partitions: BTreeMap<Source, Partition>,
+    pub(super) waiting: Vec<Waiting>,
+    /// A commit is under way.
+    pub(super) committing: bool,
+    /// Letters are on their way to another place in Kafka.
+    pub(super) carrying: bool,
+    /// None are to be sent there for now.
+    pub(crate) purging: bool,
+}
+
+impl Shelf {
+    pub(crate) fn new(ordered: bool) -> Self {
+        Self {
+            consuming: Consuming::No { not_before: Instant::default() },
+            turns: VecDeque::new(),
+            used_at: Instant::default(),
+            ordered,
+            generation: 0,
+            ready: BTreeMap::new(),
+            later: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            held: HashMap::new(),
+            ends: BTreeSet::new(),
+            gripped: HashMap::new(),
+            partitions: BTreeMap::new(),
+            waiting: Vec::new(),
+            committing: false,
+            carrying: false,
+            purging: false,
+        }
+    }
+
+    /// Takes up to `count_max` of what is ready, in order, and holds it until then.
+    pub(crate) fn take(&mut self, count_max: usize, until: Instant, token: u32, now: Instant) -> Found {
+        self.ripen(now);
+        let mut found = Found::default();
+        let mut busy = if self.ordered { self.busy() } else { HashSet::new() };
+        let mut tries = if self.ordered { self.tries() } else { HashMap::new() };
+        let mut bytes = 0;
+        let mut places = Vec::new();
+        for (place, letter) in &self.ready {
+            if places.len() >= count_max || bytes >= limits::RECEIVE_BYTES_MAX {
+                break;
+            }
+            if self.ordered
+                && let Some(key) = letter.key()
+            {
+                let tried = tries.entry(letter.source).or_default();
+                // Whatever of these fails must find room in what a commit says.
+                if (!letter.tried && *tried >= TRIES_MAX) || !busy.insert(key.to_owned()) {
+                    continue;
+                }
+                *tried += 1;
+            }
+            bytes += letter.bytes();
+            places.push(*place);
+        }
+        for place in places {
+            let Some(letter) = self.ready.remove(&place) else { continue };
+            if letter.message().expires_at.is_some_and(|at| at <= now) {
+                if let Some(partition) = self.partitions.get(&letter.source) {
+                    found.expired.push((letter.clone(), partition.generation));
+                    self.busy_with(&letter);
+                }
+                continue;
+            }
+            let position = letter.number;
+            self.hold(Arc::new(Held { letter, token, until, offered: false }));
+            found.taken.push(position);
+        }
+        found
+    }
+
+    /// Keys of which nothing may be handed out now.
+    fn busy(&self) -> HashSet<String> {
+        let held = self.held.values().map(|held| &held.letter);
+        let again = self.later.values().filter(|letter| letter.tried);
+        let keys = held.chain(again).filter_map(|letter| letter.key()).map(str::to_owned);
+        keys.chain(self.gripped.values().filter_map(|gripped| gripped.key.clone())).collect()
+    }
+
+    /// By partition, how many messages with a key may need to have their attempts written down.
+    fn tries(&self) -> HashMap<Source, usize> {
+        let mut tries = HashMap::new();
+        for (source, partition) in &self.partitions {
+            tries.insert(*source, partition.offsets.tried_count());
+        }
+        let held = self.held.values().filter(|held| held.letter.key().is_some() && !held.letter.tried);
+        let gripped = self.gripped.values().filter(|gripped| gripped.key.is_some());
+        for source in held.map(|held| held.letter.source).chain(gripped.map(|gripped| gripped.source)) {
+            *tries.entry(source).or_default() += 1;
+        }
+        tries
+    }
+
+    /// What has waited for its time becomes ready.
+    fn ripen(&mut self, now: Instant) {
+        let first = (0, i32::MIN, i64::MIN);
+        let later = self.later.split_off(&(now + Duration::from_millis(1), first));
+        let ripe = std::mem::replace(&mut self.later, later);
+        self.ready.extend(ripe.into_iter().map(|((_, place), letter)| (place, letter)));
+    }
+
+    /// When the next letter becomes ready by itself.
+    pub(crate) fn next_ripe(&self) -> Option<Instant> {
+        self.later.keys().next().map(|(due, _)| *due)
+    }
+
+    /// It becomes ready then, or is so now.
+    pub(super) fn put(&mut self, letter: Arc<Letter>, at: Instant, now: Instant) {
+        if at > now {
+            self.later.insert((at, letter.place), letter);
+        } else {
+            self.ready.insert(letter.place, letter);
+        }
+    }
+
+    /// Somebody holds something, or it is being settled.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.held.is_empty() || !self.gripped.is_empty()
+    }
+
+    /// Nobody has asked for anything since then.
+    pub(crate) fn is_unused(&self, since: Instant) -> bool {
+        self.turns.is_empty() && self.used_at <= since
+    }
+
+    /// Held by somebody, or being settled.
+    pub(crate) fn held_count(&self) -> u64 {
+        (self.held.len() + self.gripped.len()) as u64
+    }
+
+    /// Waiting here for its time.
+    pub(crate) fn later_count(&self, now: Instant) -> u64 {
+        self.later.keys().filter(|(at, _)| *at > now).count() as u64
+    }
+
+    pub(crate) fn held(&self, position: Position, token: u32) -> Option<&Arc<Held>> {
+        self.held.get(&position).filter(|held| held.token == token)
+    }
+
+    /// Takes a held letter out to settle it, and says under which assignment of its partition it came.
+    pub(crate) fn grip(&mut self, position: Position, token: u32) -> Option<(Arc<Held>, u64)> {
+        self.held(position, token)?;
+        let held = self.held.remove(&position)?;
+        self.ends.remove(&(held.until, position));
+        self.busy_with(&held.letter);
+        let generation = self.partitions.get(&held.letter.source)?.generation;
+        Some((held, generation))
+    }
+
+    /// Something is done with a letter that does not lie here.
+    pub(super) fn busy_with(&mut self, letter: &Letter) {
+        let key = letter.key().map(str::to_owned);
+        self.gripped.insert(letter.number, Gripped { key, source: letter.source });
+    }
+
+    /// What was gripped is settled.
+    pub(super) fn let_go(&mut self, position: Position) {
+        self.gripped.remove(&position);
+    }
+
+    /// It is in somebody's hands.
+    pub(super) fn hold(&mut self, held: Arc<Held>) {
+        let position = held.letter.number;
+        self.ends.insert((held.until, position));
+        self.held.insert(position, held);
+    }
+
+    /// What was gripped is held as before, if its partition is still here.
+    pub(crate) fn hold_again(&mut self, held: Arc<Held>, generation: u64) {
+        self.let_go(held.letter.number);
+        if self.is_current(held.letter.source, generation) {
+            self.hold(held);
+        }
+    }
+
+    /// What was gripped is ready in its place, if its partition is still here.
+    pub(crate) fn put_back(&mut self, letter: Arc<Letter>, generation: u64) {
+        self.let_go(letter.number);
+        if self.is_current(letter.source, generation) {
+            self.ready.insert(letter.place, letter);
+        }
+    }
+
+    /// Whether that assignment of a partition is the present one.
+    pub(crate) fn is_current(&self, source: Source, generation: u64) -> bool {
+        self.partitions.get(&source).is_some_and(|partition| partition.generation == generation)
+    }
+
+    /// Holds a delivery until then; `None` if it is not held, or was offered as run out.
+    pub(crate) fn extend(&mut self, position: Position, token: u32, until: Instant) -> Option<Instant> {
+        let held = self.held.get_mut(&position).filter(|held| held.token == token && !held.offered)?;
+        self.ends.remove(&(held.until, position));
+        Arc::make_mut(held).until = until;
+        self.ends.insert((until, position));
+        Some(until)
+    }
+
+    /// When the next hold runs out.
+    pub(crate) fn next_end(&self) -> Option<Instant> {
+        self.ends.first().map(|(at, _)| *at)
+    }
+
+    /// The holds that have run out by now; each is offered again after a grace.
+    pub(crate) fn run_out(&mut self, count_max: usize, now: Instant) -> Vec<Position> {
+        let due: Vec<_> =
+            self.ends.iter().take_while(|(at, _)| *at <= now).take(count_max).copied().collect();
+        let mut positions = Vec::new();
+        for (at, position) in due {
+            self.ends.remove(&(at, position));
+            if let Some(held) = self.held.get_mut(&position).map(Arc::make_mut) {
+                held.offered = true;
+                held.until = now + limits::EXPIRED_GRACE;
+                self.ends.insert((held.until, position));
+                positions.push(position);
+            }
+        }
+        positions
+    }
+
+    /// A held letter by its position alone.
+    pub(crate) fn at(&self, position: Position) -> Option<&Held> {
+        self.held.get(&position).map(|held| &**held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::limits::kafka::OPEN_MAX;
+    use forebay_core::message::{Message, MessageId};
+    use tokio::sync::oneshot::Receiver;
+
+    use super::super::commit::{Change, Fate};
+    use super::super::contiguous::Tries;
+    use super::super::intake::Record;
+    use super::super::names::Lane;
+    use super::*;
+    use crate::message::envelope::Envelope;
+
+    const NOW: Instant = Instant::from_ms(1_000_000);
+    const MAIN: Source = Source { lane: Lane::Main, partition: 0 };
+    const TOKEN: u32 = 7;
+
+    fn later(ms: u64) -> Instant {
+        NOW + Duration::from_millis(ms)
+    }
+
+    /// A message whose key is the first letter of its id, due at that time.
+    fn record(source: Source, offset: i64, id: &str, due: Instant) -> Record {
+        let key = id.chars().next().filter(|first| *first != '-').map(String::from);
+        let message = Message { key, ..Message::new(MessageId::given(id).unwrap(), "12345".into()) };
+        let envelope = Envelope { due, ..Envelope::new(message, NOW) };
+        Record { source, offset, put_ms: NOW.as_ms(), envelope }
+    }
+
+    /// A shelf to which these came, one after the other.
+    fn shelf(ordered: bool, ids: &[&str]) -> Shelf {
+        let mut shelf = Shelf::new(ordered);
+        shelf.assign(MAIN, 0, "", 0);
+        for (offset, id) in (0..).zip(ids) {
+            shelf.arrive(record(MAIN, offset, id, NOW), offset.unsigned_abs(), NOW);
+        }
+        shelf
+    }
+
+    fn take(shelf: &mut Shelf, now: Instant) -> Vec<(String, u32)> {
+        let found = shelf.take(1_000, now + Duration::from_secs(30), TOKEN, now);
+        let told = |position: &Position| {
+            let envelope = &shelf.at(*position).unwrap().letter.envelope;
+            (envelope.message.id.as_str().to_owned(), envelope.attempts)
+        };
+        found.taken.iter().map(told).collect()
+    }
+
+    fn ids(shelf: &mut Shelf, now: Instant) -> Vec<String> {
+        take(shelf, now).into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn begin(shelf: &mut Shelf, position: Position, change: Change) -> Receiver<Fate> {
+        let (held, generation) = shelf.grip(position, TOKEN).unwrap();
+        shelf.begin(held.letter.clone(), generation, Some(held), change)
+    }
+
+    fn commit(shelf: &mut Shelf, fate: Fate) {
+        let batch = shelf.batch().unwrap();
+        shelf.committed(batch, fate, Fate::Lost, NOW);
+    }
+
+    #[test]
+    fn of_a_key_nothing_goes_on_while_one_is_held_settled_or_waits_for_its_next_attempt() {
+        let mut shelf = shelf(true, &["a1", "a2", "b1"]);
+        assert_eq!(ids(&mut shelf, NOW), ["a1", "b1"]);
+        let due = later(100_000);
+        let tries = Tries { attempts: 1, due_ms: due.as_ms() };
+        let mut fate = begin(&mut shelf, 0, Change::Tried(tries));
+        assert!(ids(&mut shelf, NOW).is_empty(), "a1 is being settled");
+        commit(&mut shelf, Fate::Committed);
+        assert_eq!(fate.try_recv(), Ok(Fate::Committed));
+        assert!(ids(&mut shelf, NOW).is_empty(), "a1 waits for its time");
+        assert_eq!(take(&mut shelf, due), [("a1".to_owned(), 1)], "and goes before a2");
+    }
+
+    #[test]
+    fn a_commit_that_fails_leaves_a_delivery_as_it_was_held() {
+        let mut shelf = shelf(true, &["a1", "b1"]);
+        ids(&mut shelf, NOW);
+        let tries = Tries { attempts: 1, due_ms: NOW.as_ms() };
+        let fates = [begin(&mut shelf, 0, Change::Settled), begin(&mut shelf, 1, Change::Tried(tries))];
+        commit(&mut shelf, Fate::Failed);
+        for mut fate in fates {
+            assert_eq!(fate.try_recv(), Ok(Fate::Failed));
+        }
+        assert!(shelf.held(0, TOKEN).is_some() && shelf.held(1, TOKEN).is_some());
+        let said = shelf.batch().unwrap().said.remove(0);
+        assert_eq!((said.offset, said.mark.as_str()), (0, ""), "nothing is settled, nothing was tried");
+    }
+
+    #[test]
+    fn what_was_put_elsewhere_stays_settled_and_goes_with_the_next_commit() {
+        let mut shelf = shelf(false, &["-1"]);
+        ids(&mut shelf, NOW);
+        let (held, generation) = shelf.grip(0, TOKEN).unwrap();
+        let _fate = shelf.begin(held.letter.clone(), generation, None, Change::Settled);
+        commit(&mut shelf, Fate::Failed);
+        assert!(shelf.held(0, TOKEN).is_none());
+        assert_eq!(shelf.batch().unwrap().said.remove(0).offset, 1);
+    }
+
+    #[test]
+    fn what_lies_here_goes_with_its_partition_held_or_not() {
+        let mut shelf = shelf(false, &["-1", "-2", "-3"]);
+        let found = shelf.take(2, later(30_000), TOKEN, NOW);
+        assert_eq!(found.taken, [0, 1]);
+        let mut fate = begin(&mut shelf, 0, Change::Settled);
+        let (gripped, generation) = shelf.grip(1, TOKEN).unwrap();
+        shelf.revoke(MAIN);
+        assert_eq!(fate.try_recv(), Ok(Fate::Lost));
+        shelf.assign(MAIN, 0, "", 0);
+        let mut late = shelf.begin(gripped.letter.clone(), generation, Some(gripped), Change::Settled);
+        assert_eq!(late.try_recv(), Ok(Fate::Lost), "it came under another assignment");
+        assert!(ids(&mut shelf, NOW).is_empty() && !shelf.is_holding());
+        assert!(shelf.batch().is_none() && shelf.next_end().is_none());
+    }
+
+    #[test]
+    fn a_commit_under_way_does_not_count_for_a_partition_that_went() {
+        let mut shelf = shelf(false, &["-1"]);
+        ids(&mut shelf, NOW);
+        let mut fate = begin(&mut shelf, 0, Change::Settled);
+        let mut batch = shelf.batch().unwrap();
+        shelf.revoke(MAIN);
+        shelf.still_ours(&mut batch);
+        assert!(batch.said.is_empty());
+        shelf.committed(batch, Fate::Committed, Fate::Unsure, NOW);
+        assert_eq!(fate.try_recv(), Ok(Fate::Unsure), "an earlier try of it was not answered");
+    }
+
+    #[test]
+    fn a_partition_is_read_no_further_at_its_bound_and_again_at_half_of_it() {
+        let mut shelf = shelf(false, &[]);
+        for offset in 0..i64::try_from(OPEN_MAX).unwrap() {
+            assert!(!shelf.pause_if_full(MAIN), "{offset}");
+            shelf.arrive(record(MAIN, offset, "-", NOW), offset.unsigned_abs(), NOW);
+        }
+        assert!(shelf.pause_if_full(MAIN));
+        assert!(!shelf.pause_if_full(MAIN), "it is said once");
+        assert!(shelf.resume_with_room().is_empty());
+        while !ids(&mut shelf, NOW).is_empty() {}
+        let half = OPEN_MAX as u64 / 2;
+        (0..half).for_each(|position| drop(begin(&mut shelf, position, Change::Settled)));
+        assert!(shelf.resume_with_room().is_empty());
+        drop(begin(&mut shelf, half, Change::Settled));
+        assert_eq!(shelf.resume_with_room(), [MAIN]);
+    }
+
+    #[test]
+    fn of_an_ordered_partition_no_more_is_handed_out_than_may_fail() {
+        let mut shelf = Shelf::new(true);
+        shelf.assign(MAIN, 0, "", 0);
+        for offset in 0..200_u8 {
+            let id = char::from_u32(0x4e00 + u32::from(offset)).unwrap().to_string();
+            shelf.arrive(record(MAIN, offset.into(), &id, NOW), offset.into(), NOW);
+        }
+        assert_eq!(ids(&mut shelf, NOW).len(), TRIES_MAX);
+        let again = Tries { attempts: 1, due_ms: later(60_000).as_ms() };
+        drop(begin(&mut shelf, 0, Change::Tried(again)));
+        drop(begin(&mut shelf, 1, Change::Settled));
+        commit(&mut shelf, Fate::Committed);
+        assert_eq!(ids(&mut shelf, NOW).len(), 1, "one was done, one waits for its next attempt");
+    }
+
+    #[test]
+    fn what_waits_in_kafka_is_moved_on_when_its_level_is_over_and_never_too_late() {
+        let mut shelf = shelf(false, &[]);
+        let level = Source { lane: Lane::Wait, partition: 1 };
+        shelf.assign(level, 0, "", 0);
+        shelf.arrive(record(level, 0, "-long", later(60_000)), 1, NOW);
+        shelf.arrive(record(level, 1, "-soon", later(1_000)), 2, NOW);
+        shelf.arrive(record(MAIN, 0, "-far", later(60_000)), 3, NOW);
+        let mut moved = |now| -> Vec<_> {
+            shelf
+                .take_carried(now)
+                .iter()
+                .map(|(letter, _)| letter.message().id.as_str().to_owned())
+                .collect()
+        };
+        assert_eq!(moved(NOW), ["-far"], "it waits in Kafka, not here");
+        assert_eq!(moved(later(1_000)), ["-soon"]);
+        assert_eq!(moved(later(4_095)), [""; 0]);
+        assert_eq!(moved(later(4_096)), ["-long"]);
+    }
+
+    #[test]
+    fn all_is_known_of_a_queue_once_what_was_there_was_read() {
+        let mut shelf = Shelf::new(false);
+        assert!(!shelf.is_caught_up());
+        shelf.consuming = Consuming::Yes { joined: true };
+        shelf.assign(MAIN, 5, "", 7);
+        assert!(!shelf.is_caught_up());
+        shelf.arrive(record(MAIN, 6, "-1", NOW), 1, NOW);
+        assert!(shelf.is_caught_up());
+    }
+
+    #[test]
+    fn a_hold_is_told_by_its_token_and_offered_when_it_runs_out() {
+        let mut shelf = shelf(false, &["-1"]);
+        ids(&mut shelf, NOW);
+        let end = later(30_000);
+        assert!(shelf.held(0, TOKEN + 1).is_none() && shelf.grip(0, TOKEN + 1).is_none());
+        assert!(shelf.run_out(10, NOW).is_empty());
+        let extended = end + Duration::from_secs(5);
+        assert_eq!(shelf.extend(0, TOKEN, extended), Some(extended));
+        assert!(shelf.run_out(10, end).is_empty());
+        assert_eq!(shelf.run_out(10, extended), [0]);
+        assert_eq!(shelf.extend(0, TOKEN, extended), None, "it was offered");
+        assert!(shelf.run_out(10, extended).is_empty());
+        assert_eq!(shelf.run_out(10, extended + limits::EXPIRED_GRACE), [0]);
+        assert!(shelf.grip(0, TOKEN).is_some(), "it is held still");
+    }
+}

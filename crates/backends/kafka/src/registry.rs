@@ -1,0 +1,270 @@
+//! Which queues there are, with their settings: a topic that every process reads from its beginning and follows. Of several
+//! declarations of one queue the first counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits::kafka as limits;
+use forebay_core::queue::{QueueName, QueueSettings, Retain};
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message as _;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::sync::watch;
+use tokio::time;
+
+use crate::inner::Inner;
+use crate::link::{Clients, Outgoing, config, refusal};
+use crate::queue::Queue;
+use crate::queue::names::{Names, registry};
+use crate::queue::record::{self, Entry};
+use crate::settings::KafkaSettings;
+
+/// What is known of all queues.
+pub(crate) struct Registry {
+    topic: String,
+    entries: Mutex<BTreeMap<QueueName, Entry>>,
+    /// How far the topic was read.
+    read: watch::Sender<Option<i64>>,
+}
+
+impl Registry {
+    pub(crate) fn new(settings: &KafkaSettings) -> Self {
+        let topic = registry(&settings.prefix);
+        Self { topic, entries: Mutex::default(), read: watch::Sender::new(None) }
+    }
+
+    /// A queue's settings, and which of its lives this is; without settings if it is not there.
+    fn get(&self, queue: &QueueName) -> (u64, Option<QueueSettings>) {
+        self.entries.lock().get(queue).map_or((0, None), |entry| (entry.life, entry.settings.clone()))
+    }
+
+    /// All queues by name.
+    pub(crate) fn all(&self) -> Vec<QueueName> {
+        let entries = self.entries.lock();
+        let there = entries.iter().filter(|(_, entry)| entry.settings.is_some());
+        there.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes in a record, and says which life of the queue it is in now, if it is there.
+    fn take_in(&self, name: &QueueName, payload: &[u8]) -> Option<u64> {
+        let mut entries = self.entries.lock();
+        let present = entries.entry(name.clone()).or_insert(Entry { life: 0, settings: None });
+        match record::read(name, payload) {
+            // Of two declarations of one life the first counts, and nothing comes back from the dead.
+            Ok(said) => {
+                if said.life > present.life || (said.life == present.life && said.settings.is_none()) {
+                    *present = said;
+                }
+            }
+            Err(error) => tracing::warn!(queue = %name, %error, "kafka: a queue's settings cannot be read"),
+        }
+        present.settings.as_ref().map(|_| present.life)
+    }
+}
+
+impl Inner {
+    /// A queue that is there; `NotFound` if it is not.
+    pub(crate) async fn queue(&self, name: &QueueName, operation: &'static str) -> Result<Arc<Queue>> {
+        self.check_open(operation)?;
+        if let Some(queue) = self.known(name) {
+            return Ok(queue);
+        }
+        if self.registry.get(name).1.is_none() {
+            self.read_all(operation).await?;
+        }
+        let (life, settings) = self.registry.get(name);
+        let settings = settings.ok_or_else(|| Error::new(Kind::NotFound, operation, name.as_str()))?;
+        let names = Names::new(&self.settings.prefix, name, life)?;
+        Ok(self.remember(Queue::new(settings, life, names)))
+    }
+
+    /// Waits until everything was read that was written before this call.
+    pub(crate) async fn read_all(&self, operation: &'static str) -> Result<()> {
+        let (clients, topic, wait) =
+            (self.clients(operation)?, self.registry.topic.clone(), self.settings.wait);
+        let late = || Error::new(Kind::Unavailable, operation, self.settings.address());
+        let mut read = self.registry.read.subscribe();
+        let found = time::timeout(wait, read.wait_for(Option::is_some)).await;
+        found.map_err(|_| late())?.map_err(|_| late())?;
+        let asked = self.blocking(operation, move || clients.admin.inner().fetch_watermarks(&topic, 0, wait));
+        let (_, end) = asked.await?.map_err(|error| refusal(error, operation, self.settings.address()))?;
+        let reached = time::timeout(wait, read.wait_for(|read| read.is_some_and(|read| read >= end))).await;
+        reached.map_err(|_| late())?.map_err(|_| late())?;
+        Ok(())
+    }
+
+    /// Declares a queue whose settings were checked.
+    pub(crate) async fn declare(&self, settings: &QueueSettings) -> Result<Arc<Queue>> {
+        const DECLARE: &str = "declare queue";
+        let name = &settings.name;
+        let _alone = self.declaring.lock().await;
+        self.read_all(DECLARE).await?;
+        let clients = self.clients(DECLARE)?;
+        let (life, present) = self.registry.get(name);
+        if let Some(present) = present {
+            record::compare(&present, settings)?;
+            self.make_topics(&clients, &present, life).await?;
+            return self.queue(name, DECLARE).await;
+        }
+        let ours = Entry { life: life + 1, settings: Some(settings.clone()) };
+        self.make_topics(&clients, settings, ours.life).await?;
+        self.record(&clients, name, &ours, DECLARE).await?;
+        self.read_all(DECLARE).await?;
+        let (life, present) = self.registry.get(name);
+        let present = present.ok_or_else(|| Error::new(Kind::Unavailable, DECLARE, name.as_str()))?;
+        // Another process may have been first. The topic keeps the last record of a queue: that must be the one that counts.
+        if let Err(conflict) = record::compare(&present, settings) {
+            self.record(&clients, name, &Entry { life, settings: Some(present) }, DECLARE).await?;
+            return Err(conflict);
+        }
+        self.queue(name, DECLARE).await
+    }
+
+    /// Writes down that a queue is there, or was deleted.
+    pub(crate) async fn record(
+        &self,
+        clients: &Clients,
+        name: &QueueName,
+        entry: &Entry,
+        operation: &'static str,
+    ) -> Result<()> {
+        let record = Outgoing {
+            topic: self.registry.topic.clone(),
+            partition: Some(0),
+            key: Some(name.as_str().to_owned()),
+            header: None,
+            payload: record::write(entry).into(),
+            at: self.clock.now(),
+        };
+        clients.put(&[record]).await.map_err(|error| refusal(error, operation, name.as_str()))
+    }
+
+    async fn make_topics(&self, clients: &Clients, settings: &QueueSettings, life: u64) -> Result<()> {
+        let names = Names::new(&self.settings.prefix, &settings.name, life)?;
+        let retains = settings.retain != Retain::Nothing;
+        let partitions = if retains { 1 } else { i32::from(self.settings.partitions) };
+        let levels = i32::try_from(limits::WAIT_LEVELS.len()).unwrap_or(1);
+        let mut topics = vec![(names.main.as_str(), partitions), (names.wait.as_str(), levels)];
+        if retains {
+            topics.push((&names.gone, 1));
+        }
+        let (message_bytes, segment_bytes) =
+            ((limits::MESSAGE_BYTES_MAX + 1024 * 1024).to_string(), limits::SEGMENT_BYTES.to_string());
+        // Messages stay until they are finished, however long that takes.
+        let topics: Vec<_> = topics
+            .into_iter()
+            .map(|(topic, partitions)| {
+                NewTopic::new(topic, partitions, self.replication())
+                    .set("cleanup.policy", "delete")
+                    .set("retention.ms", "-1")
+                    .set("retention.bytes", "-1")
+                    .set("max.message.bytes", &message_bytes)
+                    .set("segment.bytes", &segment_bytes)
+            })
+            .collect();
+        self.make(clients, &topics, "declare queue").await
+    }
+
+    /// Makes topics that are not there yet.
+    async fn make(&self, clients: &Clients, topics: &[NewTopic<'_>], operation: &'static str) -> Result<()> {
+        let context = || topics.first().map_or("", |topic| topic.name).to_owned();
+        let options = self.admin_options();
+        let made = clients.admin.create_topics(topics, &options).await;
+        for topic in made.map_err(|error| refusal(error, operation, context()))? {
+            match topic {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(refusal(KafkaError::AdminOp(code), operation, context())),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn admin_options(&self) -> AdminOptions {
+        let wait = Some(self.settings.wait);
+        AdminOptions::new().request_timeout(wait).operation_timeout(wait)
+    }
+
+    fn replication(&self) -> TopicReplication<'static> {
+        // Kafka's word for its own default.
+        TopicReplication::Fixed(self.settings.replication.map_or(-1, i32::from))
+    }
+
+    async fn make_registry(&self) -> Result<()> {
+        const FOLLOW: &str = "find queues";
+        let clients = self.clients(FOLLOW)?;
+        let topic =
+            NewTopic::new(&self.registry.topic, 1, self.replication()).set("cleanup.policy", "compact");
+        self.make(&clients, &[topic], FOLLOW).await
+    }
+}
+
+/// Follows the topic of all queues until the broker is closed.
+pub(crate) async fn follow(inner: Arc<Inner>) {
+    let mut pause = limits::PAUSE;
+    while !inner.is_closed() {
+        let followed = tokio::select! {
+            () = inner.closed() => return,
+            followed = try_follow(&inner, &mut pause) => followed,
+        };
+        if let Err(error) = followed {
+            tracing::warn!(%error, "kafka: the queues that there are cannot be read");
+        }
+        tokio::select! {
+            () = inner.closed() => return,
+            () = time::sleep(pause) => pause = (pause * 2).min(limits::PAUSE_MAX),
+        }
+    }
+}
+
+async fn try_follow(inner: &Inner, pause: &mut Duration) -> Result<()> {
+    const FOLLOW: &str = "find queues";
+    let failed = |error| refusal(error, FOLLOW, inner.settings.address());
+    inner.make_registry().await?;
+    let mut config = config(&inner.settings);
+    config
+        // Nothing is ever committed: it is read by every process, as a whole.
+        .set("group.id", &inner.registry.topic)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.partition.eof", "true")
+        .set("fetch.error.backoff.ms", "50");
+    let consumer: StreamConsumer = config.create().map_err(failed)?;
+    let mut from = TopicPartitionList::new();
+    let begin = inner.registry.read.borrow().map_or(Offset::Beginning, Offset::Offset);
+    from.add_partition_offset(&inner.registry.topic, 0, begin).map_err(failed)?;
+    consumer.assign(&from).map_err(failed)?;
+    let mut records = consumer.stream();
+    while let Some(record) = records.next().await {
+        match record {
+            Ok(record) => {
+                let name = record.key().and_then(|key| std::str::from_utf8(key).ok());
+                if let Some(name) = name.and_then(|name| QueueName::new(name).ok()) {
+                    let present = inner.registry.take_in(&name, record.payload().unwrap_or_default());
+                    inner.forget(&name, present);
+                }
+                inner.registry.read.send_replace(Some(record.offset() + 1));
+            }
+            Err(KafkaError::PartitionEOF(_)) => {
+                *pause = limits::PAUSE;
+                inner.registry.read.send_modify(|read| *read = Some(read.unwrap_or(0)));
+            }
+            // The client goes on by itself from all but these.
+            Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(failed(error)),
+            Err(error) => {
+                let code = error.rdkafka_error_code();
+                if matches!(code, Some(Code::UnknownTopicOrPartition | Code::UnknownPartition)) {
+                    return Err(failed(error));
+                }
+                tracing::debug!(%error, "kafka: reading the queues that there are");
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! How deliveries end. What goes on elsewhere, or later, is published anew before the old message is settled: whoever dies in
+//! between leaves two of them, never none. In a queue whose order is kept what failed stays in its place.
+
+use std::sync::Arc;
+
+use forebay_core::delivery::{DeliveryId, Outcome, Reason, Settled};
+use forebay_core::error::{Error, Kind, Result};
+use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
+use forebay_core::time::Instant;
+
+use crate::inner::Inner;
+use crate::message::envelope::Envelope;
+use crate::queue::commit::{Change, Fate};
+use crate::queue::contiguous::Tries;
+use crate::queue::letter::Letter;
+use crate::queue::{Grip, Queue};
+
+const SETTLE: &str = "settle delivery";
+
+impl Inner {
+    /// Carries out the outcome of a held delivery.
+    pub(crate) async fn settle(
+        self: &Arc<Self>,
+        name: &QueueName,
+        delivery: DeliveryId,
+        outcome: Outcome,
+        note: Option<&str>,
+    ) -> Result<Settled> {
+        self.check_open(SETTLE)?;
+        let Some(queue) = self.known(name) else { return Ok(Settled::NotHeld) };
+        let Some(grip) = queue.grip(delivery.position, delivery.token) else { return Ok(Settled::NotHeld) };
+        let now = self.clock.now();
+        match outcome {
+            Outcome::Done => self.end(&queue, grip, Change::Settled, false).await,
+            Outcome::Return { seen: false } => {
+                grip.put_back();
+                Ok(Settled::Done)
+            }
+            Outcome::Return { seen: true } => self.again(&queue, grip, now).await,
+            Outcome::RetryAt(at) => self.again(&queue, grip, at.max(now)).await,
+            Outcome::DeadLetter(reason) => {
+                let Some(letter) = grip.letter().filter(|_| grip.is_ours()).cloned() else {
+                    return Ok(Settled::NotHeld);
+                };
+                let attempts = letter.envelope.attempts + 1;
+                self.dead_letter(&queue, &letter, reason, attempts, note).await?;
+                self.end(&queue, grip, Change::Settled, true).await
+            }
+        }
+    }
+
+    /// Commits what has become of a message here.
+    pub(crate) async fn end(
+        &self,
+        queue: &Queue,
+        grip: Grip<'_>,
+        change: Change,
+        copied: bool,
+    ) -> Result<Settled> {
+        let failed = || Error::new(Kind::Unavailable, SETTLE, queue.name().as_str());
+        let Some(fate) = grip.begin(change, copied) else { return Ok(Settled::NotHeld) };
+        match fate.await {
+            Ok(Fate::Committed) => Ok(Settled::Done),
+            // Its partition is another process's, which hands it out again; a copy is there besides.
+            Ok(Fate::Lost) if copied => Err(failed()),
+            Ok(Fate::Lost) => Ok(Settled::NotHeld),
+            Ok(Fate::Failed | Fate::Unsure) => Err(failed().because("the commit was not answered")),
+            Err(_) => Err(failed()),
+        }
+    }
+
+    /// Has it come again, with its attempts counted.
+    async fn again(&self, queue: &Queue, grip: Grip<'_>, at: Instant) -> Result<Settled> {
+        let Some(letter) = grip.letter().filter(|_| grip.is_ours()).cloned() else {
+            return Ok(Settled::NotHeld);
+        };
+        let attempts = letter.envelope.attempts + 1;
+        if queue.settings.order == Order::Key && letter.key().is_some() {
+            let tries = Tries { attempts, due_ms: at.as_ms() };
+            return self.end(queue, grip, Change::Tried(tries), false).await;
+        }
+        let envelope = Envelope { attempts, due: at, ..letter.again() };
+        self.put(queue, vec![envelope], SETTLE).await?;
+        self.end(queue, grip, Change::Settled, true).await
+    }
+
+    /// Publishes it where dead letters of the queue go.
+    async fn dead_letter(
+        &self,
+        queue: &Queue,
+        letter: &Letter,
+        reason: Reason,
+        attempts: u32,
+        note: Option<&str>,
+    ) -> Result<()> {
+        let parked = QueueName::new(PARKED)?;
+        let to = queue.settings.dead_letter.as_ref().unwrap_or(&parked);
+        let destination = match self.queue(to, SETTLE).await {
+            Err(error) if error.kind() == Kind::NotFound => {
+                self.declare(&QueueSettings::new(to.clone())).await?
+            }
+            found => found?,
+        };
+        let left = letter.envelope.leave(queue.name(), reason, attempts, note, self.clock.now());
+        self.put(&destination, vec![left], SETTLE).await?;
+        self.mark_gone(queue, letter.origin().map(|at| (at, at + 1)), SETTLE).await
+    }
+}
+
+/// A message past its time to live: it goes to the dead-letter queue, if its queue has one. If that fails it lies here as
+/// before.
+pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>, generation: u64) {
+    if queue.settings.dead_letter.is_some() {
+        let attempts = letter.envelope.attempts;
+        let put = inner.dead_letter(&queue, &letter, Reason::Expired, attempts, None);
+        if let Err(error) = inner.bounded("expire message", put).await {
+            tracing::warn!(queue = %queue.name(), %error, "kafka: an expired message stays where it is");
+            queue.change(|shelf| shelf.put_back(letter, generation));
+            return;
+        }
+    }
+    // What nobody holds stays settled, and goes with a later commit if this one fails.
+    drop(queue.finish(letter, generation).await);
+}

@@ -1,0 +1,75 @@
+//! The bounds of the Kafka backend.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Servers that one URL names.
+pub const SERVERS_MAX: usize = 100;
+/// The prefix of all topics.
+pub const PREFIX_BYTES_MAX: usize = 64;
+/// A topic's name as Kafka takes it, with room for what belongs to it.
+pub const TOPIC_BYTES_MAX: usize = 220;
+/// Partitions of a new queue, unless the URL says otherwise: so many processes can share it.
+pub const PARTITIONS_DEFAULT: u16 = 4;
+/// The most that the URL may say.
+pub const PARTITIONS_MAX: u16 = 1_000;
+/// How long a call waits for servers that are away, unless the URL says otherwise.
+pub const WAIT_DEFAULT: Duration = Duration::from_secs(10);
+/// The range that it may say.
+pub const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+/// After so long without a sign of life a process's partitions go to others, unless the URL says otherwise.
+pub const SESSION_DEFAULT: Duration = Duration::from_secs(10);
+/// The range that it may say; servers have a range of their own.
+pub const SESSION_RANGE: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(600);
+/// The longest pause between two signs of life.
+pub const HEARTBEAT_MAX: Duration = Duration::from_secs(1);
+/// A message with all that goes with it: a server takes requests of at most 100 MiB.
+pub const MESSAGE_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// What goes with a payload. Of a history that is too long the oldest lines are left out.
+pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of messages on their way to the servers; further publishes wait.
+pub const SENDING_KIB_MAX: usize = 256 * 1024;
+/// Messages of the same.
+pub const SENDING_MESSAGES_MAX: usize = 100_000;
+/// The pause before a message is offered again for which there was no room among these.
+pub const SENDING_PAUSE: Duration = Duration::from_millis(5);
+/// Bytes that one queue has received and not yet looked at.
+pub const FETCHED_KIB_MAX: usize = 32 * 1024;
+/// Messages of the same.
+pub const FETCHED_MESSAGES_MAX: usize = 2_000;
+/// The size of a file of a topic; what is finished goes file by file.
+pub const SEGMENT_BYTES: usize = 128 * 1024 * 1024;
+/// Messages of one partition in this process that are not settled; at it no more is read of the partition. With it and the
+/// next what a commit says fits into Kafka's 4,096 bytes.
+pub const OPEN_MAX: usize = 1_024;
+/// From the first message of a partition that is not settled to the newest that was read; at it no more is read.
+pub const SPAN_MAX: u64 = 16_384;
+/// Bytes of the messages of one partition in this process, beyond a last one; at it no more is read.
+pub const OPEN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Messages with a key of one partition of an ordered queue that are held or wait for their next attempt.
+pub const TRIES_MAX: usize = 64;
+/// Powers of two milliseconds for which messages wait in Kafka, one partition for each: half a second to 99 days. A longer
+/// wait is made of several; the rest is waited for in this process.
+pub const WAIT_LEVELS: [u32; 9] = [9, 12, 15, 18, 21, 24, 27, 30, 33];
+/// Messages that are moved to where they wait or become ready in one step.
+pub const CARRY_MAX: usize = 500;
+/// The pause before something is tried again that the servers refused.
+pub const PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause before a server is tried again.
+pub const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked whether a queue is still asked for.
+pub const LOOK: Duration = Duration::from_millis(100);
+/// Nobody asks for a queue's messages for so long, and its partitions go to other processes.
+pub const IDLE: Duration = Duration::from_secs(5);
+/// An empty answer takes at least so long: what is on a server needs time to come.
+pub const EMPTY_MIN: Duration = Duration::from_millis(50);
+/// And at most so long, where it is not known yet whether something is there.
+pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
+/// How often what is finished is removed from the servers.
+pub const TRIM_PAUSE: Duration = Duration::from_secs(10);
+/// Bytes of one replay, beyond a last message.
+pub const REPLAY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Messages of one replay.
+pub const REPLAY_MAX: usize = 1_000;
+/// Notices of one bus that a listener has not yet heard.
+pub const NOTICES_MAX: usize = 1_024;
