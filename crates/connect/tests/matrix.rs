@@ -1,6 +1,12 @@
 //! `docs/backends.md` is what the backends declare. `FOREBAY_BLESS=1` writes it anew.
 
-#![cfg(all(feature = "memcached", feature = "redis", feature = "rabbitmq"))]
+#![cfg(all(
+    feature = "kafka",
+    feature = "memcached",
+    feature = "rabbitmq",
+    feature = "redis",
+    feature = "sqs"
+))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fmt::Write;
@@ -51,6 +57,7 @@ fn broker_rows(can: BrokerCapabilities, admin: AdminCapabilities) -> Rows {
         place,
         lasting_holds,
         retain,
+        newest_by_key,
         message_ttl,
         length_bytes_max,
         drop_head,
@@ -75,6 +82,7 @@ fn broker_rows(can: BrokerCapabilities, admin: AdminCapabilities) -> Rows {
         ("A longest life for what comes in (`message_ttl`)", message_ttl),
         ("Dead letters to an exchange (`dead_letter_exchange`)", dead_letter_exchange),
         ("Finished messages are kept and replayed (`retain`)", retain),
+        ("Of waiting messages with one key only the newest is kept (`newest_by_key`)", newest_by_key),
         ("Operators: the list of all queues", list),
         ("Operators: held and delayed messages, and what has happened", counts),
         ("Operators: a look at messages without taking them", peek),

@@ -303,16 +303,8 @@ impl RemoteStore for RedisStore {
             let (tags, known) = (self.tags_begin(), life_text(Some(limits::redis::TAG_KNOWS)));
             let longest = limits::VALUE_BYTES_MAX_CEILING.to_string();
             let flags = put.flags.to_be_bytes();
-            let arguments: [&[u8]; 8] = [
-                mode,
-                &flags,
-                life.as_bytes(),
-                &version,
-                value,
-                &tags,
-                known.as_bytes(),
-                longest.as_bytes(),
-            ];
+            let arguments: [&[u8]; 8] =
+                [mode, &flags, life.as_bytes(), &version, value, &tags, known.as_bytes(), longest.as_bytes()];
             changed(&self.change(about, &self.scripts.put, key, &[], &arguments).await?, about)
         })
     }

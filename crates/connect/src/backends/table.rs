@@ -5,11 +5,12 @@ use std::sync::Arc;
 use forebay_core::error::Result;
 use forebay_core::ports::clock::Clock;
 
-use super::{memcached, rabbitmq, redis};
+use super::{kafka, memcached, rabbitmq, redis, sqs};
 use crate::open::{OpenedBroker, OpenedBus, OpenedStore};
 
 /// All of them, in the order in which they are told.
-pub(crate) const TABLE: &[Backend] = &[memcached::BACKEND, redis::BACKEND, rabbitmq::BACKEND];
+pub(crate) const TABLE: &[Backend] =
+    &[memcached::BACKEND, redis::BACKEND, rabbitmq::BACKEND, kafka::BACKEND, sqs::BACKEND];
 
 pub(crate) type OpenStore = fn(&str, Arc<dyn Clock>) -> Result<OpenedStore>;
 pub(crate) type OpenBroker = fn(&str, Arc<dyn Clock>) -> Result<OpenedBroker>;

@@ -47,7 +47,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "forebay-broker",
         ],
     ),
-    ("forebay-connect", &["forebay-core", "forebay-memcached-store", "forebay-redis", "forebay-rabbitmq"]),
+    (
+        "forebay-connect",
+        &[
+            "forebay-core",
+            "forebay-kafka",
+            "forebay-memcached-store",
+            "forebay-rabbitmq",
+            "forebay-redis",
+            "forebay-sqs",
+        ],
+    ),
     (
         "forebay",
         &[

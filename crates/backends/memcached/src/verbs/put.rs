@@ -4,9 +4,10 @@ use forebay_core::entry::Mode;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::MEMCACHED_CHANGE_TRIES_MAX;
 use forebay_core::ports::remote_store::{Changed, Put};
+use forebay_wire::memcached::reply::Code;
 
 use super::ask::{Ask, There, is_reserved};
-use crate::commands::{Entry, Over};
+use crate::commands::{Dialect, Entry, Over};
 use crate::store::Inner;
 
 const OPERATION: &str = "put key";
@@ -77,9 +78,14 @@ async fn replace(ask: &Ask<'_>, value: &[u8], put: Put) -> Result<Changed> {
     Err(ask.error(Kind::Unavailable).because("others change it all the time"))
 }
 
-/// To exactly what a look has found: for memcached a placeholder is an entry that can be added to.
+/// To exactly what a look has found: for memcached a placeholder is an entry that can be added to. Where the server knows no
+/// such condition it may be what came since: a placeholder stays one whatever is added.
 async fn extend(ask: &Ask<'_>, value: &[u8], mode: Mode, over: Option<u64>) -> Result<Changed> {
-    let mode = if mode == Mode::Append { 'A' } else { 'P' };
+    let is_classic = ask.link.dialect == Dialect::Classic;
+    if is_classic && over.is_some() {
+        let error = ask.error(Kind::Unsupported);
+        return Err(error.because("this memcached adds to no certain version: it has no meta commands"));
+    }
     for _ in 0..MEMCACHED_CHANGE_TRIES_MAX {
         let number = match (ask.look().await?, over) {
             (There::Value(number), None) => number,
@@ -89,10 +95,10 @@ async fn extend(ask: &Ask<'_>, value: &[u8], mode: Mode, over: Option<u64>) -> R
             (There::Nothing | There::Placeholder(_), Some(_)) => return Ok(Changed::NotFound),
         };
         let mut commands = ask.commands();
-        let numbered = ask.numbered();
-        commands.store(ask.key, value, format_args!("c M{mode} C{number} {numbered}"));
+        commands.extend(ask.key, value, mode == Mode::Append, number, ask.numbered());
         let reply = ask.send_one(commands).await?;
         match reply.code {
+            // Without a number in the answer it is a version that nothing has.
             Code::Hit => return Ok(Changed::Done(ask.version(&reply.marks))),
             Code::Exists | Code::NotFound => {}
             // It is still there: together they are too large. Or it is not: the next look says so.

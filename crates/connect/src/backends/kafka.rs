@@ -1,0 +1,41 @@
+//! Kafka: queues over consumer groups, with replay.
+
+use super::table::{Backend, Built, Role};
+
+pub(super) const BACKEND: Backend = Backend {
+    name: "Kafka",
+    feature: "kafka",
+    roles: &[Role::Broker],
+    urls: &["kafka://host"],
+    built: built(),
+};
+
+#[cfg(not(feature = "kafka"))]
+const fn built() -> Option<Built> {
+    None
+}
+
+#[cfg(feature = "kafka")]
+const fn built() -> Option<Built> {
+    Some(Built { store: None, broker: Some(door::broker), bus: None })
+}
+
+#[cfg(feature = "kafka")]
+mod door {
+    use std::sync::Arc;
+
+    use forebay_core::error::Result;
+    use forebay_core::ports::clock::Clock;
+    use forebay_kafka::broker::{KafkaBroker, Opened};
+    use forebay_kafka::settings::KafkaSettings;
+
+    use crate::open::{Close, OpenedBroker};
+
+    pub(super) fn broker(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
+        let Opened { broker, work } = KafkaBroker::open(KafkaSettings::parse(url)?, clock);
+        let broker = Arc::new(broker);
+        let closed = Arc::clone(&broker);
+        let admin = Arc::clone(&broker);
+        Ok(OpenedBroker { broker, admin, work, close: Close::new(move || closed.close()) })
+    }
+}
