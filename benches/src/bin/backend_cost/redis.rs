@@ -22,7 +22,7 @@ const GROUP: &str = "group";
 const CONSUMER: &str = "consumer";
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 
-/// Starts two of the one on the path, a cache that writes nothing and one that may be trusted with messages. That one is synced
+/// Starts two of the one on the path, a cache that writes nothing and one that may be trusted with messages. That is synced
 /// as seldom as Forebay accepts: with a sync for every answer the disk would hide what the sides cost.
 pub async fn open(folder: &Path, runs: &Runs) -> Fallible<[Peer; 2]> {
     let version = Command::new(PROGRAM).arg("--version").output()?.stdout;
