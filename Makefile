@@ -27,7 +27,7 @@ bench: ## side by side with peers, into benches/report/
 	cd benches && target/release/durable_append report | tee report/durable-append.md
 	cd benches && target/release/depth report | tee report/depth.md
 	cd benches && target/release/depth_servers report | tee report/depth-servers.md
-	cd benches && target/release/backend_cost | tee report/backend-cost.md
+	cd benches && target/release/backend_cost report | tee report/backend-cost.md
 	cd benches && target/release/recovery report | tee report/recovery.md
 	cd benches && target/release/item_bytes | tee report/item-bytes.md
 	cd benches && target/release/library | tee report/library.md

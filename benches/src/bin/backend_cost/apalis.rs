@@ -26,8 +26,8 @@ impl Apalis {
         Ok(Self { connection: apalis_redis::connect(url).await?, body, workers: AtomicU64::new(0) })
     }
 
-    /// As fast as it can be and still acknowledge: it calls that keeping the result, here of no octets. Without the locks that jobs
-    /// shorter than a heartbeat do not need, and without telling others of each job.
+    /// As fast as it can be and still acknowledge: it calls that keeping the result. Without the locks that jobs shorter
+    /// than a heartbeat do not need, and without telling others of each job.
     fn storage(&self) -> RedisStorage<String> {
         let config = Config::default().queue(QUEUE).batch_size(TOGETHER).lock_tasks(false).emit_events(false);
         RedisStorage::new(self.connection.clone()).with_config(config)

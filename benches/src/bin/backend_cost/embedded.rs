@@ -16,7 +16,8 @@ pub async fn open(folder: &Path, runs: &Runs) -> Fallible<Side<dyn Jobs>> {
         forebay_broker::open(Arc::new(Disk::open(folder)?), BrokerOptions::default(), runs.clock.clone())?;
     runs.start(opened.work);
     println!(
-        "- Forebay's engine in this process: its CPU is what a server does elsewhere, and all is synced before it is confirmed"
+        "- Forebay's engine in this process: its CPU is what a server does elsewhere; all is synced before it is \
+         confirmed"
     );
     Ok(Side { name: "Forebay", it: Arc::new(OurJobs::declare(opened.broker, runs, "jobs").await?) })
 }

@@ -32,8 +32,8 @@ pub async fn open(folder: &Path, runs: &Runs) -> Fallible<[Peer; 2]> {
     let url = format!("amqp://guest:guest@{}/%2f", server.tcp());
     let connection = connect(&url).await?;
     println!(
-        "- {}, {}; bare is lapin 4.12, which Forebay is on too; mandatory persistent messages, confirmed, prefetch of {PREFETCH}, an \
-         acknowledgement for each message, on either side",
+        "- {}, {}; bare is lapin 4.12, which Forebay is on too; mandatory persistent messages, confirmed, prefetch of \
+         {PREFETCH}, an acknowledgement for each message, on either side",
         amqp::Client::connect(server.tcp())?.product,
         server.flags
     );

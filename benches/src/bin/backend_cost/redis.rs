@@ -22,13 +22,13 @@ const GROUP: &str = "group";
 const CONSUMER: &str = "consumer";
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 
-/// Starts two of the one on the path, a cache that writes nothing and one that may be trusted with messages. What the latter is
-/// synced by is the least that Forebay accepts: with a sync for every answer the disk would hide what the sides cost.
+/// Starts two of the one on the path, a cache that writes nothing and one that may be trusted with messages. That is synced
+/// as seldom as Forebay accepts: with a sync for every answer the disk would hide what the sides cost.
 pub async fn open(folder: &Path, runs: &Runs) -> Fallible<[Peer; 2]> {
     let version = Command::new(PROGRAM).arg("--version").output()?.stdout;
     println!(
-        "- {}; bare is redis-rs 1.8, which Forebay is on too, with one multiplexed connection; apalis 1.0 with apalis-redis 1.0, \
-         {TOGETHER} jobs together, without locks and events",
+        "- {}; bare is redis-rs 1.8, which Forebay is on too, with one multiplexed connection; apalis 1.0 with \
+         apalis-redis 1.0, {TOGETHER} jobs together, without locks and events",
         String::from_utf8_lossy(&version).trim()
     );
     let cache = start(folder, &["--appendonly", "no", "--save", ""]);
@@ -85,7 +85,7 @@ async fn queue(server: Arc<Server>, runs: &Runs) -> Fallible<Peer> {
     let queues = vec![
         Side { name: BARE, it: each as Arc<dyn Queue> },
         Side {
-            name: "bare redis-rs, one XACK and XDEL for all received together",
+            name: "bare redis-rs, acknowledged together",
             it: Arc::new(bare(Settled::Together, "together").await?),
         },
         Side { name: "Forebay", it: Arc::new(OurQueue::declare(broker.clone(), runs, "queue").await?) },
@@ -126,7 +126,7 @@ impl Caller for BareCaller {
 enum Settled {
     /// Every message by an XACK and an XDEL of its own, as the port settles.
     Each,
-    /// With one XACK and one XDEL for all.
+    /// All that were received together, with one XACK and one XDEL.
     Together,
 }
 
@@ -202,4 +202,21 @@ fn ids(answer: Value) -> Option<Vec<Vec<u8>>> {
         _ => None,
     });
     ids.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::ids;
+
+    #[test]
+    fn ids_are_those_of_the_entries_that_were_read() {
+        let text = |text: &str| Value::BulkString(text.into());
+        let entry = |id| Value::Array(vec![text(id), Value::Array(vec![text("b"), text("body")])]);
+        let entries = Value::Array(vec![entry("1-0"), entry("1-1")]);
+        let answer = Value::Array(vec![Value::Array(vec![text("stream"), entries])]);
+        assert_eq!(ids(answer), Some(vec![b"1-0".to_vec(), b"1-1".to_vec()]));
+        assert_eq!(ids(Value::Nil), None);
+    }
 }

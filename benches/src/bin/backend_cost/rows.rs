@@ -45,7 +45,7 @@ impl Row {
     }
 }
 
-/// All lines, in the order in which their first measurements came.
+/// All lines: works in the order in which their first measurements came, and so the sides of each.
 #[derive(Default)]
 pub struct Rows(Vec<Row>);
 
@@ -56,8 +56,18 @@ impl Rows {
         eprintln!("{work}, {side}: {rate:.0} a second, {ours_us:.2} µs of CPU each");
         match self.0.iter_mut().find(|row| row.work == work && row.side == side) {
             Some(row) => row.taken.push(taken),
-            None => self.0.push(Row { work: work.into(), side, taken: vec![taken] }),
+            None => {
+                let last = self.0.iter().rposition(|row| row.work == work);
+                let place = last.map_or(self.0.len(), |last| last + 1);
+                self.0.insert(place, Row { work: work.into(), side, taken: vec![taken] });
+            }
         }
+    }
+
+    /// In each round, by the figure of the work's reference.
+    fn compared(&self, row: &Row, figure: fn(&Taken) -> f64) -> Vec<f64> {
+        let reference = self.0.iter().find(|reference| reference.work == row.work).unwrap_or(row);
+        row.of(figure).iter().zip(reference.of(figure)).map(|(mine, its)| mine / its).collect()
     }
 
     /// Prints the table.
@@ -67,11 +77,8 @@ impl Rows {
         );
         println!("| --- | --- | ---: | --- | ---: | --- | ---: | ---: | ---: |");
         for row in &self.0 {
-            let reference = self.0.iter().find(|reference| reference.work == row.work).unwrap_or(row);
-            let by = |figure: fn(&Taken) -> f64| -> Vec<f64> {
-                row.of(figure).iter().zip(reference.of(figure)).map(|(mine, its)| mine / its).collect()
-            };
-            let (rates, ratios, costs) = (row.of(rate), by(rate), by(ours_us));
+            let (rates, ratios) = (row.of(rate), self.compared(row, rate));
+            let costs = self.compared(row, ours_us);
             let server: Vec<f64> = row.taken.iter().filter_map(|taken| taken.server_us).collect();
             println!(
                 "| {} | {} | {:.0} | {:.0}..{:.0} | {:.2} | {:.2}..{:.2} | {:.2} | {:.2} | {} |",
@@ -97,4 +104,29 @@ fn rate(taken: &Taken) -> f64 {
 
 fn ours_us(taken: &Taken) -> f64 {
     taken.ours_us
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rows, Taken, rate};
+
+    #[test]
+    fn sides_stand_with_their_work_and_are_compared_round_by_round() {
+        let mut rows = Rows::default();
+        // In the second round the machine is ten times as slow, and the sides come in the other order.
+        for (work, side, rate) in [
+            ("get", "bare", 100.0),
+            ("set", "bare", 50.0),
+            ("get", "ours", 90.0),
+            ("set", "ours", 50.0),
+            ("get", "ours", 8.0),
+            ("get", "bare", 10.0),
+        ] {
+            rows.add(work, side, Taken { rate, ours_us: 1.0, server_us: None });
+        }
+        let order: Vec<_> = rows.0.iter().map(|row| (row.work.as_str(), row.side)).collect();
+        assert_eq!(order, [("get", "bare"), ("get", "ours"), ("set", "bare"), ("set", "ours")]);
+        assert_eq!(rows.compared(&rows.0[1], rate), [0.9, 0.8]);
+        assert_eq!(rows.compared(&rows.0[0], rate), [1.0, 1.0]);
+    }
 }
