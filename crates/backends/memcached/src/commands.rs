@@ -130,17 +130,24 @@ impl Commands {
         }
     }
 
-    /// Adds behind what is there, or before it: what has this number, or, as the classic words have no condition, whatever
-    /// there is. Flags and life stay.
-    pub(crate) fn extend(&mut self, key: &[u8], value: &[u8], behind: bool, number: u64, numbered: Numbered) {
-        if self.is_classic() {
-            let verb: &[u8] = if behind { b"append" } else { b"prepend" };
-            self.classic(&[verb, key, b"0 0", value.len().to_string().as_bytes()]);
-            self.put_value(value);
-        } else {
-            let mode = if behind { 'A' } else { 'P' };
-            self.store(key, value, format_args!("c M{mode} C{number} {numbered}"));
-        }
+    /// Adds behind what has this number, or before it; flags and life stay. Only the meta commands have it.
+    pub(crate) fn extend_over(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        behind: bool,
+        number: u64,
+        numbered: Numbered,
+    ) {
+        let mode = if behind { 'A' } else { 'P' };
+        self.store(key, value, format_args!("c M{mode} C{number} {numbered}"));
+    }
+
+    /// The same to whatever is there, by the classic words.
+    pub(crate) fn extend(&mut self, key: &[u8], value: &[u8], behind: bool) {
+        let verb: &[u8] = if behind { b"append" } else { b"prepend" };
+        self.classic(&[verb, key, b"0 0", value.len().to_string().as_bytes()]);
+        self.put_value(value);
     }
 
     /// Removes what is there, or what has this number.

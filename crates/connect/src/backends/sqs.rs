@@ -6,7 +6,7 @@ pub(super) const BACKEND: Backend = Backend {
     name: "SQS",
     feature: "sqs",
     roles: &[Role::Broker],
-    urls: &["sqs://key:secret@region/account"],
+    urls: &["sqs://key:secret@us-east-1"],
     built: built(),
 };
 

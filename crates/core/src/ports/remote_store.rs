@@ -104,7 +104,8 @@ pub struct Put {
     /// How long it lives; `None` has no end.
     pub life: Option<Duration>,
     /// What to do with what is there. [`Mode::Append`] and [`Mode::Prepend`] leave its flags and life as they are, whatever
-    /// is said here of them, and store nothing where none is or where it would be too large.
+    /// is said here of them, and store nothing where none is or where it would be too large. Over a version they may be
+    /// `Unsupported`.
     pub mode: Mode,
     /// Only over exactly this version.
     pub version: Option<Version>,

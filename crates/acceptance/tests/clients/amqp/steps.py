@@ -384,6 +384,8 @@ step("the oldest goes", of_length)
 
 def of_length_with_some_unacknowledged():
     other = connection.channel()
+    # Without it RabbitMQ may count before they have come.
+    other.confirm_delivery()
     other.queue_declare("two", arguments={"x-max-length": 2})
     for body in [b"1", b"2"]:
         other.basic_publish("", "two", body)

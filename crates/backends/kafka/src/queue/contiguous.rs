@@ -68,8 +68,10 @@ impl Contiguous {
         if offset > self.next {
             self.add_settled(self.next, offset);
         }
+        // What was skipped may be committed already, and is not kept then.
+        let settled = offset < self.base() || self.is_settled(offset);
         self.next = self.next.max(offset.saturating_add(1));
-        if self.is_settled(offset) {
+        if settled {
             return false;
         }
         self.open.insert(offset);
@@ -249,6 +251,15 @@ mod tests {
         [2, 3, 5].into_iter().for_each(|behind| offsets.settle(BASE + behind));
         let mut restored = again(&offsets);
         assert_eq!(read(&mut restored, BASE..BASE + 8), [0, 1, 4, 6, 7].map(|behind| BASE + behind));
+    }
+
+    #[test]
+    fn what_was_skipped_and_committed_is_not_handed_out_when_it_is_read_at_last() {
+        let mut offsets = Contiguous::restore(BASE, "");
+        offsets.skip_to(BASE + 2);
+        offsets.committed(BASE + 2);
+        assert_eq!(read(&mut offsets, BASE..BASE + 3), [BASE + 2]);
+        assert_eq!(offsets.base(), BASE + 2);
     }
 
     #[test]

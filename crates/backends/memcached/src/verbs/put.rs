@@ -4,7 +4,7 @@ use forebay_core::entry::Mode;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::MEMCACHED_CHANGE_TRIES_MAX;
 use forebay_core::ports::remote_store::{Changed, Put};
-use forebay_wire::memcached::reply::Code;
+use forebay_wire::memcached::reply::{Code, Marks};
 
 use super::ask::{Ask, There, is_reserved};
 use crate::commands::{Dialect, Entry, Over};
@@ -78,13 +78,35 @@ async fn replace(ask: &Ask<'_>, value: &[u8], put: Put) -> Result<Changed> {
     Err(ask.error(Kind::Unavailable).because("others change it all the time"))
 }
 
-/// To exactly what a look has found: for memcached a placeholder is an entry that can be added to. Where the server knows no
-/// such condition it may be what came since: a placeholder stays one whatever is added.
-async fn extend(ask: &Ask<'_>, value: &[u8], mode: Mode, over: Option<u64>) -> Result<Changed> {
-    let is_classic = ask.link.dialect == Dialect::Classic;
-    if is_classic && over.is_some() {
+/// The classic words add to whatever is there, which may be what came since the look: a placeholder stays one whatever is added.
+async fn extend_classic(ask: &Ask<'_>, value: &[u8], mode: Mode, over: Option<u64>) -> Result<Changed> {
+    if over.is_some() {
         let error = ask.error(Kind::Unsupported);
         return Err(error.because("this memcached adds to no certain version: it has no meta commands"));
+    }
+    let mut commands = ask.commands();
+    commands.look(ask.key);
+    let before = ask.send_one(commands).await?;
+    let There::Value(_) = ask.there(&before) else { return Ok(Changed::NotStored) };
+    let mut commands = ask.commands();
+    commands.extend(ask.key, value, mode == Mode::Append);
+    commands.look(ask.key);
+    let [reply, after] = ask.send(commands).await?;
+    let both = if mode == Mode::Append { [&*before.body, value] } else { [value, &*before.body] };
+    // Somebody else may have come in between: then it has a version that nothing has.
+    let marks = if *after.body == *both.concat() { after.marks } else { Marks::default() };
+    match reply.code {
+        Code::Hit => Ok(Changed::Done(ask.version(&marks))),
+        // There is nothing by now, or together they are too large.
+        Code::NotStored => Ok(Changed::NotStored),
+        _ => Err(ask.error(Kind::Unavailable)),
+    }
+}
+
+/// To exactly what a look has found: for memcached a placeholder is an entry that can be added to.
+async fn extend(ask: &Ask<'_>, value: &[u8], mode: Mode, over: Option<u64>) -> Result<Changed> {
+    if ask.link.dialect == Dialect::Classic {
+        return extend_classic(ask, value, mode, over).await;
     }
     for _ in 0..MEMCACHED_CHANGE_TRIES_MAX {
         let number = match (ask.look().await?, over) {
@@ -95,10 +117,9 @@ async fn extend(ask: &Ask<'_>, value: &[u8], mode: Mode, over: Option<u64>) -> R
             (There::Nothing | There::Placeholder(_), Some(_)) => return Ok(Changed::NotFound),
         };
         let mut commands = ask.commands();
-        commands.extend(ask.key, value, mode == Mode::Append, number, ask.numbered());
+        commands.extend_over(ask.key, value, mode == Mode::Append, number, ask.numbered());
         let reply = ask.send_one(commands).await?;
         match reply.code {
-            // Without a number in the answer it is a version that nothing has.
             Code::Hit => return Ok(Changed::Done(ask.version(&reply.marks))),
             Code::Exists | Code::NotFound => {}
             // It is still there: together they are too large. Or it is not: the next look says so.
