@@ -39,7 +39,7 @@ pub async fn await_store(store: &dyn RemoteStore, clock: &dyn Clock) {
 async fn look_at(store: &dyn RemoteStore) -> Result<()> {
     let keys: Vec<_> = (0..BACKEND_LOOK_KEYS).map(|key| format!("forebay.look.{key}")).collect();
     let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-    store.get(&keys).await.into_iter().map(|answer| answer.map(drop)).collect()
+    store.get(&keys).await.into_iter().try_for_each(|answer| answer.map(drop))
 }
 
 /// Tells `health` while the broker is away.

@@ -5,7 +5,6 @@
 pub mod elsewhere;
 pub mod kafka;
 pub mod near;
-pub mod rabbitmq;
 pub mod redis;
 pub mod sqs;
 

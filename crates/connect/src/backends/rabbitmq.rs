@@ -1,11 +1,11 @@
-//! RabbitMQ: queues, and a bus on a stream.
+//! RabbitMQ: queues.
 
 use super::table::{Backend, Built, Role};
 
 pub(super) const BACKEND: Backend = Backend {
     name: "RabbitMQ",
     feature: "rabbitmq",
-    roles: &[Role::Broker, Role::Bus],
+    roles: &[Role::Broker],
     urls: &["amqp://host"],
     built: built(),
 };
@@ -17,7 +17,7 @@ const fn built() -> Option<Built> {
 
 #[cfg(feature = "rabbitmq")]
 const fn built() -> Option<Built> {
-    Some(Built { store: None, broker: Some(door::broker), bus: Some(door::bus) })
+    Some(Built { store: None, broker: Some(door::broker), bus: None })
 }
 
 #[cfg(feature = "rabbitmq")]
@@ -27,10 +27,9 @@ mod door {
     use forebay_core::error::Result;
     use forebay_core::ports::clock::Clock;
     use forebay_rabbitmq::broker::{Opened, RabbitBroker};
-    use forebay_rabbitmq::bus::{Kept, RabbitBus};
     use forebay_rabbitmq::settings::RabbitSettings;
 
-    use crate::open::{Close, OpenedBroker, OpenedBus};
+    use crate::open::{Close, OpenedBroker};
 
     pub(super) fn broker(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
         let Opened { broker, work } = RabbitBroker::open(RabbitSettings::parse(url)?, clock);
@@ -38,12 +37,5 @@ mod door {
         let closed = Arc::clone(&broker);
         let admin = Arc::clone(&broker);
         Ok(OpenedBroker { broker, admin, work, close: Close::new(move || closed.close()) })
-    }
-
-    pub(super) fn bus(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBus> {
-        let (bus, work) = RabbitBus::open(RabbitSettings::parse(url)?, Kept::default(), clock);
-        let bus = Arc::new(bus);
-        let closed = Arc::clone(&bus);
-        Ok(OpenedBus { bus, work, close: Close::new(move || closed.close()) })
     }
 }
