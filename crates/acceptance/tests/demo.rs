@@ -1,6 +1,6 @@
 //! The demo, short: the whole story through real sockets, with the daemon killed half-way; and the same by changing only URLs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::process::Command;
 

@@ -67,7 +67,7 @@ impl Way {
     /// A publisher.
     pub(in crate::demo) fn outlet(&self, addresses: watch::Receiver<Addresses>) -> AnyOutlet {
         match self {
-            Self::Amqp => AnyOutlet::Amqp(QueueOutlet::new(addresses)),
+            Self::Amqp => AnyOutlet::Amqp(Box::new(QueueOutlet::new(addresses))),
             Self::Http(path) => AnyOutlet::Http(HttpOutlet::new(addresses, path)),
         }
     }
@@ -75,7 +75,7 @@ impl Way {
     /// A consumer.
     pub(in crate::demo) fn inlet(&self, addresses: watch::Receiver<Addresses>) -> AnyInlet {
         match self {
-            Self::Amqp => AnyInlet::Amqp(QueueInlet::new(addresses)),
+            Self::Amqp => AnyInlet::Amqp(Box::new(QueueInlet::new(addresses))),
             Self::Http(path) => AnyInlet::Http(HttpInlet::new(addresses, path)),
         }
     }
@@ -87,7 +87,7 @@ fn address(addresses: &watch::Receiver<Addresses>) -> std::net::SocketAddr {
 
 /// A publisher on either way.
 pub(in crate::demo) enum AnyOutlet {
-    Amqp(QueueOutlet),
+    Amqp(Box<QueueOutlet>),
     Http(HttpOutlet),
 }
 
@@ -109,7 +109,7 @@ impl Outlet for AnyOutlet {
 
 /// A consumer on either way.
 pub(in crate::demo) enum AnyInlet {
-    Amqp(QueueInlet),
+    Amqp(Box<QueueInlet>),
     Http(HttpInlet),
 }
 
