@@ -10,6 +10,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use forebay_contract::servers::port;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{await_end, kill};
@@ -43,7 +44,7 @@ impl Daemon {
 
     /// The same with more arguments for `serve`.
     pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        Self::start_at(data, [free(); 3], arguments)
+        Self::start_at(data, [free(), free(), free()], arguments)
     }
 
     fn start_at(data: &Path, mut addresses: [SocketAddr; 3], arguments: &[&str]) -> Self {
@@ -141,6 +142,7 @@ fn listen(complaints: ChildStderr, panicked: Arc<AtomicBool>) {
     });
 }
 
+/// Where nobody else can come to listen while the daemon is down: a port that the system gives out could be another's by then.
 fn free() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
+    SocketAddr::from(([127, 0, 0, 1], port::free()))
 }

@@ -8,7 +8,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot start its parts has failed")]
 
 pub mod memcached;
-mod port;
+pub mod port;
 mod process;
 pub mod rabbitmq;
 pub mod redis;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 const PORTS: Range<u16> = 12_000..32_000;
 
 /// A port that was free a moment ago.
-pub(super) fn free() -> u16 {
+pub fn free() -> u16 {
     free_with(0)
 }
 
