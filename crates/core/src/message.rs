@@ -117,6 +117,13 @@ impl Headers {
         self.0.is_empty()
     }
 
+    /// Bytes that they take in memory.
+    fn weight(&self) -> usize {
+        let weigh =
+            |(name, value): &(String, Value)| size_of::<(String, Value)>() + name.len() + value.weight();
+        self.0.iter().map(weigh).sum()
+    }
+
     /// Bytes of all names and values, with eight more for each: at least what any encoding of them takes.
     /// `None` where they lie deeper inside each other than `depth`.
     fn measure(&self, depth: usize) -> Option<usize> {
@@ -126,6 +133,17 @@ impl Headers {
 }
 
 impl Value {
+    /// Bytes that it takes beside itself. What comes from outside was checked to lie only so deep inside each other.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::List(values) => values.iter().map(|value| size_of::<Self>() + value.weight()).sum(),
+            Self::Table(headers) => headers.weight(),
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::UInt(_) | Self::Float(_) | Self::Time(_) => 0,
+        }
+    }
+
     fn measure(&self, depth: usize) -> Option<usize> {
         let bytes = match self {
             Self::Null | Self::Bool(_) => 1,
@@ -233,6 +251,23 @@ impl Message {
         }
     }
 
+    /// Bytes that it takes in memory: with many small headers, far more than where it is written down.
+    ///
+    /// ```
+    /// use forebay_core::message::{Message, MessageId, Value};
+    ///
+    /// let mut message = Message::new(MessageId::given("m").unwrap(), "body".into());
+    /// let without = message.weight();
+    /// message.headers.set("h", Value::Null);
+    /// assert!(message.weight() > without + 32);
+    /// ```
+    pub fn weight(&self) -> usize {
+        let Self { payload, headers, content_type, key, dedup_id, exchange, routing_key, .. } = self;
+        let texts = [content_type, key, dedup_id, exchange, routing_key];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        size_of::<Self>() + self.id.as_str().len() + payload.len() + texts + headers.weight()
+    }
+
     /// Says which part is over its limit, if one is. A broker takes every message that passes.
     pub fn check(&self) -> Result<()> {
         let refuse = |kind: Kind, what: &str| Err(Error::new(kind, "take message", what));
@@ -306,6 +341,19 @@ mod tests {
         let key = |bytes: usize| Message { key: Some("k".repeat(bytes)), ..message() };
         assert!(key(limits::MESSAGE_TEXT_BYTES_MAX).check().is_ok());
         assert!(key(limits::MESSAGE_TEXT_BYTES_MAX + 1).check().is_err());
+    }
+
+    #[test]
+    fn all_that_a_message_has_counts_in_its_weight() {
+        let mut message = Message::new(MessageId::given("m").unwrap(), vec![0; 100].into());
+        let bare = message.weight();
+        assert!(bare > 100);
+        let inner = [("t".to_owned(), Value::Text("x".repeat(50)))].into_iter().collect();
+        message.headers.set("list", Value::List(vec![Value::Null, Value::Table(inner)]));
+        message.headers.set("bytes", Value::Bytes(vec![0; 7]));
+        message.routing_key = Some("k".repeat(20));
+        let (entry, value) = (size_of::<(String, Value)>(), size_of::<Value>());
+        assert_eq!(message.weight(), bare + 3 * entry + 2 * value + 4 + 1 + 50 + 5 + 7 + 20);
     }
 
     #[test]

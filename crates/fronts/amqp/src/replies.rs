@@ -13,8 +13,6 @@ use forebay_core::message::Message;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::message::weight::weight;
-
 /// The name that stands for the channel that says it.
 pub(crate) const PSEUDO_QUEUE: &str = "amq.rabbitmq.reply-to";
 
@@ -117,7 +115,7 @@ impl Replies {
     pub(crate) fn send(&self, exchange: &str, key: &str, name: &str, message: &Message) {
         let Some(Asker { mailbox, channel }) = self.askers.lock().get(name).cloned() else { return };
         let (exchange, key) = (exchange.to_owned(), key.to_owned());
-        let bytes = weight(message);
+        let bytes = message.weight();
         if !mailbox.put(Reply { channel, exchange, key, message: message.clone(), bytes }) {
             tracing::warn!("amqp reply dropped: the connection that asked does not take what waits for it");
         }

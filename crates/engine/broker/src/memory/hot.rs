@@ -6,10 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use forebay_core::message::Message;
 
 use crate::state::entry::Entry;
-use crate::storage::journal::Stored;
-
-/// What a message takes in memory beside its encoded bytes, roughly.
-const OVERHEAD_BYTES: usize = 256;
 
 /// How many bytes of bodies are kept.
 #[derive(Debug)]
@@ -27,7 +23,7 @@ impl Hot {
     /// the log serves also what is not durable yet.
     pub(crate) fn keep(&self, entry: &mut Entry, message: Arc<Message>) {
         let bytes_max = self.bytes_max.load(Relaxed);
-        let add = |sum: usize| sum.checked_add(weight(entry.stored())).filter(|sum| *sum <= bytes_max);
+        let add = |sum: usize| sum.checked_add(message.weight()).filter(|sum| *sum <= bytes_max);
         if self.bytes.fetch_update(Relaxed, Relaxed, add).is_ok() {
             entry.body = Some(message);
         }
@@ -51,29 +47,41 @@ impl Hot {
     /// Takes the message from its entry, if it was kept.
     pub(crate) fn take(&self, entry: &mut Entry) -> Option<Arc<Message>> {
         let body = entry.body.take();
-        if body.is_some() {
-            self.bytes.fetch_sub(weight(entry.stored()), Relaxed);
+        if let Some(message) = &body {
+            self.bytes.fetch_sub(message.weight(), Relaxed);
         }
         body
-    }
-
-    /// The entry's body lies elsewhere in the log from now on, and takes another number of bytes there.
-    pub(crate) fn carried(&self, entry: &mut Entry, to: Stored) {
-        if entry.body.is_some() {
-            self.bytes.fetch_add(weight(to), Relaxed);
-            self.bytes.fetch_sub(weight(entry.stored()), Relaxed);
-        }
-        entry.carried(to);
     }
 
     /// What is kept according to the account, and what these entries keep.
     #[cfg(test)]
     pub(crate) fn audit<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> (usize, usize) {
-        let kept = entries.filter(|entry| entry.body.is_some()).map(|entry| weight(entry.stored())).sum();
+        let kept = entries.filter_map(|entry| entry.body.as_ref()).map(|message| message.weight()).sum();
         (self.bytes.load(Relaxed), kept)
     }
 }
 
-fn weight(stored: Stored) -> usize {
-    stored.bytes as usize + OVERHEAD_BYTES
+#[cfg(test)]
+mod tests {
+    use forebay_core::message::Value;
+    use forebay_core::queue::QueueName;
+
+    use crate::bench::Bench;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_counts_as_what_it_takes_in_memory() {
+        let bench = Bench::new(1_000);
+        let q: QueueName = bench.queue("q");
+        let id = forebay_core::message::MessageId::given("m").unwrap();
+        let mut message = Message::new(id, "".into());
+        (0..100).for_each(|number| message.headers.set(format!("{number}"), Value::Null));
+        let weight = message.weight();
+        assert!(weight > 100 * size_of::<(String, Value)>());
+        bench.publish_all(&q, vec![message]).unwrap();
+        assert_eq!(bench.engine().hot.bytes(), weight);
+        bench.receive(&q).unwrap();
+        assert_eq!(bench.engine().hot.bytes(), 0);
+    }
 }

@@ -357,7 +357,7 @@ impl Engine {
             message,
         })?;
         if let Some((entry, _)) = state.find(position) {
-            self.hot.carried(entry, stored);
+            entry.carried(stored);
         }
         self.journal.died(old);
         Ok(())

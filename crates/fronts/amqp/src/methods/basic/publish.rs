@@ -16,7 +16,7 @@ use crate::connection::session::Session;
 use crate::exception::{Exception, Result};
 use crate::message::incoming::{From, Prepared, Published, prepare};
 use crate::message::outgoing;
-use crate::message::weight::{weight, weight_for};
+use crate::message::weight::weight_for;
 
 impl Session {
     /// The method came; its content follows.
@@ -43,7 +43,7 @@ impl Session {
         let is_returned = queues.is_empty() && mandatory;
         let allowance = Arc::clone(&self.allowance);
         let channel = self.channel(number)?;
-        let (kept, bytes) = (weight(&message) + size_of_val(&*queues), weight_for(&message, queues.len()));
+        let (kept, bytes) = (message.weight() + size_of_val(&*queues), weight_for(&message, queues.len()));
         let message = Arc::new(message);
         if let Some(transaction) = &mut channel.transaction {
             let outbound = Outbound { message, bytes, queues, number: None };
