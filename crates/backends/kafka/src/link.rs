@@ -63,7 +63,7 @@ impl Clients {
     }
 
     /// Puts records into their topics, in order. `Ok`: every one is durable.
-    pub(crate) async fn put(&self, records: &[Outgoing]) -> Result<(), KafkaError> {
+    pub(crate) async fn put(&self, records: &[Outgoing]) -> Result<(), Failed> {
         let mut sent = Vec::with_capacity(records.len());
         let late = time::Instant::now() + self.wait;
         for record in records {
@@ -77,15 +77,38 @@ impl Clients {
                         outgoing = back;
                         time::sleep(limits::SENDING_PAUSE).await;
                     }
-                    Err((error, _)) => return Err(error),
+                    Err((error, _)) => return Err(Failed { is_unsent: sent.is_empty(), error }),
                 }
             });
         }
-        for delivered in join_all(sent).await {
-            delivered.map_err(|_| KafkaError::Canceled)?.map_err(|(error, _)| error)?;
-        }
-        Ok(())
+        let sent = join_all(sent).await.into_iter().map(|delivered| match delivered {
+            Ok(delivered) => delivered.map(|_| ()).map_err(|(error, _)| error),
+            Err(_) => Err(KafkaError::Canceled),
+        });
+        let sent: Vec<_> = sent.collect();
+        let is_unsent = sent.iter().all(|sent| sent.as_ref().is_err_and(is_unknown));
+        sent.into_iter().collect::<Result<(), _>>().map_err(|error| Failed { error, is_unsent })
     }
+}
+
+/// What kept records from being durable, or from it being known that they are.
+pub(crate) struct Failed {
+    pub(crate) error: KafkaError,
+    /// None of them has reached a server, or will.
+    pub(crate) is_unsent: bool,
+}
+
+/// Whether an error says that a topic is not there.
+fn is_unknown(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::UnknownTopicId
+        )
+    )
 }
 
 impl Outgoing {
@@ -123,12 +146,7 @@ pub(crate) fn config(settings: &KafkaSettings) -> ClientConfig {
 /// What an error of the client's means to who asked.
 pub(crate) fn refusal(error: KafkaError, operation: &'static str, context: impl Into<String>) -> Error {
     let kind = match error.rdkafka_error_code() {
-        Some(
-            Code::UnknownTopicOrPartition
-            | Code::UnknownTopic
-            | Code::UnknownPartition
-            | Code::UnknownTopicId,
-        ) => Kind::NotFound,
+        Some(_) if is_unknown(&error) => Kind::NotFound,
         Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Kind::TooLarge,
         Some(Code::QueueFull) => Kind::Full,
         Some(

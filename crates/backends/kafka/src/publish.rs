@@ -4,9 +4,10 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::kafka as limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::queue::QueueName;
+use tokio::time;
 
 use crate::inner::Inner;
-use crate::link::{Outgoing, refusal};
+use crate::link::{Failed, Outgoing, refusal};
 use crate::message::envelope::Envelope;
 use crate::queue::Queue;
 use crate::queue::intake::wait_level;
@@ -41,13 +42,22 @@ impl Inner {
             return Err(Error::new(Kind::TooLarge, operation, context));
         }
         let clients = self.clients(operation)?;
-        let put = clients.put(&records).await;
-        put.map_err(|error| {
+        let late = time::Instant::now() + self.settings.wait;
+        loop {
+            let Err(Failed { error, is_unsent }) = clients.put(&records).await else { return Ok(()) };
             if clients.is_broken() {
                 self.give_up(&clients);
             }
-            refusal(error, operation, name.as_str())
-        })
+            let refused = refusal(error, operation, name.as_str());
+            if refused.kind() != Kind::NotFound || !self.is_there(queue, operation).await? {
+                return Err(refused);
+            }
+            // Servers that come up, or are slow, do not know yet of each topic that is there.
+            if !is_unsent || time::Instant::now() >= late {
+                return Err(Error::new(Kind::Unavailable, operation, name.as_str()).because(refused));
+            }
+            time::sleep(limits::PAUSE).await;
+        }
     }
 
     fn outgoing(&self, queue: &Queue, envelope: &Envelope) -> Outgoing {

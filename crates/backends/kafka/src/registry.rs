@@ -84,6 +84,13 @@ impl Inner {
         Ok(self.remember(Queue::new(settings, life, names)))
     }
 
+    /// Whether a queue is still there, in the same life.
+    pub(crate) async fn is_there(&self, queue: &Queue, operation: &'static str) -> Result<bool> {
+        self.read_all(operation).await?;
+        let (life, settings) = self.registry.get(queue.name());
+        Ok(settings.is_some() && life == queue.life)
+    }
+
     /// Waits until everything was read that was written before this call.
     pub(crate) async fn read_all(&self, operation: &'static str) -> Result<()> {
         let (clients, topic, wait) =
@@ -142,7 +149,7 @@ impl Inner {
             payload: record::write(entry).into(),
             at: self.clock.now(),
         };
-        clients.put(&[record]).await.map_err(|error| refusal(error, operation, name.as_str()))
+        clients.put(&[record]).await.map_err(|failed| refusal(failed.error, operation, name.as_str()))
     }
 
     async fn make_topics(&self, clients: &Clients, settings: &QueueSettings, life: u64) -> Result<()> {

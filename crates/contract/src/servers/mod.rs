@@ -1,12 +1,13 @@
 //! Real servers of other projects, for tests: each has a port of this machine and a folder of its own, can be stopped, killed,
 //! paused and started again where it was, and ends with the test, however that ends.
 //!
-//! - [`memcached`], [`redis`], [`rabbitmq`]: the servers
+//! - [`memcached`], [`redis`], [`rabbitmq`], [`kafka`]: the servers
 //! - [`wire`]: a wire to one of them that can be cut, and that can lose what goes over it
 //! - [`within`]: waiting for something without sleeping for a guessed time
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot start its parts has failed")]
 
+pub mod kafka;
 pub mod memcached;
 pub mod port;
 mod process;

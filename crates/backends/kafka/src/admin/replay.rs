@@ -138,7 +138,7 @@ impl Inner {
             at: self.clock.now(),
         };
         let put = self.clients(operation)?.put(&[record]).await;
-        put.map_err(|error| refusal(error, operation, queue.name().as_str()))
+        put.map_err(|failed| refusal(failed.error, operation, queue.name().as_str()))
     }
 
     /// Reads what the queue has and retains.

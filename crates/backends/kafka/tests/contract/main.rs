@@ -3,9 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod processes;
-#[path = "../server/mod.rs"]
-#[expect(dead_code, reason = "each test needs a part of it")]
-mod server;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -13,6 +10,7 @@ use std::time::Duration;
 
 use forebay_contract::broker::Rig;
 use forebay_contract::broker::pace::Pace;
+use forebay_contract::servers::kafka::Kafka;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
 use forebay_core::ports::clock::{Clock, Run};
@@ -20,7 +18,7 @@ use forebay_core::time::Instant;
 use forebay_kafka::broker::KafkaBroker;
 use forebay_kafka::settings::KafkaSettings;
 use forebay_runtime::clock::TokioClock;
-use server::Kafka;
+
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;

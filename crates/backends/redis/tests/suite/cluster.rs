@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use forebay_contract::broker::pace::Pace;
+use forebay_contract::outage::Outage;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
 use forebay_core::ports::clock::Clock;
@@ -14,7 +15,7 @@ use forebay_redis::broker::RedisBroker;
 use forebay_redis::store::RedisStore;
 use parking_lot::Mutex;
 
-use crate::faults::Load;
+use crate::faults::{BOUNDS, queues};
 use crate::ground::{Ground, READY_MAX};
 use forebay_contract::servers::redis::{Keeps, Redis};
 use forebay_contract::servers::within;
@@ -202,15 +203,15 @@ fn masters_that_are_killed_one_after_the_other_lose_nothing_they_confirmed_and_n
     let (cluster, ground) = (Cluster::lent(), Ground::new());
     let options = "durable=always&timeout_ms=500&patience_ms=2000&prefix=killed";
     let broker = ground.broker(&format!("redis-cluster://{}?{options}", cluster.addresses()));
-    let load = Load::begin(&ground, broker);
-    for master in 0..MASTERS {
-        load.await_all_is_well();
-        cluster.masters[master].kill();
-        cluster.masters[master].start_again();
+    let mut load = Outage::begin(ground.handle(), broker.clone(), ground.clock.clone(), BOUNDS, queues());
+    for master in &cluster.masters {
+        master.kill();
+        master.start_again();
         cluster.await_ok();
+        load.goes_on("after a kill");
     }
-    load.await_all_is_well();
-    load.end(&ground);
+    load.end("Redis Cluster", "SIGKILL of each of three masters, started again");
+    broker.close();
     drop(ground);
     cluster.give_back();
 }

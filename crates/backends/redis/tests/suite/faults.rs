@@ -1,12 +1,9 @@
 //! What goes wrong with a server under load: nothing that was confirmed is lost, and nobody goes deaf.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use forebay_core::delivery::Outcome;
 use forebay_core::entry::{Mode, Version};
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
@@ -15,20 +12,17 @@ use forebay_core::ports::broker::{Broker, Receive};
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::remote_store::{Changed, Put, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
-use forebay_redis::broker::{self, RedisBroker};
+use forebay_redis::broker;
 use forebay_redis::settings::Settings;
 use forebay_redis::store;
-use parking_lot::Mutex;
-use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
-use crate::ground::Ground;
+use forebay_contract::outage::{Bounds, Outage, rounds};
 use forebay_contract::servers::redis::{Keeps, Redis};
 use forebay_contract::servers::wire::{Does, Wire};
 use forebay_contract::servers::within;
 
-const PUBLISHERS: usize = 3;
-const CONSUMERS: usize = 4;
+use crate::ground::Ground;
+
 /// How long a consumer may hear nothing after all is well again.
 pub(crate) const DEAF_MAX: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -44,221 +38,92 @@ fn message(id: &str) -> Message {
     Message::new(MessageId::given(id).unwrap(), Payload::from(id))
 }
 
-/// Publishers and consumers of one queue, and what they saw.
-pub(crate) struct Load {
-    broker: Arc<RedisBroker>,
-    queue: QueueName,
-    clock: Arc<dyn Clock>,
-    confirmed: Mutex<HashSet<String>>,
-    seen: Mutex<HashSet<String>>,
-    /// Of each consumer.
-    heard: Vec<AtomicU64>,
-    failed: AtomicU64,
-    slowest: Mutex<Duration>,
-    publishing: AtomicBool,
-    consuming: AtomicBool,
-    /// The last one is that which sees to holds that run out.
-    tasks: Mutex<Vec<JoinHandle<()>>>,
-}
+/// What is stated of calls under load.
+pub(crate) const BOUNDS: Bounds = Bounds {
+    wait: PATIENCE,
+    slack: Duration::from_millis(TIMEOUT.as_millis() as u64 + LATE.as_millis() as u64),
+    consumers: 4,
+    well: 60,
+    pace: Duration::from_millis(2),
+};
 
-impl Load {
-    /// Begins to publish and consume.
-    pub(crate) fn begin(ground: &Ground, broker: Arc<RedisBroker>) -> Arc<Self> {
-        let mut settings = QueueSettings::new(name("load"));
-        settings.hold = Duration::from_secs(2);
-        ground.run(broker.ensure(&settings)).unwrap();
-        let load = Arc::new(Self {
-            broker,
-            queue: settings.name,
-            clock: ground.clock.clone(),
-            confirmed: Mutex::default(),
-            seen: Mutex::default(),
-            heard: (0..CONSUMERS).map(|_| AtomicU64::new(0)).collect(),
-            failed: AtomicU64::new(0),
-            slowest: Mutex::default(),
-            publishing: AtomicBool::new(true),
-            consuming: AtomicBool::new(true),
-            tasks: Mutex::default(),
-        });
-        let mut tasks = Vec::new();
-        for publisher in 0..PUBLISHERS {
-            tasks.push(ground.handle().spawn(load.clone().publish(publisher)));
-        }
-        for consumer in 0..CONSUMERS {
-            tasks.push(ground.handle().spawn(load.clone().consume(consumer)));
-        }
-        tasks.push(ground.handle().spawn(load.clone().expire()));
-        *load.tasks.lock() = tasks;
-        load
-    }
-
-    fn took(&self, began: Instant) {
-        let mut slowest = self.slowest.lock();
-        *slowest = slowest.max(began.elapsed());
-    }
-
-    async fn publish(self: Arc<Self>, publisher: usize) {
-        for turn in 0_u64.. {
-            if !self.publishing.load(SeqCst) {
-                return;
-            }
-            let ids: Vec<String> = (0..3).map(|part| format!("{publisher}-{turn}-{part}")).collect();
-            let began = Instant::now();
-            let published =
-                self.broker.publish(&self.queue, ids.iter().map(|id| message(id)).collect()).await;
-            self.took(began);
-            match published {
-                Ok(_) => self.confirmed.lock().extend(ids),
-                Err(error) => {
-                    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
-                    self.failed.fetch_add(1, SeqCst);
-                }
-            }
-            sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    async fn consume(self: Arc<Self>, consumer: usize) {
-        while self.consuming.load(SeqCst) {
-            let wait = Duration::from_millis(500);
-            let asked = Receive { count_max: 5, hold: None, wait_until: self.clock.now() + wait };
-            let began = Instant::now();
-            let received = self.broker.receive(&self.queue, asked).await;
-            assert!(
-                began.elapsed() <= wait + PATIENCE + TIMEOUT + LATE,
-                "a receive took {:?}",
-                began.elapsed()
-            );
-            let received = received.unwrap_or_else(|error| {
-                assert_eq!(error.kind(), Kind::Unavailable, "{error}");
-                Vec::new()
-            });
-            for delivery in received {
-                self.seen.lock().insert(delivery.message.id.as_str().to_owned());
-                self.heard[consumer].fetch_add(1, SeqCst);
-                let began = Instant::now();
-                // What cannot be settled comes again.
-                let _ = self.broker.settle(&self.queue, delivery.id, Outcome::Done, None).await;
-                self.took(began);
-            }
-        }
-    }
-
-    async fn expire(self: Arc<Self>) {
-        while self.consuming.load(SeqCst) {
-            match self.broker.expired().await {
-                Ok(offered) => {
-                    for delivery in offered {
-                        let again = Outcome::RetryAt(self.clock.now());
-                        let _ = self.broker.settle(&delivery.queue, delivery.id, again, None).await;
-                    }
-                }
-                Err(_) => sleep(Duration::from_millis(100)).await,
-            }
-        }
-    }
-
-    fn confirmed(&self) -> usize {
-        self.confirmed.lock().len()
-    }
-
-    /// Waits until publishes are confirmed again, and every consumer has heard something.
-    pub(crate) fn await_all_is_well(&self) {
-        let confirmed = self.confirmed();
-        let heard: Vec<u64> = self.heard.iter().map(|heard| heard.load(SeqCst)).collect();
-        within(DEAF_MAX, "publishes are confirmed and every consumer hears", || {
-            let all = self.heard.iter().zip(&heard).all(|(now, before)| now.load(SeqCst) > *before);
-            all && self.confirmed() > confirmed
-        });
-    }
-
-    /// Waits until some more publishes have failed.
-    pub(crate) fn await_failures(&self) {
-        let failed = self.failed.load(SeqCst);
-        within(DEAF_MAX, "the load feels it", || self.failed.load(SeqCst) > failed + 3);
-    }
-
-    pub(crate) fn stop_publishing(&self) {
-        self.publishing.store(false, SeqCst);
-    }
-
-    /// Stops publishing, waits until everything that was confirmed was seen, and fails if one of its tasks has failed.
-    pub(crate) fn end(&self, ground: &Ground) {
-        self.stop_publishing();
-        within(DEAF_MAX, "all that was confirmed comes", || {
-            let confirmed = self.confirmed.lock().clone();
-            self.seen.lock().is_superset(&confirmed)
-        });
-        self.consuming.store(false, SeqCst);
-        let mut tasks = std::mem::take(&mut *self.tasks.lock());
-        let expires = tasks.pop();
-        tasks.into_iter().for_each(|task| ground.run(task).unwrap());
-        // Who waits for holds that run out may wait for ever.
-        self.broker.close();
-        expires.into_iter().for_each(|task| ground.run(task).unwrap());
-        assert!(self.confirmed() > 30, "there was a load: {}", self.confirmed());
-        let slowest = *self.slowest.lock();
-        assert!(slowest <= PATIENCE + TIMEOUT + LATE, "a call took {slowest:?}");
-    }
-}
-
-fn url(redis: &Redis) -> String {
+fn url(address: SocketAddr) -> String {
     let (timeout, patience) = (TIMEOUT.as_millis(), PATIENCE.as_millis());
-    format!("redis://{}?durable=always&timeout_ms={timeout}&patience_ms={patience}", redis.address)
+    format!("redis://{address}?durable=always&timeout_ms={timeout}&patience_ms={patience}")
+}
+
+/// Queues whose holds run out soon.
+pub(crate) fn queues() -> Vec<QueueSettings> {
+    let held = |settings| QueueSettings { hold: Duration::from_secs(2), ..settings };
+    Outage::queues().into_iter().map(held).collect()
+}
+
+/// Loads a server over a wire, does something to either, and looks whether all is well afterwards.
+fn survives(fault: &str, hurt: impl Fn(&Redis, &Wire, &Outage)) {
+    let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
+    let wire = Wire::to(redis.address);
+    let broker = ground.broker(&url(wire.address));
+    let mut load = Outage::begin(ground.handle(), broker.clone(), ground.clock.clone(), BOUNDS, queues());
+    for _ in 0..rounds() {
+        hurt(&redis, &wire, &load);
+        load.goes_on("afterwards");
+    }
+    load.end("Redis", fault);
+    broker.close();
 }
 
 #[test]
 fn a_server_that_is_killed_again_and_again_loses_nothing_it_confirmed_and_nobody_goes_deaf() {
-    let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
-    let load = Load::begin(&ground, ground.broker(&url(&redis)));
-    for round in 0..4 {
-        load.await_all_is_well();
+    survives("SIGKILL four times, started again, once after publishes are refused", |redis, _, load| {
+        for _ in 0..3 {
+            redis.kill();
+            redis.start_again();
+            load.goes_on("after a kill");
+        }
         redis.kill();
-        // Also longer than a publish waits.
-        thread::sleep(Duration::from_millis(if round == 3 { 4_000 } else { 200 }));
+        load.until_refused();
         redis.start_again();
-    }
-    load.await_all_is_well();
-    assert!(load.failed.load(SeqCst) > 0, "the load never felt it");
-    load.end(&ground);
+    });
 }
 
 #[test]
 fn a_server_that_stands_still_costs_no_call_more_than_its_time_and_nobody_goes_deaf() {
-    let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
-    let load = Load::begin(&ground, ground.broker(&url(&redis)));
-    for _ in 0..2 {
-        load.await_all_is_well();
+    survives("SIGSTOP until publishes are refused", |redis, _, load| {
         redis.pause();
-        thread::sleep(Duration::from_secs(4));
+        load.until_refused();
         redis.resume();
-    }
-    load.await_all_is_well();
-    assert!(load.failed.load(SeqCst) > 0, "the load never felt it");
-    load.end(&ground);
+    });
 }
 
 #[test]
 fn a_wire_that_is_cut_again_and_again_loses_nothing_and_nobody_goes_deaf() {
-    let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
-    let wire = Wire::to(redis.address);
-    let direct = url(&redis);
-    let load = Load::begin(
-        &ground,
-        ground.broker(&direct.replace(&redis.address.to_string(), &wire.address.to_string())),
-    );
-    for _ in 0..3 {
-        load.await_all_is_well();
-        wire.cut(Does::Refuse);
-        thread::sleep(Duration::from_millis(700));
-        wire.set(Does::Pass);
-        load.await_all_is_well();
-        wire.set(Does::Swallow);
-        thread::sleep(Duration::from_millis(700));
+    survives("wire cut three times, once until publishes are refused", |_, wire, load| {
         wire.cut(Does::Pass);
-    }
-    load.await_all_is_well();
-    load.end(&ground);
+        load.goes_on("after a cut");
+        wire.cut(Does::Refuse);
+        load.until_refused();
+        wire.set(Does::Pass);
+        load.goes_on("after a wire that takes nobody");
+        wire.cut(Does::Pass);
+    });
+}
+
+#[test]
+fn answers_that_are_lost_cost_no_message_and_nobody_goes_deaf() {
+    survives("answers lost until publishes are refused, then cut", |_, wire, load| {
+        wire.set(Does::Swallow);
+        load.until_refused();
+        wire.cut(Does::Pass);
+    });
+}
+
+#[test]
+fn a_wire_that_carries_nothing_costs_no_message_and_nobody_goes_deaf() {
+    survives("wire carries nothing until publishes are refused, then all of it", |_, wire, load| {
+        wire.set(Does::Hold);
+        load.until_refused();
+        wire.set(Does::Pass);
+    });
 }
 
 #[test]
@@ -386,7 +251,7 @@ fn a_dropped_broker_ends_its_works() {
     let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
     let clients = || redis.cli(&["CLIENT", "LIST"]).lines().count();
     let before = clients();
-    let (broker, store) = (ground.broker(&url(&redis)), ground.store(&url(&redis)));
+    let (broker, store) = (ground.broker(&url(redis.address)), ground.store(&url(redis.address)));
     assert!(clients() > before);
     drop((broker, store));
     within(DEAF_MAX, "their connections end", || clients() == before);

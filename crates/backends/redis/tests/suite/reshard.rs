@@ -1,5 +1,7 @@
 //! A slot of a cluster moves to another master while its messages are published and consumed.
 
+use std::time::Duration;
+
 use forebay_core::delivery::{Outcome, Settled};
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
@@ -9,8 +11,9 @@ use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{QueueName, QueueSettings};
 
 use crate::cluster::Cluster;
-use crate::faults::{DEAF_MAX, Load};
+use crate::faults::{BOUNDS, DEAF_MAX, queues};
 use crate::ground::{Ground, READY_MAX};
+use forebay_contract::outage::Outage;
 use forebay_contract::servers::redis::Redis;
 use forebay_contract::servers::within;
 
@@ -109,17 +112,23 @@ fn a_slot_that_moves_under_load_loses_nothing_and_leaves_nothing_behind() {
     let (cluster, ground) = (Cluster::start(), Ground::new());
     let options = "durable=always&timeout_ms=500&patience_ms=2000&prefix=loaded";
     let broker = ground.broker(&format!("redis-cluster://{}?{options}", cluster.addresses()));
-    let load = Load::begin(&ground, broker);
-    load.await_all_is_well();
+    let mut load = Outage::begin(ground.handle(), broker.clone(), ground.clock.clone(), BOUNDS, queues());
     let moving = Move::begin(&cluster, "loaded");
     let to = moving.to;
-    load.await_failures();
+    load.until_refused();
     moving.keys(4);
-    load.await_failures();
+    load.until_refused();
     moving.end();
-    load.await_all_is_well();
-    load.stop_publishing();
-    // What is in the stream and in no set would stay there for ever.
-    within(DEAF_MAX, "all that was taken in is settled", || to.cli(&["XLEN", "{loaded}:stream:load"]) == "0");
-    load.end(&ground);
+    load.end("Redis Cluster", "slot moved to another master, key by key");
+    // What is in a stream and in no set would stay there for ever.
+    for queue in queues().into_iter().map(|queue| queue.name) {
+        within(DEAF_MAX, "all that was taken in can be settled", || {
+            let wait_until = ground.clock.now() + Duration::from_millis(100);
+            let asked = Receive { count_max: 100, hold: None, wait_until };
+            for delivery in ground.run(broker.receive(&queue, asked)).unwrap() {
+                ground.run(broker.settle(&queue, delivery.id, Outcome::Done, None)).unwrap();
+            }
+            to.cli(&["XLEN", &format!("{{loaded}}:stream:{queue}")]) == "0"
+        });
+    }
 }

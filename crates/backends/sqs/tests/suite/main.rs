@@ -7,4 +7,3 @@ mod faults;
 mod ground;
 mod kept;
 mod moto;
-mod proxy;
