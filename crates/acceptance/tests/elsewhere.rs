@@ -14,6 +14,7 @@ use forebay::{Failure, Forebay, Received, WorkerOptions};
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::{python, session};
 use forebay_acceptance::queue::QueueClient;
+use forebay_contract::servers::kafka::Kafka;
 use forebay_contract::servers::memcached::Memcached;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_contract::servers::redis::{Keeps, Redis};
@@ -204,6 +205,19 @@ fn memcached_and_rabbitmq_behind_a_daemon_lose_nothing_and_serve_nothing_older_t
     });
     nodes[1].start_again();
     within(NOTICE_MAX, "health says that it is back", || get(daemon.http, "/health").0 == 200);
+    assert!(!daemon.panicked());
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+#[test]
+fn kafka_behind_a_daemon_loses_nothing_when_its_consumer_is_killed() {
+    let Some(kafka) = Kafka::start() else { return };
+    let url = format!("{}?session_ms=2000", kafka.url());
+    a_program_runs_unchanged(&format!("[queue]\nbroker = \"{url}\"\n"));
+    let data = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start_with(data.path(), &["--broker", &url]);
+    // Its member of the group is killed with it, and what it held goes to the next one.
+    nothing_confirmed_is_lost_over_kill_9(&mut daemon);
     assert!(!daemon.panicked());
     assert!(daemon.stop(), "the daemon stops cleanly");
 }

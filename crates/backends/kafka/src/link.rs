@@ -98,6 +98,11 @@ pub(crate) struct Failed {
     pub(crate) is_unsent: bool,
 }
 
+/// Whether an error says that a partition has no leader that knows of it yet, as one that was just made.
+pub(crate) fn has_no_leader(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable))
+}
+
 /// Whether an error says that a topic is not there.
 fn is_unknown(error: &KafkaError) -> bool {
     matches!(

@@ -145,7 +145,7 @@ fn lasting(ms: u64) {
 }
 
 /// Runs the load; meanwhile one node leaves and comes back.
-fn through(leave: fn(&mut Real, usize), back: fn(&mut Real, usize)) {
+fn through(fault: &str, leave: fn(&mut Real, usize), back: fn(&mut Real, usize)) {
     let mut rig = Real::new(3, "");
     let load = Load::new(&rig);
     let mut tasks = Vec::new();
@@ -172,6 +172,7 @@ fn through(leave: fn(&mut Real, usize), back: fn(&mut Real, usize)) {
         assert!(begun.elapsed() < rig.recovery(), "the node is there and not used");
         std::thread::sleep(Duration::from_millis(10));
     }
+    let returned = begun.elapsed().as_secs_f64();
     lasting(700);
     load.stop.store(true, SeqCst);
     for task in tasks {
@@ -183,16 +184,26 @@ fn through(leave: fn(&mut Real, usize), back: fn(&mut Real, usize)) {
         assert!(hits[node] > away[node], "the others went on");
     }
     assert!(failed[gone] > 0, "the node was away");
+    let slowest = load.seen.slowest_ms.load(SeqCst);
+    println!(
+        "| Memcached, one node of three | {fault} | {} | {} | 0 | {returned:.1} s | {slowest} ms |",
+        hits.iter().sum::<u64>(),
+        failed[gone]
+    );
 }
 
 #[test]
 fn a_node_that_is_killed_and_started_again_costs_its_own_keys_and_serves_nothing_older() {
-    through(|rig, node| rig.servers[node].kill(), |rig, node| rig.servers[node].start_again());
+    through(
+        "SIGKILL, started again after 2 s",
+        |rig, node| rig.servers[node].kill(),
+        |rig, node| rig.servers[node].start_again(),
+    );
 }
 
 #[test]
 fn a_node_that_stands_still_costs_its_own_keys_and_serves_nothing_older() {
-    through(|rig, node| rig.servers[node].pause(), |rig, node| rig.servers[node].resume());
+    through("SIGSTOP for 2 s", |rig, node| rig.servers[node].pause(), |rig, node| rig.servers[node].resume());
 }
 
 #[test]

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forebay_core::error::Result;
+use forebay_core::limits::kafka as limits;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::time;
 
 use crate::inner::Inner;
-use crate::link::{config, refusal};
+use crate::link::{config, has_no_leader, refusal};
 use crate::queue::Queue;
 use crate::queue::contiguous::{Contiguous, Offset as At};
 use crate::queue::letter::Source;
@@ -30,9 +32,18 @@ impl Inner {
         queue: &Arc<Queue>,
         operation: &'static str,
     ) -> Result<BTreeMap<Source, Depth>> {
-        let (inner, asked) = (self.clone(), queue.clone());
-        let told = self.blocking(operation, move || depths(&inner, &asked));
-        told.await?.map_err(|error| refusal(error, operation, queue.name().as_str()))
+        let late = time::Instant::now() + self.settings.wait;
+        loop {
+            let (inner, asked) = (self.clone(), queue.clone());
+            let told = self.blocking(operation, move || depths(&inner, &asked)).await?;
+            match told {
+                // A queue that was declared a moment ago has its leaders soon.
+                Err(error) if has_no_leader(&error) && time::Instant::now() < late => {
+                    time::sleep(limits::PAUSE).await;
+                }
+                told => return told.map_err(|error| refusal(error, operation, queue.name().as_str())),
+            }
+        }
     }
 }
 
