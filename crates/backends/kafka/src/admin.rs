@@ -17,6 +17,7 @@ use forebay_core::ports::broker::{
 };
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
+use forebay_envelope::envelope::Envelope;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -25,7 +26,6 @@ use crate::broker::KafkaBroker;
 use crate::consume::member::{away, want};
 use crate::inner::Inner;
 use crate::link::refusal;
-use crate::message::envelope::Envelope;
 use crate::queue::Queue;
 use crate::queue::commit::Change;
 use crate::queue::letter::Source;
@@ -187,7 +187,7 @@ impl Inner {
             (letters, skipped, shelf.committed_offsets())
         });
         let mut purged = letters.len() as u64 + skipped.iter().map(|skipped| skipped.count).sum::<u64>();
-        let gone = letters.iter().filter_map(|(letter, _)| letter.origin()).map(|at| (at, at + 1));
+        let gone = letters.iter().filter_map(|(letter, _)| letter.gone());
         let main = skipped.iter().filter(|skipped| skipped.source.lane == Lane::Main);
         let gone: Vec<_> = gone.chain(main.map(|skipped| (skipped.from, skipped.end))).collect();
         for (letter, generation) in letters {
@@ -287,13 +287,12 @@ impl Inner {
             found => found?,
         };
         let now = self.clock.now();
-        let envelope =
-            Envelope { attempts: 0, due: now, published_at: now, origin: None, ..letter.envelope.clone() };
-        match self.bounded(operation, self.put(&home, vec![envelope], operation)).await {
+        let envelope = Envelope { attempts: 0, due: now, published_at: now, ..letter.envelope.clone() };
+        match self.bounded(operation, self.put(&home, vec![(envelope, None)], operation)).await {
             Err(error) if error.kind() == Kind::NotFound => return Ok(false),
             put => put?,
         }
-        self.mark_gone(queue, letter.origin().map(|at| (at, at + 1)), operation).await?;
+        self.mark_gone(queue, letter.gone(), operation).await?;
         self.end(queue, grip, Change::Settled, true).await.map(|_| true)
     }
 

@@ -52,7 +52,7 @@ impl Inner {
         let queue = self.known(name)?;
         queue.look(|shelf| {
             let held = shelf.held(delivery.position, delivery.token)?;
-            let attempt = held.letter.envelope.attempts + 1;
+            let attempt = held.letter.envelope.attempt();
             Some(Held { attempt, retry: queue.settings.retry, held_until: held.until })
         })
     }

@@ -4,12 +4,14 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::kafka as limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::queue::QueueName;
+use forebay_envelope::envelope::Envelope;
 use tokio::time;
 
 use crate::inner::Inner;
 use crate::link::{Failed, Outgoing, refusal};
-use crate::message::envelope::Envelope;
+use crate::message::envelope;
 use crate::queue::Queue;
+use crate::queue::contiguous::Offset;
 use crate::queue::intake::wait_level;
 
 impl Inner {
@@ -20,23 +22,24 @@ impl Inner {
         let queue = self.queue(name, PUBLISH).await?;
         let now = self.clock.now();
         let ids = messages.iter().map(|message| message.id.clone()).collect();
-        let envelopes = messages.into_iter().map(|message| Envelope::new(message, now)).collect();
+        let envelopes = messages.into_iter().map(|message| (Envelope::new(message, now), None)).collect();
         self.put(&queue, envelopes, PUBLISH).await?;
         Ok(ids)
     }
 
-    /// Puts messages into a queue, in order. `Ok`: the servers have them all.
+    /// Puts messages into a queue, in order, each with where it was first if it is there again. `Ok`: the servers have them all.
     pub(crate) async fn put(
         &self,
         queue: &Queue,
-        envelopes: Vec<Envelope>,
+        envelopes: Vec<(Envelope, Option<Offset>)>,
         operation: &'static str,
     ) -> Result<()> {
         if envelopes.is_empty() {
             return Ok(());
         }
         let name = queue.name();
-        let records: Vec<_> = envelopes.into_iter().map(|envelope| self.outgoing(queue, &envelope)).collect();
+        let outgoing = |(envelope, origin)| self.outgoing(queue, &envelope, origin);
+        let records: Vec<_> = envelopes.into_iter().map(outgoing).collect();
         if records.iter().any(|record| record.bytes() > limits::MESSAGE_BYTES_MAX) {
             let context = format!("{name}: Kafka takes at most 96 MiB");
             return Err(Error::new(Kind::TooLarge, operation, context));
@@ -60,16 +63,16 @@ impl Inner {
         }
     }
 
-    fn outgoing(&self, queue: &Queue, envelope: &Envelope) -> Outgoing {
+    fn outgoing(&self, queue: &Queue, envelope: &Envelope, origin: Option<Offset>) -> Outgoing {
         let at = self.clock.now();
         // Where a queue is read again, what is new is where it came, whenever it is due: whoever reads it moves it on.
-        let new = queue.retains() && envelope.origin.is_none();
+        let new = queue.retains() && origin.is_none();
         let level = wait_level(envelope.due, at).filter(|_| !new);
         Outgoing {
             topic: if level.is_some() { &queue.names.wait } else { &queue.names.main }.clone(),
             partition: level,
             key: envelope.message.key.clone(),
-            header: Some(envelope.header()),
+            header: Some(envelope::write(envelope, origin)),
             payload: envelope.message.payload.clone(),
             at,
         }

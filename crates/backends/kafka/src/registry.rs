@@ -8,6 +8,7 @@ use std::time::Duration;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::kafka as limits;
 use forebay_core::queue::{QueueName, QueueSettings, Retain};
+use forebay_envelope::record::compare;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
@@ -115,7 +116,7 @@ impl Inner {
         let clients = self.clients(DECLARE)?;
         let (life, present) = self.registry.get(name);
         if let Some(present) = present {
-            record::compare(&present, settings)?;
+            compare(&present, settings)?;
             self.make_topics(&clients, &present, life).await?;
             return self.queue(name, DECLARE).await;
         }
@@ -126,7 +127,7 @@ impl Inner {
         let (life, present) = self.registry.get(name);
         let present = present.ok_or_else(|| Error::new(Kind::Unavailable, DECLARE, name.as_str()))?;
         // Another process may have been first. The topic keeps the last record of a queue: that must be the one that counts.
-        if let Err(conflict) = record::compare(&present, settings) {
+        if let Err(conflict) = compare(&present, settings) {
             self.record(&clients, name, &Entry { life, settings: Some(present) }, DECLARE).await?;
             return Err(conflict);
         }

@@ -7,9 +7,9 @@ use forebay_core::delivery::{DeliveryId, Outcome, Reason, Settled};
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
 use forebay_core::time::Instant;
+use forebay_envelope::envelope::Envelope;
 
 use crate::inner::Inner;
-use crate::message::envelope::Envelope;
 use crate::queue::commit::{Change, Fate};
 use crate::queue::contiguous::Tries;
 use crate::queue::letter::Letter;
@@ -42,7 +42,7 @@ impl Inner {
                 let Some(letter) = grip.letter().filter(|_| grip.is_ours()).cloned() else {
                     return Ok(Settled::NotHeld);
                 };
-                let attempts = letter.envelope.attempts + 1;
+                let attempts = letter.envelope.attempt();
                 self.dead_letter(&queue, &letter, reason, attempts, note).await?;
                 self.end(&queue, grip, Change::Settled, true).await
             }
@@ -74,13 +74,14 @@ impl Inner {
         let Some(letter) = grip.letter().filter(|_| grip.is_ours()).cloned() else {
             return Ok(Settled::NotHeld);
         };
-        let attempts = letter.envelope.attempts + 1;
+        let attempts = letter.envelope.attempt();
         if queue.settings.order == Order::Key && letter.key().is_some() {
             let tries = Tries { attempts, due_ms: at.as_ms() };
             return self.end(queue, grip, Change::Tried(tries), false).await;
         }
-        let envelope = Envelope { attempts, due: at, ..letter.again() };
-        self.put(queue, vec![envelope], SETTLE).await?;
+        let (envelope, origin) = letter.again();
+        let envelope = Envelope { attempts, due: at, ..envelope };
+        self.put(queue, vec![(envelope, origin)], SETTLE).await?;
         self.end(queue, grip, Change::Settled, true).await
     }
 
@@ -102,8 +103,8 @@ impl Inner {
             found => found?,
         };
         let left = letter.envelope.leave(queue.name(), reason, attempts, note, self.clock.now());
-        self.put(&destination, vec![left], SETTLE).await?;
-        self.mark_gone(queue, letter.origin().map(|at| (at, at + 1)), SETTLE).await
+        self.put(&destination, vec![(left, None)], SETTLE).await?;
+        self.mark_gone(queue, letter.gone(), SETTLE).await
     }
 }
 

@@ -13,6 +13,7 @@ use forebay_core::ports::broker::{
 };
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
+use forebay_envelope::envelope::Envelope;
 use lapin::options::{BasicAckOptions, QueueDeclareOptions, QueuePurgeOptions};
 use lapin::types::{FieldTable, ShortString};
 
@@ -21,7 +22,6 @@ use crate::consume::ready;
 use crate::inner::Inner;
 use crate::link::Link;
 use crate::link::refusal::Refusal;
-use crate::message::envelope::Envelope;
 use crate::queue::Queue;
 use crate::queue::declare::wait_classes;
 use crate::queue::shelf::Shelf;

@@ -5,6 +5,7 @@ use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
+use forebay_envelope::envelope::Envelope;
 use futures_util::future::{join_all, try_join_all};
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -12,7 +13,7 @@ use lapin::{BasicProperties, Confirmation};
 
 use crate::inner::Inner;
 use crate::link::Link;
-use crate::message::envelope::Envelope;
+use crate::message::envelope;
 use crate::queue::Queue;
 use crate::queue::declare::WAIT_HEADER;
 use crate::queue::names::Lane;
@@ -94,7 +95,7 @@ impl Inner {
         envelope: &Envelope,
         operation: &'static str,
     ) -> Result<Route> {
-        let (key, properties) = (queue.names.lane(lane), envelope.properties());
+        let (key, properties) = (queue.names.lane(lane), envelope::write(envelope));
         // What is tried again in an ordered queue waits where it is received: others of its key wait for it.
         let class = wait_class(envelope.due, self.clock.now()).filter(|_| lane != Lane::Again);
         let Some(class) = class else {

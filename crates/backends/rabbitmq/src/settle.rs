@@ -8,11 +8,11 @@ use forebay_core::delivery::{DeliveryId, Outcome, Reason, Settled};
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
 use forebay_core::time::Instant;
+use forebay_envelope::envelope::Envelope;
 use lapin::Acker;
 use lapin::options::BasicAckOptions;
 
 use crate::inner::Inner;
-use crate::message::envelope::Envelope;
 use crate::queue::letter::Letter;
 use crate::queue::names::Lane;
 use crate::queue::{Grip, Queue};
@@ -41,7 +41,7 @@ impl Inner {
             Outcome::Return { seen: true } => self.again(&queue, &grip, now).await?,
             Outcome::RetryAt(at) => self.again(&queue, &grip, at.max(now)).await?,
             Outcome::DeadLetter(reason) => {
-                let attempts = grip.letter().envelope.attempts + 1;
+                let attempts = grip.letter().envelope.attempt();
                 self.dead_letter(&queue, &grip.letter().envelope, reason, attempts, note).await?;
             }
         }
@@ -76,8 +76,7 @@ impl Inner {
     /// Publishes it for its next attempt.
     async fn again(&self, queue: &Queue, grip: &Grip<'_>, at: Instant) -> Result<()> {
         let letter = grip.letter();
-        let envelope =
-            Envelope { attempts: letter.envelope.attempts + 1, due: at, ..letter.envelope.clone() };
+        let envelope = Envelope { attempts: letter.envelope.attempt(), due: at, ..letter.envelope.clone() };
         let ordered = queue.settings.order == Order::Key;
         if !ordered {
             return self.put(queue, vec![(letter.lane, envelope)], SETTLE).await;

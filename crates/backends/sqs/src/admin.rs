@@ -14,10 +14,10 @@ use forebay_core::ports::broker::{
 };
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
+use forebay_envelope::envelope::Envelope;
 
 use crate::broker::SqsBroker;
 use crate::inner::Inner;
-use crate::message::envelope::Envelope;
 use crate::queue::shelf::Shelf;
 use crate::queue::{Queue, names};
 use crate::wire::refusal::Refusal;
@@ -217,7 +217,7 @@ impl Inner {
             found => found?,
         };
         let fresh = Envelope { attempts: 0, due: now, published_at: now, ..envelope.clone() };
-        match self.put(&home, vec![fresh], REDRIVE).await {
+        match self.put(&home, vec![(fresh, grip.letter.claim.clone())], REDRIVE).await {
             Err(error) if error.kind() == Kind::NotFound => return Ok(false),
             put => put?,
         }

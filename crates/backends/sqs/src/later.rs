@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use forebay_core::limits::sqs as limits;
 use forebay_core::time::Instant;
+use forebay_envelope::envelope::Envelope;
 
 use crate::inner::Inner;
-use crate::message::envelope::Envelope;
+use crate::message::claims::Claim;
+use crate::message::envelope;
 use crate::poll::backoff;
 use crate::queue::Queue;
 use crate::wire::refusal::Refusal;
-use crate::wire::{Change, Taken};
+use crate::wire::{Change, Entry, Taken};
 
 const MOVE: &str = "move message whose time has come";
 
@@ -63,30 +65,47 @@ async fn look(inner: &Inner, queue: &Queue) -> Result<usize, Refusal> {
     Ok(count)
 }
 
+/// A message that was taken from where it waits.
+struct Waiting {
+    envelope: Envelope,
+    claim: Option<Claim>,
+    receipt: String,
+}
+
+impl Waiting {
+    fn read(taken: Taken) -> Self {
+        let Taken { body, attribute, id, sent_at, receipt, .. } = taken;
+        let (envelope, claim) = envelope::unpack(&body, attribute.as_deref(), &id, sent_at);
+        Self { envelope, claim, receipt }
+    }
+
+    /// How it is sent, and what is to be deleted then.
+    fn entry(self, inner: &Inner, queue: &Queue, waits: Option<Instant>) -> (Entry, String) {
+        (inner.entry(queue, &self.envelope, self.claim.as_ref(), waits), self.receipt)
+    }
+}
+
 /// Moves what is due, and what is due within a second after having waited for it, in the order of their times; hides the rest.
 async fn move_on(inner: &Inner, queue: &Queue, taken: Vec<Taken>) -> Result<(), Refusal> {
     let now = inner.clock.now();
-    let read = |taken: Taken| {
-        (Envelope::unpack(&taken.body, taken.attribute.as_deref(), &taken.id, taken.sent_at), taken.receipt)
-    };
-    let mut waiting: Vec<_> = taken.into_iter().map(read).collect();
-    waiting.sort_by_key(|(envelope, _)| envelope.due);
+    let mut waiting: Vec<_> = taken.into_iter().map(Waiting::read).collect();
+    waiting.sort_by_key(|waiting| waiting.envelope.due);
     let soon = now + Duration::from_secs(1);
     let (mut again, mut hidden) = (Vec::new(), Vec::new());
-    for (envelope, receipt) in waiting.extract_if(.., |(envelope, _)| envelope.due >= soon) {
-        let left = envelope.due.since(now);
+    for waiting in waiting.extract_if(.., |waiting| waiting.envelope.due >= soon) {
+        let left = waiting.envelope.due.since(now);
         if left > limits::HIDDEN_MAX {
             // SQS hides a message no longer, and forgets it after a time: a new one begins anew.
-            again.push((inner.entry(queue, &envelope, Some(now)), receipt));
+            again.push(waiting.entry(inner, queue, Some(now)));
         } else {
-            hidden.push(Change { receipt, hide: Duration::from_secs(left.as_secs()) });
+            hidden.push(Change { receipt: waiting.receipt, hide: Duration::from_secs(left.as_secs()) });
         }
     }
     if !hidden.is_empty() {
         inner.wire.change(&queue.later, &hidden).await?;
     }
     send_and_delete(inner, queue, &queue.later, again).await?;
-    while let Some(due) = waiting.first().map(|(envelope, _)| envelope.due) {
+    while let Some(due) = waiting.first().map(|waiting| waiting.envelope.due) {
         if due > inner.clock.now() {
             tokio::select! {
                 () = inner.clock.sleep_until(due) => {}
@@ -95,9 +114,8 @@ async fn move_on(inner: &Inner, queue: &Queue, taken: Vec<Taken>) -> Result<(), 
             }
         }
         let now = inner.clock.now();
-        let due = waiting.extract_if(.., |(envelope, _)| envelope.due <= now);
-        let moved: Vec<_> =
-            due.map(|(envelope, receipt)| (inner.entry(queue, &envelope, None), receipt)).collect();
+        let due = waiting.extract_if(.., |waiting| waiting.envelope.due <= now);
+        let moved = due.map(|waiting| waiting.entry(inner, queue, None)).collect();
         send_and_delete(inner, queue, &queue.url, moved).await?;
         queue.changed.notify_waiters();
     }
@@ -109,7 +127,7 @@ async fn send_and_delete(
     inner: &Inner,
     queue: &Queue,
     url: &str,
-    moved: Vec<(crate::wire::Entry, String)>,
+    moved: Vec<(Entry, String)>,
 ) -> Result<(), Refusal> {
     if moved.is_empty() {
         return Ok(());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use forebay_core::limits::sqs as limits;
 
 use crate::inner::Inner;
-use crate::message::envelope::Envelope;
+use crate::message::envelope;
 use crate::queue::Queue;
 use crate::queue::shelf::Letter;
 use crate::queue::waiting::Asked;
@@ -87,12 +87,13 @@ async fn ask(inner: &Inner, queue: &Queue, asked: Asked) -> Result<usize, Refusa
 
 /// Reads a message; `None` if its claim cannot be redeemed: then it stays where it is, hidden for a while.
 async fn open(inner: &Inner, queue: &Queue, taken: Taken) -> Option<Letter> {
-    let envelope = Envelope::unpack(&taken.body, taken.attribute.as_deref(), &taken.id, taken.sent_at);
+    let (envelope, claim) =
+        envelope::unpack(&taken.body, taken.attribute.as_deref(), &taken.id, taken.sent_at);
     let number = inner.number();
-    let envelope = match (&envelope.claim, &inner.claims) {
+    let envelope = match (&claim, &inner.claims) {
         (None, _) => envelope,
         (Some(claim), Some(claims)) => match claims.get(claim).await {
-            Ok(payload) => envelope.redeemed(payload),
+            Ok(payload) => envelope.with_payload(payload),
             Err(error) => {
                 tracing::error!(queue = %queue.settings.name, id = taken.id, %error, "sqs: a message stays where it is");
                 leave_alone(inner, queue, taken.receipt).await;
@@ -105,7 +106,7 @@ async fn open(inner: &Inner, queue: &Queue, taken: Taken) -> Option<Letter> {
             return None;
         }
     };
-    Some(Letter { envelope, number, id: taken.id, receipt: taken.receipt, count: taken.count })
+    Some(Letter { envelope, claim, number, id: taken.id, receipt: taken.receipt, count: taken.count })
 }
 
 async fn leave_alone(inner: &Inner, queue: &Queue, receipt: String) {

@@ -7,10 +7,12 @@ use forebay_core::limits::sqs as limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
+use forebay_envelope::envelope::Envelope;
 use tokio::time;
 
 use crate::inner::Inner;
-use crate::message::envelope::Envelope;
+use crate::message::claims::Claim;
+use crate::message::envelope;
 use crate::queue::{Queue, names};
 use crate::wire::Entry;
 use crate::wire::refusal::Refusal;
@@ -24,27 +26,27 @@ impl Inner {
         let queue = self.queue(name, PUBLISH).await?;
         let now = self.clock.now();
         let ids = messages.iter().map(|message| message.id.clone()).collect();
-        let envelopes = messages.into_iter().map(|message| Envelope::new(message, now)).collect();
+        let envelopes = messages.into_iter().map(|message| (Envelope::new(message, now), None)).collect();
         self.put(&queue, envelopes, PUBLISH).await?;
         Ok(ids)
     }
 
-    /// Sends messages to one queue, in order; those whose time has not come go to where they wait for it. `Ok`: SQS has them
-    /// all.
+    /// Sends messages to one queue, in order, each with its claim if its payload lies beside SQS; those whose time has not come
+    /// go to where they wait for it. `Ok`: SQS has them all.
     pub(crate) async fn put(
         &self,
         queue: &Queue,
-        envelopes: Vec<Envelope>,
+        envelopes: Vec<(Envelope, Option<Claim>)>,
         operation: &'static str,
     ) -> Result<()> {
         let now = self.clock.now();
         let (mut ready, mut later) = (Vec::new(), Vec::new());
-        for envelope in envelopes {
-            let envelope = self.claim(queue, envelope, operation).await?;
+        for (envelope, claim) in envelopes {
+            let claim = self.claim(queue, &envelope, claim, operation).await?;
             if envelope.due > now {
-                later.push(self.entry(queue, &envelope, Some(now)));
+                later.push(self.entry(queue, &envelope, claim.as_ref(), Some(now)));
             } else {
-                ready.push(self.entry(queue, &envelope, None));
+                ready.push(self.entry(queue, &envelope, claim.as_ref(), None));
             }
         }
         self.send(queue, &queue.url, ready, operation).await?;
@@ -52,8 +54,14 @@ impl Inner {
     }
 
     /// How a message is sent: to its queue, or, with the present, to where it waits.
-    pub(crate) fn entry(&self, queue: &Queue, envelope: &Envelope, waits: Option<Instant>) -> Entry {
-        let packed = envelope.pack(queue.bytes_max);
+    pub(crate) fn entry(
+        &self,
+        queue: &Queue,
+        envelope: &Envelope,
+        claim: Option<&Claim>,
+        waits: Option<Instant>,
+    ) -> Entry {
+        let packed = envelope::pack(envelope, claim, queue.bytes_max);
         let delay = waits.map_or(Duration::ZERO, |now| envelope.due.since(now).min(limits::DELAY_MAX));
         let group = (queue.is_ordered() && waits.is_none()).then(|| {
             let once = self.unique();
@@ -64,28 +72,31 @@ impl Inner {
         Entry { packed, delay, group }
     }
 
-    /// Puts a payload beside SQS that does not fit into it.
-    async fn claim(&self, queue: &Queue, envelope: Envelope, operation: &'static str) -> Result<Envelope> {
-        if let (Some(claim), Some(claims)) = (&envelope.claim, &self.claims) {
+    /// Puts a payload beside SQS that does not fit into it. Says what claims it.
+    async fn claim(
+        &self,
+        queue: &Queue,
+        envelope: &Envelope,
+        claim: Option<Claim>,
+        operation: &'static str,
+    ) -> Result<Option<Claim>> {
+        if let (Some(claim), Some(claims)) = (&claim, &self.claims) {
             claims.touch(claim).await;
-            return Ok(envelope);
         }
-        if envelope.pack(queue.bytes_max).bytes() <= queue.bytes_max {
-            return Ok(envelope);
+        let fits = |claim| envelope::pack(envelope, claim, queue.bytes_max).bytes() <= queue.bytes_max;
+        if claim.is_some() || fits(None) {
+            return Ok(claim);
         }
         let refuse =
             |what: &str| Error::new(Kind::TooLarge, operation, format!("{}: {what}", queue.settings.name));
         let claims = self.claims.as_ref();
         let claims = claims.ok_or_else(|| refuse("SQS takes no message so large, and no claims= is set"))?;
         let claim = claims.put(self.unique(), &envelope.message.payload).await?;
-        let claiming = Envelope { claim: Some(claim), ..envelope };
-        if claiming.pack(queue.bytes_max).bytes() > queue.bytes_max {
-            if let Some(claim) = &claiming.claim {
-                claims.remove(claim).await;
-            }
+        if !fits(Some(&claim)) {
+            claims.remove(&claim).await;
             return Err(refuse("SQS takes no headers so large"));
         }
-        Ok(claiming)
+        Ok(Some(claim))
     }
 
     /// Sends in requests of as many as SQS takes, one after the other, and what it did not take again, as long as a call may

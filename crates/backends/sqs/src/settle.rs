@@ -9,9 +9,9 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::queue::{PARKED, QueueName, QueueSettings};
 use forebay_core::time::Instant;
+use forebay_envelope::envelope::Envelope;
 
 use crate::inner::Inner;
-use crate::message::envelope::Envelope;
 use crate::queue::shelf::Letter;
 use crate::queue::{Grip, Queue, acks};
 use crate::wire::Change;
@@ -44,7 +44,7 @@ impl Inner {
             Outcome::Return { seen: true } => self.again(&queue, &grip, now).await?,
             Outcome::RetryAt(at) => self.again(&queue, &grip, at.max(now)).await?,
             Outcome::DeadLetter(reason) => {
-                self.dead_letter(&queue, &grip.letter.envelope, reason, grip.attempt, note).await?;
+                self.dead_letter(&queue, &grip.letter, reason, grip.attempt, note).await?;
             }
         }
         self.end(&queue, grip, true).await
@@ -110,26 +110,27 @@ impl Inner {
     /// Sends it for its next attempt.
     async fn again(&self, queue: &Queue, grip: &Grip<'_>, at: Instant) -> Result<()> {
         let envelope = Envelope { attempts: grip.attempt, due: at, ..grip.letter.envelope.clone() };
-        self.put(queue, vec![envelope], SETTLE).await
+        self.put(queue, vec![(envelope, grip.letter.claim.clone())], SETTLE).await
     }
 
     /// Sends it where dead letters of the queue go.
     pub(crate) async fn dead_letter(
         &self,
         queue: &Queue,
-        envelope: &Envelope,
+        letter: &Letter,
         reason: Reason,
         attempts: u32,
         note: Option<&str>,
     ) -> Result<()> {
         let parked = QueueName::new(PARKED)?;
         let to = queue.settings.dead_letter.as_ref().unwrap_or(&parked);
-        let left = envelope.leave(&queue.settings.name, reason, attempts, note, self.clock.now());
+        let left = letter.envelope.leave(&queue.settings.name, reason, attempts, note, self.clock.now());
+        let left = vec![(left, letter.claim.clone())];
         let destination = self.destination(to).await?;
-        match self.put(&destination, vec![left.clone()], SETTLE).await {
+        match self.put(&destination, left.clone(), SETTLE).await {
             // It was deleted since it was last seen.
             Err(error) if error.kind() == Kind::NotFound => {
-                self.put(&*self.destination(to).await?, vec![left], SETTLE).await
+                self.put(&*self.destination(to).await?, left, SETTLE).await
             }
             put => put,
         }
@@ -145,7 +146,7 @@ impl Inner {
     }
 
     async fn drop_claim(&self, letter: &Letter) {
-        if let (Some(claim), Some(claims)) = (&letter.envelope.claim, &self.claims) {
+        if let (Some(claim), Some(claims)) = (&letter.claim, &self.claims) {
             claims.remove(claim).await;
         }
     }
@@ -157,7 +158,7 @@ pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Let
     let kept = queue.settings.dead_letter.is_some();
     if kept {
         let attempts = letter.envelope.attempts;
-        let sent = inner.dead_letter(&queue, &letter.envelope, Reason::Expired, attempts, None).await;
+        let sent = inner.dead_letter(&queue, &letter, Reason::Expired, attempts, None).await;
         if let Err(error) = sent {
             tracing::warn!(queue = %queue.settings.name, %error, "sqs: an expired message stays where it is");
             queue.change(|shelf| shelf.remove(letter.number));

@@ -23,3 +23,5 @@ pub const SHARED_BUSY_PAUSE: Duration = Duration::from_millis(5);
 pub const SHARED_CHANGE_TRIES_MAX: usize = 16;
 /// How long a shared store remembers that the source has no value.
 pub const SHARED_NEGATIVE_LIFE: Duration = Duration::from_secs(2);
+/// What goes with a message in a broker that knows nothing of it: no backend writes more, and more is not read.
+pub const ENVELOPE_BYTES_MAX: usize = 1024 * 1024;

@@ -19,7 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::consume::read::header;
 use crate::inner::Inner;
 use crate::link::{Outgoing, config, refusal};
-use crate::message::envelope::Envelope;
+use crate::message::envelope;
 use crate::queue::Queue;
 use crate::queue::contiguous::Offset as At;
 
@@ -196,8 +196,8 @@ fn replayed(record: &BorrowedMessage<'_>, gone: &BTreeSet<(At, At)>) -> Option<R
     let is_gone = gone.range(..=(offset, At::MAX)).any(|(_, end)| offset < *end);
     let payload = Payload::from(record.payload().unwrap_or_default());
     let id = MessageId::generate(at, [0, offset.unsigned_abs()]);
-    let envelope = Envelope::read(header(record).as_deref(), record.key(), payload, at, id);
-    (!is_gone && envelope.origin.is_none()).then(|| Replayed {
+    let (envelope, origin) = envelope::read(header(record).as_deref(), record.key(), payload, at, id);
+    (!is_gone && origin.is_none()).then(|| Replayed {
         position: (offset + 1).unsigned_abs(),
         message: envelope.message,
         published_at: envelope.published_at,

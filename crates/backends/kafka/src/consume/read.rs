@@ -16,7 +16,7 @@ use rdkafka::topic_partition_list::Offset;
 use super::member::{CONSUME, Member, list};
 use crate::inner::Inner;
 use crate::link::refusal;
-use crate::message::envelope::{Envelope, HEADER};
+use crate::message::envelope::{self, HEADER};
 use crate::queue::Queue;
 use crate::queue::intake::Record;
 use crate::queue::letter::Source;
@@ -106,10 +106,11 @@ fn take_in(inner: &Inner, queue: &Queue, member: &Member, record: &BorrowedMessa
     let header = header(record);
     let payload = Payload::from(record.payload().unwrap_or_default());
     let id = MessageId::generate(now, [inner.clock.random(), inner.clock.random()]);
-    let mut envelope = Envelope::read(header.as_deref(), record.key(), payload, Instant::from_ms(put_ms), id);
+    let (mut envelope, origin) =
+        envelope::read(header.as_deref(), record.key(), payload, Instant::from_ms(put_ms), id);
     // Clocks of other processes may be ahead; nothing was published later than it came.
     envelope.published_at = envelope.published_at.min(now);
-    let record = Record { source, offset: record.offset(), put_ms, envelope };
+    let record = Record { source, offset: record.offset(), put_ms, envelope, origin };
     let pause = queue.change(|shelf| {
         shelf.arrive(record, inner.number(), now);
         shelf.pause_if_full(source)

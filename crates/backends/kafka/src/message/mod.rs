@@ -1,4 +1,3 @@
 //! Messages as Kafka keeps them.
 
 pub(crate) mod envelope;
-mod values;

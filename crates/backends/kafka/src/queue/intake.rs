@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use forebay_core::limits::kafka as limits;
 use forebay_core::time::Instant;
+use forebay_envelope::envelope::Envelope;
 
 use super::commit::Fate;
 use super::contiguous::{Contiguous, Offset, Tries};
 use super::letter::{Letter, Source};
 use super::names::Lane;
 use super::shelf::{Consuming, Partition, Position, Shelf};
-use crate::message::envelope::Envelope;
 
 /// The partition of the waiting topic in which a message waits next: the longest wait that does not end too late. `None` where
 /// it has not to wait, or so shortly that whoever reads it can see to that.
@@ -35,6 +35,8 @@ pub(crate) struct Record {
     /// When it was put there, in milliseconds.
     pub(crate) put_ms: u64,
     pub(crate) envelope: Envelope,
+    /// Where in its queue the message was first, if it was put there again.
+    pub(crate) origin: Option<Offset>,
 }
 
 /// What of a partition was not read before it was settled.
@@ -100,7 +102,7 @@ impl Shelf {
 
     /// Takes in what was read. What is not of our partitions, or settled already, is left.
     pub(crate) fn arrive(&mut self, record: Record, number: Position, now: Instant) {
-        let Record { source, offset, put_ms, mut envelope } = record;
+        let Record { source, offset, put_ms, mut envelope, origin } = record;
         let Some(partition) = self.partitions.get_mut(&source) else { return };
         if !partition.offsets.read(offset) {
             partition.dirty = true;
@@ -112,7 +114,8 @@ impl Shelf {
             (envelope.attempts, envelope.due) = (attempts, Instant::from_ms(due_ms));
         }
         let (place, due) = ((partition.last_ms, source.partition, offset), envelope.due);
-        let letter = Arc::new(Letter { envelope, source, offset, place, number, tried: tries.is_some() });
+        let tried = tries.is_some();
+        let letter = Arc::new(Letter { envelope, origin, source, offset, place, number, tried });
         partition.bytes += letter.bytes();
         match source.lane {
             Lane::Wait => {

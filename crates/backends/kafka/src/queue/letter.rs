@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use forebay_core::message::Message;
+use forebay_envelope::envelope::Envelope;
 
 use super::contiguous::Offset;
 use super::names::Lane;
-use crate::message::envelope::Envelope;
 
 /// A partition of one of a queue's topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +22,8 @@ pub(crate) type Place = (u64, i32, Offset);
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     pub(crate) envelope: Envelope,
+    /// Where in its queue it was first, if it was put there again: a replay tells of it once.
+    pub(crate) origin: Option<Offset>,
     pub(crate) source: Source,
     pub(crate) offset: Offset,
     pub(crate) place: Place,
@@ -42,14 +44,19 @@ impl Letter {
     }
 
     /// Where it was first in the topic that is replayed.
-    pub(crate) fn origin(&self) -> Option<Offset> {
-        self.envelope.origin.or((self.source.lane == Lane::Main).then_some(self.offset))
+    pub(crate) fn first(&self) -> Option<Offset> {
+        self.origin.or((self.source.lane == Lane::Main).then_some(self.offset))
     }
 
-    /// As it is put into its queue again.
-    pub(crate) fn again(&self) -> Envelope {
+    /// From where to where it is gone from that topic when it is finished.
+    pub(crate) fn gone(&self) -> Option<(Offset, Offset)> {
+        self.first().map(|at| (at, at.saturating_add(1)))
+    }
+
+    /// As it is put into its queue again, and where it was first.
+    pub(crate) fn again(&self) -> (Envelope, Option<Offset>) {
         // What waits from the beginning is in no topic that is replayed.
-        Envelope { origin: Some(self.origin().unwrap_or(-1)), ..self.envelope.clone() }
+        (self.envelope.clone(), Some(self.first().unwrap_or(-1)))
     }
 
     /// What it takes of this process's memory, about.

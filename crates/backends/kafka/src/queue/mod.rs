@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use forebay_core::delivery::{Delivery, DeliveryId};
 use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
+use forebay_envelope::envelope::Envelope;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -20,7 +21,6 @@ use self::commit::{Change, Fate};
 use self::letter::Letter;
 use self::names::Names;
 use self::shelf::{Held, Position, Shelf};
-use crate::message::envelope::Envelope;
 
 /// A queue that is there.
 pub(crate) struct Queue {
@@ -78,12 +78,12 @@ impl Queue {
 
     /// A letter as it is handed out.
     pub(crate) fn delivery(&self, held: &Held) -> Delivery {
-        let Envelope { message, attempts, published_at, history, .. } = &held.letter.envelope;
+        let Envelope { message, published_at, history, .. } = &held.letter.envelope;
         Delivery {
             id: DeliveryId { position: held.letter.number, token: held.token },
             queue: self.settings.name.clone(),
             message: message.clone(),
-            attempt: attempts + 1,
+            attempt: held.letter.envelope.attempt(),
             retry: self.settings.retry,
             held_until: held.until,
             published_at: *published_at,

@@ -320,6 +320,7 @@ impl Shelf {
 mod tests {
     use forebay_core::limits::kafka::OPEN_MAX;
     use forebay_core::message::{Message, MessageId};
+    use forebay_envelope::envelope::Envelope;
     use tokio::sync::oneshot::Receiver;
 
     use super::super::commit::{Change, Fate};
@@ -327,7 +328,6 @@ mod tests {
     use super::super::intake::Record;
     use super::super::names::Lane;
     use super::*;
-    use crate::message::envelope::Envelope;
 
     const NOW: Instant = Instant::from_ms(1_000_000);
     const MAIN: Source = Source { lane: Lane::Main, partition: 0 };
@@ -342,7 +342,7 @@ mod tests {
         let key = id.chars().next().filter(|first| *first != '-').map(String::from);
         let message = Message { key, ..Message::new(MessageId::given(id).unwrap(), "12345".into()) };
         let envelope = Envelope { due, ..Envelope::new(message, NOW) };
-        Record { source, offset, put_ms: NOW.as_ms(), envelope }
+        Record { source, offset, put_ms: NOW.as_ms(), envelope, origin: None }
     }
 
     /// A shelf to which these came, one after the other.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_envelope::record::compare;
 use lapin::options::{
     BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
     QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
@@ -56,7 +57,7 @@ impl Inner {
         let declare = async |link: &Link| {
             let present = self.read_record(link, name, &names).await?;
             if let Some(present) = &present {
-                record::compare(present, settings)?;
+                compare(present, settings)?;
             }
             let queue = Queue::new(present.clone().unwrap_or_else(|| settings.clone()), names.clone());
             let declared = self.declare_all(link, &queue, present.is_none()).await;

@@ -12,7 +12,7 @@ use super::Queue;
 use super::letter::Letter;
 use super::names::Lane;
 use crate::inner::Inner;
-use crate::message::envelope::Envelope;
+use crate::message::envelope;
 use crate::publish::wait_class;
 use crate::settle::put_off;
 
@@ -29,7 +29,7 @@ impl Intake {
     fn take_in(&self, inner: &Arc<Inner>, queue: &Arc<Queue>, delivery: Delivery) {
         let (now, random) = (inner.clock.now(), [inner.clock.random(), inner.clock.random()]);
         let id = MessageId::generate(now, random);
-        let envelope = Envelope::read(&delivery.properties, delivery.data, now, id);
+        let envelope = envelope::read(&delivery.properties, delivery.data, now, id);
         let letter =
             Arc::new(Letter { envelope, lane: self.lane, number: inner.number(), acker: delivery.acker });
         // What has to wait for long does so on the server, where it takes no room from others.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use forebay_core::message::Message;
+use forebay_envelope::envelope::Envelope;
 use lapin::Acker;
 
 use super::names::Lane;
-use crate::message::envelope::Envelope;
 
 /// A message, where it came from, and how it is given an end on the server.
 #[derive(Debug)]

@@ -1,149 +1,70 @@
 //! A queue's settings as they are kept on the server: AMQP does not tell how a queue was declared, so they are the one
 //! message of a queue of their own.
 
-use std::time::Duration;
-
-use forebay_core::error::{Error, Kind, Result};
+use forebay_core::error::Result;
 use forebay_core::limits;
-use forebay_core::payload::Payload;
-use forebay_core::queue::{Backoff, Lifetime, Order, QueueName, QueueSettings, RetryPolicy};
-use serde::{Deserialize, Serialize};
+use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_envelope::record;
 
 use crate::broker::CAPABILITIES;
 
-/// Its first byte.
-const VERSION: u8 = 1;
-
-#[derive(Serialize, Deserialize)]
-struct Record {
-    attempt_max: u32,
-    first: Duration,
-    longest: Duration,
-    jitter: f64,
-    hold: Duration,
-    dead_letter: Option<String>,
-    by_key: bool,
-    priority_max: u8,
-    dedup_window: Duration,
-    declaration: Vec<u8>,
-}
-
 /// Says which setting is not for this broker, if one is.
 pub(crate) fn check(settings: &QueueSettings) -> Result<()> {
-    settings.check()?;
-    CAPABILITIES.check(settings)?;
-    let lacks = [
-        ("length_max", settings.length_max != limits::QUEUE_LENGTH_DEFAULT),
-        ("lifetime", settings.lifetime != Lifetime::default()),
-        ("priority_max above 9", settings.priority_max > limits::RABBITMQ_PRIORITY_MAX),
-    ];
-    match lacks.iter().find(|(_, asked)| *asked) {
-        Some((setting, _)) => {
-            Err(Error::new(Kind::Unsupported, "declare queue", format!("{}: {setting}", settings.name)))
-        }
-        None => Ok(()),
-    }
+    let priorities = settings.priority_max > limits::RABBITMQ_PRIORITY_MAX;
+    record::check(settings, CAPABILITIES, &[("priority_max above 9", priorities)])
 }
 
 /// The record of settings that have been checked.
 pub(crate) fn write(settings: &QueueSettings) -> Vec<u8> {
-    let record = Record {
-        attempt_max: settings.retry.attempt_max,
-        first: settings.retry.backoff.first,
-        longest: settings.retry.backoff.longest,
-        jitter: settings.retry.backoff.jitter,
-        hold: settings.hold,
-        dead_letter: settings.dead_letter.as_ref().map(|queue| queue.as_str().to_owned()),
-        by_key: settings.order == Order::Key,
-        priority_max: settings.priority_max,
-        dedup_window: settings.dedup_window,
-        declaration: settings.declaration.to_vec(),
-    };
-    let mut bytes = vec![VERSION];
-    bytes.extend(postcard::to_allocvec(&record).unwrap_or_default());
-    bytes
+    record::encode((), settings, settings.priority_max)
 }
 
 /// The settings of the queue that a record is of.
 pub(crate) fn read(queue: &QueueName, bytes: &[u8]) -> Result<QueueSettings> {
-    let damaged = || Error::new(Kind::Damaged, "read settings of queue", queue.as_str());
-    let (version, rest) = bytes.split_first().ok_or_else(damaged)?;
-    if *version != VERSION {
-        return Err(damaged());
-    }
-    let record: Record = postcard::from_bytes(rest).map_err(|_| damaged())?;
-    let backoff = Backoff { first: record.first, longest: record.longest, jitter: record.jitter };
-    let settings = QueueSettings {
-        retry: RetryPolicy { attempt_max: record.attempt_max, backoff },
-        hold: record.hold,
-        dead_letter: record.dead_letter.map(|name| QueueName::new(&name)).transpose()?,
-        order: if record.by_key { Order::Key } else { Order::Arrival },
-        priority_max: record.priority_max,
-        dedup_window: record.dedup_window,
-        declaration: Payload::from(record.declaration),
-        ..QueueSettings::new(queue.clone())
-    };
+    let ((), settings, priority_max) = record::decode(queue, bytes)?;
+    let settings = QueueSettings { priority_max, ..settings };
     check(&settings)?;
     Ok(settings)
 }
 
-/// `Conflict` if they differ, with the setting and both sides.
-pub(crate) fn compare(present: &QueueSettings, asked: &QueueSettings) -> Result<()> {
-    let sides = |settings: &QueueSettings| {
-        let QueueSettings { retry: RetryPolicy { attempt_max, backoff }, .. } = settings;
-        [
-            ("attempt_max", format!("{attempt_max}")),
-            ("backoff.first", format!("{:?}", backoff.first)),
-            ("backoff.longest", format!("{:?}", backoff.longest)),
-            ("backoff.jitter", format!("{:?}", backoff.jitter)),
-            ("hold", format!("{:?}", settings.hold)),
-            ("dead_letter", format!("{:?}", settings.dead_letter)),
-            ("order", format!("{:?}", settings.order)),
-            ("priority_max", format!("{}", settings.priority_max)),
-            ("dedup_window", format!("{:?}", settings.dedup_window)),
-        ]
-    };
-    for ((setting, present), (_, asked_for)) in sides(present).into_iter().zip(sides(asked)) {
-        if present != asked_for {
-            let context = format!("{}: {setting} is {present}, not {asked_for}", asked.name);
-            return Err(Error::new(Kind::Conflict, "declare queue", context));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use forebay_core::queue::Overflow;
+    use std::time::Duration;
+
+    use forebay_core::error::Kind;
+    use forebay_core::queue::{Backoff, Order};
 
     use super::*;
 
     fn settings() -> QueueSettings {
         let name = |name| QueueName::new(name).unwrap();
         let mut settings = QueueSettings::new(name("q"));
-        settings.retry.backoff = Backoff {
-            first: Duration::from_nanos(1_500),
-            longest: Duration::from_secs(9),
-            jitter: 0.1 + 0.2,
-        };
+        settings.retry.backoff =
+            Backoff { first: Duration::from_nanos(1_500), longest: Duration::from_secs(9), jitter: 0.5 };
         settings.dead_letter = Some(name("d"));
-        settings.order = Order::Key;
+        settings.priority_max = 9;
         settings.declaration = "theirs".into();
         settings
     }
 
     #[test]
     fn settings_come_back_as_they_were_declared() {
-        let settings = settings();
-        assert_eq!(read(&settings.name, &write(&settings)).unwrap(), settings);
-        let plain = QueueSettings { priority_max: 9, ..QueueSettings::new(settings.name.clone()) };
-        assert_eq!(read(&plain.name, &write(&plain)).unwrap(), plain);
+        let ordered = QueueSettings { order: Order::Key, ..QueueSettings::new(settings().name) };
+        for settings in [settings(), ordered] {
+            assert_eq!(read(&settings.name, &write(&settings)).unwrap(), settings);
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_record_stay_what_they_are() {
+        let hexadecimal: String = write(&settings()).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hexadecimal, "010500dc0b0900000000000000e03f1e000101640009780006746865697273");
     }
 
     #[test]
     fn a_record_that_cannot_be_read_is_damaged() {
         let name = settings().name;
-        for bytes in [&[][..], &[VERSION], &[9, 1, 2], &[VERSION, 255, 255, 255]] {
+        for bytes in [&[][..], &[1], &[9, 1, 2], &[1, 255, 255, 255]] {
             assert_eq!(read(&name, bytes).unwrap_err().kind(), Kind::Damaged);
         }
     }
@@ -152,22 +73,13 @@ mod tests {
     fn what_rabbitmq_cannot_keep_is_refused_by_name() {
         let refused = |change: fn(&mut QueueSettings)| {
             let mut settings = settings();
-            settings.order = Order::Arrival;
             change(&mut settings);
             let refused = check(&settings).unwrap_err();
             assert_eq!(refused.kind(), Kind::Unsupported);
             refused.to_string()
         };
         assert!(refused(|settings| settings.length_max = 7).contains("length_max"));
-        assert!(refused(|settings| settings.overflow = Overflow::DropHead).contains("overflow"));
         assert!(refused(|settings| settings.newest_by_key = true).contains("newest_by_key"));
         assert!(refused(|settings| settings.priority_max = 10).contains("priority_max"));
-        assert!(refused(|settings| settings.lifetime = Lifetime::Process).contains("lifetime"));
-    }
-
-    #[test]
-    fn another_declaration_is_no_conflict() {
-        let other = QueueSettings { declaration: "others".into(), ..settings() };
-        assert!(compare(&settings(), &other).is_ok());
     }
 }

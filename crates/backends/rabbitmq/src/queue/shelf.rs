@@ -341,10 +341,10 @@ fn place(letter: &Letter) -> Place {
 #[cfg(test)]
 mod tests {
     use forebay_core::message::{Message, MessageId};
+    use forebay_envelope::envelope::Envelope;
     use lapin::message::Delivery;
 
     use super::*;
-    use crate::message::envelope::Envelope;
 
     const NOW: Instant = Instant::from_ms(1_000_000);
 

@@ -7,10 +7,20 @@ use std::time::SystemTime;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::payload::Payload;
+use serde::{Deserialize, Serialize};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 
-use super::envelope::Claim;
+/// The name of a payload that lies beside SQS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    /// The name of its file.
+    pub(crate) name: String,
+    /// Its bytes.
+    pub(crate) bytes: u64,
+    /// Their checksum.
+    pub(crate) crc: u32,
+}
 
 /// The directory.
 pub(crate) struct Claims {

@@ -2,4 +2,3 @@
 
 pub(crate) mod claims;
 pub(crate) mod envelope;
-mod values;

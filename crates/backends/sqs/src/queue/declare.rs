@@ -6,6 +6,7 @@ use std::sync::Arc;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::sqs as limits;
 use forebay_core::queue::{Order, QueueName, QueueSettings};
+use forebay_envelope::record::compare;
 
 use super::names::Names;
 use super::{Queue, record};
@@ -55,7 +56,7 @@ impl Inner {
         let refused = |refusal: Refusal| refusal.during(DECLARE, settings.name.as_str());
         let url = match self.look_for(&names, &settings.name).await? {
             Some(There { settings: Some(present), url, .. }) => {
-                record::compare(&present, settings)?;
+                compare(&present, settings)?;
                 return self.take_in(&names, present, url).await;
             }
             // It is somebody's, who knows nothing of us: it is taken as it is.
@@ -76,7 +77,7 @@ impl Inner {
         // Two that declare it at one time: what SQS has kept counts.
         let tags = self.wire.tags(&url).await.map_err(refused)?;
         let kept = record::read(&settings.name, &tags)?.unwrap_or_else(|| settings.clone());
-        record::compare(&kept, settings)?;
+        compare(&kept, settings)?;
         self.take_in(&names, kept, url).await
     }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use forebay_core::limits;
 use forebay_core::time::Instant;
+use forebay_envelope::envelope::Envelope;
 
 use super::waiting::Waiting;
-use crate::message::envelope::Envelope;
+use crate::message::claims::Claim;
 
 /// Numbers letters in the order in which they came here; no two in one life of the process are the same.
 pub(crate) type Position = u64;
@@ -17,6 +18,8 @@ pub(crate) type Position = u64;
 #[derive(Debug)]
 pub(crate) struct Letter {
     pub(crate) envelope: Envelope,
+    /// What claims its payload, if that lies beside SQS.
+    pub(crate) claim: Option<Claim>,
     pub(crate) number: Position,
     /// SQS's own id of it.
     pub(crate) id: String,
@@ -127,7 +130,7 @@ impl Shelf {
         } else {
             letter.count.saturating_sub(1 + limits::sqs::UNSETTLED_FREE)
         };
-        letter.envelope.attempts.saturating_add(1).saturating_add(again)
+        letter.envelope.attempt().saturating_add(again)
     }
 
     /// Remembers that a message was given back untouched, so that this is no attempt.
@@ -280,7 +283,7 @@ mod tests {
     fn letter(id: &str, number: u64, count: u32) -> Letter {
         let message = Message::new(MessageId::given(id).unwrap(), "".into());
         let envelope = Envelope::new(message, NOW);
-        Letter { envelope, number, id: id.into(), receipt: format!("r{number}"), count }
+        Letter { envelope, claim: None, number, id: id.into(), receipt: format!("r{number}"), count }
     }
 
     fn shelf(ids: &[&str]) -> Shelf {

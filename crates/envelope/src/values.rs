@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A value, or the beginning of one that has others inside.
 #[derive(Serialize, Deserialize)]
-pub(super) enum Token {
+pub(crate) enum Token {
     Null,
     Bool(bool),
     Int(i64),
@@ -25,7 +25,7 @@ pub(super) enum Token {
 }
 
 /// All pairs in order, the table itself first.
-pub(super) fn flatten(headers: &Headers) -> Vec<Token> {
+pub(crate) fn flatten(headers: &Headers) -> Vec<Token> {
     let mut tokens = Vec::new();
     add_table(headers, &mut tokens);
     tokens
@@ -59,7 +59,7 @@ fn add(value: &Value, tokens: &mut Vec<Token>) {
 }
 
 /// What was flattened; `None` if it never was headers.
-pub(super) fn unflatten(tokens: Vec<Token>) -> Option<Headers> {
+pub(crate) fn unflatten(tokens: Vec<Token>) -> Option<Headers> {
     let mut tokens = tokens.into_iter();
     let Value::Table(headers) = read(&mut tokens, limits::HEADERS_DEPTH_MAX)? else { return None };
     tokens.next().is_none().then_some(headers)
