@@ -22,20 +22,24 @@ use crate::wire::Change;
 /// Prolongs what is here, until the broker is closed.
 pub(crate) async fn keep(inner: Arc<Inner>) {
     let pause = inner.settings.visibility / 3;
+    // Each queue by itself: what one of them waits for lets no hold of another lapse.
+    let mut beats = FuturesUnordered::new();
     while !inner.is_closed() {
-        inner.pause(pause / 2).await;
-        let mut beats: FuturesUnordered<_> =
-            inner.all().into_iter().map(|queue| beat(inner.clone(), queue, pause)).collect();
-        let all = async { while beats.next().await.is_some() {} };
-        tokio::select! {
-            () = all => {}
-            () = inner.closed() => {}
+        let next = inner.pause(pause / 2);
+        tokio::pin!(next);
+        loop {
+            tokio::select! {
+                () = &mut next => break,
+                Some(()) = beats.next() => {}
+            }
         }
+        beats.extend(inner.all().into_iter().map(|queue| beat(inner.clone(), queue, pause)));
     }
 }
 
 async fn beat(inner: Arc<Inner>, queue: Arc<Queue>, pause: Duration) {
-    let _hiding = queue.hiding.lock().await;
+    // The one before is not through; the next one comes soon.
+    let Ok(_hiding) = queue.hiding.try_lock() else { return };
     let now = inner.clock.now();
     let letters = queue.change_quietly(|shelf| {
         shelf.lapse(now);
@@ -71,9 +75,10 @@ async fn prolong(inner: Arc<Inner>, queue: Arc<Queue>, letters: Vec<Arc<Letter>>
 }
 
 impl Inner {
-    /// Hides letters for so long, or not at all, after all that was said of them before. They must be out of the shelf.
+    /// Hides letters for so long, or not at all, after all that was said of them before. They must be out of the shelf: then nothing
+    /// more is said of them.
     pub(crate) async fn hide(&self, queue: &Queue, letters: &[Arc<Letter>], hide: Duration) {
-        let _hiding = queue.hiding.lock().await;
+        drop(queue.hiding.lock().await);
         for batch in letters.chunks(limits::sqs::BATCH_MAX) {
             let changes: Vec<_> =
                 batch.iter().map(|letter| Change { receipt: letter.receipt.clone(), hide }).collect();

@@ -89,6 +89,12 @@ impl Waiting {
 async fn move_on(inner: &Inner, queue: &Queue, taken: Vec<Taken>) -> Result<(), Refusal> {
     let now = inner.clock.now();
     let mut waiting: Vec<_> = taken.into_iter().map(Waiting::read).collect();
+    for claim in waiting.iter().filter_map(|waiting| waiting.claim.as_ref()) {
+        // It may wait for longer than files lie in the directory that nobody asks for.
+        if let Some(claims) = &inner.claims {
+            claims.touch(claim).await;
+        }
+    }
     waiting.sort_by_key(|waiting| waiting.envelope.due);
     let soon = now + Duration::from_secs(1);
     let (mut again, mut hidden) = (Vec::new(), Vec::new());

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_core::delivery::Reason;
+use forebay_core::error::Kind;
 use forebay_core::limits::sqs as limits;
+use forebay_core::queue::PARKED;
 
 use crate::inner::Inner;
 use crate::message::envelope;
-use crate::queue::Queue;
 use crate::queue::shelf::Letter;
 use crate::queue::waiting::Asked;
+use crate::queue::{Queue, acks};
 use crate::wire::refusal::Refusal;
 use crate::wire::{Change, Taken};
 
@@ -61,7 +64,7 @@ async fn poll(inner: Arc<Inner>, queue: Arc<Queue>) {
 }
 
 /// One request. Says how many messages it brought.
-async fn ask(inner: &Inner, queue: &Queue, asked: Asked) -> Result<usize, Refusal> {
+async fn ask(inner: &Arc<Inner>, queue: &Arc<Queue>, asked: Asked) -> Result<usize, Refusal> {
     let hide = inner.settings.visibility;
     // SQS counts from when it hands them out: that is later.
     let begun = inner.clock.now();
@@ -85,8 +88,8 @@ async fn ask(inner: &Inner, queue: &Queue, asked: Asked) -> Result<usize, Refusa
     Ok(count)
 }
 
-/// Reads a message; `None` if its claim cannot be redeemed: then it stays where it is, hidden for a while.
-async fn open(inner: &Inner, queue: &Queue, taken: Taken) -> Option<Letter> {
+/// Reads a message; `None` if its claim cannot be redeemed: then it stays where it is, hidden for a while, until it is given up.
+async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, taken: Taken) -> Option<Letter> {
     let (envelope, claim) =
         envelope::unpack(&taken.body, taken.attribute.as_deref(), &taken.id, taken.sent_at);
     let number = inner.number();
@@ -94,25 +97,47 @@ async fn open(inner: &Inner, queue: &Queue, taken: Taken) -> Option<Letter> {
         (None, _) => envelope,
         (Some(claim), Some(claims)) => match claims.get(claim).await {
             Ok(payload) => envelope.with_payload(payload),
+            Err(error) if error.kind() != Kind::Io && is_given_up(queue, &taken) => {
+                let note = format!("its payload {} cannot be had: {error}", claim.name);
+                tracing::error!(queue = %queue.settings.name, id = taken.id, note, "sqs: a message is given up");
+                let (claim, count) = (Some(claim.clone()), taken.count);
+                let letter = Letter { envelope, claim, number, id: taken.id, receipt: taken.receipt, count };
+                give_up(inner, queue, letter, &note).await;
+                return None;
+            }
             Err(error) => {
                 tracing::error!(queue = %queue.settings.name, id = taken.id, %error, "sqs: a message stays where it is");
-                leave_alone(inner, queue, taken.receipt).await;
+                leave_alone(inner, queue, taken).await;
                 return None;
             }
         },
         (Some(_), None) => {
             tracing::error!(queue = %queue.settings.name, id = taken.id, "sqs: a message claims a payload, and no claims= is set");
-            leave_alone(inner, queue, taken.receipt).await;
+            leave_alone(inner, queue, taken).await;
             return None;
         }
     };
     Some(Letter { envelope, claim, number, id: taken.id, receipt: taken.receipt, count: taken.count })
 }
 
-async fn leave_alone(inner: &Inner, queue: &Queue, receipt: String) {
-    let change = Change { receipt, hide: limits::CLAIM_PAUSE };
+/// Whether it holds up its key no longer. Where it is parked it stays, for the payload may come back.
+fn is_given_up(queue: &Queue, taken: &Taken) -> bool {
+    taken.count >= limits::UNREDEEMED_MAX && queue.settings.name.as_str() != PARKED
+}
+
+/// It goes to the dead letters with its claim. Where that fails it comes again, and so does this.
+async fn give_up(inner: &Arc<Inner>, queue: &Arc<Queue>, letter: Letter, note: &str) {
+    let attempts = letter.envelope.attempts;
+    match inner.dead_letter(queue, &letter, Reason::Rejected, attempts, Some(note)).await {
+        Ok(()) => drop(acks::delete(inner, queue, letter.receipt).await),
+        Err(error) => tracing::warn!(queue = %queue.settings.name, %error, "sqs: it stays where it is"),
+    }
+}
+
+async fn leave_alone(inner: &Inner, queue: &Queue, taken: Taken) {
+    let hide = limits::CLAIM_PAUSE.min(Duration::from_secs(1 << taken.count.min(16)));
     // If that fails it comes again sooner.
-    let _ = inner.wire.change(&queue.url, &[change]).await;
+    let _ = inner.wire.change(&queue.url, &[Change { receipt: taken.receipt, hide }]).await;
 }
 
 /// Doubled for each failure, with up to half of it taken off by chance so that not all come back at once.

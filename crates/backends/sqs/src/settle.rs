@@ -94,10 +94,10 @@ impl Inner {
         // Whole seconds, and not too early.
         let hide = Duration::from_secs(wait.min(limits::sqs::HIDDEN_MAX).as_millis().div_ceil(1_000) as u64);
         let change = [Change { receipt: grip.letter.receipt.clone(), hide }];
-        let changed = {
-            let _hiding = queue.hiding.lock().await;
-            self.wire.change_surely(&queue.url, &change).await
-        };
+        // What was said before has arrived then, and nothing more is said.
+        queue.change_quietly(|shelf| shelf.hide(grip.letter.number));
+        drop(queue.hiding.lock().await);
+        let changed = self.wire.change_surely(&queue.url, &change).await;
         let ours = changed.map_err(|refusal| refusal.during(SETTLE, queue.settings.name.as_str()))?;
         let ours = ours.first().copied().unwrap_or(false);
         if ours && untouched {

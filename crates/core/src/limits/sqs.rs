@@ -34,7 +34,7 @@ pub const DELAY_MAX: Duration = Duration::from_secs(900);
 pub const POLL_MAX: Duration = Duration::from_secs(20);
 /// The pause after a request for messages that did not wait and found none.
 pub const POLL_PAUSE: Duration = Duration::from_millis(100);
-/// Requests for messages of one queue at a time, unless the URL says otherwise. An ordered queue has one.
+/// Requests for messages of one queue at a time, unless the URL says otherwise.
 pub const POLLERS_DEFAULT: usize = 4;
 /// The most that it may say.
 pub const POLLERS_MAX: usize = 64;
@@ -64,8 +64,10 @@ pub const REQUESTS_MAX: usize = 8;
 pub const UNSETTLED_FREE: u32 = 10;
 /// Messages of an ordered queue of which this process remembers how often it gave them back untouched.
 pub const GIVEN_BACK_MAX: usize = 10_000;
-/// How long a message is left alone whose claim cannot be redeemed.
+/// How long a message is left alone at most whose claim cannot be redeemed; the first time for 2 s, then twice as long each time.
 pub const CLAIM_PAUSE: Duration = Duration::from_secs(60);
+/// A message that has come so often and whose payload was not there is a dead letter.
+pub const UNREDEEMED_MAX: u32 = 5;
 /// Requests that find nothing before a queue counts as purged.
 pub const PURGE_EMPTY: u32 = 3;
 /// Queues that one request for their names is answered with.

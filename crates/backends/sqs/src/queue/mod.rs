@@ -32,7 +32,8 @@ pub(crate) struct Queue {
     /// Notified of every change of the shelf.
     pub(crate) changed: Notify,
     pub(crate) acks: Acks,
-    /// Who has it may say for how long messages are hidden, so that an earlier word does not arrive after a later one.
+    /// Held while messages are prolonged. Who says anything else of one first takes it out of what is prolonged and then waits
+    /// for this, so that an earlier word does not arrive after a later one.
     pub(crate) hiding: tokio::sync::Mutex<()>,
     /// Somebody here sees to what becomes due.
     pub(crate) minded: AtomicBool,

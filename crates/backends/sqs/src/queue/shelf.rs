@@ -40,6 +40,8 @@ pub(crate) struct Held {
     offered: bool,
     /// It is being settled.
     gripped: bool,
+    /// SQS is being told for how long it is hidden: nothing else may be said of that.
+    hides: bool,
 }
 
 /// A letter, and until when it is ours for sure.
@@ -114,7 +116,7 @@ impl Shelf {
             }
             bytes += size;
             let attempt = self.attempt(&letter);
-            let held = Held { letter, token, until, attempt, offered: false, gripped: false };
+            let held = Held { letter, token, until, attempt, offered: false, gripped: false, hides: false };
             self.held.insert(position, held);
             self.ends.insert((until, position));
             found.taken.push(position);
@@ -173,7 +175,14 @@ impl Shelf {
         if settled {
             self.remove(position);
         } else if let Some(held) = self.held.get_mut(&position) {
-            held.gripped = false;
+            (held.gripped, held.hides) = (false, false);
+        }
+    }
+
+    /// It is not prolonged from now on: SQS is told something else.
+    pub(crate) fn hide(&mut self, position: Position) {
+        if let Some(held) = self.held.get_mut(&position) {
+            held.hides = true;
         }
     }
 
@@ -193,10 +202,11 @@ impl Shelf {
         lapsed.into_iter().for_each(|position| self.remove(position));
     }
 
-    /// All that must be prolonged because it is ours for no longer than until then, but for what is being settled.
+    /// All that must be prolonged because it is ours for no longer than until then, also while it is being settled, which may
+    /// take long.
     pub(crate) fn to_prolong(&self, before: Instant) -> Vec<Arc<Letter>> {
         let ours = self.ours.values().filter(|ours| ours.until < before);
-        let free = ours.filter(|ours| !self.held.get(&ours.letter.number).is_some_and(|held| held.gripped));
+        let free = ours.filter(|ours| !self.held.get(&ours.letter.number).is_some_and(|held| held.hides));
         free.map(|ours| ours.letter.clone()).collect()
     }
 
@@ -324,11 +334,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_settled_is_not_prolonged_and_held_again_if_that_fails() {
+    fn what_is_being_settled_is_prolonged_unless_it_is_hidden_and_held_again_if_that_fails() {
         let mut shelf = shelf(&["1"]);
         take(&mut shelf, NOW);
         shelf.grip(0, 7, NOW).unwrap();
         assert!(shelf.grip(0, 7, NOW).is_none() && shelf.held(0, 7, NOW).is_none());
+        assert_eq!(shelf.to_prolong(NOW + SURE * 2).len(), 1);
+        shelf.hide(0);
         assert!(shelf.to_prolong(NOW + SURE * 2).is_empty());
         shelf.let_go(0, false);
         assert!(shelf.held(0, 7, NOW).is_some());

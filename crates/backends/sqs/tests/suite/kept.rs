@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
 use forebay_core::error::Kind;
@@ -10,7 +10,7 @@ use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::{Broker, BrokerAdmin, Receive};
 use forebay_core::ports::clock::Clock;
-use forebay_core::queue::{Order, QueueName, QueueSettings};
+use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
 use forebay_sqs::broker::SqsBroker;
 use parking_lot::Mutex;
 
@@ -173,6 +173,61 @@ fn a_payload_that_sqs_does_not_take_is_claimed_or_refused_by_name() {
     assert_eq!(*dead.message, large);
     ground.run(with.settle(&dead.queue, dead.id, Outcome::Done, None)).unwrap();
     assert_eq!(files(), 0, "nobody claims it any more");
+}
+
+#[test]
+fn a_payload_beside_sqs_is_in_use_as_long_as_its_message_waits() {
+    let ground = Ground::new();
+    let claims = tempfile::tempdir().unwrap();
+    let url = url(Moto::shared().address, &format!("poll_s=0&claims={}", claims.path().display()));
+    let (broker, _works) = ground.broker(&url);
+    let settings = queue("q");
+    ground.run(broker.ensure(&settings)).unwrap();
+    let not_before = Some(ground.clock.now() + Duration::from_secs(3));
+    let large = Message { payload: vec![b'x'; 1_100_000].into(), not_before, ..message("large") };
+    ground.run(broker.publish(&settings.name, vec![large])).unwrap();
+    let file = std::fs::read_dir(claims.path()).unwrap().next().unwrap().unwrap().path();
+    let modified = || std::fs::metadata(&file).unwrap().modified().unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(14 * 86_400);
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(receive(&ground, &broker, &settings.name, 1).len(), 1);
+    assert!(modified() > long_ago + Duration::from_secs(86_400), "whoever tidies sees that it is in use");
+}
+
+#[test]
+fn a_message_whose_payload_is_lost_holds_up_its_key_only_for_a_while() {
+    let ground = Ground::new();
+    let claims = tempfile::tempdir().unwrap();
+    let url = url(Moto::shared().address, &format!("poll_s=0&claims={}", claims.path().display()));
+    let (broker, _works) = ground.broker(&url);
+    let ordered = QueueSettings { order: Order::Key, ..queue("q") };
+    ground.run(broker.ensure(&ordered)).unwrap();
+    let of_key = |id, payload: Vec<u8>| Message {
+        key: Some("customer".to_owned()),
+        payload: payload.into(),
+        ..message(id)
+    };
+    let messages = vec![of_key("large", vec![b'x'; 1_100_000]), of_key("next", Vec::new())];
+    ground.run(broker.publish(&ordered.name, messages)).unwrap();
+    let file = std::fs::read_dir(claims.path()).unwrap().next().unwrap().unwrap().path();
+    let kept = claims.path().join("elsewhere");
+    std::fs::rename(&file, &kept).unwrap();
+    let mut found = Vec::new();
+    within(Duration::from_secs(120), "the next of its key comes", || {
+        found = receive(&ground, &broker, &ordered.name, 1);
+        !found.is_empty()
+    });
+    assert_eq!(found[0].message.id.as_str(), "next");
+    // The payload was not there for a while, and nothing is lost.
+    std::fs::rename(&kept, &file).unwrap();
+    let parked = QueueName::new(PARKED).unwrap();
+    let mut dead = Vec::new();
+    within(Duration::from_secs(120), "it is parked", || {
+        dead = receive(&ground, &broker, &parked, 1);
+        !dead.is_empty()
+    });
+    assert_eq!((dead[0].message.id.as_str(), dead[0].message.payload.len()), ("large", 1_100_000));
+    assert!(dead[0].history[0].note.as_deref().unwrap().contains("cannot be had"));
 }
 
 #[test]
