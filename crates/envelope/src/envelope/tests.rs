@@ -105,9 +105,12 @@ fn a_payload_comes_back_to_what_was_said_of_it() {
 }
 
 #[test]
-fn an_attempt_beyond_all_counting_is_the_last_number() {
+fn what_is_beyond_all_counting_stays_the_last_number() {
     assert_eq!(Envelope::new(Message::new(id("m"), Payload::empty()), NOW).attempt(), 1);
     assert_eq!(Envelope { attempts: u32::MAX, ..full() }.attempt(), u32::MAX);
+    let line = History { count: u64::MAX, ..History::new(queue("q"), Reason::Rejected, NOW, 1) };
+    let left = Envelope { history: vec![line], ..full() }.leave(&queue("q"), Reason::Rejected, 1, None, NOW);
+    assert_eq!(left.history.last().unwrap().count, u64::MAX);
 }
 
 #[test]

@@ -64,3 +64,32 @@ impl Letter {
         self.envelope.message.payload.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::message::MessageId;
+    use forebay_core::time::Instant;
+
+    use super::*;
+
+    fn letter(lane: Lane, offset: Offset, origin: Option<Offset>) -> Letter {
+        let now = Instant::from_ms(1);
+        let envelope = Envelope::new(Message::new(MessageId::given("m").unwrap(), "".into()), now);
+        let source = Source { lane, partition: 0 };
+        Letter { envelope, origin, source, offset, place: (0, 0, offset), number: 0, tried: false }
+    }
+
+    #[test]
+    fn what_is_put_again_says_where_it_was_first() {
+        assert_eq!(letter(Lane::Main, 7, None).again().1, Some(7));
+        assert_eq!(letter(Lane::Main, 7, Some(3)).again().1, Some(3));
+        assert_eq!(letter(Lane::Wait, 7, None).again().1, Some(-1), "it was in no topic that is replayed");
+    }
+
+    #[test]
+    fn what_is_gone_is_where_it_was_first_whatever_a_message_says_of_that() {
+        assert_eq!(letter(Lane::Main, 7, None).gone(), Some((7, 8)));
+        assert_eq!(letter(Lane::Wait, 7, None).gone(), None);
+        assert_eq!(letter(Lane::Main, 7, Some(i64::MAX)).gone(), Some((i64::MAX, i64::MAX)));
+    }
+}
