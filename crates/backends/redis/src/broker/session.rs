@@ -183,12 +183,14 @@ impl Session {
         let due = fields.maybe_number()?.map(Instant::from_ms);
         let (held_until, now) = (fields.moment()?, fields.moment()?);
         let (mut deliveries, mut unread) = (Vec::new(), Vec::new());
-        while !fields.is_empty() {
-            let mut one = fields.fields()?;
-            let (position, tries) = (one.number()?, one.text()?.parse().ok()?);
-            match one.rest_of_letter(position, tries) {
-                Some(letter) => deliveries.push(delivery(&settings, letter, token, held_until)),
-                None => unread.push(DeliveryId { position, token }),
+        if !fields.is_empty() {
+            let (mut tries, mut entries) = (fields.fields()?, fields.fields()?);
+            while !entries.is_empty() {
+                let (position, mut entry) = entries.entry()?;
+                match entry.letter_of_entry(position, tries.tries()?) {
+                    Some(letter) => deliveries.push(delivery(&settings, letter, token, held_until)),
+                    None => unread.push(DeliveryId { position, token }),
+                }
             }
         }
         Some(Taken { deliveries, unread, due_in: due.map(|due| due.since(now)) })
