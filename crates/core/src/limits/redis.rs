@@ -40,6 +40,8 @@ pub const TAG_KNOWS: Duration = Duration::from_secs(3600);
 pub const LIFE_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 /// How long the answer to taking messages is waited for: a late one still tells what is held.
 pub const TAKE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Messages that a script which takes them also tells; more are read by a command behind it.
+pub const TAKE_TOLD_MAX: usize = 16;
 /// How often a queue that somebody waits on is looked at without word that something came.
 pub const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// How often holds that run out are looked for.

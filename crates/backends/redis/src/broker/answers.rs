@@ -77,11 +77,17 @@ impl Fields {
         }
     }
 
-    /// An entry of a stream: its position, and its names and values.
-    pub(crate) fn entry(&mut self) -> Option<(u64, Self)> {
-        let mut entry = self.fields()?;
-        let position = entry.text()?.split_once('-')?.0.parse().ok()?;
-        Some((position, entry.fields()?))
+    /// An entry of a stream: its position, and its names and values if they were told, and not its id only.
+    pub(crate) fn entry(&mut self) -> Option<(u64, Option<Self>)> {
+        let (id, rest) = match self.0.next()? {
+            Value::Array(entry) => {
+                let mut entry = Self(entry.into_iter());
+                (entry.text()?, Some(entry.fields()?))
+            }
+            Value::BulkString(id) => (String::from_utf8(id).ok()?, None),
+            _ => return None,
+        };
+        Some((id.split_once('-')?.0.parse().ok()?, rest))
     }
 
     /// The message that these names and values are.
