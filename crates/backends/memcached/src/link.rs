@@ -136,19 +136,15 @@ async fn write(
     room: &Semaphore,
 ) -> io::Result<()> {
     let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
-    let (mut buffer, mut are_many) = (Vec::new(), false);
+    let mut buffer = Vec::new();
     while calls.recv_many(&mut taken, TAKEN_AT_ONCE).await > 0 {
-        // Whoever is about to ask as well has its turn first: then it goes into the same write. A lone caller is not kept waiting
-        // for others that were not there the last time either.
-        if are_many || taken.len() > 1 {
-            yield_now().await;
-            while taken.len() < TAKEN_AT_ONCE
-                && let Ok(call) = calls.try_recv()
-            {
-                taken.push(call);
-            }
+        // Whoever is about to ask as well has its turn first: then it goes into the same write.
+        yield_now().await;
+        while taken.len() < TAKEN_AT_ONCE
+            && let Ok(call) = calls.try_recv()
+        {
+            taken.push(call);
         }
-        are_many = taken.len() > 1;
         for Call { commands, answer, _room } in taken.drain(..) {
             // Who has given up before it was sent need not have it sent.
             if answer.is_closed() {

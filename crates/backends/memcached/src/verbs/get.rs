@@ -1,4 +1,4 @@
-//! Reading many keys of many nodes at once, and one without what that takes.
+//! Reading many keys of many nodes at once.
 
 use std::sync::Arc;
 
@@ -24,24 +24,6 @@ struct Part {
 }
 
 pub(crate) async fn get(inner: &Inner, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
-    match keys {
-        [key] => vec![get_one(inner, key).await],
-        keys => get_many(inner, keys).await,
-    }
-}
-
-async fn get_one(inner: &Inner, key: &[u8]) -> Result<Option<Shared>> {
-    check_key(OPERATION, key)?;
-    let deadline = Instant::now() + inner.settings.timeout;
-    let place = inner.place(&inner.cluster(), key);
-    let node = place.ok_or_else(|| failed(OPERATION, key, None, Trouble::Closed))?.node;
-    let (link, mut found) = read(&node, &[key], &[0], deadline)
-        .await
-        .map_err(|trouble| failed(OPERATION, key, Some(&node), trouble))?;
-    Ok(found.pop().and_then(|(_, reply)| shared(&link, reply)))
-}
-
-async fn get_many(inner: &Inner, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
     let deadline = Instant::now() + inner.settings.timeout;
     let mut answers: Vec<Option<Result<Option<Shared>>>> = keys.iter().map(|_| None).collect();
     let mut set = |place: usize, answer| {
