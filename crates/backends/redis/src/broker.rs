@@ -6,7 +6,9 @@ mod declare;
 mod desk;
 mod scripts;
 pub(crate) mod session;
+mod settle;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use tokio::time::{self, sleep, timeout};
 use self::answers::Fields;
 use self::desk::{Desk, Request, unserved};
 use self::session::{Back, Session, delivery, token_text};
+use self::settle::{Ack, Acks};
 use crate::bell;
 use crate::connect::Target;
 use crate::link::{About, Link};
@@ -47,6 +50,7 @@ const MOMENT_MAX: u64 = 1 << 52;
 pub struct RedisBroker {
     pub(crate) session: Arc<Session>,
     desk: mpsc::Sender<Request>,
+    acks: mpsc::Sender<Ack>,
     /// A connection of its own for publishes that wait for replicas, which hold up what is behind them.
     publishing: Option<Arc<Link>>,
 }
@@ -72,13 +76,15 @@ pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Arc<RedisBroke
     });
     let session = Arc::new(Session::new(link.clone(), clock)?);
     let (desk, requests) = mpsc::channel(limits::redis::REQUESTS_MAX);
+    let (acks, coming) = mpsc::channel(limits::redis::REQUESTS_MAX);
     let (ring, rung) = mpsc::channel(limits::redis::RUNG_MAX);
     let channel = format!("{}bell", session.root);
     let mut work = |name, run: BoxFuture<'static, ()>| works.push(Work { name, run: Run::Task(run) });
     work("redis broker bell", Box::pin(bell::listen(link, channel, ring)));
     work("redis broker sweep", Box::pin(session.clone().sweep()));
+    work("redis broker acknowledgements", Box::pin(Acks::new(session.clone(), coming).serve()));
     work("redis broker desk", Box::pin(Desk::new(session.clone(), requests, rung).serve()));
-    Ok((Arc::new(RedisBroker { session, desk, publishing }), works))
+    Ok((Arc::new(RedisBroker { session, desk, acks, publishing }), works))
 }
 
 impl RedisBroker {
@@ -107,18 +113,14 @@ impl RedisBroker {
     ) -> Result<()> {
         let about = About { operation: "publish to queue", on: queue.as_str() };
         let link = self.publishing.as_ref().unwrap_or(&self.session.link);
-        let mut arguments =
-            vec![more.to_string().into_bytes(), limits::DEDUP_IDS_MAX.to_string().into_bytes()];
+        let numbers = [more, limits::DEDUP_IDS_MAX].map(|number| number.to_string().into_bytes());
+        let mut arguments = Vec::from(numbers.map(Cow::Owned));
         for message in messages {
-            arguments.push(message.id.as_str().into());
-            arguments.push(codec::write(message));
-            arguments.push(moment_text(message.not_before).into_bytes());
-            arguments.push(moment_text(message.expires_at).into_bytes());
-            arguments.push(message.priority.to_string().into_bytes());
-            arguments.push(message.key.clone().unwrap_or_default().into_bytes());
-            arguments.push(message.dedup_id.clone().unwrap_or_default().into_bytes());
+            arguments.push(Cow::Borrowed(message.id.as_str().as_bytes()));
+            arguments.push(Cow::Owned(codec::write(message)));
+            arguments.extend(rest_of(message));
         }
-        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let arguments: Vec<&[u8]> = arguments.iter().map(|argument| &**argument).collect();
         let script = &self.session.scripts.publish;
         let before = link.stand(about, link.settings.patience).await?.number;
         let answer = tokio::select! {
@@ -253,13 +255,20 @@ fn moment_text(at: Option<Instant>) -> String {
     at.map_or(0, |at| at.as_ms().clamp(1, MOMENT_MAX)).to_string()
 }
 
-/// A note may be long and is cut where a character begins.
-fn cut(note: &str) -> &str {
-    let mut end = note.len().min(limits::NOTE_BYTES_MAX);
-    while !note.is_char_boundary(end) {
-        end -= 1;
+/// What the script that takes a message in is told beside its id and bytes.
+fn rest_of(message: &Message) -> Vec<Cow<'_, [u8]>> {
+    fn text(text: &Option<String>) -> Cow<'_, [u8]> {
+        Cow::Borrowed(text.as_deref().unwrap_or_default().as_bytes())
     }
-    &note[..end]
+    let Message { not_before, expires_at, priority, key, dedup_id, .. } = message;
+    let is_plain = not_before.is_none() && expires_at.is_none() && *priority == 0;
+    if is_plain && key.is_none() && dedup_id.is_none() {
+        return vec![Cow::Borrowed(b"")];
+    }
+    let number = |number: String| Cow::Owned(number.into_bytes());
+    let moments = [*not_before, *expires_at].map(|at| number(moment_text(at)));
+    let [not_before, expires_at] = moments;
+    vec![not_before, expires_at, number(priority.to_string()), text(key), text(dedup_id)]
 }
 
 /// Parts of a batch that one script takes in.
@@ -384,22 +393,9 @@ impl Broker for RedisBroker {
         note: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Settled>> {
         Box::pin(async move {
-            const OPERATION: &str = "settle delivery";
-            let (outcome, detail) = match outcome {
-                Outcome::Done => ("done", String::new()),
-                Outcome::Return { seen: false } => ("return", String::new()),
-                Outcome::Return { seen: true } => ("seen", String::new()),
-                Outcome::RetryAt(at) => ("retry", moment_text(Some(at))),
-                Outcome::DeadLetter(reason) => ("dead", reason.as_str().to_owned()),
-            };
-            let (position, token) = (delivery.position.to_string(), token_text(delivery.token));
-            let [fresh, wait] = self.session.moving();
-            let rest = [position.as_bytes(), token.as_bytes(), outcome.as_bytes(), detail.as_bytes()];
-            let arguments = [&[fresh, wait], &rest[..], &[cut(note.unwrap_or("")).as_bytes()]].concat();
-            match self.session.run(OPERATION, &self.session.scripts.settle, queue, &arguments).await? {
-                Value::Int(1) => Ok(Settled::Done),
-                Value::Int(0) => Ok(Settled::NotHeld),
-                _ => Err(strange(About { operation: OPERATION, on: queue.as_str() })),
+            match outcome {
+                Outcome::Done => settle::acknowledge(&self.session, &self.acks, queue, delivery).await,
+                outcome => settle::settle(&self.session, queue, delivery, outcome, note).await,
             }
         })
     }
@@ -448,15 +444,6 @@ impl Broker for RedisBroker {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_note_is_cut_where_a_character_begins() {
-        assert_eq!(cut("short"), "short");
-        let long = "ä".repeat(limits::NOTE_BYTES_MAX);
-        let odd = format!("x{long}");
-        assert_eq!(cut(&long).len(), limits::NOTE_BYTES_MAX);
-        assert_eq!(cut(&odd).len(), limits::NOTE_BYTES_MAX - 1);
-    }
 
     #[test]
     fn a_batch_is_cut_by_number_and_bytes_and_nothing_is_left_out() {

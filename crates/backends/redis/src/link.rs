@@ -102,6 +102,9 @@ impl Link {
 
     /// Waits until a connection stands, at most so long.
     pub(crate) async fn stand(&self, about: About<'_>, patience: Duration) -> Result<Standing> {
+        if let State::Standing(standing) = &*self.state.borrow() {
+            return Ok(standing.clone());
+        }
         let mut state = self.state.subscribe();
         let came = timeout(patience, state.wait_for(|state| !matches!(state, State::Away(_)))).await;
         let state = match came {

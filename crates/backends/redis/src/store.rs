@@ -1,6 +1,7 @@
 //! The port `RemoteStore` on Redis: each verb is one script or command, and so one step for the server.
 
 mod entry;
+mod reads;
 mod scripts;
 
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use forebay_core::entry::{Mode, Step, Version};
 use forebay_core::error::{Kind, Result};
 use forebay_core::limits;
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::clock::{Clock, Work};
+use forebay_core::ports::clock::{Clock, Run, Work};
 use forebay_core::ports::remote_store::{
     Addition, Asked, Changed, Fill, Filled, Grant, Put, RemoteCapabilities, RemoteStore, Shared, Sum,
 };
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use redis::{Cmd, Value};
 
+use self::reads::Reads;
 use self::scripts::Scripts;
 use crate::cluster::places::Places;
 use crate::link::About;
@@ -30,14 +32,25 @@ use crate::settings::Settings;
 pub struct RedisStore {
     settings: Settings,
     places: Places,
+    /// Where one server has all keys.
+    reads: Option<Reads>,
     clock: Arc<dyn Clock>,
     scripts: Scripts,
 }
 
 /// A store on these servers. It is of use once the work runs; until it has connected, calls are `Unavailable` at once.
 pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> (Arc<RedisStore>, Work) {
-    let (places, work) = Places::new(&settings, clock.clone());
-    (Arc::new(RedisStore { settings, places, clock, scripts: Scripts::new() }), work)
+    let (places, mut work) = Places::new(&settings, clock.clone());
+    let mut reads = None;
+    if let (Places::One(link), Run::Task(task)) = (&places, &mut work.run) {
+        let (readers, lane) = Reads::new(link.clone());
+        reads = Some(readers);
+        let connection = std::mem::replace(task, Box::pin(async {}));
+        *task = Box::pin(async move {
+            join(connection, lane.serve()).await;
+        });
+    }
+    (Arc::new(RedisStore { settings, places, reads, clock, scripts: Scripts::new() }), work)
 }
 
 impl RedisStore {
@@ -214,10 +227,14 @@ impl RemoteStore for RedisStore {
 
     fn get<'a>(&'a self, keys: &'a [&'a [u8]]) -> BoxFuture<'a, Vec<Result<Option<Shared>>>> {
         Box::pin(async move {
-            if self.settings.is_cluster() {
-                self.get_apart(keys).await
-            } else {
-                self.get_together(keys).await
+            match (&self.reads, keys) {
+                (Some(reads), [key]) => {
+                    let about = reading(keys);
+                    let value = reads.read(about, self.key_of(key)).await;
+                    vec![value.and_then(|value| read_one(value, about))]
+                }
+                (Some(_), keys) => self.get_together(keys).await,
+                (None, keys) => self.get_apart(keys).await,
             }
         })
     }
@@ -301,6 +318,12 @@ impl RemoteStore for RedisStore {
             };
             let (life, version) = (life_text(put.life), condition(put.version));
             let (tags, known) = (self.tags_begin(), life_text(Some(limits::redis::TAG_KNOWS)));
+            let is_plain = put.mode == Mode::Set && version.is_empty() && life != "0";
+            if is_plain && !self.settings.is_cluster() {
+                let arguments: [&[u8]; 5] =
+                    [&put.flags.to_be_bytes(), life.as_bytes(), value, &tags, known.as_bytes()];
+                return changed(&self.change(about, &self.scripts.set, key, &[], &arguments).await?, about);
+            }
             let longest = limits::VALUE_BYTES_MAX_CEILING.to_string();
             let flags = put.flags.to_be_bytes();
             let arguments: [&[u8]; 8] =

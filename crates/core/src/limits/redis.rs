@@ -24,6 +24,8 @@ pub const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 pub const PING_PAUSE: Duration = Duration::from_secs(1);
 /// Keys that one command reads.
 pub const GET_KEYS_MAX: usize = 1_000;
+/// Reads of different callers that one command does.
+pub const READS_MAX: usize = 256;
 /// Entries that one step of removing a tag looks at; others are served between the steps.
 pub const TAG_STEP: usize = 500;
 /// A lease or hold lives at least so long.
@@ -38,12 +40,18 @@ pub const TAG_KNOWS: Duration = Duration::from_secs(3600);
 pub const LIFE_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 /// How long the answer to taking messages is waited for: a late one still tells what is held.
 pub const TAKE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Messages that a script which takes them also tells; more are read by a command behind it.
+pub const TAKE_TOLD_MAX: usize = 16;
 /// How often a queue that somebody waits on is looked at without word that something came.
 pub const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// How often holds that run out are looked for.
 pub const OFFER_PAUSE: Duration = Duration::from_millis(250);
 /// Receivers of one broker that have not yet been seen to.
 pub const REQUESTS_MAX: usize = 10_000;
+/// Acknowledgements that one script carries out.
+pub const ACKS_MAX: usize = 1_000;
+/// Acknowledgements that wait for a script, of all queues of a broker, beside those that have not yet been seen to.
+pub const ACKS_WAITING_MAX: usize = 10_000;
 /// Words of the bell that have not yet been seen to.
 pub const RUNG_MAX: usize = 1_024;
 /// Bytes that one script takes in; a larger message goes alone.

@@ -68,6 +68,37 @@ impl Fields {
         self.0.as_slice().is_empty()
     }
 
+    /// Attempts that counted so far; nothing is none.
+    pub(crate) fn tries(&mut self) -> Option<u32> {
+        match self.0.next()? {
+            Value::Nil => Some(0),
+            Value::BulkString(digits) => std::str::from_utf8(&digits).ok()?.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// An entry of a stream: its position, and its names and values if they were told, and not its id only.
+    pub(crate) fn entry(&mut self) -> Option<(u64, Option<Self>)> {
+        let (id, rest) = match self.0.next()? {
+            Value::Array(entry) => {
+                let mut entry = Self(entry.into_iter());
+                (entry.text()?, Some(entry.fields()?))
+            }
+            Value::BulkString(id) => (String::from_utf8(id).ok()?, None),
+            _ => return None,
+        };
+        Some((id.split_once('-')?.0.parse().ok()?, rest))
+    }
+
+    /// The message that these names and values are.
+    pub(crate) fn letter_of_entry(&mut self, position: u64, tries: u32) -> Option<Letter> {
+        let mut value = |name: &[u8]| if self.bytes()? == name { self.bytes() } else { None };
+        let (id, message, history, published) = (value(b"i")?, value(b"m")?, value(b"h")?, value(b"p")?);
+        let message = codec::read(&id, message)?;
+        let published_at = Instant::from_ms(std::str::from_utf8(&published).ok()?.parse().ok()?);
+        Some(Letter { position, tries, published_at, message, history: read_history(&history)? })
+    }
+
     /// Position, attempts, published at, id, message, history.
     pub(crate) fn letter(&mut self) -> Option<Letter> {
         let position = self.number()?;

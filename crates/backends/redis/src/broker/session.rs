@@ -10,6 +10,7 @@ use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{PARKED, QueueName, QueueSettings};
 use forebay_core::time::Instant;
+use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use redis::Value;
 use tokio::sync::watch;
@@ -48,6 +49,21 @@ pub(super) struct Taken {
     pub(super) unread: Vec<DeliveryId>,
     /// How long until something more is due.
     pub(super) due_in: Option<Duration>,
+}
+
+/// What a take has made held, of which not all need have been told.
+struct Held {
+    settings: Arc<QueueSettings>,
+    due_in: Option<Duration>,
+    until: Instant,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    position: u64,
+    tries: u32,
+    /// Its names and values.
+    told: Option<Fields>,
 }
 
 /// Why a delivery goes back.
@@ -167,31 +183,71 @@ impl Session {
     ) -> Result<Taken> {
         let about = About { operation: "receive from queue", on: queue.as_str() };
         let (count, hold) = (count.to_string(), hold.map_or_else(String::new, declare::ms));
-        let (token_text, bytes) = (token_text(token), limits::RECEIVE_BYTES_MAX.to_string());
+        let token_text = token_text(token);
+        let [bytes, told] = [limits::RECEIVE_BYTES_MAX, limits::redis::TAKE_TOLD_MAX].map(|n| n.to_string());
         let [fresh, wait] = self.moving();
         let rest = [count.as_bytes(), hold.as_bytes(), token_text.as_bytes(), self.consumer.as_bytes()];
-        let arguments = [&[fresh, wait], &rest[..], &[bytes.as_bytes()]].concat();
+        let arguments = [&[fresh, wait], &rest[..], &[bytes.as_bytes(), told.as_bytes()]].concat();
         let within = Some(limits::redis::TAKE_WAIT_MAX);
         let answer =
             self.run_until_done(&self.link, about, &self.scripts.take, queue, &arguments, within).await?;
-        self.read_taken(queue, token, answer).ok_or_else(|| strange(about))
-    }
-
-    fn read_taken(&self, queue: &QueueName, token: u32, answer: Value) -> Option<Taken> {
-        let mut fields = Fields::of(answer)?;
-        let settings = self.settings(queue, fields.bytes()?)?;
-        let due = fields.maybe_number()?.map(Instant::from_ms);
-        let (held_until, now) = (fields.moment()?, fields.moment()?);
-        let (mut deliveries, mut unread) = (Vec::new(), Vec::new());
-        while !fields.is_empty() {
-            let mut one = fields.fields()?;
-            let (position, tries) = (one.number()?, one.text()?.parse().ok()?);
-            match one.rest_of_letter(position, tries) {
-                Some(letter) => deliveries.push(delivery(&settings, letter, token, held_until)),
+        let held = self.read_held(queue, answer).ok_or_else(|| strange(about))?;
+        let untold = held.entries.iter().filter(|entry| entry.told.is_none()).map(|entry| entry.position);
+        let mut told = self.read_entries(about, queue, untold.collect()).await?;
+        let (mut deliveries, mut unread) = (Vec::with_capacity(held.entries.len()), Vec::new());
+        for Entry { position, tries, told: entry } in held.entries {
+            let entry = entry.or_else(|| told.remove(&position));
+            match entry.and_then(|mut entry| entry.letter_of_entry(position, tries)) {
+                Some(letter) => deliveries.push(delivery(&held.settings, letter, token, held.until)),
                 None => unread.push(DeliveryId { position, token }),
             }
         }
-        Some(Taken { deliveries, unread, due_in: due.map(|due| due.since(now)) })
+        Ok(Taken { deliveries, unread, due_in: held.due_in })
+    }
+
+    fn read_held(&self, queue: &QueueName, answer: Value) -> Option<Held> {
+        let mut fields = Fields::of(answer)?;
+        let settings = self.settings(queue, fields.bytes()?)?;
+        let due = fields.maybe_number()?.map(Instant::from_ms);
+        let (until, now) = (fields.moment()?, fields.moment()?);
+        let mut held = Held { settings, due_in: due.map(|due| due.since(now)), until, entries: Vec::new() };
+        if !fields.is_empty() {
+            let (mut tries, mut entries) = (fields.fields()?, fields.fields()?);
+            while !entries.is_empty() {
+                let (position, told) = entries.entry()?;
+                held.entries.push(Entry { position, tries: tries.tries()?, told });
+            }
+        }
+        Some(held)
+    }
+
+    /// What lies at these positions of a queue's stream.
+    async fn read_entries(
+        &self,
+        about: About<'_>,
+        queue: &QueueName,
+        positions: Vec<u64>,
+    ) -> Result<HashMap<u64, Fields>> {
+        let mut found = HashMap::with_capacity(positions.len());
+        if positions.is_empty() {
+            return Ok(found);
+        }
+        let key = format!("{}stream:{queue}", self.root);
+        let standing = self.link.stand(about, self.link.settings.patience).await?;
+        let answers = runs(positions).into_iter().map(|(first, last)| {
+            let mut command = redis::cmd("XRANGE");
+            command.arg(&key).arg(first).arg(last);
+            let (link, standing) = (&self.link, standing.clone());
+            async move { link.ask_on(about, standing, &command, limits::redis::TAKE_WAIT_MAX).await }
+        });
+        for answer in try_join_all(answers).await? {
+            let mut entries = Fields::of(answer).ok_or_else(|| strange(about))?;
+            while !entries.is_empty() {
+                let (position, entry) = entries.entry().ok_or_else(|| strange(about))?;
+                found.extend(entry.map(|entry| (position, entry)));
+            }
+        }
+        Ok(found)
     }
 
     /// Gives a delivery back that nobody got to see; also while the session is closing. Another process may be able to read
@@ -286,6 +342,32 @@ pub(crate) fn delivery(
     }
 }
 
+/// The stretches of positions without a gap, each as its first and last.
+fn runs(mut positions: Vec<u64>) -> Vec<(u64, u64)> {
+    positions.sort_unstable();
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for position in positions {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(position) => *last = position,
+            _ => runs.push((position, position)),
+        }
+    }
+    runs
+}
+
 pub(super) fn token_text(token: u32) -> String {
     format!("{token:08x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_read_in_stretches_without_a_gap() {
+        assert_eq!(runs(vec![]), []);
+        assert_eq!(runs(vec![7]), [(7, 7)]);
+        assert_eq!(runs(vec![9, 3, 4, 5, 1]), [(1, 1), (3, 5), (9, 9)]);
+        assert_eq!(runs(vec![u64::MAX, u64::MAX - 1]), [(u64::MAX - 1, u64::MAX)]);
+    }
 }

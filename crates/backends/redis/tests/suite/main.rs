@@ -12,3 +12,4 @@ mod processes;
 mod reshard;
 mod sentinel;
 mod store;
+mod together;

@@ -1,8 +1,8 @@
 -- A queue is a stream with one consumer group, and what stands beside it. All keys begin with one root, whose hash tag keeps
 -- them on one server of a cluster, so that each script is one step. A message is named by its position, a number that grows.
 --   queue:NAME   hash: settings, what scripts need of them, counts, the newest position
---   stream:NAME  the messages: i id, m message, h history, p published at, e expires at, c priority, k key.
---                Of the group's pending list: exactly what is held
+--   stream:NAME  the messages: i id, m message, h history, p published at; where one has any of them e expires at,
+--                c priority, k key. Of the group's pending list: exactly what is held
 --   ready:NAME   sorted: positions to be handed out, by class and position
 --   later:NAME   sorted: positions that wait for a moment
 --   lines:NAME   sorted by name: positions behind another one of their key, which is in heads:NAME
@@ -20,6 +20,7 @@ local GROUP = 'forebay'
 local CLASS = 17592186044416
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local moment = string.format('%.0f', now)
 
 -- While a slot moves from one server of a cluster to another, a script fails at the first key that is not here, be it gone
 -- already or never there, and what it did before stays. So a key that is never there is asked for before anything is done.
@@ -29,20 +30,24 @@ end
 
 local function text(number) return string.format('%.0f', number) end
 
--- What stands beside the hash of a queue.
-local BESIDE = { 'stream', 'ready', 'later', 'lines', 'heads', 'about', 'tokens', 'offered', 'tries', 'large', 'ends', 'marks' }
+-- The key of what stands beside the hash of a queue is put together when it is asked for first.
+local BESIDE = {
+  __index = function(queue, word)
+    local key = root .. word .. ':' .. queue.name
+    queue[word] = key
+    return key
+  end,
+}
 
 local function find(name)
   local at = root .. 'queue:' .. name
   local field = call('HMGET', at, 'settings', 'order', 'classes', 'length', 'overflow', 'window', 'ttl', 'dead', 'hold', 'paused')
   if not field[1] then return end
-  local queue = {
+  return setmetatable({
     name = name, at = at, settings = field[1], by_key = field[2] == 'key', classes = tonumber(field[3]),
     length = tonumber(field[4]), drops = field[5] == 'drop', window = tonumber(field[6]), ttl = tonumber(field[7]),
     dead = field[8], hold = tonumber(field[9]), paused = field[10] == '1',
-  }
-  for _, word in ipairs(BESIDE) do queue[word] = root .. word .. ':' .. name end
-  return queue
+  }, BESIDE)
 end
 
 local function declare(name, fields)
@@ -69,6 +74,7 @@ local function place(queue, class, position) return (queue.classes - class) * CL
 
 -- Class and key of a message in the queue.
 local function about(queue, position)
+  if queue.classes == 0 and not queue.by_key then return 0, '' end
   local told = call('HGET', queue.about, position)
   if not told then return 0, '' end
   local class, key = string.match(told, '^(%d+):(.*)$')
@@ -88,19 +94,20 @@ local function arrive(queue, position)
     end
     call('HSET', queue.heads, key, position)
   end
+  -- Who still waits has found nothing more here: so it is told of the first that comes, and then takes until nothing is left.
+  if call('ZCARD', queue.ready) == 0 then wake(queue) end
   call('ZADD', queue.ready, place(queue, class, position), position)
-  wake(queue)
 end
 
--- It is no more in the queue. The next of its key, if it was the head, may be handed out.
-local function forget(queue, position)
-  local _, key = about(queue, position)
-  call('XDEL', queue.stream, position)
-  call('HDEL', queue.about, position)
-  call('HDEL', queue.tries, position)
-  call('HDEL', queue.large, position)
-  call('ZREM', queue.ends, position)
-  if not queue.by_key or key == '' then return end
+-- The same for many whose class and key are none, told as ZADD takes them: place, position.
+local function arrive_all(queue, places)
+  if #places == 0 then return end
+  if call('ZCARD', queue.ready) == 0 then wake(queue) end
+  call('ZADD', queue.ready, unpack(places))
+end
+
+-- The next of a key, if this was the head, may be handed out.
+local function follow(queue, position, key)
   local line = line_of(key)
   if call('HGET', queue.heads, key) ~= position then
     call('ZREM', queue.lines, line .. string.rep('0', 16 - #position) .. position)
@@ -113,6 +120,27 @@ local function forget(queue, position)
     arrive(queue, text(tonumber(string.sub(following, #line + 1))))
   end
 end
+
+-- They are no more in the queue.
+local function forget_all(queue, positions)
+  local keys = {}
+  if queue.by_key then
+    for number, position in ipairs(positions) do
+      local _, key = about(queue, position)
+      keys[number] = key
+    end
+  end
+  call('XDEL', queue.stream, unpack(positions))
+  if queue.by_key or queue.classes > 0 then call('HDEL', queue.about, unpack(positions)) end
+  call('HDEL', queue.tries, unpack(positions))
+  call('HDEL', queue.large, unpack(positions))
+  call('ZREM', queue.ends, unpack(positions))
+  for number, key in ipairs(keys) do
+    if key ~= '' then follow(queue, positions[number], key) end
+  end
+end
+
+local function forget(queue, position) forget_all(queue, { position }) end
 
 -- How many are in nobody's hands.
 local function waiting(queue) return call('XLEN', queue.stream) - call('HLEN', queue.tokens) end
@@ -132,8 +160,12 @@ end
 
 -- Takes a message into the queue, where it is not yet to be handed out.
 local function take_in(queue, position, id, message, history, expires, priority, key)
-  call('XADD', queue.stream, position .. '-0', 'i', id, 'm', message, 'h', history, 'p', text(now), 'e', text(expires),
-    'c', text(priority), 'k', key)
+  if expires == 0 and priority == 0 and key == '' then
+    call('XADD', queue.stream, position .. '-0', 'i', id, 'm', message, 'h', history, 'p', moment)
+  else
+    call('XADD', queue.stream, position .. '-0', 'i', id, 'm', message, 'h', history, 'p', moment, 'e', text(expires),
+      'c', text(priority), 'k', key)
+  end
   local class = math.min(priority, queue.classes)
   if class > 0 or (queue.by_key and key ~= '') then
     call('HSET', queue.about, position, text(class) .. ':' .. (queue.by_key and key or ''))
@@ -151,8 +183,8 @@ local function read(queue, position)
   if not found then return end
   local field = found[2]
   return {
-    id = field[2], message = field[4], history = field[6], published = field[8], expires = tonumber(field[10]),
-    priority = tonumber(field[12]), key = field[14],
+    id = field[2], message = field[4], history = field[6], published = field[8], expires = tonumber(field[10] or '0'),
+    priority = tonumber(field[12] or '0'), key = field[14] or '',
   }
 end
 

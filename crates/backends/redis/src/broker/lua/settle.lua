@@ -1,5 +1,5 @@
--- ARGV: root, queue, fields of a fresh queue, wait of what is parked again, position, token, outcome, when to hand it out again
--- (or '', at once) or reason, note. 1: done; 0: not held.
+-- Every outcome but done, which is `ack.lua`. ARGV: root, queue, fields of a fresh queue, wait of what is parked again, position,
+-- token, outcome, when to hand it out again (or '', at once) or reason, note. 1: done; 0: not held.
 local queue = find(ARGV[2])
 if not queue then return 'missing' end
 local position, outcome = ARGV[5], ARGV[7]
@@ -8,10 +8,7 @@ call('HDEL', queue.tokens, position)
 call('HDEL', queue.offered, position)
 call('ZREM', root .. 'holds', member(queue, position))
 call('XACK', queue.stream, GROUP, position)
-if outcome == 'done' then
-  count(queue, 'acked', 1)
-  forget(queue, position)
-elseif outcome == 'dead' then
+if outcome == 'dead' then
   local attempts = tonumber(call('HGET', queue.tries, position) or '0') + 1
   dead_letter(queue, position, ARGV[8], attempts, ARGV[9], ARGV[3], ARGV[4])
 else

@@ -1,13 +1,14 @@
 -- ARGV: root, queue, fields of a fresh queue, wait of what is parked again, most messages, hold in ms or '', token, consumer,
--- most bytes. The settings; when something more is due, or -1; until when it is held; now; and of each message position,
--- attempts before, published at, id, message, history. Nothing is taken of a queue that is paused.
+-- most bytes, most messages that are told. The settings; when something more is due, or -1; until when it is held; now; and
+-- where there are messages the attempts before of each, and each as it lies in the stream, or its id where they are more than
+-- are told: what a script tells costs the server many times what a command does. Nothing is taken of a queue that is paused.
 local queue = find(ARGV[2])
 if not queue then return 'missing' end
 local is_behind = bring_up(queue, ARGV[3], ARGV[4])
 local due = call('ZRANGE', queue.later, 0, 0, 'WITHSCORES')[2]
 due = due and text(tonumber(due)) or '-1'
-local held_until = now + (ARGV[6] == '' and queue.hold or tonumber(ARGV[6]))
-local answer = { queue.settings, due, text(held_until), text(now) }
+local held_until = text(now + (ARGV[6] == '' and queue.hold or tonumber(ARGV[6])))
+local answer = { queue.settings, due, held_until, moment }
 if is_behind then
   -- What is ready may have outlived its time: it is looked again at once.
   answer[2] = answer[4]
@@ -30,16 +31,16 @@ if call('EXISTS', queue.large) == 1 then
   end
 end
 
+local are_told = #positions <= tonumber(ARGV[10])
 local claim = { 'XCLAIM', queue.stream, GROUP, ARGV[8], 0 }
 local holds, tokens = { 'ZADD', root .. 'holds' }, { 'HSET', queue.tokens }
-for _, position in ipairs(positions) do
-  claim[#claim + 1] = position
-  holds[#holds + 1] = held_until
-  holds[#holds + 1] = member(queue, position)
-  tokens[#tokens + 1] = position
-  tokens[#tokens + 1] = ARGV[7]
+for number, position in ipairs(positions) do
+  claim[number + 5] = position
+  holds[number * 2 + 1], holds[number * 2 + 2] = held_until, member(queue, position)
+  tokens[number * 2 + 1], tokens[number * 2 + 2] = position, ARGV[7]
 end
 claim[#claim + 1] = 'FORCE'
+if not are_told then claim[#claim + 1] = 'JUSTID' end
 local tries = call('HMGET', queue.tries, unpack(positions))
 call('ZREM', queue.ready, unpack(positions))
 local claimed = call(unpack(claim))
@@ -47,14 +48,16 @@ call(unpack(holds))
 call(unpack(tokens))
 count(queue, 'delivered', #claimed)
 
-local found = {}
-for _, entry in ipairs(claimed) do
-  if entry then found[string.match(entry[1], '^%d+')] = entry[2] end
+if #claimed == #positions then
+  answer[5], answer[6] = tries, claimed
+  return answer
 end
+local found, there, theirs = {}, {}, {}
+for _, entry in ipairs(claimed) do found[string.match(are_told and entry[1] or entry, '^%d+')] = entry end
 for number, position in ipairs(positions) do
-  local field = found[position]
-  if field then
-    answer[#answer + 1] = { position, tries[number] or '0', field[8], field[2], field[4], field[6] }
+  if found[position] then
+    there[#there + 1] = found[position]
+    theirs[#there] = tries[number]
   else
     -- Somebody removed it from the stream by hand.
     call('ZREM', root .. 'holds', member(queue, position))
@@ -62,4 +65,5 @@ for number, position in ipairs(positions) do
     forget(queue, position)
   end
 end
+answer[5], answer[6] = theirs, there
 return answer
