@@ -5,6 +5,7 @@
 pub mod elsewhere;
 pub mod kafka;
 pub mod near;
+pub mod rabbitmq;
 pub mod redis;
 pub mod sqs;
 

@@ -6,11 +6,14 @@
 //! up or tried again is published anew, confirmed, before the old one is acknowledged: whoever dies in between leaves two,
 //! never none.
 //!
+//! The port [`Bus`](forebay_core::ports::bus::Bus) stands on a stream of the server's, with a connection of its own.
+//!
 //! What AMQP cannot keep on the server is kept in this process for as long as the connection lives: holds. When the
 //! connection ends the server hands out again what was held.
 
 pub mod admin;
 pub mod broker;
+pub mod bus;
 mod consume;
 mod expired;
 mod inner;

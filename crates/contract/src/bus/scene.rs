@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a suite fails by panicking")]
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use forebay_core::error::{Kind, Result};
 use forebay_core::ports::BoxFuture;
@@ -13,6 +14,8 @@ use super::Rig;
 
 /// A bus that refuses a small notice so often in a row does not work.
 const TRIES: usize = 100;
+/// Nor does one that refuses it for so long, each time after it has waited for its server.
+const TRIES_MAX: Duration = Duration::from_secs(60);
 /// Nobody hears so much in one case.
 const HEARD_MAX: usize = 1_000_000;
 
@@ -97,7 +100,14 @@ pub(crate) fn try_publish(rig: &dyn Rig, notice: &str) -> Result<Position> {
 
 /// Publishes until the bus has said that it was; also a bus that fails now and then takes it.
 pub(crate) fn publish(rig: &dyn Rig, notice: &str) -> Position {
-    (0..TRIES).find_map(|_| try_publish(rig, notice).ok()).unwrap()
+    let begun = Instant::now();
+    for _ in 0..TRIES {
+        match try_publish(rig, notice) {
+            Ok(position) => return position,
+            Err(error) => assert!(begun.elapsed() < TRIES_MAX, "it is not taken: {error}"),
+        }
+    }
+    panic!("it is not taken, however often it is tried");
 }
 
 /// Publishes notices that are named by their number.

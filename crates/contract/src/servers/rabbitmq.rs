@@ -77,10 +77,14 @@ impl RabbitMq {
         within(ANSWER_MAX, "a stopped server is gone", || TcpStream::connect(self.address).is_err());
     }
 
-    /// Has it write what was declared. It says that a queue is declared before its log of that has left its memory: killed
-    /// within seconds, it may have forgotten durable queues.
+    /// Has it write what was declared. It says that a queue is declared before its log of that has left its memory, and the
+    /// table in which it finds the replicas of quorum queues and streams: killed within seconds, it may have forgotten durable
+    /// queues, or know of them and have none of their messages for ever.
     pub fn sync_log(&self) {
-        self.control(&["eval", "ok = mnesia:sync_log()."]);
+        self.control(&[
+            "eval",
+            "ok = mnesia:sync_log(), [ok = dets:sync(Table) || Table <- dets:all()], ok.",
+        ]);
     }
 
     /// Lets it stand still: its connections stay open and nothing is answered.

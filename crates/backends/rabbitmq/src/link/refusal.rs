@@ -25,6 +25,15 @@ impl Refusal {
         matches!(self, Self::Said(405, _))
     }
 
+    /// In its own words.
+    pub(crate) fn said(&self) -> String {
+        match self {
+            Self::Said(_, said) => said.clone(),
+            Self::Away(why) => (*why).to_owned(),
+            Self::Broken(why) => why.to_string(),
+        }
+    }
+
     /// As an error of the ports.
     pub(crate) fn during(self, operation: &'static str, on: impl Into<String>) -> Error {
         match self {
