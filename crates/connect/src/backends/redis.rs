@@ -7,6 +7,7 @@ pub(super) const BACKEND: Backend = Backend {
     feature: "redis",
     roles: &[Role::Store, Role::Broker, Role::Bus],
     urls: &["redis://host", "redis+sentinel://host/main", "redis-cluster://host"],
+    tls: &["rediss"],
     built: built(),
 };
 
