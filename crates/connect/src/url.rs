@@ -73,6 +73,13 @@ impl Url {
     fn read(text: &str, role: Role, embedded: &str) -> Result<Self> {
         let refuse = |kind, of: &str, why: String| Error::new(kind, role.operation(), of).because(why);
         let scheme = text.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
+        let has_tls = |backend: &Backend| {
+            backend.roles.contains(&role) && scheme.is_some_and(|scheme| backend.tls.contains(&scheme))
+        };
+        if let (Some(scheme), true) = (scheme, TABLE.iter().any(has_tls)) {
+            let why = "it needs TLS, which this build does not have".to_owned();
+            return Err(refuse(Kind::Unsupported, &format!("{scheme}://"), why));
+        }
         let Some(backend) = scheme.and_then(Backend::of).filter(|backend| backend.roles.contains(&role))
         else {
             let shown = scheme.map_or("without scheme".to_owned(), |scheme| format!("{scheme}:"));
@@ -237,6 +244,18 @@ mod tests {
         );
         let error = refused::<BrokerUrl>("memcached://a");
         assert!(error.to_string().contains("expected file:DIR or one of redis://"), "{error}");
+    }
+
+    #[test]
+    fn tls_is_refused_by_name() {
+        for scheme in ["amqps", "kafka+ssl", "kafkas", "rediss"] {
+            let error = refused::<BrokerUrl>(&format!("{scheme}://u:secret@h"));
+            assert_eq!(error.kind(), Kind::Unsupported);
+            let told = error.to_string();
+            assert!(told.contains(scheme) && told.contains("TLS") && !told.contains("secret"), "{told}");
+        }
+        assert_eq!(refused::<StoreUrl>("rediss://h").kind(), Kind::Unsupported);
+        assert_eq!(refused::<StoreUrl>("amqps://h").kind(), Kind::Invalid);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Noticing that a backend is away, and that it is back.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::{BROKER, Health, STORE};
@@ -26,14 +29,18 @@ pub fn watch_store(store: Arc<dyn RemoteStore>, health: Arc<Health>, clock: Arc<
 /// Waits until the store answers, for a moment at most: it may be away, and then a start goes on without it. Its work must
 /// be running.
 pub async fn await_store(store: &dyn RemoteStore, clock: &dyn Clock) {
-    let until = clock.now() + BACKEND_CONTACT_MAX;
-    while look_at(store).await.is_err_and(|error| error.kind() == Kind::Unavailable) {
-        let now = clock.now();
-        if now >= until {
-            return;
+    let mut out_of_time = clock.sleep_until(clock.now() + BACKEND_CONTACT_MAX);
+    // A look may take as long as the store's own time-out, which may be long.
+    let mut contact = pin!(async {
+        while look_at(store).await.is_err_and(|error| error.kind() == Kind::Unavailable) {
+            clock.sleep_until(clock.now() + BACKEND_CONTACT_PAUSE).await;
         }
-        clock.sleep_until(now + BACKEND_CONTACT_PAUSE).await;
-    }
+    });
+    poll_fn(|cx| match contact.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => out_of_time.as_mut().poll(cx),
+    })
+    .await;
 }
 
 async fn look_at(store: &dyn RemoteStore) -> Result<()> {
@@ -90,7 +97,92 @@ fn tell(part: &'static str, error: Option<Error>, health: &Health) {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use forebay_core::entry::Version;
+    use forebay_core::ports::remote_store::{
+        Addition, Asked, Changed, Fill, Filled, Grant, Put, RemoteCapabilities, Shared, Sum,
+    };
+    use forebay_core::time::Instant;
+
     use super::*;
+
+    /// It never answers, and its time-out is longer than anybody waits.
+    struct Silent;
+
+    impl RemoteStore for Silent {
+        fn capabilities(&self) -> RemoteCapabilities {
+            RemoteCapabilities::NONE
+        }
+
+        fn get<'a>(&'a self, _: &'a [&'a [u8]]) -> BoxFuture<'a, Vec<Result<Option<Shared>>>> {
+            Box::pin(pending())
+        }
+
+        fn get_or_lease<'a>(&'a self, _: &'a [u8], _: Duration) -> BoxFuture<'a, Result<Asked>> {
+            Box::pin(pending())
+        }
+
+        fn fill<'a>(
+            &'a self,
+            _: &'a [u8],
+            _: &'a [u8],
+            _: Fill<'a>,
+            _: Grant,
+        ) -> BoxFuture<'a, Result<Filled>> {
+            Box::pin(pending())
+        }
+
+        fn put<'a>(&'a self, _: &'a [u8], _: &'a [u8], _: Put) -> BoxFuture<'a, Result<Changed>> {
+            Box::pin(pending())
+        }
+
+        fn remove<'a>(
+            &'a self,
+            _: &'a [u8],
+            _: Option<Version>,
+            _: Duration,
+        ) -> BoxFuture<'a, Result<Changed>> {
+            Box::pin(pending())
+        }
+
+        fn remove_tag<'a>(&'a self, _: &'a [u8]) -> BoxFuture<'a, Result<u64>> {
+            Box::pin(pending())
+        }
+
+        fn add<'a>(&'a self, _: &'a [u8], _: Addition) -> BoxFuture<'a, Result<Sum>> {
+            Box::pin(pending())
+        }
+
+        fn touch<'a>(&'a self, _: &'a [u8], _: Option<Duration>) -> BoxFuture<'a, Result<bool>> {
+            Box::pin(pending())
+        }
+    }
+
+    /// Every sleep is over.
+    struct Late;
+
+    impl Clock for Late {
+        fn now(&self) -> Instant {
+            Instant::from_ms(1)
+        }
+
+        fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
+            Box::pin(ready(()))
+        }
+
+        fn random(&self) -> u64 {
+            4
+        }
+    }
+
+    #[test]
+    fn nobody_waits_longer_for_the_first_contact_because_one_look_takes_longer() {
+        let awaited = pin!(await_store(&Silent, &Late)).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(awaited.is_ready());
+    }
 
     #[test]
     fn health_follows_what_is_seen() {

@@ -254,8 +254,8 @@ impl Builder {
     }
 
     /// Where the queues are: `file:DIR`, which is the engine of this process in that directory, or `amqp://host`,
-    /// `redis://host`, `redis+sentinel://a,b/main` or `redis-cluster://a,b`. The engine in the directory of
-    /// [`data`](Self::data) unless said otherwise.
+    /// `kafka://host`, `redis://host`, `redis+sentinel://a,b/main`, `redis-cluster://a,b` or `sqs://…`. The engine in the directory
+    /// of [`data`](Self::data) unless said otherwise; another directory than `data` was set to is refused.
     ///
     /// `Invalid`, `Unsupported`: as for [`store`](Self::store).
     ///

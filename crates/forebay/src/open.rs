@@ -85,6 +85,10 @@ pub(crate) async fn open(builder: Builder) -> Result<Forebay> {
     if builder.value_bytes_max == 0 || builder.value_bytes_max > limits::VALUE_BYTES_MAX_CEILING {
         return Err(refuse("value_bytes_max must be 1 byte to 128 MiB"));
     }
+    let is_named = builder.data != Builder::new().data;
+    if is_named && builder.broker.directory().is_some_and(|directory| directory != builder.data) {
+        return Err(refuse("broker must name the directory that data names, or there must be no data"));
+    }
     let (cache, bodies) = (builder.memory_bytes as u64, builder.queue.hot_bytes_max as u64);
     let budget = Budget::new(builder.memory_total_bytes, cache, bodies)?;
     let handle = Handle::try_current().map_err(|_| refuse("there is no tokio runtime"))?;
@@ -146,20 +150,21 @@ pub(crate) async fn open(builder: Builder) -> Result<Forebay> {
         Some(results) => Arc::new(Waiting::new(Arc::new(Pinned::new(memory, Some(results.clone()))))),
         None => memory,
     };
+    let mut contacted = None;
     let shared: Arc<dyn RemoteStore> = match store {
         Some(opened) => {
             engines.spawn_all(opened.work);
             elsewhere.push(opened.close);
-            await_store(&*opened.store, &*clock).await;
+            contacted = Some(Arc::clone(&opened.store));
             opened.store
         }
         None => Arc::new(Alone::new(Arc::clone(&local), Arc::clone(&clock))),
     };
     let cache = Arc::new(forebay_cache::Cache::new(local, Arc::clone(&clock), CacheOptions::default())?);
-    Ok(Forebay::new(Parts {
+    let forebay = Forebay::new(Parts {
         cache,
         shared: SharedCache::new(shared, Arc::clone(&clock)),
-        clock,
+        clock: Arc::clone(&clock),
         queues,
         admin,
         engine,
@@ -171,5 +176,10 @@ pub(crate) async fn open(builder: Builder) -> Result<Forebay> {
         results,
         warm,
         write_behinds: Arc::default(),
-    }))
+    });
+    // Only now: whoever gives this up while it waits drops what is running, and that closes it.
+    if let Some(store) = contacted {
+        await_store(&*store, &*clock).await;
+    }
+    Ok(forebay)
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use forebay_connect::file;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::units::{SIZES, measure};
 
@@ -11,44 +12,17 @@ use crate::builder::Builder;
 const NAMES: &str = "data, memory, memory_total, warm_restart, pinned, pinned_memory, value_bytes_max, queue_disk, \
                      queue_memory, [cache] store, [queue] broker";
 
-/// Settings that may stand in a section.
-const SECTIONS: &[(&str, &str)] = &[("cache", "store"), ("queue", "broker")];
-
 /// Reads a file. The error names the setting that is wrong, and never its text, which may be a secret.
-pub(crate) fn read(file: &Path) -> Result<Builder> {
-    let of = || file.display().to_string();
-    let text = std::fs::read_to_string(file)
+pub(crate) fn read(path: &Path) -> Result<Builder> {
+    let of = || path.display().to_string();
+    let text = std::fs::read_to_string(path)
         .map_err(|reason| Error::new(Kind::Io, "read settings from", of()).because(reason))?;
     parse(&text).map_err(|reason| Error::new(Kind::Invalid, "read settings from", of()).because(reason))
 }
 
 fn parse(text: &str) -> std::result::Result<Builder, String> {
-    // The parser's own message repeats the line that is wrong, which may have a password in it.
-    let mut table: toml::Table = text.parse().map_err(|reason: toml::de::Error| match reason.span() {
-        Some(span) => {
-            let line = text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1);
-            format!("line {line}: {}", reason.message())
-        }
-        None => reason.message().to_owned(),
-    })?;
-    let mut builder = Builder::new();
-    for (section, name) in SECTIONS {
-        let Some(toml::Value::Table(_)) = table.get(*section) else { continue };
-        let Some(toml::Value::Table(of_section)) = table.remove(*section) else { continue };
-        for (key, value) in of_section {
-            if key != *name {
-                return Err(format!(
-                    "{section}.{key}: there is no such setting; [{section}] has {name} alone"
-                ));
-            }
-            if table.contains_key(&key) {
-                return Err(format!("{section}.{key}: it is there twice, as {key} too"));
-            }
-            builder = set(builder, &key, &value).map_err(|why| format!("{section}.{key}: {why}"))?;
-        }
-    }
-    table.iter().try_fold(builder, |builder, (key, value)| {
-        set(builder, key, value).map_err(|why| format!("{key}: {why}"))
+    file::lines(file::parse(text)?)?.iter().try_fold(Builder::new(), |builder, line| {
+        set(builder, &line.name, &line.value).map_err(|why| format!("{}: {why}", line.place))
     })
 }
 
@@ -62,13 +36,19 @@ fn set(builder: Builder, name: &str, value: &toml::Value) -> std::result::Result
         };
         bytes.ok_or("expected a size such as \"256MiB\", \"64KiB\" or 1000000")
     };
+    // The daemon reads both from the same file.
+    let truth = || match value {
+        toml::Value::Boolean(truth) => Ok(*truth),
+        toml::Value::String(text) => text.parse().map_err(|_| "expected true or false"),
+        _ => Err("expected true or false"),
+    };
     let at_most_usize = || size().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let told = |error: Error| error.to_string();
     Ok(match name {
         "data" => builder.data(text()?),
         "memory" => builder.memory(at_most_usize()?),
         "memory_total" => builder.memory_total(size()?),
-        "warm_restart" => builder.warm(value.as_bool().ok_or("expected true or false")?),
+        "warm_restart" => builder.warm(truth()?),
         "pinned" => builder.pinned(text()?.split(',').filter(|prefix| *prefix != "off")).map_err(told)?,
         "pinned_memory" => builder.pinned_memory(size()?),
         "value_bytes_max" => builder.value_bytes_max(at_most_usize()?),
@@ -86,12 +66,14 @@ mod tests {
 
     #[test]
     fn what_the_file_says_is_set() {
-        let text = "data = \"here\"\nmemory = \"2MiB\"\nqueue_disk = 1073741824\nwarm_restart = true\n\
+        let text = "data = \"there\"\nmemory = \"2MiB\"\nqueue_disk = 1073741824\nwarm_restart = true\n\
                     pinned = \"task:,job:\"\n[cache]\nstore = \"memory:\"\n[queue]\nbroker = \"file:there\"\n";
         let read = parse(text).unwrap();
-        let built = Builder::new().data("here").memory(2 << 20).queue_disk(1 << 30).warm(true);
+        let built = Builder::new().data("there").memory(2 << 20).queue_disk(1 << 30).warm(true);
         let built = built.pinned(["task:", "job:"]).unwrap().broker("file:there").unwrap();
         assert_eq!(format!("{read:?}"), format!("{built:?}"));
+        let as_text = parse("warm_restart = \"true\"").unwrap();
+        assert_eq!(format!("{as_text:?}"), format!("{:?}", Builder::new().warm(true)));
     }
 
     #[test]
@@ -102,6 +84,7 @@ mod tests {
             ("[cache]\nmemory = \"1GiB\"", "cache.memory: there is no such setting"),
             ("store = \"memory:\"\n[cache]\nstore = \"memory:\"", "cache.store: it is there twice"),
             ("memory = \"secret\"", "memory: expected a size"),
+            ("warm_restart = \"secret\"", "warm_restart: expected true or false"),
             ("[cache]\nstore = \"secret://u:secret@h\"", "cache.store: open store"),
             ("data = \"a\"\nstore = \"redis://:secret", "line 2"),
             ("cache = 7", "cache: there is no such setting"),

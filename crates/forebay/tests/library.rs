@@ -43,6 +43,41 @@ async fn published_messages_are_there_after_a_close_and_after_a_drop() {
     assert!(forebay.close().await);
 }
 
+#[cfg(feature = "memcached")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opening_that_is_given_up_while_the_store_is_away_leaves_nothing_running() {
+    let folder = tempfile::tempdir().unwrap();
+    // It takes connections and says nothing, so that the opening waits for it once everything runs.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = format!("memcached://{}?timeout=60s", silent.local_addr().unwrap());
+    let opening = Forebay::builder().memory(1 << 20).data(folder.path()).store(&store).unwrap().open();
+    tokio::select! {
+        opened = opening => panic!("it did not wait: {:?}", opened.err()),
+        connected = tokio::task::spawn_blocking(move || silent.accept()) => drop(connected.unwrap().unwrap()),
+    }
+    let begun = std::time::Instant::now();
+    let forebay = loop {
+        match Forebay::builder().memory(1 << 20).data(folder.path()).open().await {
+            Ok(forebay) => break forebay,
+            Err(error) => assert_eq!(error.kind(), Kind::Conflict, "{error}"),
+        }
+        assert!(begun.elapsed() < PATIENCE, "what was given up still has the directory");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(forebay.close().await);
+}
+
+#[tokio::test]
+async fn data_and_a_broker_in_another_directory_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = Forebay::builder().memory(1 << 20).data(folder.path().join("here"));
+    let broker = |name: &str| format!("file:{}", folder.path().join(name).display());
+    let refused = builder.clone().broker(&broker("there")).unwrap().open().await.err().unwrap();
+    assert_eq!(refused.kind(), Kind::Invalid);
+    assert!(refused.to_string().contains("broker must name the directory"), "{refused}");
+    assert!(builder.broker(&broker("here")).unwrap().open().await.unwrap().close().await);
+}
+
 #[tokio::test]
 async fn a_queue_that_is_there_keeps_its_settings() {
     let folder = tempfile::tempdir().unwrap();

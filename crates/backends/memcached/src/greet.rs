@@ -139,6 +139,13 @@ impl Heard {
                     "it numbers no versions: it was started with -C",
                 ));
             }
+            // After a long outage it could never be emptied of what it must not serve.
+            (b"flush_enabled", _) if value == b"no" => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "it cannot be emptied: it was started with -F",
+                ));
+            }
             _ => {}
         }
         Ok(())
@@ -216,11 +223,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_without_version_numbers_is_refused_by_name() {
-        let settings = SETTINGS.replace("yes", "no");
-        let error = greeted(&format!("VERSION 1.6.18\r\nMN\r\nEN\r\n{STATS}{settings}")).await.err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains("-C"), "{error}");
+    async fn a_server_without_version_numbers_or_that_cannot_be_emptied_is_refused_by_name() {
+        for (lacks, flag) in [("STAT cas_enabled no", "-C"), ("STAT flush_enabled no", "-F")] {
+            let replies = format!("VERSION 1.6.18\r\nMN\r\nEN\r\n{STATS}{lacks}\r\nEND\r\n");
+            let error = greeted(&replies).await.err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().contains(flag), "{error}");
+        }
     }
 
     #[tokio::test]

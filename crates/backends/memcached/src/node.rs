@@ -5,6 +5,7 @@
 //! and the callers share.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -74,6 +75,8 @@ pub(crate) struct Node {
     pub(crate) connections: usize,
     pub(crate) timeout: Duration,
     state: watch::Sender<State>,
+    /// Why it cannot be used, while it cannot.
+    wanting: Mutex<Option<String>>,
     links: RwLock<Vec<Arc<Link>>>,
     turn: AtomicUsize,
     calls: AtomicU64,
@@ -97,6 +100,7 @@ impl Node {
             connections,
             timeout,
             state: watch::Sender::new(State::InDoubt),
+            wanting: Mutex::default(),
             links: RwLock::default(),
             turn: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
@@ -248,12 +252,19 @@ impl Node {
     pub(crate) fn set_up(&self) -> bool {
         let missed = self.missed.lock();
         self.unanswered.store(0, Relaxed);
+        *self.wanting.lock() = None;
         missed.is_empty() && self.set(State::Up)
     }
 
-    /// It cannot be used for now.
-    pub(crate) fn set_away(&self, state: State) {
+    /// It cannot be used for now, and this is why.
+    pub(crate) fn set_away(&self, state: State, why: &dyn Display) {
+        *self.wanting.lock() = Some(why.to_string());
         self.set(state);
+    }
+
+    /// Why it cannot be used, as it was last told.
+    pub(crate) fn wanting(&self) -> Option<String> {
+        self.wanting.lock().clone()
     }
 
     fn set(&self, to: State) -> bool {
@@ -319,7 +330,7 @@ mod tests {
         let node = node();
         node.close();
         assert!(!node.set_up());
-        node.set_away(State::Away);
+        node.set_away(State::Away, &"it is not there");
         node.put_in_doubt();
         assert_eq!(node.state(), State::Closed);
     }
@@ -334,7 +345,7 @@ mod tests {
             async move { node.link(None, Instant::now() + Duration::from_secs(60)).await.err() }
         });
         tokio::task::yield_now().await;
-        node.set_away(State::Away);
+        node.set_away(State::Away, &"it is not there");
         assert_eq!(waiting.await.unwrap(), Some(Trouble::Away));
     }
 }

@@ -88,14 +88,16 @@ impl Supervisor {
         self.forget_ended();
         let connected = self.connect_missing().await;
         if self.kept.is_empty() {
-            let unsupported = connected.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unsupported);
-            self.node.set_away(if unsupported { State::Unsupported } else { State::Away });
+            if let Err(error) = &connected {
+                let unsupported = error.kind() == ErrorKind::Unsupported;
+                self.node.set_away(if unsupported { State::Unsupported } else { State::Away }, error);
+            }
             return connected;
         }
         if self.node.state() != State::Up
             && let Err(error) = self.make_fit().await
         {
-            self.node.set_away(State::Away);
+            self.node.set_away(State::Away, &error);
             return Err(error);
         }
         connected
@@ -180,7 +182,7 @@ impl Supervisor {
         let replies = replies.ok_or(ErrorKind::ConnectionReset)?;
         // A quiet deletion says nothing, unless something was wrong.
         let done = replies.iter().all(|reply| matches!(reply.code, Code::Ok | Code::Hit | Code::NotFound));
-        if done { Ok(()) } else { Err(ErrorKind::Other.into()) }
+        if done { Ok(()) } else { Err(io::Error::other("it does not remove what it must not serve")) }
     }
 }
 

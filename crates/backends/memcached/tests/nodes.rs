@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use forebay_contract::remote::Rig;
 use forebay_contract::servers::memcached::{Memcached, program};
-use forebay_core::entry::Mode;
+use forebay_core::entry::{Mode, Step};
 use forebay_core::error::{Kind, Result};
-use forebay_core::ports::remote_store::{Asked, Fill, Filled, Put, RemoteStore};
+use forebay_core::ports::remote_store::{Addition, Asked, Fill, Filled, Put, RemoteStore, Sum};
 use forebay_memcached_store::settings::{NodeSettings, Settings};
 use forebay_memcached_store::store::MemcachedStore;
 use forebay_runtime::clock::TokioClock;
@@ -216,13 +216,52 @@ fn a_store_may_be_opened_before_its_servers_are_there() {
 }
 
 #[test]
-fn a_server_that_numbers_no_versions_is_refused_by_name() {
-    let (server, rig) = (Memcached::start_with(&["-C"]), Real::new(1, ""));
-    let store = open(&rig.runtime, &format!("memcached://{}?timeout=2s", server.address));
-    let error = rig.runtime.block_on(store.put(b"key", b"value", SET)).expect_err("it cannot be used");
-    assert_eq!(error.kind(), Kind::Unsupported);
-    let told = error.to_string();
-    assert!(told.contains("-C") && told.contains(&server.address.to_string()), "{told}");
+fn a_server_that_numbers_no_versions_or_cannot_be_emptied_is_refused_by_name() {
+    let rig = Real::new(1, "");
+    for flag in ["-C", "-F"] {
+        let server = Memcached::start_with(&[flag]);
+        let store = open(&rig.runtime, &format!("memcached://{}?timeout=2s", server.address));
+        let error = rig.runtime.block_on(store.put(b"key", b"value", SET)).expect_err("it cannot be used");
+        assert_eq!(error.kind(), Kind::Unsupported);
+        let told = error.to_string();
+        assert!(told.contains(flag) && told.contains(&server.address.to_string()), "{told}");
+    }
+}
+
+#[test]
+fn of_a_node_that_is_away_it_is_told_why() {
+    let rig = Real::new(1, "");
+    rig.servers[0].kill();
+    let store = open(&rig.runtime, &url(&[rig.servers[0].address], ""));
+    let error = rig.runtime.block_on(store.put(b"key", b"value", SET)).expect_err("nobody is there");
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(error.to_string().contains("is away: Connection refused"), "{error}");
+}
+
+#[test]
+fn a_count_that_another_node_has_gone_on_with_does_not_come_up_again_as_it_was() {
+    let rig = Real::new(3, "&failover=next");
+    let names = names();
+    let mut own = names.iter().filter(|name| rig.node_of(name.as_bytes()) == 1).cloned();
+    let (counter, other) = ([own.next().expect("it has keys")], [own.next().expect("it has keys")]);
+    put_all(&rig, &counter, "5");
+    put_all(&rig, &other, "value");
+    rig.servers[1].pause();
+    let addition = Addition { delta: 1, step: Step::Up, create: Some((1, None)) };
+    let begun = Instant::now();
+    let sum = loop {
+        match rig.runtime.block_on(rig.store.add(counter[0].as_bytes(), addition)) {
+            Ok(sum) => break sum,
+            Err(error) => assert!(begun.elapsed() < rig.recovery(), "no other node stands in: {error}"),
+        }
+    };
+    assert_eq!(sum, Sum::Number(1), "the other node knows of none");
+    rig.servers[1].resume();
+    let begun = Instant::now();
+    while read_all(&rig, &other) == [None] {
+        assert!(begun.elapsed() < rig.recovery(), "its own node is not used again");
+    }
+    assert_eq!(read_all(&rig, &counter), [None], "an older count came up again");
 }
 
 #[test]

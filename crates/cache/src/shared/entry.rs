@@ -1,5 +1,7 @@
 //! What an entry of a shared store says: a value, or that the source has none.
 
+use std::time::Duration;
+
 use forebay_core::entry::Version;
 use forebay_core::limits::elsewhere::SHARED_NEGATIVE_LIFE;
 use forebay_core::payload::Payload;
@@ -53,8 +55,26 @@ impl There {
     }
 }
 
-/// The entry that says that there is none.
+/// How far the clocks of two processes may be apart for one to believe the other's absence.
+const CLOCKS_APART_MAX: Duration = SHARED_NEGATIVE_LIFE.saturating_mul(30);
+
+/// The entry that says that there is none. The store's own clock ends it after [`SHARED_NEGATIVE_LIFE`]; the time in it only
+/// ends one whose life was made longer by a touch that came too late.
 pub(super) fn absence(now: Instant) -> Vec<u8> {
-    let fresh_until = now + SHARED_NEGATIVE_LIFE;
+    let fresh_until = now + SHARED_NEGATIVE_LIFE + CLOCKS_APART_MAX;
     Envelope { encoding: Encoding::Negative, fresh_until, retry_at: Instant::default() }.wrap(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absence_is_believed_by_processes_whose_clocks_are_apart_and_not_for_ever() {
+        let now = Instant::from_ms(1_700_000_000_000);
+        let written = Shared { value: absence(now).into(), flags: envelope::FLAGS, version: Version(1) };
+        let there = There::of(Some(written));
+        assert_eq!(there.known(now + Duration::from_secs(10)), Some(None));
+        assert_eq!(there.known(now + Duration::from_secs(3600)), None);
+    }
 }

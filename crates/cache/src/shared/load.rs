@@ -34,8 +34,9 @@ impl SharedCache {
     /// The value, loaded if it is not there; `None` where the source has none, which is remembered for
     /// [`SHARED_NEGATIVE_LIFE`]. Of all who miss a key at one time one loads, in all processes, while that takes no longer than
     /// a second: after that whoever still waits loads too, and stores nothing. What was loaded is stored for `life` (`None`:
-    /// without end), unless the key was written or deleted in the meantime. While the store is away values are loaded and not
-    /// stored.
+    /// without end), unless the key was written or deleted in the meantime. While the store is away
+    /// values are loaded and not stored. Who waits for a load of this process is told what it has read: what another process has
+    /// changed since the load began may not be in that.
     ///
     /// `Full`: more keys are being loaded, or more callers wait, than the limits allow. `Err` of the loader's kind: the
     /// source could not be asked. `Closed`, `Invalid`: as the store says.

@@ -7,6 +7,7 @@ pub(super) const BACKEND: Backend = Backend {
     feature: "kafka",
     roles: &[Role::Broker],
     urls: &["kafka://host"],
+    tls: &["kafka+ssl", "kafkas"],
     built: built(),
 };
 

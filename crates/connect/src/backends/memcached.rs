@@ -7,6 +7,7 @@ pub(super) const BACKEND: Backend = Backend {
     feature: "memcached",
     roles: &[Role::Store],
     urls: &["memcached://host"],
+    tls: &[],
     built: built(),
 };
 

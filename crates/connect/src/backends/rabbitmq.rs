@@ -7,6 +7,7 @@ pub(super) const BACKEND: Backend = Backend {
     feature: "rabbitmq",
     roles: &[Role::Broker],
     urls: &["amqp://host"],
+    tls: &["amqps"],
     built: built(),
 };
 

@@ -7,6 +7,7 @@ pub(super) const BACKEND: Backend = Backend {
     feature: "sqs",
     roles: &[Role::Broker],
     urls: &["sqs://key:secret@us-east-1"],
+    tls: &[],
     built: built(),
 };
 

@@ -45,6 +45,8 @@ pub(crate) struct Backend {
     pub(crate) roles: &'static [Role],
     /// A URL of each of its schemes, as short as it can be.
     pub(crate) urls: &'static [&'static str],
+    /// Its schemes with TLS, which no build has.
+    pub(crate) tls: &'static [&'static str],
     /// How it is opened, in a build that has it: with nothing begun and no connection made.
     pub(crate) built: Option<Built>,
 }

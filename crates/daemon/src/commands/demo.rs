@@ -33,7 +33,7 @@ pub(crate) fn command() -> Command {
             Arg::new("broker")
                 .long("broker")
                 .value_name("URL")
-                .help("A broker on which orders then go through HTTP: amqp://host or redis://host"),
+                .help("A broker on which orders then go through HTTP: amqp://host, kafka://host, redis://host or sqs://…"),
         )
 }
 

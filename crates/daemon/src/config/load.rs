@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use forebay_connect::file::{self, Line};
+
 use super::settings::{SETTINGS, Settings};
 use super::users;
 
@@ -12,9 +14,6 @@ pub(crate) const FILE_VARIABLE: &str = "FOREBAY_CONFIG";
 
 /// Similarity below which a name is no guess worth making.
 const GUESS_MIN: f64 = 0.7;
-
-/// Settings that may also stand in a section of the file: `[cache] store = "…"`.
-const SECTIONS: &[(&str, &str)] = &[("cache", "store"), ("queue", "broker")];
 
 /// Where settings may be found.
 pub(crate) struct Sources<'a> {
@@ -51,23 +50,10 @@ pub(crate) fn load(sources: &Sources<'_>) -> Result<Settings, String> {
 }
 
 fn read_file(settings: &mut Settings, text: &str) -> Result<(), String> {
-    let mut table: toml::Table = text.parse().map_err(|reason: toml::de::Error| reason.to_string())?;
+    let mut table = file::parse(text)?;
     settings.amqp_directory = users::take(&mut table)?;
-    for (section, name) in SECTIONS {
-        let Some(toml::Value::Table(of_section)) = table.get(*section) else { continue };
-        if let Some(other) = of_section.keys().find(|key| key != name) {
-            return Err(format!("{section}.{other}: there is no such setting; [{section}] has {name} alone"));
-        }
-        let Some(toml::Value::Table(of_section)) = table.remove(*section) else { continue };
-        for (name, value) in of_section {
-            if table.contains_key(&name) {
-                return Err(format!("{section}.{name}: it is there twice, as {name} too"));
-            }
-            set_value(settings, &name, value).map_err(|reason| format!("{section}.{name}: {reason}"))?;
-        }
-    }
-    for (name, value) in table {
-        set_value(settings, &name, value).map_err(|reason| format!("{name}: {reason}"))?;
+    for Line { place, name, value } in file::lines(table)? {
+        set_value(settings, &name, value).map_err(|reason| format!("{place}: {reason}"))?;
     }
     Ok(())
 }
@@ -76,7 +62,8 @@ fn set_value(settings: &mut Settings, name: &str, value: toml::Value) -> Result<
     let text = match value {
         toml::Value::String(text) => text,
         toml::Value::Integer(number) => number.to_string(),
-        _ => return Err("expected a text or a whole number".into()),
+        toml::Value::Boolean(truth) => truth.to_string(),
+        _ => return Err("expected a text, a whole number, true or false".into()),
     };
     set(settings, name, &text)
 }
@@ -140,7 +127,7 @@ mod tests {
         let refused = load_from(Some("memroy = \"2MiB\""), &[], &[]).unwrap_err();
         assert!(refused.contains("memroy: there is no such setting; did you mean memory?"), "{refused}");
         let refused = load_from(Some("[zzz]\nx = 1"), &[], &[]).unwrap_err();
-        assert!(refused.contains("zzz: expected a text or a whole number"), "{refused}");
+        assert!(refused.contains("zzz: expected a text, a whole number, true or false"), "{refused}");
         let refused = load_from(Some("qqq = 1"), &[], &[]).unwrap_err();
         assert!(refused.contains("see forebay serve --help"), "{refused}");
     }
@@ -156,6 +143,23 @@ mod tests {
         assert!(refused.starts_with("--drain: expected a time"), "{refused}");
         assert!(load_from(Some("memory = lots"), &[], &[]).unwrap_err().contains("line 1"));
         assert!(load_from(Some("memory = true"), &[], &[]).unwrap_err().contains("memory: expected"));
+    }
+
+    #[test]
+    fn a_line_that_is_wrong_is_never_repeated_as_it_may_hold_a_password() {
+        for file in
+            ["[cache]\nstore = \"redis://app:secret@cache", "amqp_users = 1\npassword_hash = \"secret"]
+        {
+            let refused = load_from(Some(file), &[], &[]).unwrap_err();
+            assert!(refused.contains("line 2: ") && !refused.contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn truth_may_be_written_as_such_or_as_a_text() {
+        for file in ["warm_restart = true", "warm_restart = \"true\""] {
+            assert!(load_from(Some(file), &[], &[]).unwrap().warm_restart, "{file}");
+        }
     }
 
     #[test]

@@ -83,7 +83,7 @@ settings! {
     store: StoreUrl = StoreUrl::default(),
         "URL", "Where cached entries are: memory: of this process, or a shared memcached:// or redis://, of which it then keeps copies for a second at most. In the file also [cache] store";
     broker: BrokerUrl = BrokerUrl::default(),
-        "URL", "Where the queues of HTTP are: file:DIR, by default that of --data, or a shared amqp:// or redis://. AMQP stays on the queues of this process. In the file also [queue] broker";
+        "URL", "Where the queues of HTTP are: file:DIR, by default that of --data, or a shared amqp://, kafka://, redis:// or sqs://. AMQP stays on the queues of this process. In the file also [queue] broker";
     memcached: Switch<SocketAddr> = Switch::On(local(11211)),
         "ADDR|off", "Where to speak the memcached protocol; port 0 takes a free one";
     memcached_unix: Switch<PathBuf> = Switch::Off,

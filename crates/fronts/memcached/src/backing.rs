@@ -10,6 +10,7 @@ use forebay_wire::memcached::refusal::Refusal;
 use crate::execute;
 use crate::execute::run::Ran;
 use crate::execute::turn::Turn;
+use crate::serve::budget::Held;
 use crate::session::{Next, Progress, Session};
 use crate::shared::Shared;
 
@@ -27,12 +28,14 @@ pub(crate) trait Backing: Send + Sync + Sized + 'static {
     /// Answers a write whose value is not taken in.
     fn refuse(turn: &mut Turn<'_, Self>, command: &Oversized<'_>, refusal: Refusal);
 
-    /// Carries out commands at the head of `input` for which others must be asked, and appends their answers.
+    /// Carries out commands at the head of `input` for which others must be asked, and appends their answers. What these may
+    /// take is held in `held` before anybody is asked.
     fn ask(
         shared: &Shared<Self>,
         session: &mut Session,
         input: &[u8],
         connection: u64,
+        held: &mut Held,
         out: &mut Vec<u8>,
     ) -> impl Future<Output = Progress> + Send;
 
@@ -62,7 +65,14 @@ impl<S: Pledges + 'static> Backing for S {
     }
 
     /// There are no others: no command ends so.
-    async fn ask(_: &Shared<Self>, _: &mut Session, _: &[u8], _: u64, _: &mut Vec<u8>) -> Progress {
+    async fn ask(
+        _: &Shared<Self>,
+        _: &mut Session,
+        _: &[u8],
+        _: u64,
+        _: &mut Held,
+        _: &mut Vec<u8>,
+    ) -> Progress {
         Progress { consumed: 0, next: Next::Close }
     }
 

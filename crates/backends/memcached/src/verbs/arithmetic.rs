@@ -11,6 +11,7 @@ use crate::store::Inner;
 
 pub(crate) async fn add(inner: &Inner, key: &[u8], addition: Addition) -> Result<Sum> {
     let ask = Ask::begin(inner, "count at key", key).await?;
+    ask.outdates_home();
     for _ in 0..MEMCACHED_CHANGE_TRIES_MAX {
         let mut commands = ask.commands();
         commands.count(key, addition.step, addition.delta, ask.numbered());

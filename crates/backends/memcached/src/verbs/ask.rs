@@ -84,6 +84,14 @@ impl<'a> Ask<'a> {
         Some(self)
     }
 
+    /// For a change that is not made again by whoever asks. Where another node stands in, what the key's own has is outdated
+    /// by it, and must not come up again.
+    pub(crate) fn outdates_home(&self) {
+        if let Some(home) = &self.place.home {
+            home.miss(self.key);
+        }
+    }
+
     pub(crate) fn commands(&self) -> Commands {
         self.place.node.commands(&self.link)
     }
@@ -232,17 +240,20 @@ pub(crate) fn check_key(operation: &'static str, key: &[u8]) -> Result<()> {
 
 /// Why a call has no answer.
 pub(crate) fn failed(operation: &'static str, key: &[u8], node: Option<&Node>, trouble: Trouble) -> Error {
-    let (kind, why) = match trouble {
+    let (kind, what) = match trouble {
         Trouble::Away => (Kind::Unavailable, "is away"),
         Trouble::Late => (Kind::Unavailable, "did not answer in time"),
-        Trouble::Unsupported => (Kind::Unsupported, "numbers no versions: it was started with -C"),
+        Trouble::Unsupported => (Kind::Unsupported, "cannot be used"),
         Trouble::Closed => (Kind::Closed, "is closed"),
     };
     let error = Error::new(kind, operation, String::from_utf8_lossy(key));
-    match node {
-        Some(node) => error.because(format!("memcached {} {why}", node.settings)),
-        None => error,
-    }
+    let Some(node) = node else { return error };
+    let why = match trouble {
+        Trouble::Away | Trouble::Unsupported => node.wanting(),
+        Trouble::Late | Trouble::Closed => None,
+    };
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    error.because(format!("memcached {} {what}{why}", node.settings))
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -52,7 +52,7 @@ async fn place(ask: &Ask<'_>, seconds: u64) -> Result<Asked> {
         return Ok(found(ask, there));
     }
     for _ in 0..MEMCACHED_CHANGE_TRIES_MAX {
-        let mark = format!("{:016x}", ask.random());
+        let mark = mark(ask.random());
         let life = i64::try_from(seconds).unwrap_or(i64::MAX);
         let entry = Entry { value: mark.as_bytes(), flags: LEASED_FLAGS, life };
         let mut commands = ask.commands();
@@ -76,6 +76,23 @@ async fn place(ask: &Ask<'_>, seconds: u64) -> Result<Asked> {
     Ok(Asked::Busy)
 }
 
+/// What is in a placeholder of ours. It begins with a letter: a mark of digits alone could be counted up.
+fn mark(random: u64) -> String {
+    format!("x{random:016x}")
+}
+
 fn found(ask: &Ask<'_>, reply: Received) -> Asked {
     shared(&ask.link, reply).map_or(Asked::Busy, Asked::Hit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_mark_is_a_number_that_could_be_counted_up() {
+        for random in [1, 0x1234_5678_1234_5678] {
+            assert!(forebay_wire::memcached::reply::number(mark(random).as_bytes()).is_none(), "{random}");
+        }
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use forebay_core::limits::near::MEMCACHED_NEAR_KEYS_MAX;
+use forebay_core::limits::near::{MEMCACHED_NEAR_KEYS_MAX, MEMCACHED_NEAR_ROOM_WAIT};
 use forebay_core::ports::BoxFuture;
+use forebay_core::ports::clock::Clock;
 use forebay_core::time::Instant;
 use forebay_wire::memcached::command::{Command, Get};
 use futures_util::future::join_all;
@@ -12,6 +13,7 @@ use super::front::Front;
 use super::{change, read, write};
 use crate::execute::get::Paused;
 use crate::reply;
+use crate::serve::budget::Held;
 use crate::session::{Next, Progress, Session};
 use crate::shared::Shared;
 use crate::stats::counters::{Count, Tally};
@@ -53,13 +55,23 @@ pub(super) fn asks(command: &Command<'_>) -> bool {
     )
 }
 
-/// The keys in work, and whether they are changed.
-#[derive(Default)]
-struct Keys(Vec<(u64, bool)>);
+/// The keys in work, whether they are changed, and room for the values that are read.
+struct Keys<'h> {
+    keys: Vec<(u64, bool)>,
+    held: &'h mut Held,
+    /// What one value may take.
+    each: usize,
+    /// What all of them may.
+    bytes: usize,
+}
 
-impl Keys {
-    fn room(&self) -> usize {
-        MEMCACHED_NEAR_KEYS_MAX.saturating_sub(self.0.len())
+impl<'h> Keys<'h> {
+    fn new(held: &'h mut Held, each: usize) -> Self {
+        Self { keys: Vec::new(), held, each, bytes: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.keys.len() >= MEMCACHED_NEAR_KEYS_MAX
     }
 
     /// False where a command on the key has to wait for one before it: a client is answered as if there were no others.
@@ -67,11 +79,28 @@ impl Keys {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let hash = hasher.finish();
-        let waits = self.0.iter().any(|(other, changed)| *other == hash && (changes || *changed));
+        let waits = self.keys.iter().any(|(other, changed)| *other == hash && (changes || *changed));
         if !waits {
-            self.0.push((hash, changes));
+            self.keys.push((hash, changes));
         }
         !waits
+    }
+
+    /// The same for a key whose value is asked for. False too where there is no room for it beside those before it: then it is
+    /// asked for after them.
+    fn add_read(&mut self, key: &[u8], changes: bool) -> bool {
+        let bytes = self.bytes.saturating_add(self.each);
+        let added = (self.keys.is_empty() || self.held.grow(bytes)) && self.add(key, changes);
+        if added {
+            self.bytes = bytes;
+        }
+        added
+    }
+
+    /// Waits for room for the first. Whoever has it gives it back when its client has read, so that may take long.
+    async fn room(self, clock: &dyn Clock) {
+        let given_up = async { clock.sleep_until(clock.now() + MEMCACHED_NEAR_ROOM_WAIT).await };
+        self.held.grow_before(self.bytes, given_up).await;
     }
 }
 
@@ -82,12 +111,13 @@ pub(super) async fn carry_out(
     session: &mut Session,
     input: &[u8],
     connection: u64,
+    held: &mut Held,
     out: &mut Vec<u8>,
 ) -> Progress {
-    let (mut keys, mut work, mut consumed) = (Keys::default(), Vec::new(), 0);
+    let (mut keys, mut work, mut consumed) = (Keys::new(held, shared.store.sizes.answer()), Vec::new(), 0);
     let now = shared.clock.now();
     let mut tally = Tally::default();
-    while keys.room() > 0 {
+    while !keys.is_full() {
         let rest = input.get(consumed..).unwrap_or_default();
         let Some(head) = session.head(rest, &shared.limits) else { break };
         let (begun, left) = match head.command {
@@ -110,7 +140,14 @@ pub(super) async fn carry_out(
         // It was asked for something that is not there.
         return Progress { consumed: 0, next: Next::Close };
     }
-    for answer in join_all(work).await {
+    keys.room(&*shared.clock).await;
+    let mut answers = join_all(work).await;
+    match answers.as_mut_slice() {
+        // It may be large, and needs no copy.
+        [only] if out.is_empty() => std::mem::swap(out, &mut only.out),
+        answers => out.reserve_exact(answers.iter().map(|answer| answer.out.len()).sum()),
+    }
+    for answer in answers {
         out.extend_from_slice(&answer.out);
         tally.join(&answer.tally);
     }
@@ -119,7 +156,7 @@ pub(super) async fn carry_out(
 }
 
 /// As many keys of a read as there is room for, and where it goes on; `None` if it has to wait.
-fn part<'i>(get: Get<'i>, keys: &mut Keys) -> Option<(read::Part<'i>, Option<Paused>)> {
+fn part<'i>(get: Get<'i>, keys: &mut Keys<'_>) -> Option<(read::Part<'i>, Option<Paused>)> {
     let mut part = read::Part { keys: Vec::new(), touch: get.touch, versions: get.versions };
     let mut words = get.keys;
     let paused = |words: forebay_wire::memcached::words::Words<'i>| {
@@ -128,7 +165,7 @@ fn part<'i>(get: Get<'i>, keys: &mut Keys) -> Option<(read::Part<'i>, Option<Pau
     loop {
         let here = words;
         let Some(key) = words.next() else { return Some((part, None)) };
-        if keys.room() == 0 || !keys.add(key, get.touch.is_some()) {
+        if keys.is_full() || !keys.add_read(key, get.touch.is_some()) {
             return if part.keys.is_empty() { None } else { Some((part, paused(here))) };
         }
         part.keys.push(key);
@@ -139,7 +176,7 @@ fn part<'i>(get: Get<'i>, keys: &mut Keys) -> Option<(read::Part<'i>, Option<Pau
 fn begin<'i>(
     shared: &'i Shared<Front>,
     command: Command<'i>,
-    keys: &mut Keys,
+    keys: &mut Keys<'_>,
     now: Instant,
 ) -> Option<BoxFuture<'i, Answer>> {
     match command {
@@ -161,7 +198,7 @@ fn begin<'i>(
         Command::MetaGet(get) => {
             let changes = get.touch.is_some() || get.vivify.is_some();
             let key = get.key.bytes().as_slice();
-            keys.add(key, changes).then(|| Box::pin(read::meta_get(shared, get, now)) as _)
+            keys.add_read(key, changes).then(|| Box::pin(read::meta_get(shared, get, now)) as _)
         }
         Command::MetaSet(set) => {
             let key = set.key.bytes().as_slice();

@@ -15,6 +15,7 @@ use forebay_wire::memcached::meta::get::MetaGet;
 use forebay_wire::memcached::refusal::Refusal;
 
 use super::grants::Grants;
+use super::sizes::Sizes;
 use super::{batch, words};
 use crate::backing::Backing;
 use crate::execute::get::Paused;
@@ -23,6 +24,7 @@ use crate::execute::run::{Ran, run_without_key};
 use crate::execute::turn::Turn;
 use crate::expiry::Ends;
 use crate::reply;
+use crate::serve::budget::Held;
 use crate::session::{Progress, Session};
 use crate::shared::Shared;
 use crate::stats::counters::Count;
@@ -31,11 +33,13 @@ use crate::stats::counters::Count;
 pub(crate) struct Front {
     pub(super) near: Arc<NearCache>,
     pub(super) grants: Grants,
+    pub(super) sizes: Sizes,
 }
 
 impl Front {
-    pub(crate) fn new(near: Arc<NearCache>) -> Self {
-        Self { near, grants: Grants::default() }
+    /// Clients may store values of up to so many bytes.
+    pub(crate) fn new(near: Arc<NearCache>, value_bytes_max: usize) -> Self {
+        Self { near, grants: Grants::default(), sizes: Sizes::new(value_bytes_max) }
     }
 }
 
@@ -74,9 +78,10 @@ impl Backing for Front {
         session: &mut Session,
         input: &[u8],
         connection: u64,
+        held: &mut Held,
         out: &mut Vec<u8>,
     ) -> Progress {
-        batch::carry_out(shared, session, input, connection, out).await
+        batch::carry_out(shared, session, input, connection, held, out).await
     }
 
     /// Nothing is pledged.

@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 
 use super::batch::Answer;
 use super::front::{Front, asks_for_more, placeholder, view};
+use super::sizes::ANSWER_WORDS_BYTES;
 use super::words;
 use crate::execute::meta_get::show;
 use crate::execute::meta_text::echo;
@@ -42,19 +43,26 @@ pub(super) fn get<'i>(
             None => read(shared, &part.keys, &mut answer).await,
             Some(exptime) => touch(shared, &part.keys, life(exptime, now), &mut answer).await,
         };
-        for (key, found) in part.keys.iter().zip(&found) {
-            if let Ok(Some(entry)) = found {
-                reply::value(&mut answer.out, key, &view(Near::from(entry)), part.versions);
-            }
+        let values = || found.iter().filter_map(|found| found.as_ref().ok()?.as_ref());
+        if let Some(largest) = values().map(|entry| entry.value.len()).max() {
+            shared.store.sizes.saw(largest);
         }
         // A node that is away costs its own keys: they are misses, unless the last ones are all like that. What has more
         // parts to come cannot end with an error here.
-        match found.iter().find_map(|found| found.as_ref().err()) {
-            Some(error) if is_last && found.iter().all(Result::is_err) => {
-                answer.line(false, words::failed(error))
+        let failed = found.iter().find_map(|found| found.as_ref().err()).map(words::failed);
+        let failed = failed.filter(|_| found.iter().all(Result::is_err));
+        // Each goes as it is shown: there may be many, and large ones.
+        let keys_bytes: usize = part.keys.iter().map(|key| key.len() + ANSWER_WORDS_BYTES).sum();
+        answer.out.reserve(keys_bytes + values().map(|entry| entry.value.len()).sum::<usize>());
+        for (key, found) in part.keys.iter().zip(found) {
+            if let Ok(Some(entry)) = found {
+                reply::value(&mut answer.out, key, &view(Near::from(&entry)), part.versions);
             }
-            _ if is_last => answer.line(false, "END"),
-            _ => answer,
+        }
+        match failed {
+            _ if !is_last => answer,
+            Some(failed) => answer.line(false, failed),
+            None => answer.line(false, "END"),
         }
     })
 }
@@ -143,6 +151,7 @@ pub(super) async fn meta_get(shared: &Shared<Front>, command: MetaGet<'_>, now: 
     let ends = (Ends::new(None, None, now), None);
     match found {
         Ok(Some(Asked::Hit(entry))) => {
+            shared.store.sizes.saw(entry.value.len());
             show(&mut answer.out, &command, &view(Near::from(&entry)), ends, now);
         }
         Ok(Some(Asked::Granted(grant))) => {

@@ -83,7 +83,8 @@ pub fn bind_near(
     clock: Arc<dyn Clock>,
     stop: watch::Receiver<bool>,
 ) -> Result<Bound> {
-    open(options, Arc::new(Front::new(near)), clock, stop)
+    let front = Front::new(near, options.value_bytes_max);
+    open(options, Arc::new(front), clock, stop)
 }
 
 fn open<S: Backing>(

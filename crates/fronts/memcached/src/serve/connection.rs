@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use forebay_core::limits::MEMCACHED_INPUT_BYTES;
+use forebay_core::limits::near::MEMCACHED_NEAR_ROOM_WAIT;
 use forebay_core::ports::pledges::Pledge;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
@@ -124,15 +125,20 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         let (shared, id) = (Arc::clone(&self.shared), self.seat.id());
         let mut partial = std::mem::take(&mut self.partial);
         let mut out = Vec::new();
-        let progress = S::ask(&shared, &mut self.session, &partial, id, &mut out).await;
+        let progress =
+            S::ask(&shared, &mut self.session, &partial, id, &mut self.unsent_held, &mut out).await;
         if progress.consumed < partial.len() {
             partial.drain(..progress.consumed);
             self.partial = partial;
         }
         self.partial_held.shrink(self.partial.capacity());
-        if !self.unsent_held.grow(out.len()) {
+        // It may be more than was held for it. Others send theirs meanwhile.
+        let clock = &*shared.clock;
+        let given_up = async { clock.sleep_until(clock.now() + MEMCACHED_NEAR_ROOM_WAIT).await };
+        if !self.unsent_held.grow_before(out.len(), given_up).await {
             return After::End;
         }
+        self.unsent_held.shrink(out.len());
         let mut tally = Tally::default();
         tally.add(Count::BytesWritten, out.len() as u64);
         shared.counters.take(&mut tally, id);

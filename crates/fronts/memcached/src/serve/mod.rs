@@ -3,7 +3,7 @@
 mod accept;
 pub mod bind;
 pub(crate) mod budget;
-mod connection;
+pub(crate) mod connection;
 mod deal;
 mod listener;
 pub(crate) mod peers;
