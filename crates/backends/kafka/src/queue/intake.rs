@@ -77,15 +77,14 @@ impl Shelf {
             self.held.remove(&position);
             self.ends.remove(&(until, position));
         }
+        // Who settles or moves it may have been ended meanwhile, and does not let it go any more.
+        self.gripped.retain(|_, gripped| gripped.source != source);
         let (lost, waiting) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|waiting| waiting.letter().source == source);
         self.waiting = waiting;
         let lost: Vec<_> = lost;
-        for waiting in lost {
-            self.let_go(waiting.letter().number);
-            waiting.tell(Fate::Lost);
-        }
+        lost.into_iter().for_each(|waiting| waiting.tell(Fate::Lost));
     }
 
     /// This process has left the group.

@@ -43,7 +43,7 @@ pub(crate) struct Held {
 /// A letter that is being settled.
 pub(super) struct Gripped {
     key: Option<String>,
-    source: Source,
+    pub(super) source: Source,
 }
 
 /// A partition that this process has.
@@ -432,6 +432,24 @@ mod tests {
         assert_eq!(late.try_recv(), Ok(Fate::Lost), "it came under another assignment");
         assert!(ids(&mut shelf, NOW).is_empty() && !shelf.is_holding());
         assert!(shelf.batch().is_none() && shelf.next_end().is_none());
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_a_member_ended_keeps_no_key_and_no_partition() {
+        let mut shelf = shelf(true, &["a1", "b1"]);
+        let level = Source { lane: Lane::Wait, partition: 1 };
+        shelf.assign(level, 0, "", 0);
+        shelf.arrive(record(level, 0, "c1", NOW), 2, NOW);
+        ids(&mut shelf, NOW);
+        let mut fate = begin(&mut shelf, 0, Change::Settled);
+        let (batch, moved) = (shelf.batch(), shelf.take_carried(NOW));
+        assert!(batch.is_some() && moved.len() == 1);
+        drop((batch, moved));
+        shelf.leave(Consuming::Yes { joined: false });
+        assert!(fate.try_recv().is_err() && !shelf.is_holding());
+        shelf.assign(MAIN, 0, "", 0);
+        shelf.arrive(record(MAIN, 0, "a1", NOW), 3, NOW);
+        assert_eq!(ids(&mut shelf, NOW), ["a1"]);
     }
 
     #[test]
