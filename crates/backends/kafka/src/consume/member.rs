@@ -61,6 +61,9 @@ impl ConsumerContext for Watch {
                     came.extend(waits());
                     self.told(member.incremental_assign(&list(&self.queue, waits())));
                 }
+                // The client remembers of a partition that it was paused when it went, and never reads it again. Here nothing
+                // of it was read yet: later this would bring again what was.
+                self.told(member.resume(&list(&self.queue, came.iter().copied())));
                 self.assigned.lock().get_or_insert_default().extend(came);
                 self.came.notify_one();
             }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use forebay_contract::broker::Rig;
 use forebay_core::delivery::{Delivery, Outcome, Settled};
 use forebay_core::error::{Kind, Result};
+use forebay_core::limits::kafka::OPEN_MAX;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{Order, QueueName, QueueSettings};
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::{Real, one_partition, some_partitions, there};
+use super::{Real, one_partition, real, some_partitions, there};
 
 impl Real {
     /// Another process that uses the same queues.
@@ -57,6 +59,16 @@ impl Real {
 
     fn finish(&self, delivery: &Delivery) -> Settled {
         self.on(self.broker().settle(&delivery.queue, delivery.id, Outcome::Done, None)).unwrap()
+    }
+
+    /// Settles them side by side.
+    fn finish_all(&self, deliveries: &[Delivery]) -> Vec<Settled> {
+        let broker = self.broker();
+        let settle = |delivery: &Delivery| {
+            let (broker, queue, id) = (broker.clone(), delivery.queue.clone(), delivery.id);
+            async move { broker.settle(&queue, id, Outcome::Done, None).await.unwrap() }
+        };
+        self.on(join_all(deliveries.iter().map(settle)))
     }
 
     /// All that comes until nothing more does, which is held.
@@ -168,6 +180,39 @@ fn a_partition_that_goes_to_another_process_takes_what_was_held_with_it() {
     for delivery in &held {
         let expected = if theirs.remove(id(delivery)) { Settled::NotHeld } else { Settled::Done };
         assert_eq!(one.finish(delivery), expected, "{}", id(delivery));
+    }
+}
+
+#[test]
+fn a_partition_that_was_full_when_it_went_is_read_again_when_it_comes_back() {
+    if !there() {
+        return;
+    }
+    const COUNT: usize = 3_200;
+    let one = real(2);
+    let mut other = one.twin();
+    let queue = queue(&one, Order::Arrival);
+    let ids: Vec<_> = (0..COUNT).map(|number| format!("{number}.0")).collect();
+    for ids in ids.chunks(1_000) {
+        one.publish(&queue, ids.iter().map(String::as_str));
+    }
+    let mut held = one.all(&queue, 2 * OPEN_MAX);
+    assert_eq!(held.len(), 2 * OPEN_MAX, "both partitions are read no further");
+    assert!(!other.receive(&queue, 1, LONG).is_empty(), "one of them went there");
+    other.close();
+    other.reopen();
+    let mut done = BTreeSet::new();
+    let begun = one.now();
+    while done.len() < COUNT {
+        assert!(one.now().since(begun) < LONG, "{} have come", done.len());
+        // Before it has nothing in hand: it would leave its group, and come back as another member.
+        held.extend(one.receive(&queue, 1_000, SHORT));
+        for (delivery, settled) in held.iter().zip(one.finish_all(&held)) {
+            if settled == Settled::Done {
+                done.insert(id(delivery).to_owned());
+            }
+        }
+        held.clear();
     }
 }
 
