@@ -116,6 +116,8 @@ pub(crate) fn config(settings: &KafkaSettings) -> ClientConfig {
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", limits::PAUSE_MAX.as_millis().to_string())
         .set("topic.metadata.refresh.interval.ms", "5000")
+        // Who asks for the topic of a queue that was deleted elsewhere must not have the servers make it again.
+        .set("allow.auto.create.topics", "false")
         .set("enable.metrics.push", "false");
     config
 }

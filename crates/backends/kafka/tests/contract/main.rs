@@ -6,6 +6,7 @@ mod processes;
 #[path = "../server/mod.rs"]
 #[expect(dead_code, reason = "each test needs a part of it")]
 mod server;
+mod topics;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};

@@ -17,7 +17,7 @@ use super::{Real, one_partition, real, some_partitions, there};
 
 impl Real {
     /// Another process that uses the same queues.
-    fn twin(&self) -> Self {
+    pub(super) fn twin(&self) -> Self {
         let mut twin = one_partition();
         twin.close();
         twin.settings = self.settings.clone();
@@ -26,21 +26,21 @@ impl Real {
     }
 
     /// Ends the process.
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.work.drain(..).for_each(|work| work.abort());
         self.broker = None;
     }
 
-    fn on<T>(&self, asked: impl Future<Output = T>) -> T {
+    pub(super) fn on<T>(&self, asked: impl Future<Output = T>) -> T {
         self.runtime().block_on(async { timeout(LIMIT, asked).await }).expect("it hangs")
     }
 
-    fn declare(&self, settings: &QueueSettings) -> Result<()> {
+    pub(super) fn declare(&self, settings: &QueueSettings) -> Result<()> {
         self.on(self.broker().ensure(settings))
     }
 
     /// Publishes messages whose key is their id without its digits.
-    fn publish<'a>(&self, queue: &QueueName, ids: impl IntoIterator<Item = &'a str>) {
+    pub(super) fn publish<'a>(&self, queue: &QueueName, ids: impl IntoIterator<Item = &'a str>) {
         let message = |id: &str| Message {
             key: Some(id.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()),
             ..Message::new(MessageId::given(id).unwrap(), "payload".into())
@@ -48,16 +48,16 @@ impl Real {
         self.on(self.broker().publish(queue, ids.into_iter().map(message).collect())).unwrap();
     }
 
-    fn receive(&self, queue: &QueueName, count_max: usize, wait: Duration) -> Vec<Delivery> {
+    pub(super) fn receive(&self, queue: &QueueName, count_max: usize, wait: Duration) -> Vec<Delivery> {
         let asked = Receive { count_max, hold: None, wait_until: self.now() + wait };
         self.on(self.broker().receive(queue, asked)).unwrap()
     }
 
-    fn one(&self, queue: &QueueName) -> Delivery {
+    pub(super) fn one(&self, queue: &QueueName) -> Delivery {
         self.receive(queue, 1, LONG).pop().expect("nothing comes")
     }
 
-    fn finish(&self, delivery: &Delivery) -> Settled {
+    pub(super) fn finish(&self, delivery: &Delivery) -> Settled {
         self.on(self.broker().settle(&delivery.queue, delivery.id, Outcome::Done, None)).unwrap()
     }
 
@@ -84,15 +84,15 @@ impl Real {
     }
 }
 
-const LIMIT: Duration = Duration::from_secs(60);
-const LONG: Duration = Duration::from_secs(30);
-const SHORT: Duration = Duration::from_millis(300);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(30);
+pub(super) const SHORT: Duration = Duration::from_millis(300);
 
-fn id(delivery: &Delivery) -> &str {
+pub(super) fn id(delivery: &Delivery) -> &str {
     delivery.message.id.as_str()
 }
 
-fn queue(rig: &Real, order: Order) -> QueueName {
+pub(super) fn queue(rig: &Real, order: Order) -> QueueName {
     let queue = QueueName::new("shared").unwrap();
     rig.declare(&QueueSettings { order, ..QueueSettings::new(queue.clone()) }).unwrap();
     queue
