@@ -124,7 +124,12 @@ pub(crate) fn config(settings: &KafkaSettings) -> ClientConfig {
 
 /// What an error of the client's means to who asked.
 pub(crate) fn refusal(error: KafkaError, operation: &'static str, context: impl Into<String>) -> Error {
-    let kind = match error.rdkafka_error_code() {
+    let code = match &error {
+        // Which it says of itself has none.
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    };
+    let kind = match code {
         Some(
             Code::UnknownTopicOrPartition
             | Code::UnknownTopic
@@ -142,4 +147,21 @@ pub(crate) fn refusal(error: KafkaError, operation: &'static str, context: impl 
         _ => Kind::Unavailable,
     };
     Error::new(kind, operation, context).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_servers_refuse_is_known_whether_they_were_asked_for_messages_or_topics() {
+        for (code, kind) in [
+            (Code::UnknownTopicOrPartition, Kind::NotFound),
+            (Code::InvalidReplicationFactor, Kind::Unsupported),
+        ] {
+            for error in [KafkaError::AdminOp(code), KafkaError::MessageProduction(code)] {
+                assert_eq!(refusal(error, "declare queue", "q").kind(), kind);
+            }
+        }
+    }
 }
