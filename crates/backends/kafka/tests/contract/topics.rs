@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use forebay_contract::broker::Rig;
-use forebay_core::queue::Order;
+use forebay_core::error::Kind;
+use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::processes::{LIMIT, LONG, queue};
+use super::processes::{LIMIT, LONG, id, queue};
 use super::{Real, server, some_partitions, there};
 
 impl Real {
@@ -21,6 +23,19 @@ impl Real {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", server().unwrap().url().trim_start_matches("kafka://"));
         config
+    }
+
+    fn make_topic(&self, topic: NewTopic<'_>) {
+        let admin: AdminClient<_> = self.foreign().create().unwrap();
+        let made = self.on(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
+        assert!(made[0].is_ok(), "{made:?}");
+    }
+
+    fn configuration(&self, topic: &str) -> Vec<ConfigEntry> {
+        let admin: AdminClient<_> = self.foreign().create().unwrap();
+        let asked = [ResourceSpecifier::Topic(topic)];
+        let described = self.on(admin.describe_configs(&asked, &AdminOptions::new())).unwrap();
+        described.into_iter().next().unwrap().unwrap().entries
     }
 
     /// All topics that there are.
@@ -45,6 +60,46 @@ impl Real {
         }
         false
     }
+}
+
+#[test]
+fn a_topic_that_was_there_before_its_queue_keeps_what_nobody_has_received() {
+    if !there() {
+        return;
+    }
+    let one = some_partitions();
+    // As a server makes one for the first who publishes.
+    one.make_topic(NewTopic::new(&one.topic("shared"), 5, TopicReplication::Fixed(1)));
+    let queue = queue(&one, Order::Arrival);
+    let said = |(name, value): (&str, &str)| {
+        let told = one.configuration(&one.topic("shared"));
+        told.iter().any(|entry| entry.name == name && entry.value.as_deref() == Some(value))
+    };
+    for expected in [("retention.ms", "-1"), ("retention.bytes", "-1"), ("cleanup.policy", "delete")] {
+        assert!(one.comes(|| said(expected)), "{expected:?}");
+    }
+    one.publish(&queue, ["a"]);
+    assert_eq!(id(&one.one(&queue)), "a");
+}
+
+#[test]
+fn a_queue_is_refused_where_its_topic_was_made_for_something_else() {
+    if !there() {
+        return;
+    }
+    let one = some_partitions();
+    let (short, wide) = (one.topic("short"), one.topic("wide"));
+    one.make_topic(NewTopic::new(&short, 1, TopicReplication::Fixed(1)).set("retention.ms", "60000"));
+    one.make_topic(NewTopic::new(&wide, 2, TopicReplication::Fixed(1)));
+    let declared = |name: &str| QueueSettings::new(QueueName::new(name).unwrap());
+    let refused = one.declare(&declared("short")).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Conflict);
+    assert!(refused.to_string().contains("retention.ms is 60000, not -1"), "{refused}");
+    let retain = Retain::For(Duration::from_secs(60));
+    let refused = one.declare(&QueueSettings { retain, ..declared("wide") }).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Conflict);
+    assert!(refused.to_string().contains("has 2 partitions, not 1"), "{refused}");
+    assert_eq!(one.on(one.admin().unwrap().queues()).unwrap().len(), 0);
 }
 
 #[test]
