@@ -193,9 +193,10 @@ impl Inner {
         for (letter, generation) in letters {
             drop(queue.finish(letter, generation));
         }
+        let begun = queue.look(Shelf::batches);
         queue.commits.notify_one();
         self.mark_gone(&queue, gone, PURGE).await?;
-        self.until(&queue, Shelf::is_clean).await;
+        self.until(&queue, |shelf| shelf.has_committed(begun)).await;
         let others = depths.into_iter().filter(|(source, _)| !ours.contains_key(source));
         let others: BTreeMap<Source, Depth> = others.filter(|(_, depth)| depth.open > 0).collect();
         purged += others.values().map(|depth| depth.open).sum::<u64>();
@@ -333,13 +334,13 @@ struct Still<'a>(&'a Queue);
 
 impl<'a> Still<'a> {
     fn keep(queue: &'a Queue) -> Self {
-        queue.change(|shelf| shelf.purging = true);
+        queue.change(|shelf| shelf.purges += 1);
         Self(queue)
     }
 }
 
 impl Drop for Still<'_> {
     fn drop(&mut self) {
-        self.0.change(|shelf| shelf.purging = false);
+        self.0.change(|shelf| shelf.purges -= 1);
     }
 }

@@ -176,11 +176,16 @@ impl Shelf {
         (self.give_up(), skipped)
     }
 
-    /// Nothing waits for a commit.
-    pub(crate) fn is_clean(&self) -> bool {
-        !self.committing
-            && self.waiting.is_empty()
-            && !self.partitions.values().any(|partition| partition.dirty)
+    /// How many commits were begun until now.
+    pub(crate) fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// What waited for a commit when so many were begun is durable. What came since may wait.
+    pub(crate) fn has_committed(&self, batches: u64) -> bool {
+        let dirty = self.partitions.values().any(|partition| partition.dirty);
+        // A commit says all there is to say of a partition, and what one has failed to say the next one says.
+        self.batch_committed > batches || (!self.committing && self.waiting.is_empty() && !dirty)
     }
 
     /// When the next letter is to be moved.
@@ -191,7 +196,7 @@ impl Shelf {
     /// Letters that are to be moved by now, with the assignments under which they came.
     pub(crate) fn take_carried(&mut self, now: Instant) -> Vec<(Arc<Letter>, u64)> {
         let mut taken = Vec::new();
-        if self.purging {
+        if self.purges > 0 {
             return taken;
         }
         while taken.len() < limits::CARRY_MAX

@@ -93,10 +93,13 @@ pub(crate) struct Shelf {
     pub(super) waiting: Vec<Waiting>,
     /// A commit is under way.
     pub(super) committing: bool,
+    /// How many were begun, and which of them was the last one that is durable.
+    pub(super) batches: u64,
+    pub(super) batch_committed: u64,
     /// Letters are on their way to another place in Kafka.
     pub(super) carrying: bool,
-    /// None are to be sent there for now.
-    pub(crate) purging: bool,
+    /// None are to be sent there for now: so many purges are under way.
+    pub(crate) purges: usize,
 }
 
 impl Shelf {
@@ -116,8 +119,10 @@ impl Shelf {
             partitions: BTreeMap::new(),
             waiting: Vec::new(),
             committing: false,
+            batches: 0,
+            batch_committed: 0,
             carrying: false,
-            purging: false,
+            purges: 0,
         }
     }
 
@@ -481,6 +486,39 @@ mod tests {
         assert!(shelf.resume_with_room().is_empty());
         drop(begin(&mut shelf, half, Change::Settled));
         assert_eq!(shelf.resume_with_room(), [MAIN]);
+    }
+
+    #[test]
+    fn what_was_to_be_committed_is_so_with_the_next_commit_whatever_comes_behind_it() {
+        let mut shelf = shelf(false, &["-1", "-2", "-3", "-4"]);
+        ids(&mut shelf, NOW);
+        let _first = begin(&mut shelf, 0, Change::Settled);
+        let under_way = shelf.batch().unwrap();
+        let _second = begin(&mut shelf, 1, Change::Settled);
+        let asked = shelf.batches();
+        shelf.committed(under_way, Fate::Committed, Fate::Lost, NOW);
+        assert!(!shelf.has_committed(asked), "it was under way before");
+        let failed = shelf.batch().unwrap();
+        let _third = begin(&mut shelf, 2, Change::Settled);
+        shelf.committed(failed, Fate::Failed, Fate::Lost, NOW);
+        assert!(!shelf.has_committed(asked));
+        commit(&mut shelf, Fate::Committed);
+        let _fourth = begin(&mut shelf, 3, Change::Settled);
+        assert!(shelf.has_committed(asked), "though another waits");
+        commit(&mut shelf, Fate::Committed);
+        assert!(shelf.has_committed(shelf.batches()), "nothing waits");
+    }
+
+    #[test]
+    fn while_one_of_two_purges_goes_on_nothing_is_moved() {
+        let mut shelf = shelf(false, &[]);
+        shelf.arrive(record(MAIN, 0, "-far", later(60_000)), 0, NOW);
+        shelf.purges += 2;
+        assert!(shelf.take_carried(NOW).is_empty());
+        shelf.purges -= 1;
+        assert!(shelf.take_carried(NOW).is_empty());
+        shelf.purges -= 1;
+        assert_eq!(shelf.take_carried(NOW).len(), 1);
     }
 
     #[test]

@@ -299,3 +299,31 @@ fn a_purge_reaches_what_no_process_has_read() {
     one.publish(&queue, ["new"]);
     assert_eq!(id(&one.one(&queue)), "new");
 }
+
+#[test]
+fn a_purge_of_a_queue_in_use_ends() {
+    if !there() {
+        return;
+    }
+    let one = one_partition();
+    let queue = queue(&one, Order::Arrival);
+    one.publish(&queue, ids(200).iter().map(String::as_str));
+    let (broker, admin) = (one.broker(), one.admin().unwrap());
+    // Each leaves one to be put behind the others: it is in use for as long as this goes on.
+    let uses = || async {
+        loop {
+            let asked = Receive { count_max: 1, hold: None, wait_until: one.now() + LONG };
+            for delivery in broker.receive(&queue, asked).await.unwrap() {
+                broker.settle(&queue, delivery.id, Outcome::Done, None).await.unwrap();
+                let next = Message::new(delivery.message.id.clone(), "payload".into());
+                broker.publish(&queue, vec![next]).await.unwrap();
+            }
+        }
+    };
+    one.on(async {
+        tokio::select! {
+            _ = join_all((0..8).map(|_| uses())) => {}
+            purged = admin.purge(&queue) => assert!(purged.unwrap() > 0),
+        }
+    });
+}
