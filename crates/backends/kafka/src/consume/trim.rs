@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use forebay_core::error::Result;
 use forebay_core::queue::Retain;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::inner::Inner;
+use crate::link::refusal;
 use crate::queue::Queue;
 use crate::queue::contiguous::Offset as At;
 use crate::queue::letter::Source;
 use crate::queue::names::Lane;
+
+const TRIM: &str = "remove finished messages";
 
 /// In the background, and tried again the next time if that comes to nothing.
 pub(crate) fn trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: BTreeMap<Source, At>) {
@@ -22,36 +26,38 @@ pub(crate) fn trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: BTreeMap<S
     });
 }
 
-async fn try_trim(
-    inner: &Arc<Inner>,
-    queue: &Arc<Queue>,
-    committed: BTreeMap<Source, At>,
-) -> forebay_core::error::Result<()> {
-    const TRIM: &str = "remove finished messages";
-    let clients = inner.clients(TRIM)?;
-    let mut kept_from = None;
+async fn try_trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: BTreeMap<Source, At>) -> Result<()> {
+    let mut ends = committed;
     if let Retain::For(time) = queue.settings.retain {
-        kept_from = Some(inner.offset_at(queue, inner.clock.now() - time, TRIM).await?);
+        let kept = inner.offset_at(queue, inner.clock.now() - time, TRIM).await?;
+        let main = ends.iter_mut().filter(|(source, _)| source.lane == Lane::Main);
+        main.for_each(|(_, end)| *end = kept.min(*end));
     }
+    let lanes = ends.iter().map(|(source, end)| (queue.names.lane(source.lane), source.partition, *end));
+    remove(inner, queue, lanes).await?;
+    let first = ends.iter().find(|(source, _)| source.lane == Lane::Main);
+    if let Some((_, first)) = first.filter(|_| queue.retains()) {
+        // What is said of messages that are no more is of use to nobody.
+        let gone = inner.gone_before(queue, *first, TRIM).await?;
+        remove(inner, queue, [(queue.names.gone.as_str(), 0, gone)]).await?;
+    }
+    Ok(())
+}
+
+/// Removes what lies before these offsets.
+async fn remove<'a>(
+    inner: &Inner,
+    queue: &Queue,
+    ends: impl IntoIterator<Item = (&'a str, i32, At)>,
+) -> Result<()> {
     let mut before = TopicPartitionList::new();
-    for (source, base) in committed {
-        let base = match kept_from {
-            Some(kept) if source.lane == Lane::Main => base.min(kept),
-            _ => base,
-        };
-        if base > 0 {
-            let added = before.add_partition_offset(
-                queue.names.lane(source.lane),
-                source.partition,
-                Offset::Offset(base),
-            );
-            // A number is always an offset.
-            drop(added);
-        }
+    for (topic, partition, end) in ends.into_iter().filter(|(.., end)| *end > 0) {
+        // A number is always an offset.
+        drop(before.add_partition_offset(topic, partition, Offset::Offset(end)));
     }
     if before.count() == 0 {
         return Ok(());
     }
-    let removed = clients.admin.delete_records(&before, &inner.admin_options()).await;
-    removed.map(drop).map_err(|error| crate::link::refusal(error, TRIM, queue.name().as_str()))
+    let removed = inner.clients(TRIM)?.admin.delete_records(&before, &inner.admin_options()).await;
+    removed.map(drop).map_err(|error| refusal(error, TRIM, queue.name().as_str()))
 }

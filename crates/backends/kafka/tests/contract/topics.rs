@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use forebay_contract::broker::Rig;
+use forebay_core::delivery::{Outcome, Reason, Settled};
 use forebay_core::error::Kind;
 use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
 use rdkafka::ClientConfig;
@@ -116,4 +117,25 @@ fn the_topics_of_a_deleted_queue_are_not_made_again_by_one_that_has_published_to
     assert!(one.comes(|| !there()), "they are deleted");
     // Longer than a client waits until it asks for its topics again.
     assert!(!one.comes_within(Duration::from_secs(7), there), "{:?}", one.topics());
+}
+
+#[test]
+fn what_is_said_of_messages_that_are_retained_no_more_is_removed_with_them() {
+    if !there() {
+        return;
+    }
+    let one = some_partitions();
+    let queue = QueueName::new("kept").unwrap();
+    let retain = Retain::For(Duration::from_secs(1));
+    one.declare(&QueueSettings { retain, ..QueueSettings::new(queue.clone()) }).unwrap();
+    one.publish(&queue, ["a"]);
+    let rejected = one.one(&queue).id;
+    let settle = one.broker();
+    let settled = settle.settle(&queue, rejected, Outcome::DeadLetter(Reason::Rejected), None);
+    assert_eq!(one.on(settled).unwrap(), Settled::Done);
+    let consumer: BaseConsumer = one.foreign().create().unwrap();
+    let gone = format!("{}_-gone", one.topic("kept"));
+    let ends = || consumer.fetch_watermarks(&gone, 0, LIMIT).unwrap();
+    assert_eq!(ends().1, 1, "it is said that the message is gone");
+    assert!(one.comes(|| ends() == (1, 1)), "{:?}", ends());
 }
