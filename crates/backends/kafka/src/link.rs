@@ -105,7 +105,8 @@ impl Outgoing {
 /// What all clients have in common.
 pub(crate) fn config(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
-    let patience = settings.wait.max(Duration::from_secs(1)).as_millis().to_string();
+    let patience = settings.wait.clamp(Duration::from_secs(1), limits::SOCKET_WAIT_MAX);
+    let patience = patience.as_millis().to_string();
     config
         .set("bootstrap.servers", &settings.servers)
         .set("client.id", "forebay")
@@ -162,6 +163,15 @@ mod tests {
             for error in [KafkaError::AdminOp(code), KafkaError::MessageProduction(code)] {
                 assert_eq!(refusal(error, "declare queue", "q").kind(), kind);
             }
+        }
+    }
+
+    #[test]
+    fn clients_can_be_made_with_all_that_a_url_may_say() {
+        for ms in [limits::WAIT_RANGE.start(), limits::WAIT_RANGE.end()].map(Duration::as_millis) {
+            let settings = KafkaSettings::parse(&format!("kafka://127.0.0.1:1?wait_ms={ms}")).unwrap();
+            let made = Clients::new(&settings).map(drop);
+            assert!(made.is_ok(), "wait_ms={ms}: {made:?}");
         }
     }
 }
