@@ -165,7 +165,7 @@ impl Inner {
                 return Ok(());
             }
             if now >= late {
-                return Err(away(self));
+                return Err(away(self, queue));
             }
             want(self, queue);
             self.clock.sleep_until(now + LOOK / 4).await;

@@ -175,6 +175,10 @@ async fn try_consume(inner: &Arc<Inner>, queue: &Arc<Queue>, left: &mut Option<A
 }
 
 /// Nothing of the queue is to be had: its consumer could not join in time.
-pub(crate) fn away(inner: &Inner) -> Error {
-    Error::new(Kind::Unavailable, CONSUME, inner.settings.address())
+pub(crate) fn away(inner: &Inner, queue: &Queue) -> Error {
+    let away = Error::new(Kind::Unavailable, CONSUME, inner.settings.address());
+    match queue.look(|shelf| shelf.trouble.clone()) {
+        Some(trouble) => away.because(trouble),
+        None => away,
+    }
 }

@@ -50,9 +50,23 @@ pub(super) async fn read(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Me
                 _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
                     return Err(refusal(error, CONSUME, queue.name().as_str()));
                 }
-                _ => tracing::debug!(queue = %queue.name(), %error, "kafka: consuming"),
+                _ => tell(queue, error),
             },
         }
+    }
+}
+
+/// The client goes on, but nothing may come for as long as this is so: whoever waits is told of it.
+fn tell(queue: &Queue, error: KafkaError) {
+    let away = matches!(
+        error.rdkafka_error_code(),
+        Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut)
+    );
+    let is_new = queue.change_quietly(|shelf| shelf.trouble.replace(error.clone()).as_ref() != Some(&error));
+    if is_new && !away {
+        tracing::warn!(queue = %queue.name(), %error, "kafka: consuming");
+    } else {
+        tracing::debug!(queue = %queue.name(), %error, "kafka: consuming");
     }
 }
 
@@ -84,6 +98,7 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) -> R
         for (source, base, mark, head) in found {
             shelf.assign(source, base, &mark, head);
         }
+        shelf.trouble = None;
         if shelf.consuming != Consuming::Gone {
             shelf.consuming = Consuming::Yes { joined: true };
         }

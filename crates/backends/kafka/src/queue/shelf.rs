@@ -8,6 +8,7 @@ use std::time::Duration;
 use forebay_core::limits;
 use forebay_core::limits::kafka::TRIES_MAX;
 use forebay_core::time::Instant;
+use rdkafka::error::KafkaError;
 
 use super::commit::Waiting;
 use super::contiguous::Contiguous;
@@ -98,6 +99,8 @@ pub(crate) struct Shelf {
     pub(super) batch_committed: u64,
     /// Letters are on their way to another place in Kafka.
     pub(super) carrying: bool,
+    /// Why nothing comes, as the client said last. Nothing once this process has partitions.
+    pub(crate) trouble: Option<KafkaError>,
     /// None are to be sent there for now: so many purges are under way.
     pub(crate) purges: usize,
 }
@@ -122,6 +125,7 @@ impl Shelf {
             batches: 0,
             batch_committed: 0,
             carrying: false,
+            trouble: None,
             purges: 0,
         }
     }

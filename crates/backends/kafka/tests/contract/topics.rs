@@ -5,6 +5,7 @@ use std::time::Duration;
 use forebay_contract::broker::Rig;
 use forebay_core::delivery::{Outcome, Reason, Settled};
 use forebay_core::error::Kind;
+use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication};
@@ -138,4 +139,33 @@ fn what_is_said_of_messages_that_are_retained_no_more_is_removed_with_them() {
     let ends = || consumer.fetch_watermarks(&gone, 0, LIMIT).unwrap();
     assert_eq!(ends().1, 1, "it is said that the message is gone");
     assert!(one.comes(|| ends() == (1, 1)), "{:?}", ends());
+}
+
+#[test]
+fn one_that_cannot_join_its_group_says_why_and_joins_once_it_can() {
+    if !there() {
+        return;
+    }
+    let one = some_partitions();
+    let queue = queue(&one, Order::Arrival);
+    one.publish(&queue, ["a"]);
+    let theirs: BaseConsumer = one
+        .foreign()
+        .set("group.id", one.topic("shared"))
+        .set("partition.assignment.strategy", "range")
+        .create()
+        .unwrap();
+    theirs.subscribe(&[&one.topic("shared")]).unwrap();
+    let joined = || {
+        drop(theirs.poll(Duration::from_millis(100)));
+        theirs.assignment().unwrap().count() > 0
+    };
+    assert!(one.comes(joined), "they do not join");
+    let asked = Receive { count_max: 1, hold: None, wait_until: one.now() };
+    let refused = one.on(one.broker().receive(&queue, asked)).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Unavailable);
+    let why = std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default();
+    assert!(why.contains("InconsistentGroupProtocol"), "{refused}: {why}");
+    drop(theirs);
+    assert_eq!(id(&one.one(&queue)), "a");
 }
