@@ -1,19 +1,18 @@
 //! The port [`BrokerAdmin`] on Kafka.
 
+mod look;
 mod replay;
 mod stats;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use forebay_core::delivery::{Delivery, DeliveryId};
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits;
-use forebay_core::limits::kafka::{ARRIVAL_MAX, LOOK, OPEN_MAX};
+use forebay_core::limits::kafka::{ARRIVAL_MAX, LOOK};
 use forebay_core::message::MessageId;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{
-    AdminCapabilities, BrokerAdmin, Found, Peeked, QueueInfo, Receive, ReplayFrom, Replayed,
+    AdminCapabilities, BrokerAdmin, Found, Peeked, QueueInfo, ReplayFrom, Replayed,
 };
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
@@ -25,9 +24,7 @@ use crate::broker::KafkaBroker;
 use crate::consume::member::{away, want};
 use crate::inner::Inner;
 use crate::link::refusal;
-use crate::message::envelope::Envelope;
 use crate::queue::Queue;
-use crate::queue::commit::Change;
 use crate::queue::letter::Source;
 use crate::queue::names::Lane;
 use crate::queue::record::Entry;
@@ -128,30 +125,6 @@ impl Inner {
         Ok(QueueInfo { settings: queue.settings.clone(), stats, paused: false })
     }
 
-    async fn peek(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<Vec<Peeked>> {
-        let queue = self.queue_anew(name, "peek into queue").await?;
-        // Whoever asks for messages has them brought here; what it takes it gives back to its place.
-        let taken = self.receive_to_look(name, count_max).await?;
-        let peeked = taken.iter().map(|delivery| Peeked { delivery: delivery.clone() }).collect();
-        taken.iter().for_each(|delivery| put_back(&queue, delivery.id));
-        Ok(peeked)
-    }
-
-    async fn receive_to_look(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<Vec<Delivery>> {
-        let count_max = count_max.clamp(1, limits::RECEIVE_DELIVERIES_MAX);
-        let mut all = Vec::new();
-        loop {
-            let asked =
-                Receive { count_max: count_max - all.len(), hold: None, wait_until: self.clock.now() };
-            let more = self.receive(name, asked).await?;
-            let nothing = more.is_empty();
-            all.extend(more);
-            if nothing || all.len() == count_max {
-                return Ok(all);
-            }
-        }
-    }
-
     /// Waits until this process has its share of a queue's partitions.
     async fn join(self: &Arc<Self>, queue: &Arc<Queue>) -> Result<()> {
         let late = self.clock.now() + ARRIVAL_MAX;
@@ -238,66 +211,6 @@ impl Inner {
         removed.map(drop).map_err(refuse)
     }
 
-    async fn redrive(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<u64> {
-        const REDRIVE: &str = "redrive queue";
-        let queue = self.queue_anew(name, REDRIVE).await?;
-        let (mut redriven, mut stay) = (0, Vec::new());
-        let outcome = loop {
-            let room = count_max.saturating_sub(redriven as usize).min(limits::RECEIVE_DELIVERIES_MAX);
-            if room == 0 || stay.len() >= OPEN_MAX {
-                break Ok(());
-            }
-            let taken = match self.receive_to_look(name, room).await {
-                Ok(taken) if taken.is_empty() => break Ok(()),
-                Ok(taken) => taken,
-                Err(error) => break Err(error),
-            };
-            let mut failed = None;
-            for delivery in taken {
-                match self.send_back(&queue, delivery.id, REDRIVE).await {
-                    Ok(true) => redriven += 1,
-                    Ok(false) => stay.push(delivery.id),
-                    Err(error) => {
-                        stay.push(delivery.id);
-                        failed = Some(error);
-                    }
-                }
-            }
-            if let Some(error) = failed {
-                break Err(error);
-            }
-        };
-        stay.into_iter().for_each(|id| put_back(&queue, id));
-        outcome.map(|()| redriven)
-    }
-
-    /// Publishes a dead letter to where it came from. `false`: it came from nowhere, or that is gone.
-    async fn send_back(
-        self: &Arc<Self>,
-        queue: &Queue,
-        delivery: DeliveryId,
-        operation: &'static str,
-    ) -> Result<bool> {
-        let Some(grip) = queue.grip(delivery.position, delivery.token) else { return Ok(true) };
-        let Some(letter) = grip.letter().cloned() else { return Ok(true) };
-        let Some(from) = letter.envelope.history.last().map(|line| line.queue.clone()) else {
-            return Ok(false);
-        };
-        let home = match self.queue(&from, operation).await {
-            Err(error) if error.kind() == Kind::NotFound => return Ok(false),
-            found => found?,
-        };
-        let now = self.clock.now();
-        let envelope =
-            Envelope { attempts: 0, due: now, published_at: now, origin: None, ..letter.envelope.clone() };
-        match self.bounded(operation, self.put(&home, vec![envelope], operation)).await {
-            Err(error) if error.kind() == Kind::NotFound => return Ok(false),
-            put => put?,
-        }
-        self.mark_gone(queue, letter.origin().map(|at| (at, at + 1)), operation).await?;
-        self.end(queue, grip, Change::Settled, true).await.map(|_| true)
-    }
-
     async fn delete_queue(self: &Arc<Self>, name: &QueueName) -> Result<()> {
         const DELETE: &str = "delete queue";
         let queue = self.queue_anew(name, DELETE).await?;
@@ -320,12 +233,6 @@ impl Inner {
             }
         }
         Ok(())
-    }
-}
-
-fn put_back(queue: &Queue, delivery: DeliveryId) {
-    if let Some(grip) = queue.grip(delivery.position, delivery.token) {
-        grip.put_back();
     }
 }
 
