@@ -69,6 +69,8 @@ pub const EMPTY_MIN: Duration = Duration::from_millis(50);
 pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
 /// How often what is finished is removed from the servers.
 pub const TRIM_PAUSE: Duration = Duration::from_secs(10);
+/// How often that is tried when nobody asks for a queue's messages any more.
+pub const TRIM_TRIES: usize = 6;
 /// Bytes of one replay, beyond a last message.
 pub const REPLAY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages of one replay.

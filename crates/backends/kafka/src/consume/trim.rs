@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use forebay_core::error::Result;
+use forebay_core::error::{Kind, Result};
+use forebay_core::limits::kafka as limits;
 use forebay_core::queue::Retain;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::time;
 
 use crate::inner::Inner;
 use crate::link::refusal;
@@ -16,18 +18,29 @@ use crate::queue::names::Lane;
 
 const TRIM: &str = "remove finished messages";
 
-/// In the background, and tried again the next time if that comes to nothing.
-pub(crate) fn trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: BTreeMap<Source, At>) {
+/// In the background, up to so many times: while the queue is looked after what came to nothing is seen there the next time,
+/// and at the end nobody sees it. Kafka forgets in time what of a queue at rest is finished, but never what it has.
+pub(crate) fn trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: BTreeMap<Source, At>, tries: usize) {
     let (background, queue) = (inner.clone(), queue.clone());
     inner.run(async move {
-        if let Err(error) = try_trim(&background, &queue, committed).await {
-            tracing::debug!(queue = %queue.name(), %error, "kafka: what is finished stays for now");
+        for _ in 0..tries {
+            match try_trim(&background, &queue, &committed).await {
+                Ok(()) => return queue.change_quietly(|shelf| shelf.trimmed(&committed)),
+                Err(error) if error.kind() == Kind::NotFound => return,
+                Err(error) => {
+                    tracing::debug!(queue = %queue.name(), %error, "kafka: what is finished stays for now");
+                }
+            }
+            tokio::select! {
+                () = background.closed() => return,
+                () = time::sleep(limits::TRIM_PAUSE) => {}
+            }
         }
     });
 }
 
-async fn try_trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: BTreeMap<Source, At>) -> Result<()> {
-    let mut ends = committed;
+async fn try_trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: &BTreeMap<Source, At>) -> Result<()> {
+    let mut ends = committed.clone();
     if let Retain::For(time) = queue.settings.retain {
         let kept = inner.offset_at(queue, inner.clock.now() - time, TRIM).await?;
         let main = ends.iter_mut().filter(|(source, _)| source.lane == Lane::Main);
@@ -58,6 +71,7 @@ async fn remove<'a>(
     if before.count() == 0 {
         return Ok(());
     }
+    let refuse = |error| refusal(error, TRIM, queue.name().as_str());
     let removed = inner.clients(TRIM)?.admin.delete_records(&before, &inner.admin_options()).await;
-    removed.map(drop).map_err(|error| refusal(error, TRIM, queue.name().as_str()))
+    removed.map_err(refuse)?.elements().iter().try_for_each(|element| element.error()).map_err(refuse)
 }

@@ -54,6 +54,7 @@ impl Shelf {
             offsets: Contiguous::restore(base, mark),
             generation: self.generation,
             committed: base,
+            trimmed: 0,
             head,
             last_ms: 0,
             bytes: 0,
@@ -155,6 +156,21 @@ impl Shelf {
     /// The partitions that are here, with where another process would begin to read them.
     pub(crate) fn committed_offsets(&self) -> BTreeMap<Source, Offset> {
         self.partitions.iter().map(|(source, partition)| (*source, partition.committed)).collect()
+    }
+
+    /// Of these, what is finished and not yet removed from the servers.
+    pub(crate) fn to_trim(&self) -> BTreeMap<Source, Offset> {
+        let due = self.partitions.iter().filter(|(_, partition)| partition.committed > partition.trimmed);
+        due.map(|(source, partition)| (*source, partition.committed)).collect()
+    }
+
+    /// What lies before these offsets was removed from the servers.
+    pub(crate) fn trimmed(&mut self, removed: &BTreeMap<Source, Offset>) {
+        for (source, end) in removed {
+            if let Some(partition) = self.partitions.get_mut(source) {
+                partition.trimmed = partition.trimmed.max(*end);
+            }
+        }
     }
 
     /// Nothing before these ends is to be handed out any more, except what is held: takes out what was read, and says how much

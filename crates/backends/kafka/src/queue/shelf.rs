@@ -54,6 +54,8 @@ pub(super) struct Partition {
     pub(super) generation: u64,
     /// The last commit that is known.
     pub(super) committed: i64,
+    /// What lies before it was removed from the servers, as far as this process knows.
+    pub(super) trimmed: i64,
     /// Its end when it was assigned.
     pub(super) head: i64,
     /// The latest time of its messages.
@@ -511,6 +513,23 @@ mod tests {
         assert!(shelf.has_committed(asked), "though another waits");
         commit(&mut shelf, Fate::Committed);
         assert!(shelf.has_committed(shelf.batches()), "nothing waits");
+    }
+
+    #[test]
+    fn what_is_finished_is_to_be_removed_until_that_is_done() {
+        let mut shelf = shelf(false, &["-1", "-2"]);
+        ids(&mut shelf, NOW);
+        assert!(shelf.to_trim().is_empty());
+        drop(begin(&mut shelf, 0, Change::Settled));
+        commit(&mut shelf, Fate::Committed);
+        let due = BTreeMap::from([(MAIN, 1)]);
+        assert_eq!([shelf.to_trim(), shelf.to_trim()], [due.clone(), due.clone()], "asking is not doing");
+        drop(begin(&mut shelf, 1, Change::Settled));
+        commit(&mut shelf, Fate::Committed);
+        shelf.trimmed(&due);
+        assert_eq!(shelf.to_trim(), BTreeMap::from([(MAIN, 2)]));
+        shelf.trimmed(&shelf.to_trim());
+        assert!(shelf.to_trim().is_empty());
     }
 
     #[test]
