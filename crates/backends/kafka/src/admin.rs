@@ -23,10 +23,10 @@ use self::stats::Depth;
 use crate::broker::KafkaBroker;
 use crate::consume::member::{away, want};
 use crate::inner::Inner;
-use crate::link::refusal;
+use crate::link::{Clients, refusal};
 use crate::queue::Queue;
 use crate::queue::letter::Source;
-use crate::queue::names::Lane;
+use crate::queue::names::{Lane, Names};
 use crate::queue::record::Entry;
 use crate::queue::shelf::{Consuming, Shelf};
 
@@ -35,6 +35,8 @@ use crate::queue::shelf::{Consuming, Shelf};
 /// A look shows what is in the partitions that are this process's, and so does a redrive.
 pub const ADMIN_CAPABILITIES: AdminCapabilities =
     AdminCapabilities { list: true, counts: false, peek: true, find: false, pause: false };
+
+const DELETE: &str = "delete queue";
 
 fn lacks<T: Send + 'static>(
     operation: &'static str,
@@ -212,17 +214,28 @@ impl Inner {
     }
 
     async fn delete_queue(self: &Arc<Self>, name: &QueueName) -> Result<()> {
-        const DELETE: &str = "delete queue";
-        let queue = self.queue_anew(name, DELETE).await?;
         let _alone = self.declaring.lock().await;
         let clients = self.clients(DELETE)?;
+        let queue = match self.queue_anew(name, DELETE).await {
+            Err(error) if error.kind() == Kind::NotFound => {
+                // Whoever deleted it may have ended before its topics were.
+                if let Some(life) = self.registry.last_life(name) {
+                    self.delete_topics(&clients, name, life).await?;
+                }
+                return Err(error);
+            }
+            queue => queue?,
+        };
         self.record(&clients, name, &Entry { life: queue.life, settings: None }, DELETE).await?;
         // Whoever reads this has forgotten the queue, this process too.
         self.read_all(DELETE).await?;
-        let mut topics = vec![queue.names.main.as_str(), queue.names.wait.as_str()];
-        if queue.retains() {
-            topics.push(&queue.names.gone);
-        }
+        self.delete_topics(&clients, name, queue.life).await
+    }
+
+    /// Those of one life of a queue, as far as they are there.
+    async fn delete_topics(&self, clients: &Clients, name: &QueueName, life: u64) -> Result<()> {
+        let names = Names::new(&self.settings.prefix, name, life)?;
+        let topics = [names.main.as_str(), &names.wait, &names.gone];
         let deleted = clients.admin.delete_topics(&topics, &self.admin_options()).await;
         for topic in deleted.map_err(|error| refusal(error, DELETE, name.as_str()))? {
             if let Err((_, code)) = topic {

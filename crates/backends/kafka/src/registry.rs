@@ -48,6 +48,12 @@ impl Registry {
         self.entries.lock().get(queue).map_or((0, None), |entry| (entry.life, entry.settings.clone()))
     }
 
+    /// Which life of a queue was the last one that was deleted, if it is not there now.
+    pub(crate) fn last_life(&self, queue: &QueueName) -> Option<u64> {
+        let (life, settings) = self.get(queue);
+        (life > 0 && settings.is_none()).then_some(life)
+    }
+
     /// All queues by name.
     pub(crate) fn all(&self) -> Vec<QueueName> {
         let entries = self.entries.lock();

@@ -169,3 +169,20 @@ fn one_that_cannot_join_its_group_says_why_and_joins_once_it_can() {
     drop(theirs);
     assert_eq!(id(&one.one(&queue)), "a");
 }
+
+#[test]
+fn topics_that_a_deletion_left_behind_go_with_the_next_one() {
+    if !there() {
+        return;
+    }
+    let one = some_partitions();
+    let queue = queue(&one, Order::Arrival);
+    let admin = one.admin().unwrap();
+    one.on(admin.delete(&queue)).unwrap();
+    let topic = one.topic("shared");
+    assert!(one.comes(|| !one.topics().contains(&topic)), "it is deleted");
+    // As if whoever has deleted it had ended before.
+    one.make_topic(NewTopic::new(&topic, 1, TopicReplication::Fixed(1)));
+    assert_eq!(one.on(admin.delete(&queue)).unwrap_err().kind(), Kind::NotFound);
+    assert!(one.comes(|| !one.topics().contains(&topic)), "it is left behind");
+}
