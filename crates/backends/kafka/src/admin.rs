@@ -1,23 +1,21 @@
 //! The port [`BrokerAdmin`] on Kafka.
 
+mod look;
 mod replay;
 mod stats;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use forebay_core::delivery::{Delivery, DeliveryId};
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits;
-use forebay_core::limits::kafka::{ARRIVAL_MAX, LOOK, OPEN_MAX};
+use forebay_core::limits::kafka::{ARRIVAL_MAX, LOOK};
 use forebay_core::message::MessageId;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{
-    AdminCapabilities, BrokerAdmin, Found, Peeked, QueueInfo, Receive, ReplayFrom, Replayed,
+    AdminCapabilities, BrokerAdmin, Found, Peeked, QueueInfo, ReplayFrom, Replayed,
 };
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
-use forebay_envelope::envelope::Envelope;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -25,11 +23,10 @@ use self::stats::Depth;
 use crate::broker::KafkaBroker;
 use crate::consume::member::{away, want};
 use crate::inner::Inner;
-use crate::link::refusal;
+use crate::link::{Clients, refusal};
 use crate::queue::Queue;
-use crate::queue::commit::Change;
 use crate::queue::letter::Source;
-use crate::queue::names::Lane;
+use crate::queue::names::{Lane, Names};
 use crate::queue::record::Entry;
 use crate::queue::shelf::{Consuming, Shelf};
 
@@ -38,6 +35,8 @@ use crate::queue::shelf::{Consuming, Shelf};
 /// A look shows what is in the partitions that are this process's, and so does a redrive.
 pub const ADMIN_CAPABILITIES: AdminCapabilities =
     AdminCapabilities { list: true, counts: false, peek: true, find: false, pause: false };
+
+const DELETE: &str = "delete queue";
 
 fn lacks<T: Send + 'static>(
     operation: &'static str,
@@ -128,30 +127,6 @@ impl Inner {
         Ok(QueueInfo { settings: queue.settings.clone(), stats, paused: false })
     }
 
-    async fn peek(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<Vec<Peeked>> {
-        let queue = self.queue_anew(name, "peek into queue").await?;
-        // Whoever asks for messages has them brought here; what it takes it gives back to its place.
-        let taken = self.receive_to_look(name, count_max).await?;
-        let peeked = taken.iter().map(|delivery| Peeked { delivery: delivery.clone() }).collect();
-        taken.iter().for_each(|delivery| put_back(&queue, delivery.id));
-        Ok(peeked)
-    }
-
-    async fn receive_to_look(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<Vec<Delivery>> {
-        let count_max = count_max.clamp(1, limits::RECEIVE_DELIVERIES_MAX);
-        let mut all = Vec::new();
-        loop {
-            let asked =
-                Receive { count_max: count_max - all.len(), hold: None, wait_until: self.clock.now() };
-            let more = self.receive(name, asked).await?;
-            let nothing = more.is_empty();
-            all.extend(more);
-            if nothing || all.len() == count_max {
-                return Ok(all);
-            }
-        }
-    }
-
     /// Waits until this process has its share of a queue's partitions.
     async fn join(self: &Arc<Self>, queue: &Arc<Queue>) -> Result<()> {
         let late = self.clock.now() + ARRIVAL_MAX;
@@ -165,7 +140,7 @@ impl Inner {
                 return Ok(());
             }
             if now >= late {
-                return Err(away(self));
+                return Err(away(self, queue));
             }
             want(self, queue);
             self.clock.sleep_until(now + LOOK / 4).await;
@@ -193,9 +168,10 @@ impl Inner {
         for (letter, generation) in letters {
             drop(queue.finish(letter, generation));
         }
+        let begun = queue.look(Shelf::batches);
         queue.commits.notify_one();
         self.mark_gone(&queue, gone, PURGE).await?;
-        self.until(&queue, Shelf::is_clean).await;
+        self.until(&queue, |shelf| shelf.has_committed(begun)).await;
         let others = depths.into_iter().filter(|(source, _)| !ours.contains_key(source));
         let others: BTreeMap<Source, Depth> = others.filter(|(_, depth)| depth.open > 0).collect();
         purged += others.values().map(|depth| depth.open).sum::<u64>();
@@ -237,77 +213,29 @@ impl Inner {
         removed.map(drop).map_err(refuse)
     }
 
-    async fn redrive(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<u64> {
-        const REDRIVE: &str = "redrive queue";
-        let queue = self.queue_anew(name, REDRIVE).await?;
-        let (mut redriven, mut stay) = (0, Vec::new());
-        let outcome = loop {
-            let room = count_max.saturating_sub(redriven as usize).min(limits::RECEIVE_DELIVERIES_MAX);
-            if room == 0 || stay.len() >= OPEN_MAX {
-                break Ok(());
-            }
-            let taken = match self.receive_to_look(name, room).await {
-                Ok(taken) if taken.is_empty() => break Ok(()),
-                Ok(taken) => taken,
-                Err(error) => break Err(error),
-            };
-            let mut failed = None;
-            for delivery in taken {
-                match self.send_back(&queue, delivery.id, REDRIVE).await {
-                    Ok(true) => redriven += 1,
-                    Ok(false) => stay.push(delivery.id),
-                    Err(error) => {
-                        stay.push(delivery.id);
-                        failed = Some(error);
-                    }
-                }
-            }
-            if let Some(error) = failed {
-                break Err(error);
-            }
-        };
-        stay.into_iter().for_each(|id| put_back(&queue, id));
-        outcome.map(|()| redriven)
-    }
-
-    /// Publishes a dead letter to where it came from. `false`: it came from nowhere, or that is gone.
-    async fn send_back(
-        self: &Arc<Self>,
-        queue: &Queue,
-        delivery: DeliveryId,
-        operation: &'static str,
-    ) -> Result<bool> {
-        let Some(grip) = queue.grip(delivery.position, delivery.token) else { return Ok(true) };
-        let Some(letter) = grip.letter().cloned() else { return Ok(true) };
-        let Some(from) = letter.envelope.history.last().map(|line| line.queue.clone()) else {
-            return Ok(false);
-        };
-        let home = match self.queue(&from, operation).await {
-            Err(error) if error.kind() == Kind::NotFound => return Ok(false),
-            found => found?,
-        };
-        let now = self.clock.now();
-        let envelope = Envelope { attempts: 0, due: now, published_at: now, ..letter.envelope.clone() };
-        match self.bounded(operation, self.put(&home, vec![(envelope, None)], operation)).await {
-            Err(error) if error.kind() == Kind::NotFound => return Ok(false),
-            put => put?,
-        }
-        self.mark_gone(queue, letter.gone(), operation).await?;
-        self.end(queue, grip, Change::Settled, true).await.map(|_| true)
-    }
-
     async fn delete_queue(self: &Arc<Self>, name: &QueueName) -> Result<()> {
-        const DELETE: &str = "delete queue";
-        let queue = self.queue_anew(name, DELETE).await?;
         let _alone = self.declaring.lock().await;
         let clients = self.clients(DELETE)?;
+        let queue = match self.queue_anew(name, DELETE).await {
+            Err(error) if error.kind() == Kind::NotFound => {
+                // Whoever deleted it may have ended before its topics were.
+                if let Some(life) = self.registry.last_life(name) {
+                    self.delete_topics(&clients, name, life).await?;
+                }
+                return Err(error);
+            }
+            queue => queue?,
+        };
         self.record(&clients, name, &Entry { life: queue.life, settings: None }, DELETE).await?;
         // Whoever reads this has forgotten the queue, this process too.
         self.read_all(DELETE).await?;
-        let mut topics = vec![queue.names.main.as_str(), queue.names.wait.as_str()];
-        if queue.retains() {
-            topics.push(&queue.names.gone);
-        }
+        self.delete_topics(&clients, name, queue.life).await
+    }
+
+    /// Those of one life of a queue, as far as they are there.
+    async fn delete_topics(&self, clients: &Clients, name: &QueueName, life: u64) -> Result<()> {
+        let names = Names::new(&self.settings.prefix, name, life)?;
+        let topics = [names.main.as_str(), &names.wait, &names.gone];
         let deleted = clients.admin.delete_topics(&topics, &self.admin_options()).await;
         for topic in deleted.map_err(|error| refusal(error, DELETE, name.as_str()))? {
             if let Err((_, code)) = topic {
@@ -321,24 +249,18 @@ impl Inner {
     }
 }
 
-fn put_back(queue: &Queue, delivery: DeliveryId) {
-    if let Some(grip) = queue.grip(delivery.position, delivery.token) {
-        grip.put_back();
-    }
-}
-
 /// While it is there nothing that waits in Kafka is moved on.
 struct Still<'a>(&'a Queue);
 
 impl<'a> Still<'a> {
     fn keep(queue: &'a Queue) -> Self {
-        queue.change(|shelf| shelf.purging = true);
+        queue.change(|shelf| shelf.purges += 1);
         Self(queue)
     }
 }
 
 impl Drop for Still<'_> {
     fn drop(&mut self) {
-        self.0.change(|shelf| shelf.purging = false);
+        self.0.change(|shelf| shelf.purges -= 1);
     }
 }

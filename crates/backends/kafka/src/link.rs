@@ -103,10 +103,19 @@ pub(crate) fn has_no_leader(error: &KafkaError) -> bool {
     matches!(error.rdkafka_error_code(), Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable))
 }
 
+/// The servers' word for an error.
+fn code(error: &KafkaError) -> Option<Code> {
+    match error {
+        // Of which the client says that it has none.
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    }
+}
+
 /// Whether an error says that a topic is not there.
 fn is_unknown(error: &KafkaError) -> bool {
     matches!(
-        error.rdkafka_error_code(),
+        code(error),
         Some(
             Code::UnknownTopicOrPartition
                 | Code::UnknownTopic
@@ -133,7 +142,8 @@ impl Outgoing {
 /// What all clients have in common.
 pub(crate) fn config(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
-    let patience = settings.wait.max(Duration::from_secs(1)).as_millis().to_string();
+    let patience = settings.wait.clamp(Duration::from_secs(1), limits::SOCKET_WAIT_MAX);
+    let patience = patience.as_millis().to_string();
     config
         .set("bootstrap.servers", &settings.servers)
         .set("client.id", "forebay")
@@ -144,13 +154,15 @@ pub(crate) fn config(settings: &KafkaSettings) -> ClientConfig {
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", limits::PAUSE_MAX.as_millis().to_string())
         .set("topic.metadata.refresh.interval.ms", "5000")
+        // Who asks for the topic of a queue that was deleted elsewhere must not have the servers make it again.
+        .set("allow.auto.create.topics", "false")
         .set("enable.metrics.push", "false");
     config
 }
 
 /// What an error of the client's means to who asked.
 pub(crate) fn refusal(error: KafkaError, operation: &'static str, context: impl Into<String>) -> Error {
-    let kind = match error.rdkafka_error_code() {
+    let kind = match code(&error) {
         Some(_) if is_unknown(&error) => Kind::NotFound,
         Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Kind::TooLarge,
         Some(Code::QueueFull) => Kind::Full,
@@ -163,4 +175,30 @@ pub(crate) fn refusal(error: KafkaError, operation: &'static str, context: impl 
         _ => Kind::Unavailable,
     };
     Error::new(kind, operation, context).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_servers_refuse_is_known_whether_they_were_asked_for_messages_or_topics() {
+        for (code, kind) in [
+            (Code::UnknownTopicOrPartition, Kind::NotFound),
+            (Code::InvalidReplicationFactor, Kind::Unsupported),
+        ] {
+            for error in [KafkaError::AdminOp(code), KafkaError::MessageProduction(code)] {
+                assert_eq!(refusal(error, "declare queue", "q").kind(), kind);
+            }
+        }
+    }
+
+    #[test]
+    fn clients_can_be_made_with_all_that_a_url_may_say() {
+        for ms in [limits::WAIT_RANGE.start(), limits::WAIT_RANGE.end()].map(Duration::as_millis) {
+            let settings = KafkaSettings::parse(&format!("kafka://127.0.0.1:1?wait_ms={ms}")).unwrap();
+            let made = Clients::new(&settings).map(drop);
+            assert!(made.is_ok(), "wait_ms={ms}: {made:?}");
+        }
+    }
 }

@@ -77,7 +77,7 @@ impl Inner {
             };
             if now >= give_up_at {
                 let joined = queue.look(|shelf| shelf.consuming == Consuming::Yes { joined: true });
-                return if joined { Ok(Vec::new()) } else { Err(away(self)) };
+                return if joined { Ok(Vec::new()) } else { Err(away(self, &queue)) };
             }
             want(self, &queue);
             let next = again_at.map_or(give_up_at, |at| at.min(give_up_at));

@@ -1,17 +1,19 @@
 //! Which queues there are, with their settings: a topic that every process reads from its beginning and follows. Of several
 //! declarations of one queue the first counts.
 
+mod topics;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::kafka as limits;
-use forebay_core::queue::{QueueName, QueueSettings, Retain};
+use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_envelope::record::compare;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
-use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::NewTopic;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
@@ -25,6 +27,8 @@ use crate::queue::Queue;
 use crate::queue::names::{Names, registry};
 use crate::queue::record::{self, Entry};
 use crate::settings::KafkaSettings;
+
+const DECLARE: &str = "declare queue";
 
 /// What is known of all queues.
 pub(crate) struct Registry {
@@ -43,6 +47,12 @@ impl Registry {
     /// A queue's settings, and which of its lives this is; without settings if it is not there.
     fn get(&self, queue: &QueueName) -> (u64, Option<QueueSettings>) {
         self.entries.lock().get(queue).map_or((0, None), |entry| (entry.life, entry.settings.clone()))
+    }
+
+    /// Which life of a queue was the last one that was deleted, if it is not there now.
+    pub(crate) fn last_life(&self, queue: &QueueName) -> Option<u64> {
+        let (life, settings) = self.get(queue);
+        (life > 0 && settings.is_none()).then_some(life)
     }
 
     /// All queues by name.
@@ -109,7 +119,6 @@ impl Inner {
 
     /// Declares a queue whose settings were checked.
     pub(crate) async fn declare(&self, settings: &QueueSettings) -> Result<Arc<Queue>> {
-        const DECLARE: &str = "declare queue";
         let name = &settings.name;
         let _alone = self.declaring.lock().await;
         self.read_all(DECLARE).await?;
@@ -121,7 +130,7 @@ impl Inner {
             return self.queue(name, DECLARE).await;
         }
         let ours = Entry { life: life + 1, settings: Some(settings.clone()) };
-        self.make_topics(&clients, settings, ours.life).await?;
+        self.take_topics(&clients, settings, ours.life).await?;
         self.record(&clients, name, &ours, DECLARE).await?;
         self.read_all(DECLARE).await?;
         let (life, present) = self.registry.get(name);
@@ -153,62 +162,12 @@ impl Inner {
         clients.put(&[record]).await.map_err(|failed| refusal(failed.error, operation, name.as_str()))
     }
 
-    async fn make_topics(&self, clients: &Clients, settings: &QueueSettings, life: u64) -> Result<()> {
-        let names = Names::new(&self.settings.prefix, &settings.name, life)?;
-        let retains = settings.retain != Retain::Nothing;
-        let partitions = if retains { 1 } else { i32::from(self.settings.partitions) };
-        let levels = i32::try_from(limits::WAIT_LEVELS.len()).unwrap_or(1);
-        let mut topics = vec![(names.main.as_str(), partitions), (names.wait.as_str(), levels)];
-        if retains {
-            topics.push((&names.gone, 1));
-        }
-        let (message_bytes, segment_bytes) =
-            ((limits::MESSAGE_BYTES_MAX + 1024 * 1024).to_string(), limits::SEGMENT_BYTES.to_string());
-        // Messages stay until they are finished, however long that takes.
-        let topics: Vec<_> = topics
-            .into_iter()
-            .map(|(topic, partitions)| {
-                NewTopic::new(topic, partitions, self.replication())
-                    .set("cleanup.policy", "delete")
-                    .set("retention.ms", "-1")
-                    .set("retention.bytes", "-1")
-                    .set("max.message.bytes", &message_bytes)
-                    .set("segment.bytes", &segment_bytes)
-            })
-            .collect();
-        self.make(clients, &topics, "declare queue").await
-    }
-
-    /// Makes topics that are not there yet.
-    async fn make(&self, clients: &Clients, topics: &[NewTopic<'_>], operation: &'static str) -> Result<()> {
-        let context = || topics.first().map_or("", |topic| topic.name).to_owned();
-        let options = self.admin_options();
-        let made = clients.admin.create_topics(topics, &options).await;
-        for topic in made.map_err(|error| refusal(error, operation, context()))? {
-            match topic {
-                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-                Err((_, code)) => return Err(refusal(KafkaError::AdminOp(code), operation, context())),
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn admin_options(&self) -> AdminOptions {
-        let wait = Some(self.settings.wait);
-        AdminOptions::new().request_timeout(wait).operation_timeout(wait)
-    }
-
-    fn replication(&self) -> TopicReplication<'static> {
-        // Kafka's word for its own default.
-        TopicReplication::Fixed(self.settings.replication.map_or(-1, i32::from))
-    }
-
     async fn make_registry(&self) -> Result<()> {
         const FOLLOW: &str = "find queues";
         let clients = self.clients(FOLLOW)?;
         let topic =
             NewTopic::new(&self.registry.topic, 1, self.replication()).set("cleanup.policy", "compact");
-        self.make(&clients, &[topic], FOLLOW).await
+        self.make(&clients, &[topic], FOLLOW).await.map(drop)
     }
 }
 

@@ -108,17 +108,22 @@ impl Inner {
     }
 }
 
-/// A message past its time to live: it goes to the dead-letter queue, if its queue has one. If that fails it lies here as
-/// before.
+/// A message past its time to live: it goes to the dead-letter queue, if its queue has one, and is not retained. If that fails
+/// it lies here as before.
 pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>, generation: u64) {
-    if queue.settings.dead_letter.is_some() {
-        let attempts = letter.envelope.attempts;
-        let put = inner.dead_letter(&queue, &letter, Reason::Expired, attempts, None);
-        if let Err(error) = inner.bounded("expire message", put).await {
-            tracing::warn!(queue = %queue.name(), %error, "kafka: an expired message stays where it is");
-            queue.change(|shelf| shelf.put_back(letter, generation));
-            return;
+    const EXPIRE: &str = "expire message";
+    let leave = async {
+        if queue.settings.dead_letter.is_some() {
+            let attempts = letter.envelope.attempts;
+            inner.dead_letter(&queue, &letter, Reason::Expired, attempts, None).await
+        } else {
+            inner.mark_gone(&queue, letter.gone(), EXPIRE).await
         }
+    };
+    if let Err(error) = inner.bounded(EXPIRE, leave).await {
+        tracing::warn!(queue = %queue.name(), %error, "kafka: an expired message stays where it is");
+        queue.change(|shelf| shelf.put_back(letter, generation));
+        return;
     }
     // What nobody holds stays settled, and goes with a later commit if this one fails.
     drop(queue.finish(letter, generation).await);

@@ -17,6 +17,8 @@ pub const PARTITIONS_MAX: u16 = 1_000;
 pub const WAIT_DEFAULT: Duration = Duration::from_secs(10);
 /// The range that it may say.
 pub const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+/// The longest that the client waits for an answer on a connection, whatever the calls wait for: it takes no more.
+pub const SOCKET_WAIT_MAX: Duration = Duration::from_secs(300);
 /// After so long without a sign of life a process's partitions go to others, unless the URL says otherwise.
 pub const SESSION_DEFAULT: Duration = Duration::from_secs(10);
 /// The range that it may say; servers have a range of their own.
@@ -67,6 +69,8 @@ pub const EMPTY_MIN: Duration = Duration::from_millis(50);
 pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
 /// How often what is finished is removed from the servers.
 pub const TRIM_PAUSE: Duration = Duration::from_secs(10);
+/// How often that is tried when nobody asks for a queue's messages any more.
+pub const TRIM_TRIES: usize = 6;
 /// Bytes of one replay, beyond a last message.
 pub const REPLAY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages of one replay.

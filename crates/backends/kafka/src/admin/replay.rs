@@ -1,6 +1,5 @@
 //! Reading a queue that retains once more, from its topic, without being one of its group.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use crate::link::{Outgoing, config, refusal};
 use crate::message::envelope;
 use crate::queue::Queue;
 use crate::queue::contiguous::Offset as At;
+use crate::queue::ranges::Ranges;
 
 const REPLAY: &str = "replay queue";
 
@@ -118,6 +118,28 @@ impl Inner {
         found.await?.map_err(|error| refusal(error, operation, queue.name().as_str()))
     }
 
+    /// Up to where all that was written down as gone is of messages before `first`.
+    pub(crate) async fn gone_before(
+        self: &Arc<Self>,
+        queue: &Arc<Queue>,
+        first: At,
+        operation: &'static str,
+    ) -> Result<At> {
+        let (inner, asked) = (self.clone(), queue.clone());
+        let found = self.blocking(operation, move || {
+            let mut before = 0;
+            Reader::new(&inner, &asked)?.read(&asked.names.gone, 0, |record| {
+                let over = ranges(record).iter().all(|(_, end)| *end <= first);
+                if over {
+                    before = record.offset() + 1;
+                }
+                over
+            })?;
+            Ok(before)
+        });
+        found.await?.map_err(|error: KafkaError| refusal(error, operation, queue.name().as_str()))
+    }
+
     /// Writes down what of a queue that retains was finished otherwise than by being done, as ranges without their ends.
     pub(crate) async fn mark_gone(
         &self,
@@ -178,26 +200,29 @@ impl Inner {
     }
 }
 
-/// What was finished otherwise than by being done: beginnings with their ends.
-fn gone(reader: &Reader, queue: &Queue) -> KafkaResult<BTreeSet<(At, At)>> {
-    let mut gone = BTreeSet::new();
+/// What was finished otherwise than by being done.
+fn gone(reader: &Reader, queue: &Queue) -> KafkaResult<Ranges> {
+    let mut gone = Ranges::default();
     reader.read(&queue.names.gone, 0, |record| {
-        let ranges = record.payload().and_then(|payload| postcard::from_bytes::<Vec<(At, At)>>(payload).ok());
-        gone.extend(ranges.unwrap_or_default());
+        ranges(record).into_iter().for_each(|(start, end)| gone.add(start, end));
         true
     })?;
     Ok(gone)
 }
 
-fn replayed(record: &BorrowedMessage<'_>, gone: &BTreeSet<(At, At)>) -> Option<Replayed> {
+/// What a record of the topic of what is gone says.
+fn ranges(record: &BorrowedMessage<'_>) -> Vec<(At, At)> {
+    record.payload().and_then(|payload| postcard::from_bytes(payload).ok()).unwrap_or_default()
+}
+
+fn replayed(record: &BorrowedMessage<'_>, gone: &Ranges) -> Option<Replayed> {
     let offset = record.offset();
     let at =
         Instant::from_ms(record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
-    let is_gone = gone.range(..=(offset, At::MAX)).any(|(_, end)| offset < *end);
     let payload = Payload::from(record.payload().unwrap_or_default());
     let id = MessageId::generate(at, [0, offset.unsigned_abs()]);
     let (envelope, origin) = envelope::read(header(record).as_deref(), record.key(), payload, at, id);
-    (!is_gone && origin.is_none()).then(|| Replayed {
+    (!gone.contains(offset) && origin.is_none()).then(|| Replayed {
         position: (offset + 1).unsigned_abs(),
         message: envelope.message,
         published_at: envelope.published_at,

@@ -1,6 +1,5 @@
 //! Looking after a member: reading on, removing what is finished, and the end.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forebay_core::limits::kafka as limits;
@@ -16,7 +15,7 @@ use crate::queue::shelf::{Consuming, Shelf};
 /// Reads on where there is room again, and ends when nobody asks for this queue any more.
 pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) {
     let mut look = time::interval(limits::LOOK);
-    let (mut trimmed_at, mut trimmed) = (inner.clock.now(), BTreeMap::new());
+    let mut trimmed_at = inner.clock.now();
     loop {
         let changed = queue.changed.notified();
         tokio::select! {
@@ -37,10 +36,11 @@ pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<
         let over = queue.look(unused);
         if over || now.since(trimmed_at) >= limits::TRIM_PAUSE {
             trimmed_at = now;
-            let committed = queue.look(Shelf::committed_offsets);
-            if committed != trimmed || queue.retains() {
-                trimmed = committed.clone();
-                trim(inner, queue, committed);
+            // What is retained for a time ends with the time, whatever is finished meanwhile.
+            let due =
+                queue.look(|shelf| if queue.retains() { shelf.committed_offsets() } else { shelf.to_trim() });
+            if !due.is_empty() {
+                trim(inner, queue, due, if over { limits::TRIM_TRIES } else { 1 });
             }
         }
         if over {

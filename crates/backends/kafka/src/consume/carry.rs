@@ -18,7 +18,7 @@ pub(super) async fn carry(inner: &Arc<Inner>, queue: &Arc<Queue>) -> Infallible 
         let now = inner.clock.now();
         let letters = queue.change_quietly(|shelf| shelf.take_carried(now));
         if letters.is_empty() {
-            let next = queue.look(|shelf| shelf.next_carried().filter(|_| !shelf.purging));
+            let next = queue.look(|shelf| shelf.next_carried().filter(|_| shelf.purges == 0));
             let sleep = async {
                 match next {
                     Some(at) => inner.clock.sleep_until(at).await,

@@ -61,6 +61,9 @@ impl ConsumerContext for Watch {
                     came.extend(waits());
                     self.told(member.incremental_assign(&list(&self.queue, waits())));
                 }
+                // The client remembers of a partition that it was paused when it went, and never reads it again. Here nothing
+                // of it was read yet: later this would bring again what was.
+                self.told(member.resume(&list(&self.queue, came.iter().copied())));
                 self.assigned.lock().get_or_insert_default().extend(came);
                 self.came.notify_one();
             }
@@ -172,6 +175,10 @@ async fn try_consume(inner: &Arc<Inner>, queue: &Arc<Queue>, left: &mut Option<A
 }
 
 /// Nothing of the queue is to be had: its consumer could not join in time.
-pub(crate) fn away(inner: &Inner) -> Error {
-    Error::new(Kind::Unavailable, CONSUME, inner.settings.address())
+pub(crate) fn away(inner: &Inner, queue: &Queue) -> Error {
+    let away = Error::new(Kind::Unavailable, CONSUME, inner.settings.address());
+    match queue.look(|shelf| shelf.trouble.clone()) {
+        Some(trouble) => away.because(trouble),
+        None => away,
+    }
 }

@@ -1,23 +1,28 @@
 //! Reading the partitions that are ours.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_core::error::Result;
 use forebay_core::message::MessageId;
 use forebay_core::payload::Payload;
 use forebay_core::time::Instant;
 use futures_util::StreamExt;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::Offset;
+use tokio::time;
 
 use super::member::{CONSUME, Member, list};
 use crate::inner::Inner;
 use crate::link::refusal;
 use crate::message::envelope::{self, HEADER};
 use crate::queue::Queue;
+use crate::queue::contiguous::Offset as At;
 use crate::queue::intake::Record;
 use crate::queue::letter::Source;
 use crate::queue::names::Lane;
@@ -45,9 +50,23 @@ pub(super) async fn read(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Me
                 _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
                     return Err(refusal(error, CONSUME, queue.name().as_str()));
                 }
-                _ => tracing::debug!(queue = %queue.name(), %error, "kafka: consuming"),
+                _ => tell(queue, error),
             },
         }
+    }
+}
+
+/// The client goes on, but nothing may come for as long as this is so: whoever waits is told of it.
+fn tell(queue: &Queue, error: KafkaError) {
+    let away = matches!(
+        error.rdkafka_error_code(),
+        Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut)
+    );
+    let is_new = queue.change_quietly(|shelf| shelf.trouble.replace(error.clone()).as_ref() != Some(&error));
+    if is_new && !away {
+        tracing::warn!(queue = %queue.name(), %error, "kafka: consuming");
+    } else {
+        tracing::debug!(queue = %queue.name(), %error, "kafka: consuming");
     }
 }
 
@@ -58,20 +77,19 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) -> R
     let clients = inner.clients(CONSUME)?;
     let found = inner.blocking(CONSUME, move || {
         let committed = asked.committed_offsets(list(&names, sources.iter().copied()), wait)?;
+        // Not by the member itself: its connection is busy waiting for what comes.
+        let main: Vec<_> = sources.iter().filter(|source| source.lane == Lane::Main).collect();
+        let main: Vec<_> = main.into_iter().map(|source| source.partition).collect();
+        let heads = heads(clients.admin.inner(), &names.names.main, &main, wait);
         let mut found = Vec::with_capacity(sources.len());
         for source in sources {
-            let topic = names.names.lane(source.lane);
-            let element = committed.find_partition(topic, source.partition);
+            let element = committed.find_partition(names.names.lane(source.lane), source.partition);
             let (base, mark) = match element.as_ref().map(|element| (element.offset(), element.metadata())) {
                 Some((Offset::Offset(base), mark)) => (base, mark.to_owned()),
                 _ => (0, String::new()),
             };
-            let head = match source.lane {
-                // Not by the member itself: its connection is busy waiting for what comes.
-                Lane::Main => clients.admin.inner().fetch_watermarks(topic, source.partition, wait)?.1,
-                Lane::Wait => 0,
-            };
-            found.push((source, base, mark, head));
+            let head = heads.get(&source.partition).filter(|_| source.lane == Lane::Main);
+            found.push((source, base, mark, head.copied().unwrap_or(base)));
         }
         Ok(found)
     });
@@ -80,11 +98,36 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) -> R
         for (source, base, mark, head) in found {
             shelf.assign(source, base, &mark, head);
         }
+        shelf.trouble = None;
         if shelf.consuming != Consuming::Gone {
             shelf.consuming = Consuming::Yes { joined: true };
         }
     });
     Ok(())
+}
+
+/// Where partitions of a topic end, of those that say so in time. One without a leader must not keep us from the others: it is
+/// not asked, and is read once it has one.
+fn heads<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partitions: &[i32],
+    wait: Duration,
+) -> BTreeMap<i32, At> {
+    let late = time::Instant::now() + wait;
+    let mut heads = BTreeMap::new();
+    let Ok(metadata) = client.fetch_metadata(Some(topic), wait) else { return heads };
+    let there = metadata.topics().iter().flat_map(|topic| topic.partitions());
+    for partition in there.filter(|there| there.leader() >= 0 && partitions.contains(&there.id())) {
+        let left = late.saturating_duration_since(time::Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        if let Ok((_, head)) = client.fetch_watermarks(topic, partition.id(), left) {
+            heads.insert(partition.id(), head);
+        }
+    }
+    heads
 }
 
 /// What this library has put beside a payload.
@@ -117,5 +160,26 @@ fn take_in(inner: &Inner, queue: &Queue, member: &Member, record: &BorrowedMessa
     });
     if pause && let Err(error) = member.pause(&list(queue, [source])) {
         tracing::warn!(queue = %queue.name(), %error, "kafka: cannot pause a partition");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::BaseConsumer;
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[test]
+    fn a_partition_without_a_leader_keeps_nobody_from_the_others() {
+        let cluster = MockCluster::new(2).unwrap();
+        cluster.create_topic("orders", 3, 1).unwrap();
+        cluster.partition_leader("orders", 1, None).unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let asked: BaseConsumer = config.create().unwrap();
+        let heads = heads(asked.client(), "orders", &[0, 1, 2], Duration::from_secs(30));
+        assert_eq!(heads, BTreeMap::from([(0, 0), (2, 0)]));
     }
 }

@@ -3,55 +3,75 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use forebay_core::error::{Kind, Result};
+use forebay_core::limits::kafka as limits;
 use forebay_core::queue::Retain;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::time;
 
 use crate::inner::Inner;
+use crate::link::refusal;
 use crate::queue::Queue;
 use crate::queue::contiguous::Offset as At;
 use crate::queue::letter::Source;
 use crate::queue::names::Lane;
 
-/// In the background, and tried again the next time if that comes to nothing.
-pub(crate) fn trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: BTreeMap<Source, At>) {
+const TRIM: &str = "remove finished messages";
+
+/// In the background, up to so many times: while the queue is looked after what came to nothing is seen there the next time,
+/// and at the end nobody sees it. Kafka forgets in time what of a queue at rest is finished, but never what it has.
+pub(crate) fn trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: BTreeMap<Source, At>, tries: usize) {
     let (background, queue) = (inner.clone(), queue.clone());
     inner.run(async move {
-        if let Err(error) = try_trim(&background, &queue, committed).await {
-            tracing::debug!(queue = %queue.name(), %error, "kafka: what is finished stays for now");
+        for _ in 0..tries {
+            match try_trim(&background, &queue, &committed).await {
+                Ok(()) => return queue.change_quietly(|shelf| shelf.trimmed(&committed)),
+                Err(error) if error.kind() == Kind::NotFound => return,
+                Err(error) => {
+                    tracing::debug!(queue = %queue.name(), %error, "kafka: what is finished stays for now");
+                }
+            }
+            tokio::select! {
+                () = background.closed() => return,
+                () = time::sleep(limits::TRIM_PAUSE) => {}
+            }
         }
     });
 }
 
-async fn try_trim(
-    inner: &Arc<Inner>,
-    queue: &Arc<Queue>,
-    committed: BTreeMap<Source, At>,
-) -> forebay_core::error::Result<()> {
-    const TRIM: &str = "remove finished messages";
-    let clients = inner.clients(TRIM)?;
-    let mut kept_from = None;
+async fn try_trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: &BTreeMap<Source, At>) -> Result<()> {
+    let mut ends = committed.clone();
     if let Retain::For(time) = queue.settings.retain {
-        kept_from = Some(inner.offset_at(queue, inner.clock.now() - time, TRIM).await?);
+        let kept = inner.offset_at(queue, inner.clock.now() - time, TRIM).await?;
+        let main = ends.iter_mut().filter(|(source, _)| source.lane == Lane::Main);
+        main.for_each(|(_, end)| *end = kept.min(*end));
     }
+    let lanes = ends.iter().map(|(source, end)| (queue.names.lane(source.lane), source.partition, *end));
+    remove(inner, queue, lanes).await?;
+    let first = ends.iter().find(|(source, _)| source.lane == Lane::Main);
+    if let Some((_, first)) = first.filter(|_| queue.retains()) {
+        // What is said of messages that are no more is of use to nobody.
+        let gone = inner.gone_before(queue, *first, TRIM).await?;
+        remove(inner, queue, [(queue.names.gone.as_str(), 0, gone)]).await?;
+    }
+    Ok(())
+}
+
+/// Removes what lies before these offsets.
+async fn remove<'a>(
+    inner: &Inner,
+    queue: &Queue,
+    ends: impl IntoIterator<Item = (&'a str, i32, At)>,
+) -> Result<()> {
     let mut before = TopicPartitionList::new();
-    for (source, base) in committed {
-        let base = match kept_from {
-            Some(kept) if source.lane == Lane::Main => base.min(kept),
-            _ => base,
-        };
-        if base > 0 {
-            let added = before.add_partition_offset(
-                queue.names.lane(source.lane),
-                source.partition,
-                Offset::Offset(base),
-            );
-            // A number is always an offset.
-            drop(added);
-        }
+    for (topic, partition, end) in ends.into_iter().filter(|(.., end)| *end > 0) {
+        // A number is always an offset.
+        drop(before.add_partition_offset(topic, partition, Offset::Offset(end)));
     }
     if before.count() == 0 {
         return Ok(());
     }
-    let removed = clients.admin.delete_records(&before, &inner.admin_options()).await;
-    removed.map(drop).map_err(|error| crate::link::refusal(error, TRIM, queue.name().as_str()))
+    let refuse = |error| refusal(error, TRIM, queue.name().as_str());
+    let removed = inner.clients(TRIM)?.admin.delete_records(&before, &inner.admin_options()).await;
+    removed.map_err(refuse)?.elements().iter().try_for_each(|element| element.error()).map_err(refuse)
 }

@@ -108,6 +108,7 @@ impl Shelf {
             return None;
         }
         self.committing = true;
+        self.batches += 1;
         let waiting = std::mem::take(&mut self.waiting);
         let dirty = self.partitions.iter_mut().filter(|(_, partition)| partition.dirty);
         let said = dirty.map(|(source, partition)| {
@@ -126,6 +127,9 @@ impl Shelf {
     /// A batch came to `fate`, and what was left out of it to `left_out`.
     pub(crate) fn committed(&mut self, batch: Batch, fate: Fate, left_out: Fate, now: Instant) {
         self.committing = false;
+        if fate == Fate::Committed {
+            self.batch_committed = self.batches;
+        }
         for said in &batch.said {
             let current = self.is_current(said.source, said.generation);
             if let Some(partition) = self.partitions.get_mut(&said.source).filter(|_| current) {

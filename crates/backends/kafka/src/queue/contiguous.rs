@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::ranges::Ranges;
+
 /// A place in a partition.
 pub(crate) type Offset = i64;
 
@@ -26,8 +28,8 @@ pub(crate) struct Contiguous {
     next: Offset,
     /// Read and not settled.
     open: BTreeSet<Offset>,
-    /// Settled, as ranges without their ends. Those before the first that is open are of no interest any more.
-    settled: BTreeMap<Offset, Offset>,
+    /// Settled. Those before the first that is open are of no interest any more.
+    settled: Ranges,
     tries: BTreeMap<Offset, Tries>,
 }
 
@@ -50,7 +52,7 @@ impl Contiguous {
         for (index, run) in mark.runs.into_iter().enumerate() {
             let Some(end) = Offset::try_from(run).ok().and_then(|run| at.checked_add(run)) else { break };
             if index % 2 == 1 {
-                restored.add_settled(at, end);
+                restored.settled.add(at, end);
             }
             at = end;
         }
@@ -66,10 +68,10 @@ impl Contiguous {
     pub(crate) fn read(&mut self, offset: Offset) -> bool {
         // What lies between is not there: it was removed, or is none of the messages.
         if offset > self.next {
-            self.add_settled(self.next, offset);
+            self.settled.add(self.next, offset);
         }
         // What was skipped may be committed already, and is not kept then.
-        let settled = offset < self.base() || self.is_settled(offset);
+        let settled = offset < self.base() || self.settled.contains(offset);
         self.next = self.next.max(offset.saturating_add(1));
         if settled {
             return false;
@@ -81,19 +83,14 @@ impl Contiguous {
     /// It is settled.
     pub(crate) fn settle(&mut self, offset: Offset) {
         if self.open.remove(&offset) {
-            self.add_settled(offset, offset.saturating_add(1));
+            self.settled.add(offset, offset.saturating_add(1));
             self.tries.remove(&offset);
         }
     }
 
     /// What was settled could not be committed, and is open again.
     pub(crate) fn reopen(&mut self, offset: Offset) {
-        let range = self.settled.range(..=offset).next_back().map(|(start, end)| (*start, *end));
-        if let Some((start, end)) = range.filter(|(_, end)| offset < *end) {
-            self.settled.remove(&start);
-            self.add_settled(start, offset);
-            self.add_settled(offset + 1, end);
-        }
+        self.settled.remove(offset);
         if offset < self.next {
             self.open.insert(offset);
         }
@@ -102,7 +99,7 @@ impl Contiguous {
     /// All that was not read before `end` is settled.
     pub(crate) fn skip_to(&mut self, end: Offset) {
         if end > self.next {
-            self.add_settled(self.next, end);
+            self.settled.add(self.next, end);
             self.tries.split_off(&self.next);
             self.next = end;
         }
@@ -151,7 +148,7 @@ impl Contiguous {
     /// How many of the offsets before `end`, from the first that is open on, are settled.
     pub(crate) fn settled_before(&self, end: Offset) -> u64 {
         let base = self.base();
-        let within = self.settled.range(base..).map(|(start, until)| (*until).min(end) - *start);
+        let within = self.settled.from(base).map(|(start, until)| until.min(end) - start);
         within.filter_map(|length| u64::try_from(length).ok()).sum()
     }
 
@@ -159,8 +156,7 @@ impl Contiguous {
     pub(crate) fn base(&self) -> Offset {
         let first = self.open.first().copied().unwrap_or(self.next);
         // What was settled in an earlier life may go on behind what was read in this one.
-        let range = self.settled.range(..=first).next_back();
-        range.map_or(first, |(_, end)| first.max(*end))
+        self.settled.around(first).map_or(first, |(_, end)| end)
     }
 
     /// What is to be said beside that.
@@ -168,9 +164,9 @@ impl Contiguous {
         let base = self.base();
         let mut mark = Mark::default();
         let mut at = base;
-        for (start, end) in self.settled.range(base..) {
+        for (start, end) in self.settled.from(base) {
             mark.runs.extend([start - at, end - start].map(|run| u64::try_from(run).unwrap_or(0)));
-            at = *end;
+            at = end;
         }
         let tries = self.tries.range(base..);
         mark.tries = tries.map(|(at, tries)| (u64::try_from(at - base).unwrap_or(0), *tries)).collect();
@@ -182,32 +178,8 @@ impl Contiguous {
 
     /// It was committed: what lies before it need not be kept.
     pub(crate) fn committed(&mut self, base: Offset) {
-        let beyond = self.settled.split_off(&base);
-        let last = self.settled.pop_last().filter(|(_, end)| *end > base);
-        self.settled = beyond;
-        self.settled.extend(last.map(|(_, end)| (base, end)));
+        self.settled.forget_before(base);
         self.tries = self.tries.split_off(&base);
-    }
-
-    fn is_settled(&self, offset: Offset) -> bool {
-        self.settled.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end)
-    }
-
-    /// Adds a range, joined with those that it touches.
-    fn add_settled(&mut self, mut start: Offset, mut end: Offset) {
-        if start >= end {
-            return;
-        }
-        if let Some((before, until)) = self.settled.range(..=start).next_back()
-            && *until >= start
-        {
-            (start, end) = (*before, end.max(*until));
-        }
-        while let Some((next, until)) = self.settled.range(start..=end).next().map(|(s, e)| (*s, *e)) {
-            self.settled.remove(&next);
-            end = end.max(until);
-        }
-        self.settled.insert(start, end);
     }
 }
 

@@ -56,6 +56,7 @@ impl Shelf {
             offsets: Contiguous::restore(base, mark),
             generation: self.generation,
             committed: base,
+            trimmed: 0,
             head,
             last_ms: 0,
             bytes: 0,
@@ -79,15 +80,14 @@ impl Shelf {
             self.held.remove(&position);
             self.ends.remove(&(until, position));
         }
+        // Who settles or moves it may have been ended meanwhile, and does not let it go any more.
+        self.gripped.retain(|_, gripped| gripped.source != source);
         let (lost, waiting) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|waiting| waiting.letter().source == source);
         self.waiting = waiting;
         let lost: Vec<_> = lost;
-        for waiting in lost {
-            self.let_go(waiting.letter().number);
-            waiting.tell(Fate::Lost);
-        }
+        lost.into_iter().for_each(|waiting| waiting.tell(Fate::Lost));
     }
 
     /// This process has left the group.
@@ -161,6 +161,21 @@ impl Shelf {
         self.partitions.iter().map(|(source, partition)| (*source, partition.committed)).collect()
     }
 
+    /// Of these, what is finished and not yet removed from the servers.
+    pub(crate) fn to_trim(&self) -> BTreeMap<Source, Offset> {
+        let due = self.partitions.iter().filter(|(_, partition)| partition.committed > partition.trimmed);
+        due.map(|(source, partition)| (*source, partition.committed)).collect()
+    }
+
+    /// What lies before these offsets was removed from the servers.
+    pub(crate) fn trimmed(&mut self, removed: &BTreeMap<Source, Offset>) {
+        for (source, end) in removed {
+            if let Some(partition) = self.partitions.get_mut(source) {
+                partition.trimmed = partition.trimmed.max(*end);
+            }
+        }
+    }
+
     /// Nothing before these ends is to be handed out any more, except what is held: takes out what was read, and says how much
     /// was not. What was not read is settled; it counts once there is nothing to commit any more.
     pub(crate) fn skip_to(
@@ -180,11 +195,16 @@ impl Shelf {
         (self.give_up(), skipped)
     }
 
-    /// Nothing waits for a commit.
-    pub(crate) fn is_clean(&self) -> bool {
-        !self.committing
-            && self.waiting.is_empty()
-            && !self.partitions.values().any(|partition| partition.dirty)
+    /// How many commits were begun until now.
+    pub(crate) fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// What waited for a commit when so many were begun is durable. What came since may wait.
+    pub(crate) fn has_committed(&self, batches: u64) -> bool {
+        let dirty = self.partitions.values().any(|partition| partition.dirty);
+        // A commit says all there is to say of a partition, and what one has failed to say the next one says.
+        self.batch_committed > batches || (!self.committing && self.waiting.is_empty() && !dirty)
     }
 
     /// When the next letter is to be moved.
@@ -195,7 +215,7 @@ impl Shelf {
     /// Letters that are to be moved by now, with the assignments under which they came.
     pub(crate) fn take_carried(&mut self, now: Instant) -> Vec<(Arc<Letter>, u64)> {
         let mut taken = Vec::new();
-        if self.purging {
+        if self.purges > 0 {
             return taken;
         }
         while taken.len() < limits::CARRY_MAX

@@ -5,6 +5,7 @@ pub(crate) mod contiguous;
 pub(crate) mod intake;
 pub(crate) mod letter;
 pub(crate) mod names;
+pub(crate) mod ranges;
 pub(crate) mod record;
 pub(crate) mod shelf;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use forebay_core::limits;
 use forebay_core::limits::kafka::TRIES_MAX;
 use forebay_core::time::Instant;
+use rdkafka::error::KafkaError;
 
 use super::commit::Waiting;
 use super::contiguous::Contiguous;
@@ -43,7 +44,7 @@ pub(crate) struct Held {
 /// A letter that is being settled.
 pub(super) struct Gripped {
     key: Option<String>,
-    source: Source,
+    pub(super) source: Source,
 }
 
 /// A partition that this process has.
@@ -53,6 +54,8 @@ pub(super) struct Partition {
     pub(super) generation: u64,
     /// The last commit that is known.
     pub(super) committed: i64,
+    /// What lies before it was removed from the servers, as far as this process knows.
+    pub(super) trimmed: i64,
     /// Its end when it was assigned.
     pub(super) head: i64,
     /// The latest time of its messages.
@@ -93,10 +96,15 @@ pub(crate) struct Shelf {
     pub(super) waiting: Vec<Waiting>,
     /// A commit is under way.
     pub(super) committing: bool,
+    /// How many were begun, and which of them was the last one that is durable.
+    pub(super) batches: u64,
+    pub(super) batch_committed: u64,
     /// Letters are on their way to another place in Kafka.
     pub(super) carrying: bool,
-    /// None are to be sent there for now.
-    pub(crate) purging: bool,
+    /// Why nothing comes, as the client said last. Nothing once this process has partitions.
+    pub(crate) trouble: Option<KafkaError>,
+    /// None are to be sent there for now: so many purges are under way.
+    pub(crate) purges: usize,
 }
 
 impl Shelf {
@@ -116,8 +124,11 @@ impl Shelf {
             partitions: BTreeMap::new(),
             waiting: Vec::new(),
             committing: false,
+            batches: 0,
+            batch_committed: 0,
             carrying: false,
-            purging: false,
+            trouble: None,
+            purges: 0,
         }
     }
 
@@ -435,6 +446,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_on_its_way_when_a_member_ended_keeps_no_key_and_no_partition() {
+        let mut shelf = shelf(true, &["a1", "b1"]);
+        let level = Source { lane: Lane::Wait, partition: 1 };
+        shelf.assign(level, 0, "", 0);
+        shelf.arrive(record(level, 0, "c1", NOW), 2, NOW);
+        ids(&mut shelf, NOW);
+        let mut fate = begin(&mut shelf, 0, Change::Settled);
+        let (batch, moved) = (shelf.batch(), shelf.take_carried(NOW));
+        assert!(batch.is_some() && moved.len() == 1);
+        drop((batch, moved));
+        shelf.leave(Consuming::Yes { joined: false });
+        assert!(fate.try_recv().is_err() && !shelf.is_holding());
+        shelf.assign(MAIN, 0, "", 0);
+        shelf.arrive(record(MAIN, 0, "a1", NOW), 3, NOW);
+        assert_eq!(ids(&mut shelf, NOW), ["a1"]);
+    }
+
+    #[test]
     fn a_commit_under_way_does_not_count_for_a_partition_that_went() {
         let mut shelf = shelf(false, &["-1"]);
         ids(&mut shelf, NOW);
@@ -463,6 +492,56 @@ mod tests {
         assert!(shelf.resume_with_room().is_empty());
         drop(begin(&mut shelf, half, Change::Settled));
         assert_eq!(shelf.resume_with_room(), [MAIN]);
+    }
+
+    #[test]
+    fn what_was_to_be_committed_is_so_with_the_next_commit_whatever_comes_behind_it() {
+        let mut shelf = shelf(false, &["-1", "-2", "-3", "-4"]);
+        ids(&mut shelf, NOW);
+        let _first = begin(&mut shelf, 0, Change::Settled);
+        let under_way = shelf.batch().unwrap();
+        let _second = begin(&mut shelf, 1, Change::Settled);
+        let asked = shelf.batches();
+        shelf.committed(under_way, Fate::Committed, Fate::Lost, NOW);
+        assert!(!shelf.has_committed(asked), "it was under way before");
+        let failed = shelf.batch().unwrap();
+        let _third = begin(&mut shelf, 2, Change::Settled);
+        shelf.committed(failed, Fate::Failed, Fate::Lost, NOW);
+        assert!(!shelf.has_committed(asked));
+        commit(&mut shelf, Fate::Committed);
+        let _fourth = begin(&mut shelf, 3, Change::Settled);
+        assert!(shelf.has_committed(asked), "though another waits");
+        commit(&mut shelf, Fate::Committed);
+        assert!(shelf.has_committed(shelf.batches()), "nothing waits");
+    }
+
+    #[test]
+    fn what_is_finished_is_to_be_removed_until_that_is_done() {
+        let mut shelf = shelf(false, &["-1", "-2"]);
+        ids(&mut shelf, NOW);
+        assert!(shelf.to_trim().is_empty());
+        drop(begin(&mut shelf, 0, Change::Settled));
+        commit(&mut shelf, Fate::Committed);
+        let due = BTreeMap::from([(MAIN, 1)]);
+        assert_eq!([shelf.to_trim(), shelf.to_trim()], [due.clone(), due.clone()], "asking is not doing");
+        drop(begin(&mut shelf, 1, Change::Settled));
+        commit(&mut shelf, Fate::Committed);
+        shelf.trimmed(&due);
+        assert_eq!(shelf.to_trim(), BTreeMap::from([(MAIN, 2)]));
+        shelf.trimmed(&shelf.to_trim());
+        assert!(shelf.to_trim().is_empty());
+    }
+
+    #[test]
+    fn while_one_of_two_purges_goes_on_nothing_is_moved() {
+        let mut shelf = shelf(false, &[]);
+        shelf.arrive(record(MAIN, 0, "-far", later(60_000)), 0, NOW);
+        shelf.purges += 2;
+        assert!(shelf.take_carried(NOW).is_empty());
+        shelf.purges -= 1;
+        assert!(shelf.take_carried(NOW).is_empty());
+        shelf.purges -= 1;
+        assert_eq!(shelf.take_carried(NOW).len(), 1);
     }
 
     #[test]

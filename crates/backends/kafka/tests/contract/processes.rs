@@ -6,16 +6,18 @@ use std::time::Duration;
 use forebay_contract::broker::Rig;
 use forebay_core::delivery::{Delivery, Outcome, Settled};
 use forebay_core::error::{Kind, Result};
+use forebay_core::limits::kafka::OPEN_MAX;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{Order, QueueName, QueueSettings};
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::{Real, one_partition, some_partitions, there};
+use super::{Real, one_partition, real, some_partitions, there};
 
 impl Real {
     /// Another process that uses the same queues.
-    fn twin(&self) -> Self {
+    pub(super) fn twin(&self) -> Self {
         let mut twin = one_partition();
         twin.close();
         twin.settings = self.settings.clone();
@@ -24,21 +26,21 @@ impl Real {
     }
 
     /// Ends the process.
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.work.drain(..).for_each(|work| work.abort());
         self.broker = None;
     }
 
-    fn on<T>(&self, asked: impl Future<Output = T>) -> T {
+    pub(super) fn on<T>(&self, asked: impl Future<Output = T>) -> T {
         self.runtime().block_on(async { timeout(LIMIT, asked).await }).expect("it hangs")
     }
 
-    fn declare(&self, settings: &QueueSettings) -> Result<()> {
+    pub(super) fn declare(&self, settings: &QueueSettings) -> Result<()> {
         self.on(self.broker().ensure(settings))
     }
 
     /// Publishes messages whose key is their id without its digits.
-    fn publish<'a>(&self, queue: &QueueName, ids: impl IntoIterator<Item = &'a str>) {
+    pub(super) fn publish<'a>(&self, queue: &QueueName, ids: impl IntoIterator<Item = &'a str>) {
         let message = |id: &str| Message {
             key: Some(id.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()),
             ..Message::new(MessageId::given(id).unwrap(), "payload".into())
@@ -46,17 +48,27 @@ impl Real {
         self.on(self.broker().publish(queue, ids.into_iter().map(message).collect())).unwrap();
     }
 
-    fn receive(&self, queue: &QueueName, count_max: usize, wait: Duration) -> Vec<Delivery> {
+    pub(super) fn receive(&self, queue: &QueueName, count_max: usize, wait: Duration) -> Vec<Delivery> {
         let asked = Receive { count_max, hold: None, wait_until: self.now() + wait };
         self.on(self.broker().receive(queue, asked)).unwrap()
     }
 
-    fn one(&self, queue: &QueueName) -> Delivery {
+    pub(super) fn one(&self, queue: &QueueName) -> Delivery {
         self.receive(queue, 1, LONG).pop().expect("nothing comes")
     }
 
-    fn finish(&self, delivery: &Delivery) -> Settled {
+    pub(super) fn finish(&self, delivery: &Delivery) -> Settled {
         self.on(self.broker().settle(&delivery.queue, delivery.id, Outcome::Done, None)).unwrap()
+    }
+
+    /// Settles them side by side.
+    fn finish_all(&self, deliveries: &[Delivery]) -> Vec<Settled> {
+        let broker = self.broker();
+        let settle = |delivery: &Delivery| {
+            let (broker, queue, id) = (broker.clone(), delivery.queue.clone(), delivery.id);
+            async move { broker.settle(&queue, id, Outcome::Done, None).await.unwrap() }
+        };
+        self.on(join_all(deliveries.iter().map(settle)))
     }
 
     /// All that comes until nothing more does, which is held.
@@ -72,15 +84,15 @@ impl Real {
     }
 }
 
-const LIMIT: Duration = Duration::from_secs(60);
-const LONG: Duration = Duration::from_secs(30);
-const SHORT: Duration = Duration::from_millis(300);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(30);
+pub(super) const SHORT: Duration = Duration::from_millis(300);
 
-fn id(delivery: &Delivery) -> &str {
+pub(super) fn id(delivery: &Delivery) -> &str {
     delivery.message.id.as_str()
 }
 
-fn queue(rig: &Real, order: Order) -> QueueName {
+pub(super) fn queue(rig: &Real, order: Order) -> QueueName {
     let queue = QueueName::new("shared").unwrap();
     rig.declare(&QueueSettings { order, ..QueueSettings::new(queue.clone()) }).unwrap();
     queue
@@ -172,6 +184,39 @@ fn a_partition_that_goes_to_another_process_takes_what_was_held_with_it() {
 }
 
 #[test]
+fn a_partition_that_was_full_when_it_went_is_read_again_when_it_comes_back() {
+    if !there() {
+        return;
+    }
+    const COUNT: usize = 3_200;
+    let one = real(2);
+    let mut other = one.twin();
+    let queue = queue(&one, Order::Arrival);
+    let ids: Vec<_> = (0..COUNT).map(|number| format!("{number}.0")).collect();
+    for ids in ids.chunks(1_000) {
+        one.publish(&queue, ids.iter().map(String::as_str));
+    }
+    let mut held = one.all(&queue, 2 * OPEN_MAX);
+    assert_eq!(held.len(), 2 * OPEN_MAX, "both partitions are read no further");
+    assert!(!other.receive(&queue, 1, LONG).is_empty(), "one of them went there");
+    other.close();
+    other.reopen();
+    let mut done = BTreeSet::new();
+    let begun = one.now();
+    while done.len() < COUNT {
+        assert!(one.now().since(begun) < LONG, "{} have come", done.len());
+        // Before it has nothing in hand: it would leave its group, and come back as another member.
+        held.extend(one.receive(&queue, 1_000, SHORT));
+        for (delivery, settled) in held.iter().zip(one.finish_all(&held)) {
+            if settled == Settled::Done {
+                done.insert(id(delivery).to_owned());
+            }
+        }
+        held.clear();
+    }
+}
+
+#[test]
 fn one_that_asks_no_more_leaves_its_partitions_to_others() {
     if !there() {
         return;
@@ -253,4 +298,32 @@ fn a_purge_reaches_what_no_process_has_read() {
     assert_eq!(one.finish(&held), Settled::Done);
     one.publish(&queue, ["new"]);
     assert_eq!(id(&one.one(&queue)), "new");
+}
+
+#[test]
+fn a_purge_of_a_queue_in_use_ends() {
+    if !there() {
+        return;
+    }
+    let one = one_partition();
+    let queue = queue(&one, Order::Arrival);
+    one.publish(&queue, ids(200).iter().map(String::as_str));
+    let (broker, admin) = (one.broker(), one.admin().unwrap());
+    // Each leaves one to be put behind the others: it is in use for as long as this goes on.
+    let uses = || async {
+        loop {
+            let asked = Receive { count_max: 1, hold: None, wait_until: one.now() + LONG };
+            for delivery in broker.receive(&queue, asked).await.unwrap() {
+                broker.settle(&queue, delivery.id, Outcome::Done, None).await.unwrap();
+                let next = Message::new(delivery.message.id.clone(), "payload".into());
+                broker.publish(&queue, vec![next]).await.unwrap();
+            }
+        }
+    };
+    one.on(async {
+        tokio::select! {
+            _ = join_all((0..8).map(|_| uses())) => {}
+            purged = admin.purge(&queue) => assert!(purged.unwrap() > 0),
+        }
+    });
 }

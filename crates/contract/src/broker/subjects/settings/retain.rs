@@ -10,8 +10,8 @@ use forebay_core::queue::{QueueName, Retain};
 
 use crate::broker::Rig;
 use crate::broker::scene::{
-    a_while, drain, end, has_time, kind, message, publish, queue, queue_with, receive_one, run, try_publish,
-    with_admin,
+    a_while, drain, end, has_time, kind, late, message, publish, queue, queue_with, receive_one, run,
+    try_publish, with_admin,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -141,6 +141,12 @@ pub fn retained_messages_leave_the_queues_length_alone(rig: &mut dyn Rig) {
 
 pub fn only_what_was_done_is_retained(rig: &mut dyn Rig) {
     let Some(q) = retaining(rig) else { return };
+    if rig.broker().capabilities().expiry {
+        let expires_at = Some(rig.now() + a_while(rig));
+        try_publish(rig, &q, vec![Message { expires_at, ..message("expired") }]).unwrap();
+        rig.pass(a_while(rig) + late(rig));
+        assert!(drain(rig, &q).is_empty());
+    }
     publish(rig, &q, &["done", "rejected", "purged"]);
     finish(rig, &q);
     if rig.broker().capabilities().dead_letter {
