@@ -135,6 +135,7 @@ impl Outage {
 
     /// Stops publishing, waits until all that was confirmed has come, and prints what was seen. Holds that run out are
     /// seen to as long as this value is there.
+    #[expect(clippy::print_stdout, reason = "the row is for who reads the tests' output")]
     pub fn end(&mut self, backend: &str, fault: &str) {
         self.goes_on("at the end");
         self.loads.iter().for_each(|load| load.stop.store(true, SeqCst));
