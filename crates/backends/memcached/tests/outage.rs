@@ -145,6 +145,7 @@ fn lasting(ms: u64) {
 }
 
 /// Runs the load; meanwhile one node leaves and comes back.
+#[expect(clippy::print_stdout, reason = "the row is for who reads the tests' output")]
 fn through(fault: &str, leave: fn(&mut Real, usize), back: fn(&mut Real, usize)) {
     let mut rig = Real::new(3, "");
     let load = Load::new(&rig);

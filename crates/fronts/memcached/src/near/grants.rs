@@ -10,7 +10,10 @@ use parking_lot::Mutex;
 /// Leases granted to clients of this front, the last of each key, and when they end. Numbers alone would not do: nodes of one
 /// store may each count their own.
 #[derive(Default)]
-pub(super) struct Grants(Mutex<HashMap<Box<[u8]>, (Grant, Instant)>>);
+pub(super) struct Grants(Mutex<HashMap<Box<[u8]>, Ending>>);
+
+/// A grant, and when it ends.
+type Ending = (Grant, Instant);
 
 impl Grants {
     /// Remembers a grant. Where there are too many, those whose time is over are forgotten, and all if there are none: who

@@ -115,6 +115,12 @@ impl CacheClient {
             read_reply(stream).await
         });
         match answered.await {
+            // Of a shared store that is slow or away; the connection stands.
+            Ok(Ok(reply)) if reply.line.starts_with("SERVER_ERROR") => {
+                self.connection = connection;
+                self.backoff.failed(Instant::now());
+                Err(away(&reply.line))
+            }
             Ok(Ok(reply)) => {
                 self.connection = connection;
                 self.backoff.succeeded();
@@ -237,7 +243,8 @@ mod tests {
             Some(match line {
                 "md there" => "HD\r\n".into(),
                 "md absent" => "NF\r\n".into(),
-                _ => "SERVER_ERROR out of luck\r\n".into(),
+                "md away" => "SERVER_ERROR the store is away\r\n".into(),
+                _ => "EX\r\n".into(),
             })
         })
         .await;
@@ -245,6 +252,8 @@ mod tests {
         cache.delete("absent").await.unwrap();
         let error = cache.delete("other").await.unwrap_err();
         assert_eq!(error.to_string(), "invalidate key other: unexpected answer: damaged");
+        assert_eq!(cache.delete("away").await.unwrap_err().kind(), Kind::Unavailable, "to be tried again");
+        cache.rest().await;
         cache.delete("there").await.unwrap();
     }
 
