@@ -122,7 +122,10 @@ fn nothing_confirmed_is_lost_and_nothing_acknowledged_returns_over_rounds_of_kil
             progress = Instant::now();
         }
         assert!(progress.elapsed() < DRAIN_MAX, "there is no end of deliveries");
-        let deliveries = queue.receive(10, Duration::from_secs(1), HOLD).expect("the daemon answers");
+        let ask = json!({ "count_max": 10, "wait_ms": 1_000, "hold_ms": HOLD.as_millis() as u64 });
+        let (status, answer) = queue.post("receive", &ask).expect("the daemon answers");
+        assert_eq!(status, 200, "{answer}");
+        let deliveries = answer["deliveries"].as_array().cloned().unwrap_or_default();
         quiet = if deliveries.is_empty() { quiet + 1 } else { 0 };
         for delivery in deliveries {
             acknowledge(&queue, &delivery, &journal);
