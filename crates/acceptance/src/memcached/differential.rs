@@ -59,7 +59,8 @@ pub fn near_form(stream: &[u8]) -> Option<Vec<u8>> {
         let kept = words
             .iter()
             .enumerate()
-            .filter(|(place, word)| verb != b"mg" || *place < 2 || !(matches!(**word, b"t" | b"h" | b"l")));
+            // What follows a flag's letter means nothing for these.
+            .filter(|(place, word)| verb != b"mg" || *place < 2 || !is_flag(word, b"thl"));
         form.extend(kept.map(|(_, word)| *word).collect::<Vec<_>>().join(&b' '));
         form.extend_from_slice(&line[end..]);
     }
