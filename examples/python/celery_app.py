@@ -22,6 +22,9 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     result_expires=3600,
+    # A result that cannot be stored because the daemon is being restarted is stored when it is back: without this Celery calls
+    # the task failed.
+    cache_backend_options={"retry_attempts": 20, "retry_delay": 0.5},
 )
 
 
