@@ -198,14 +198,12 @@ fn numbers_are_counted_alike() {
         "-5",
         "12 ab",
         "12\tab",
-        "",
         "00000000000000000000000012",
         "1\x002",
         "abc",
         "1x",
         "5 ",
         "+",
-        " ",
     ] {
         for step in ["incr n 1", "decr n 1", "incr n 18446744073709551615", "decr n 100", "incr n 91"] {
             let set = format!("set n 7 1500 {}", value.len());
@@ -221,9 +219,22 @@ fn numbers_are_counted_alike() {
         "incr n 1 noreply",
     ]));
     assert_same(&streams);
-    // memcached reads on behind a value of blanks, into what its memory held before.
-    streams.retain(|stream| !stream.contains("\r\n\r\n") && !stream.contains("\r\n \r\n"));
     assert_same_near(&streams, 70);
+}
+
+// No differential test: memcached reads on behind a value of blanks, into what its memory held before.
+#[test]
+fn a_value_of_blanks_is_no_number() {
+    let front = Front::start();
+    for value in ["", " ", "\t \r\n"] {
+        for step in ["incr n 1", "decr n 100"] {
+            let set = format!("set n 7 1500 {}", value.len());
+            let answered = text(&converse(front.address, &[lines(&[&set, value, step, "get n"]).as_bytes()]));
+            let refused = "CLIENT_ERROR cannot increment or decrement non-numeric value";
+            let expected = lines(&["STORED", refused, &format!("VALUE n 7 {}", value.len()), value, "END"]);
+            assert_eq!(answered, text(expected.as_bytes()), "{step} of {value:?}");
+        }
+    }
 }
 
 #[test]
