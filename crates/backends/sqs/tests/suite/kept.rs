@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use forebay_contract::servers::moto::Moto;
+use forebay_contract::servers::within;
 use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
@@ -15,7 +17,7 @@ use forebay_sqs::broker::SqsBroker;
 use parking_lot::Mutex;
 
 use crate::ground::Ground;
-use crate::moto::{Moto, url, within};
+use crate::moto::url;
 
 fn queue(name: &str) -> QueueSettings {
     QueueSettings::new(QueueName::new(name).unwrap())
