@@ -26,8 +26,10 @@ pub const VISIBILITY_MIN: Duration = Duration::from_secs(2);
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(3600);
 /// The longest hold that a queue may have: SQS takes a message back 12 hours after it was received, whatever is said.
 pub const HOLD_MAX: Duration = Duration::from_secs(11 * 3600 + 45 * 60);
-/// The longest wait for the next attempt in an ordered queue, where the message stays hidden in its place.
+/// For how long a message is hidden at a time that waits for its time or, in an ordered queue, in its place for its next attempt.
 pub const HIDDEN_MAX: Duration = Duration::from_secs(11 * 3600);
+/// How old a message may be, as SQS counts, before it is sent anew because it has long to wait still.
+pub const ANEW_AFTER: Duration = Duration::from_secs(3 * 24 * 3600);
 /// The longest delay that SQS knows.
 pub const DELAY_MAX: Duration = Duration::from_secs(900);
 /// How long one request for messages waits at most, as SQS has it; also unless the URL says otherwise.
