@@ -28,6 +28,8 @@ pub const VISIBILITY_MAX: Duration = Duration::from_secs(3600);
 pub const HOLD_MAX: Duration = Duration::from_secs(11 * 3600 + 45 * 60);
 /// For how long a message is hidden at a time that waits for its time or, in an ordered queue, in its place for its next attempt.
 pub const HIDDEN_MAX: Duration = Duration::from_secs(11 * 3600);
+/// How long after its reception a message may still be hidden: the 12 hours of SQS, less what a word takes on its way.
+pub const IN_FLIGHT_MAX: Duration = Duration::from_secs(12 * 3600 - 60);
 /// How old a message may be, as SQS counts, before it is sent anew because it has long to wait still.
 pub const ANEW_AFTER: Duration = Duration::from_secs(3 * 24 * 3600);
 /// The longest delay that SQS knows.

@@ -27,6 +27,8 @@ pub(crate) struct Letter {
     pub(crate) receipt: String,
     /// How often SQS has handed it out, this time included.
     pub(crate) count: u32,
+    /// SQS handed it out no earlier.
+    pub(crate) received_at: Instant,
 }
 
 /// A letter that is handed out.
@@ -293,7 +295,8 @@ mod tests {
     fn letter(id: &str, number: u64, count: u32) -> Letter {
         let message = Message::new(MessageId::given(id).unwrap(), "".into());
         let envelope = Envelope::new(message, NOW);
-        Letter { envelope, claim: None, number, id: id.into(), receipt: format!("r{number}"), count }
+        let (id, receipt) = (id.into(), format!("r{number}"));
+        Letter { envelope, claim: None, number, id, receipt, count, received_at: NOW }
     }
 
     fn shelf(ids: &[&str]) -> Shelf {

@@ -231,6 +231,21 @@ fn a_message_whose_payload_is_lost_holds_up_its_key_only_for_a_while() {
 }
 
 #[test]
+fn a_retry_later_than_sqs_can_hide_a_message_is_refused_and_leaves_it_held() {
+    let ground = Ground::new();
+    let (broker, _works) = ground.broker(&url(Moto::shared().address, "poll_s=0"));
+    let ordered = QueueSettings { order: Order::Key, ..queue("q") };
+    ground.run(broker.ensure(&ordered)).unwrap();
+    ground.run(broker.publish(&ordered.name, vec![message("m")])).unwrap();
+    let delivery = receive(&ground, &broker, &ordered.name, 1).remove(0);
+    let settle = |outcome| ground.run(broker.settle(&ordered.name, delivery.id, outcome, None));
+    let far = Outcome::RetryAt(ground.clock.now() + Duration::from_secs(12 * 3_600));
+    let refused = settle(far).unwrap_err();
+    assert!(refused.kind() == Kind::Unsupported && refused.to_string().contains("11 hours"), "{refused}");
+    assert_eq!(settle(Outcome::Done).unwrap(), Settled::Done);
+}
+
+#[test]
 fn a_name_that_sqs_does_not_take_is_refused_and_no_error_shows_the_key() {
     let ground = Ground::new();
     let (broker, _works) = ground.broker(&url(Moto::shared().address, "").replace("secret", "hush"));
