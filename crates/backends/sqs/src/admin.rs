@@ -82,7 +82,7 @@ impl BrokerAdmin for SqsBroker {
 
     /// SQS makes no queue of the same name within a minute: declaring it again is `Unavailable` until then.
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.inner().bounded("delete queue", self.inner().delete_queue(queue)))
+        Box::pin(self.inner().bounded("delete queue", self.inner().undeclare(queue)))
     }
 }
 
@@ -222,19 +222,5 @@ impl Inner {
             put => put?,
         }
         self.end(queue, grip, true).await.map(|_| true)
-    }
-
-    async fn delete_queue(&self, name: &QueueName) -> Result<()> {
-        let queue = self.queue_anew(name, "delete queue").await?;
-        let delete = async {
-            self.wire.delete_queue(&queue.url).await?;
-            match self.wire.delete_queue(&queue.later).await {
-                Err(Refusal::NoQueue) => Ok(()),
-                deleted => deleted,
-            }
-        };
-        let deleted = delete.await.map_err(|refusal| refusal.during("delete queue", name.as_str()));
-        self.forget(name);
-        deleted
     }
 }

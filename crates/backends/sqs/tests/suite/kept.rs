@@ -14,6 +14,7 @@ use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
 use forebay_sqs::broker::SqsBroker;
 use parking_lot::Mutex;
 
+use crate::gate;
 use crate::ground::Ground;
 use crate::moto::{Moto, url, within};
 
@@ -243,6 +244,26 @@ fn a_retry_later_than_sqs_can_hide_a_message_is_refused_and_leaves_it_held() {
     let refused = settle(far).unwrap_err();
     assert!(refused.kind() == Kind::Unsupported && refused.to_string().contains("11 hours"), "{refused}");
     assert_eq!(settle(Outcome::Done).unwrap(), Settled::Done);
+}
+
+#[test]
+fn a_deletion_that_ended_half_way_is_made_again_and_leaves_nothing_to_the_next_queue() {
+    let ground = Ground::new();
+    let moto = Moto::shared().address;
+    let direct = url(moto, "poll_s=0");
+    let (broker, _works) = ground.broker(&direct);
+    let gate = gate::before(moto, "AmazonSQS.DeleteQueue\r\n", 1).to_string();
+    let (cut, _cut) = ground.broker(&format!("{}&wait_ms=200", direct.replace(&moto.to_string(), &gate)));
+    let settings = queue("q");
+    ground.run(broker.ensure(&settings)).unwrap();
+    let not_before = Some(ground.clock.now() + Duration::from_secs(2));
+    ground.run(broker.publish(&settings.name, vec![Message { not_before, ..message("old") }])).unwrap();
+    assert_eq!(ground.run(cut.delete(&settings.name)).unwrap_err().kind(), Kind::Unavailable);
+    ground.run(broker.delete(&settings.name)).unwrap();
+    assert_eq!(ground.run(broker.delete(&settings.name)).unwrap_err().kind(), Kind::NotFound);
+    ground.run(broker.ensure(&settings)).unwrap();
+    let stats = ground.run(broker.queue(&settings.name)).unwrap().stats;
+    assert_eq!((stats.ready, stats.delayed), (0, 0));
 }
 
 #[test]
