@@ -12,6 +12,8 @@ pub const BATCH_MAX: usize = 10;
 pub const MESSAGE_BYTES_DEFAULT: usize = 256 * 1024;
 /// What a message takes in a request beside its body and envelope.
 pub const ENTRY_BYTES: usize = 64;
+/// What is left free in a message that is published, for its attempts and for the line of history that says why it is dead.
+pub const GROWTH_BYTES: usize = 2 * 1024;
 /// Characters of one tag's value, as SQS has it.
 pub const TAG_CHARS_MAX: usize = 256;
 /// Tags of a queue that its settings are written in; SQS has 50.

@@ -177,6 +177,41 @@ fn a_payload_that_sqs_does_not_take_is_claimed_or_refused_by_name() {
 }
 
 #[test]
+fn the_largest_message_that_is_taken_can_be_tried_again_and_tells_why_it_is_dead() {
+    let ground = Ground::new();
+    let url = url(Moto::shared().address, "poll_s=0");
+    let claims = tempfile::tempdir().unwrap();
+    let (without, _without) = ground.broker(&url);
+    let (with, _with) = ground.broker(&format!("{url}&claims={}", claims.path().display()));
+    let files = || std::fs::read_dir(claims.path()).unwrap().count();
+    let dead = QueueName::new("d").unwrap();
+    let settings = QueueSettings { dead_letter: Some(dead.clone()), ..queue("q") };
+    ground.run(without.ensure(&settings)).unwrap();
+    let of = |bytes: usize| Message { payload: vec![b'x'; bytes].into(), ..message("m") };
+    let largest = |broker: &SqsBroker| {
+        // The last bytes of what SQS takes are not for publishers.
+        let taken = |bytes| ground.run(broker.publish(&settings.name, vec![of(bytes)])).is_ok();
+        (0..64).map(|less| 1_048_576 - less * 64).find(|bytes| taken(*bytes)).unwrap()
+    };
+    let bytes = largest(&without);
+    let first = receive(&ground, &without, &settings.name, 1).remove(0);
+    let again = Outcome::RetryAt(ground.clock.now());
+    ground.run(without.settle(&settings.name, first.id, again, None)).unwrap();
+    let second = receive(&ground, &without, &settings.name, 1).remove(0);
+    assert_eq!((second.attempt, second.message.payload.len()), (2, bytes));
+    let note = "n".repeat(1_024);
+    let given_up = Outcome::DeadLetter(Reason::Rejected);
+    ground.run(without.settle(&settings.name, second.id, given_up, Some(&note))).unwrap();
+    assert_eq!(ground.run(without.redrive(&dead, 1)).unwrap(), 1, "it is known where it came from");
+    let third = receive(&ground, &without, &settings.name, 1).remove(0);
+    assert_eq!((third.history[0].note.as_deref(), files()), (Some(note.as_str()), 0));
+    // With a place beside SQS nothing is refused, nor left out where it has no room.
+    ground.run(without.settle(&settings.name, third.id, Outcome::Done, None)).unwrap();
+    ground.run(with.publish(&settings.name, vec![of(bytes + 64)])).unwrap();
+    assert_eq!(files(), 1);
+}
+
+#[test]
 fn a_payload_beside_sqs_is_in_use_as_long_as_its_message_waits() {
     let ground = Ground::new();
     let claims = tempfile::tempdir().unwrap();
