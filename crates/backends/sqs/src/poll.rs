@@ -132,7 +132,7 @@ fn is_given_up(queue: &Queue, taken: &Taken) -> bool {
 async fn give_up(inner: &Arc<Inner>, queue: &Arc<Queue>, letter: Letter, note: &str) {
     let attempts = letter.envelope.attempts;
     match inner.dead_letter(queue, &letter, Reason::Rejected, attempts, Some(note)).await {
-        Ok(()) => drop(acks::delete(inner, queue, letter.receipt).await),
+        Ok(()) => drop(acks::delete(inner, queue, &letter).await),
         Err(error) => tracing::warn!(queue = %queue.settings.name, %error, "sqs: it stays where it is"),
     }
 }

@@ -61,7 +61,7 @@ impl Inner {
         grip: Grip<'_>,
         copied: bool,
     ) -> Result<Settled> {
-        let deleted = acks::delete(self, queue, grip.letter.receipt.clone()).await;
+        let deleted = acks::delete(self, queue, &grip.letter).await;
         match deleted.map_err(|refusal| refusal.during(SETTLE, queue.settings.name.as_str())) {
             Ok(true) => {
                 if !copied {
@@ -175,7 +175,7 @@ pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Let
             return;
         }
     }
-    let deleted = acks::delete(&inner, &queue, letter.receipt.clone()).await;
+    let deleted = acks::delete(&inner, &queue, &letter).await;
     if matches!(deleted, Ok(true)) && !kept {
         inner.drop_claim(&letter).await;
     }

@@ -148,6 +148,11 @@ impl Shelf {
         *self.given_back.entry(letter.id.clone()).or_default() += 1;
     }
 
+    /// It is deleted and comes no more: what was remembered of it is not needed.
+    pub(crate) fn forget(&mut self, letter: &Letter) {
+        self.given_back.remove(&letter.id);
+    }
+
     /// A held letter that is not being settled.
     pub(crate) fn held(&self, position: Position, token: u32, now: Instant) -> Option<&Held> {
         let ours = self.ours.get(&position).is_some_and(|ours| ours.until > now);
@@ -379,6 +384,19 @@ mod tests {
             (1, 1, 3)
         );
         assert_eq!((attempt(true, 1, 0), attempt(true, 4, 0), attempt(true, 4, 2)), (1, 4, 2));
+    }
+
+    #[test]
+    fn what_was_given_back_is_remembered_until_the_message_is_deleted() {
+        let mut shelf = Shelf::new(true);
+        let waits = letter("waits", 1, 3);
+        shelf.gave_back(&waits);
+        for number in 0..limits::sqs::GIVEN_BACK_MAX as u64 {
+            let letter = letter(&format!("done {number}"), number, 2);
+            shelf.gave_back(&letter);
+            shelf.forget(&letter);
+        }
+        assert_eq!(shelf.attempt(&waits), 2, "one of its three deliveries was none");
     }
 
     #[test]
