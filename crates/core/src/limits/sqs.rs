@@ -76,5 +76,7 @@ pub const CLAIM_PAUSE: Duration = Duration::from_secs(60);
 pub const UNREDEEMED_MAX: u32 = 5;
 /// Requests that find nothing before a queue counts as purged.
 pub const PURGE_EMPTY: u32 = 3;
+/// How long a purge goes on although it has deleted as much as SQS has counted before: its counts are up to a minute old.
+pub const PURGE_COUNTED: Duration = Duration::from_secs(60);
 /// Queues that one request for their names is answered with.
 pub const LIST_MAX: usize = 1_000;
