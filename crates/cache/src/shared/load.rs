@@ -24,7 +24,7 @@ use crate::get::result;
 enum Right {
     /// The store's lease.
     Lease(Grant),
-    /// Only over this version, which says that there is none, and did so too long ago.
+    /// Only over this version, whose time is over.
     Over(Version),
     /// It is not stored: somebody else loads too, or the store is away.
     Nothing,
@@ -48,7 +48,7 @@ impl SharedCache {
     ) -> Result<Option<Payload>> {
         check(key)?;
         let is_away = match self.look(key).await {
-            Ok(there) => match there.known(self.clock.now()) {
+            Ok(there) => match there.known() {
                 Some(known) => return Ok(known),
                 None => false,
             },
@@ -98,13 +98,13 @@ impl SharedCache {
         loop {
             let right = match self.store.get_or_lease(key, SHARED_LEASE).await {
                 Ok(Asked::Hit(shared)) => {
-                    let there = There::of(Some(shared));
-                    if let Some(known) = there.known(self.clock.now()) {
+                    let there = There::of(Some(shared), self.clock.now());
+                    if let Some(known) = there.known() {
                         return Ok(ControlFlow::Break(known));
                     }
                     match there {
-                        There::Absence(_, version) => Right::Over(version),
-                        There::Nothing | There::Value(..) => Right::Nothing,
+                        There::Over(version) => Right::Over(version),
+                        There::Nothing | There::Absence(_) | There::Value(..) => Right::Nothing,
                     }
                 }
                 Ok(Asked::Granted(grant)) => Right::Lease(grant),
