@@ -30,13 +30,10 @@ mod door {
     use forebay_rabbitmq::broker::{Opened, RabbitBroker};
     use forebay_rabbitmq::settings::RabbitSettings;
 
-    use crate::open::{Close, OpenedBroker};
+    use crate::open::OpenedBroker;
 
     pub(super) fn broker(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
         let Opened { broker, work } = RabbitBroker::open(RabbitSettings::parse(url)?, clock);
-        let broker = Arc::new(broker);
-        let closed = Arc::clone(&broker);
-        let admin = Arc::clone(&broker);
-        Ok(OpenedBroker { broker, admin, work, close: Close::new(move || closed.close()) })
+        Ok(OpenedBroker::of(Arc::new(broker), work, RabbitBroker::close))
     }
 }
