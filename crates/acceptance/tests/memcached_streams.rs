@@ -174,10 +174,12 @@ impl Stream {
                     letters.push("h");
                 }
                 let flags = self.flags(&letters);
-                // An opaque too long is refused before it has done anything; memcached does it and then refuses.
-                // With a new life in the same command memcached may judge `R` by that.
-                let differs = flags.split(' ').any(|flag| flag.len() > 32) || flags.contains('R');
+                // An opaque too long is refused before it has done anything; memcached does it, and be it to read the
+                // entry, and then refuses. With a new life in the same command memcached may judge `R` by that.
+                let is_refused = flags.split(' ').any(|flag| flag.len() > 32);
+                let differs = is_refused || flags.contains('R');
                 let flags = if differs { flags.replace(['N', 'T'], "z") } else { flags };
+                let key = if is_refused { "none" } else { &key };
                 format!("mg {key}{flags}\r\n").into_bytes()
             }
             2 | 3 => {
