@@ -71,7 +71,7 @@ pub(crate) struct Commands {
 impl Commands {
     /// None yet, numbered from `first` on.
     pub(crate) fn new(first: u64, dialect: Dialect) -> Self {
-        Self { bytes: Vec::with_capacity(128), first, count: 0, quiet: false, dialect }
+        Self { bytes: Vec::with_capacity(256), first, count: 0, quiet: false, dialect }
     }
 
     fn is_classic(&self) -> bool {

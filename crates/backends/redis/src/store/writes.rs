@@ -213,7 +213,8 @@ mod tests {
             command.arg(key).arg("value");
             (Write { command, answer }, answered)
         };
-        let ((one, _wanted), (given_up, nobody), (two, _wanted_too)) = (asked("one"), asked("none"), asked("two"));
+        let ((one, _wanted), (given_up, nobody), (two, _wanted_too)) =
+            (asked("one"), asked("none"), asked("two"));
         drop(nobody);
         let (pipeline, answers) = still_wanted(&mut vec![one, given_up, two]);
         let sent = String::from_utf8(pipeline.get_packed_pipeline()).unwrap();

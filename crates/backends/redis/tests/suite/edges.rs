@@ -207,14 +207,21 @@ fn a_lease_goes_with_the_tag_of_what_was_overwritten_before_it() {
 #[test]
 fn a_tag_that_an_entry_was_given_again_knows_it_as_long_as_it_lives() {
     let redis = Redis::start(Keeps::Nothing, &[]);
-    let leave =
-        concat!(include_str!("../../src/store/lua/prelude.lua"), include_str!("../../src/store/lua/leave_tags.lua"));
+    let leave = concat!(
+        include_str!("../../src/store/lua/prelude.lua"),
+        include_str!("../../src/store/lua/leave_tags.lua")
+    );
     let sets = ["forebay:t:again", "forebay:t:before"];
     for set in sets {
         redis.cli(&["ZADD", set, "+inf", "forebay:e:key"]);
     }
     // Filled again with the first of two tags, before the write that had overwritten both has left them.
-    redis.cli(&["EVAL", r"redis.call('SET', KEYS[1], '\251V' .. string.rep('0', 12) .. '\1\5again')", "1", "forebay:e:key"]);
+    redis.cli(&[
+        "EVAL",
+        r"redis.call('SET', KEYS[1], '\251V' .. string.rep('0', 12) .. '\1\5again')",
+        "1",
+        "forebay:e:key",
+    ]);
     redis.cli(&["EVAL", leave, "3", "forebay:e:key", sets[0], sets[1], "60000", "again", "before"]);
     assert_eq!(redis.cli(&["ZSCORE", sets[0], "forebay:e:key"]), "inf");
     assert_ne!(redis.cli(&["ZSCORE", sets[1], "forebay:e:key"]), "inf");
