@@ -232,8 +232,7 @@ impl Commands {
 
     fn store(&mut self, key: &[u8], value: &[u8], flags: Arguments<'_>) {
         self.begin("ms", key);
-        self.put(format_args!(" {}", value.len()));
-        self.end(flags);
+        self.end(format_args!("{} {flags}", value.len()));
         self.put_value(value);
     }
 
