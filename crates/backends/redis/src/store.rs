@@ -1,4 +1,5 @@
-//! The port `RemoteStore` on Redis: each verb is one script or command, and so one step for the server.
+//! The port `RemoteStore` on Redis: each verb is one script or command, and so one step for the server. Only the tags of an
+//! entry that a plain write replaces are left in a step behind it.
 
 mod entry;
 mod plain;
