@@ -71,7 +71,7 @@ pub(crate) struct Commands {
 impl Commands {
     /// None yet, numbered from `first` on.
     pub(crate) fn new(first: u64, dialect: Dialect) -> Self {
-        Self { bytes: Vec::with_capacity(128), first, count: 0, quiet: false, dialect }
+        Self { bytes: Vec::with_capacity(256), first, count: 0, quiet: false, dialect }
     }
 
     fn is_classic(&self) -> bool {
@@ -232,8 +232,7 @@ impl Commands {
 
     fn store(&mut self, key: &[u8], value: &[u8], flags: Arguments<'_>) {
         self.begin("ms", key);
-        self.put(format_args!(" {}", value.len()));
-        self.end(flags);
+        self.end(format_args!("{} {flags}", value.len()));
         self.put_value(value);
     }
 

@@ -10,14 +10,14 @@ const RELATIVE_MAX_SECONDS: u64 = 30 * 24 * 3600;
 const LEASE_MIN_SECONDS: u64 = 2;
 
 /// A life as the number that is sent: whole seconds, rounded up; 0 has no end, what is below it is over.
-pub(crate) fn exptime(life: Option<Duration>, now: Instant) -> i64 {
+pub(crate) fn exptime(life: Option<Duration>, now: impl FnOnce() -> Instant) -> i64 {
     let Some(life) = life else { return 0 };
     let seconds = whole_seconds(life);
     match seconds {
         0 => -1,
         1..=RELATIVE_MAX_SECONDS => seconds as i64,
         _ => {
-            let date = (now.as_ms() / 1_000).saturating_add(seconds);
+            let date = (now().as_ms() / 1_000).saturating_add(seconds);
             // What memcached cannot count to does not end.
             i32::try_from(date).map_or(0, i64::from)
         }
@@ -42,17 +42,17 @@ mod tests {
     #[test]
     fn a_life_is_rounded_up_and_never_without_end_by_mistake() {
         for (ms, sent) in [(0, -1), (1, 1), (1_000, 1), (1_001, 2), (30 * 86_400_000, 2_592_000)] {
-            assert_eq!(exptime(Some(Duration::from_millis(ms)), NOW), sent, "{ms} ms");
+            assert_eq!(exptime(Some(Duration::from_millis(ms)), || NOW), sent, "{ms} ms");
         }
-        assert_eq!(exptime(None, NOW), 0);
+        assert_eq!(exptime(None, || NOW), 0);
     }
 
     #[test]
     fn above_thirty_days_it_is_a_date_as_far_as_dates_go() {
-        let days = |days: u64| exptime(Some(Duration::from_secs(days * 86_400)), NOW);
+        let days = |days: u64| exptime(Some(Duration::from_secs(days * 86_400)), || NOW);
         assert_eq!(days(31), 1_700_000_000 + 31 * 86_400);
         assert_eq!(days(20_000), 0);
-        assert_eq!(exptime(Some(Duration::MAX), NOW), 0);
+        assert_eq!(exptime(Some(Duration::MAX), || NOW), 0);
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! One connection that many callers share: their commands are sent in the order of their coming, several in one write, and
 //! the replies handed out in the same order. Whoever gives up waiting disturbs nobody: its reply is read and dropped.
+//!
+//! Where nothing is on its way the caller writes to the connection itself, and its task is not woken for that. A command that
+//! was given up is in its place before all that comes later, or is never sent: between the look whether it was given up and the
+//! write nobody else writes.
 
 use std::collections::VecDeque;
 use std::io::{self, Error, ErrorKind};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, BytesMut};
 use forebay_core::limits::{
@@ -15,7 +21,7 @@ use forebay_core::payload::Payload;
 use forebay_wire::memcached::reply::{Answer, Code, Marks, Reply, ReplyLimits, read};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::yield_now;
 
 use crate::commands::{Commands, Dialect};
@@ -54,7 +60,7 @@ pub(crate) struct Link {
     pub(crate) dialect: Dialect,
     calls: mpsc::Sender<Call>,
     bytes: Arc<Semaphore>,
-    ended: Arc<AtomicBool>,
+    shared: Arc<Shared>,
 }
 
 /// The connection's end of it.
@@ -63,12 +69,35 @@ pub(crate) struct Calls {
     ended: Ended,
 }
 
+/// What both ends share.
+struct Shared {
+    output: AsyncMutex<Output>,
+    sent: Mutex<VecDeque<Sent>>,
+    /// Calls that may still be sent before others are answered.
+    room: Semaphore,
+    ended: AtomicBool,
+    /// Rung when a caller could not write all.
+    rest_left: Notify,
+}
+
+/// Where commands are written.
+struct Output {
+    /// While it is carried.
+    stream: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    /// What a caller could not write at once. It goes before all else.
+    rest: Vec<u8>,
+    /// Several calls came together last. Then one write for all is cheaper than each caller's own.
+    is_crowded: bool,
+}
+
 /// Says that the connection has ended, however it does.
-struct Ended(Arc<AtomicBool>);
+struct Ended(Arc<Shared>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.0.store(true, Relaxed);
+        self.0.ended.store(true, SeqCst);
+        // Nobody answers them any more.
+        self.0.sent.lock().clear();
     }
 }
 
@@ -91,21 +120,28 @@ struct Sent {
 impl Link {
     pub(crate) fn new(id: u64, mask: u64, dialect: Dialect) -> (Self, Calls) {
         let (send, receive) = mpsc::channel(MEMCACHED_QUEUED_CALLS_MAX);
-        let ended = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared {
+            output: AsyncMutex::new(Output { stream: None, rest: Vec::new(), is_crowded: false }),
+            sent: Mutex::default(),
+            room: Semaphore::new(MEMCACHED_SENT_CALLS_MAX),
+            ended: AtomicBool::new(false),
+            rest_left: Notify::new(),
+        });
         let bytes = Arc::new(Semaphore::new(MEMCACHED_QUEUED_BYTES_MAX));
-        let link = Self { id, mask, dialect, calls: send, bytes, ended: ended.clone() };
-        (link, Calls { calls: receive, ended: Ended(ended) })
+        let link = Self { id, mask, dialect, calls: send, bytes, shared: shared.clone() };
+        (link, Calls { calls: receive, ended: Ended(shared) })
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Relaxed)
+        self.shared.ended.load(SeqCst)
     }
 
-    /// Queues the commands; their replies come later. `None` where the connection has ended.
+    /// Sends or queues the commands; their replies come later. `None` where the connection has ended.
     pub(crate) async fn send(&self, commands: Commands) -> Option<oneshot::Receiver<Vec<Received>>> {
+        let (answer, answered) = oneshot::channel();
+        let Some((commands, answer)) = self.shared.send_now(commands, answer) else { return Some(answered) };
         let size = commands.bytes.len().min(MEMCACHED_QUEUED_BYTES_MAX);
         let room = self.bytes.clone().acquire_many_owned(u32::try_from(size).ok()?).await.ok()?;
-        let (answer, answered) = oneshot::channel();
         self.calls.send(Call { commands, answer, _room: room }).await.ok()?;
         Some(answered)
     }
@@ -116,35 +152,84 @@ impl Link {
     }
 }
 
+impl Shared {
+    /// Sends the commands if nothing is on its way, or gives them back.
+    fn send_now(
+        &self,
+        commands: Commands,
+        answer: oneshot::Sender<Vec<Received>>,
+    ) -> Option<(Commands, oneshot::Sender<Vec<Received>>)> {
+        let Ok(mut output) = self.output.try_lock() else { return Some((commands, answer)) };
+        let Output { stream: Some(stream), rest, is_crowded: false } = &mut *output else {
+            return Some((commands, answer));
+        };
+        if !rest.is_empty() || commands.bytes.len() > MEMCACHED_WRITE_BYTES {
+            return Some((commands, answer));
+        }
+        let mut sent = self.sent.lock();
+        if !sent.is_empty() || self.ended.load(SeqCst) {
+            return Some((commands, answer));
+        }
+        // Nothing is sent, so there is room.
+        let Ok(room) = self.room.try_acquire() else { return Some((commands, answer)) };
+        room.forget();
+        let Commands { bytes, first, count, quiet, .. } = commands;
+        sent.push_back(Sent { first, count, quiet, seen: 0, replies: Vec::new(), answer });
+        drop(sent);
+        // The connection's task writes what does not go at once, and meets the error if there is one.
+        let written = match Pin::new(stream).poll_write(&mut Context::from_waker(Waker::noop()), &bytes) {
+            Poll::Ready(Ok(written)) => written,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        };
+        if let Some(left) = bytes.get(written..).filter(|left| !left.is_empty()) {
+            rest.extend_from_slice(left);
+            self.rest_left.notify_one();
+        }
+        None
+    }
+}
+
 /// Carries calls and replies until either side ends, and says why it ended.
-pub(crate) async fn carry(stream: impl AsyncRead + AsyncWrite, mut calls: Calls) -> io::Error {
-    let (mut input, mut output) = tokio::io::split(stream);
-    let sent = Mutex::new(VecDeque::new());
-    let room = Semaphore::new(MEMCACHED_SENT_CALLS_MAX);
+pub(crate) async fn carry(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    mut calls: Calls,
+) -> io::Error {
+    let (mut input, output) = tokio::io::split(stream);
+    let shared = &*calls.ended.0;
+    shared.output.lock().await.stream = Some(Box::new(output));
     let end = tokio::select! {
-        end = write(&mut output, &mut calls.calls, &sent, &room) => end,
-        end = receive(&mut input, &sent, &room) => end,
+        end = write(&mut calls.calls, shared) => end,
+        end = receive(&mut input, &shared.sent, &shared.room) => end,
     };
+    shared.output.lock().await.stream = None;
     drop(calls.ended);
     end.err().unwrap_or_else(|| Error::new(ErrorKind::ConnectionAborted, "the store was closed"))
 }
 
-async fn write(
-    output: &mut (impl AsyncWrite + Unpin),
-    calls: &mut mpsc::Receiver<Call>,
-    sent: &Mutex<VecDeque<Sent>>,
-    room: &Semaphore,
-) -> io::Result<()> {
+async fn write(calls: &mut mpsc::Receiver<Call>, shared: &Shared) -> io::Result<()> {
     let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
     let mut buffer = Vec::new();
-    while calls.recv_many(&mut taken, TAKEN_AT_ONCE).await > 0 {
-        // Whoever is about to ask as well has its turn first: then it goes into the same write.
-        yield_now().await;
+    loop {
+        tokio::select! {
+            biased;
+            count = calls.recv_many(&mut taken, TAKEN_AT_ONCE) => if count == 0 { return Ok(()) },
+            () = shared.rest_left.notified() => {}
+        }
+        if !taken.is_empty() {
+            // Whoever is about to ask as well has its turn first: then it goes into the same write.
+            yield_now().await;
+        }
         while taken.len() < TAKEN_AT_ONCE
             && let Ok(call) = calls.try_recv()
         {
             taken.push(call);
         }
+        let mut held = shared.output.lock().await;
+        let Output { stream: Some(output), rest, is_crowded } = &mut *held else {
+            return Err(ErrorKind::NotConnected.into());
+        };
+        *is_crowded = taken.len() > 1;
+        buffer.append(rest);
         for Call { commands, answer, _room } in taken.drain(..) {
             // Who has given up before it was sent need not have it sent.
             if answer.is_closed() {
@@ -153,13 +238,13 @@ async fn write(
             if buffer.len() + commands.bytes.len() > MEMCACHED_WRITE_BYTES {
                 flush(output, &mut buffer).await?;
             }
-            if room.available_permits() == 0 {
+            if shared.room.available_permits() == 0 {
                 // What is awaited must have been sent.
                 flush(output, &mut buffer).await?;
             }
-            room.acquire().await.map_err(Error::other)?.forget();
+            shared.room.acquire().await.map_err(Error::other)?.forget();
             let Commands { bytes, first, count, quiet, .. } = commands;
-            sent.lock().push_back(Sent { first, count, quiet, seen: 0, replies: Vec::new(), answer });
+            shared.sent.lock().push_back(Sent { first, count, quiet, seen: 0, replies: Vec::new(), answer });
             if bytes.len() > MEMCACHED_WRITE_BYTES {
                 output.write_all(&bytes).await?;
             } else {
@@ -168,7 +253,6 @@ async fn write(
         }
         flush(output, &mut buffer).await?;
     }
-    Ok(())
 }
 
 async fn flush(output: &mut (impl AsyncWrite + Unpin), buffer: &mut Vec<u8>) -> io::Result<()> {
@@ -247,6 +331,7 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use tokio::io::{DuplexStream, duplex};
     use tokio::task::JoinHandle;
 
@@ -282,6 +367,77 @@ mod tests {
         assert_eq!(one.await.unwrap()[0].code, Code::Miss);
         let two = two.await.unwrap();
         assert_eq!((&*two[0].body, two[1].code), (&b"a"[..], Code::Miss));
+    }
+
+    /// Lets the connection's task do what it can.
+    async fn settle() {
+        for _ in 0..10 {
+            yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_alone_writes_to_the_connection_itself() {
+        let (link, mut server, _task) = linked();
+        settle().await;
+        let one = link.send(looks(10, 1)).await.unwrap();
+        // The task has had no turn yet.
+        let mut read = [0; 14];
+        assert_eq!(server.read_exact(&mut read).now_or_never().unwrap().unwrap(), 14);
+        let two = link.send(looks(20, 1)).await.unwrap();
+        assert!(server.read_u8().now_or_never().is_none(), "the next one waits for others");
+        expect(&mut server, b"mg k f c O20\r\n").await;
+        server.write_all(b"EN O10\r\nEN O20\r\n").await.unwrap();
+        assert!(one.await.is_ok() && two.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_the_connection_does_not_take_at_once_goes_before_all_else() {
+        let (ours, mut server) = duplex(5);
+        let (link, calls) = Link::new(1, 0, META);
+        let _task = tokio::spawn(carry(ours, calls));
+        settle().await;
+        let one = link.send(looks(10, 2)).await.unwrap();
+        let two = link.send(looks(20, 1)).await.unwrap();
+        expect(&mut server, b"mg k f c O10\r\nmg k f c O11\r\nmg k f c O20\r\n").await;
+        server.write_all(b"EN O10\r\nEN O11\r\nEN O20\r\n").await.unwrap();
+        assert_eq!((one.await.unwrap().len(), two.await.unwrap().len()), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn callers_that_come_together_share_a_write_until_one_comes_alone() {
+        let (link, mut server, _task) = linked();
+        settle().await;
+        let mut all = Vec::new();
+        for number in 0..3 {
+            all.push(link.send(looks(number, 1)).await.unwrap());
+        }
+        expect(&mut server, b"mg k f c O0\r\nmg k f c O1\r\nmg k f c O2\r\n").await;
+        server.write_all(b"EN O0\r\nEN O1\r\nEN O2\r\n").await.unwrap();
+        for call in all {
+            call.await.unwrap();
+        }
+        for (number, by_itself) in [(3, false), (4, true)] {
+            let call = link.send(looks(number, 1)).await.unwrap();
+            let mut read = vec![0; 13];
+            let at_once = server.read_exact(&mut read).now_or_never().is_some();
+            assert_eq!(at_once, by_itself, "call {number}");
+            if !at_once {
+                server.read_exact(&mut read).await.unwrap();
+            }
+            server.write_all(format!("EN O{number}\r\n").as_bytes()).await.unwrap();
+            call.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_sent_when_the_connection_is_dropped_is_told_so() {
+        let (link, _server, task) = linked();
+        settle().await;
+        let call = link.send(looks(3, 1)).await.unwrap();
+        task.abort();
+        assert!(call.await.is_err() && link.has_ended());
+        assert!(link.call(looks(9, 1)).await.is_none());
     }
 
     #[tokio::test]

@@ -59,6 +59,9 @@ impl Ring {
 
     /// The key's node.
     pub(crate) fn first(&self, key: &[u8]) -> Option<usize> {
+        if self.nodes == 1 {
+            return Some(0);
+        }
         let digest: [u8; 16] = Md5::digest(key).into();
         let [a, b, c, d, ..] = digest;
         let hash = u32::from_le_bytes([a, b, c, d]);

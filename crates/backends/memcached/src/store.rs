@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use forebay_core::entry::Version;
+use forebay_core::entry::{Mode, Version};
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::clock::{Clock, Run, Work};
@@ -218,7 +218,11 @@ impl RemoteStore for MemcachedStore {
     }
 
     fn put<'a>(&'a self, key: &'a [u8], value: &'a [u8], put: Put) -> BoxFuture<'a, Result<Changed>> {
-        Box::pin(put::put(&self.inner, key, value, put))
+        match (put.mode, put.version) {
+            // What is called most does not carry what the others need.
+            (Mode::Set, None) => Box::pin(put::set(&self.inner, key, value, put)),
+            _ => Box::pin(put::put(&self.inner, key, value, put)),
+        }
     }
 
     fn remove<'a>(

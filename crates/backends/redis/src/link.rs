@@ -9,8 +9,8 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::ports::clock::{Clock, Run, Work};
 use parking_lot::Mutex;
-use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -100,6 +100,11 @@ impl Link {
         *self.facts.lock()
     }
 
+    /// The connection that stands now.
+    pub(crate) fn standing(&self, about: About<'_>) -> Result<Standing> {
+        standing(&self.state.borrow(), about)
+    }
+
     /// Waits until a connection stands, at most so long.
     pub(crate) async fn stand(&self, about: About<'_>, patience: Duration) -> Result<Standing> {
         if let State::Standing(standing) = &*self.state.borrow() {
@@ -107,14 +112,9 @@ impl Link {
         }
         let mut state = self.state.subscribe();
         let came = timeout(patience, state.wait_for(|state| !matches!(state, State::Away(_)))).await;
-        let state = match came {
-            Ok(Ok(state)) => state.clone(),
-            Ok(Err(_)) | Err(_) => self.state.borrow().clone(),
-        };
-        match state {
-            State::Standing(standing) => Ok(standing),
-            State::Closed => Err(closed(about)),
-            State::Away(why) => Err(about.error(Kind::Unavailable).because(&*why)),
+        match came {
+            Ok(Ok(state)) => standing(&state, about),
+            Ok(Err(_)) | Err(_) => self.standing(about),
         }
     }
 
@@ -134,8 +134,25 @@ impl Link {
     ) -> Result<Value> {
         let number = standing.number;
         let mut wire = standing.wire;
-        let answer = self.within(within, wire.req_packed_command(command)).await;
+        let answer = self.within(within, wire.send_packed_command(command)).await;
         self.judge(about, number, answer.map(|answer| answer.map(|answer| answer.and_then(unless_error))))
+    }
+
+    /// Sends commands over this connection, one behind the other, and waits so long for all answers. Nothing is waited for
+    /// before they have their place in the connection's order.
+    pub(crate) async fn ask_all(
+        &self,
+        about: About<'_>,
+        standing: Standing,
+        commands: &Pipeline,
+        within: Duration,
+    ) -> Result<Vec<Result<Value>>> {
+        let number = standing.number;
+        let mut wire = standing.wire;
+        let answer = self.within(within, wire.send_packed_commands(commands, 0, commands.len())).await;
+        let values = self.judge(about, number, answer)?;
+        let judged = |value| self.judge(about, number, Some(Some(unless_error(value))));
+        Ok(values.into_iter().map(judged).collect())
     }
 
     async fn within<T>(
@@ -207,6 +224,15 @@ impl About<'_> {
     }
 }
 
+/// The connection, if there is one in this state.
+fn standing(state: &State, about: About<'_>) -> Result<Standing> {
+    match state {
+        State::Standing(standing) => Ok(standing.clone()),
+        State::Closed => Err(closed(about)),
+        State::Away(why) => Err(about.error(Kind::Unavailable).because(&**why)),
+    }
+}
+
 fn closed(about: About<'_>) -> Error {
     about.error(Kind::Closed)
 }
@@ -218,8 +244,11 @@ fn unless_error(answer: Value) -> RedisResult<Value> {
 
 /// What many bytes add to a call's time.
 pub(crate) fn time_for(command: &Cmd) -> Duration {
-    let bytes: usize =
-        command.args_iter().map(|arg| if let redis::Arg::Simple(arg) = arg { arg.len() } else { 0 }).sum();
+    let bytes = |arg| if let redis::Arg::Simple(arg) = arg { <[u8]>::len(arg) } else { 0 };
+    time_for_bytes(command.args_iter().map(bytes).sum())
+}
+
+pub(crate) fn time_for_bytes(bytes: usize) -> Duration {
     limits::redis::TIMEOUT_PER_MEBIBYTE.mul_f64(bytes as f64 / f64::from(1 << 20))
 }
 

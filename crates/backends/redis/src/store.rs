@@ -1,8 +1,11 @@
-//! The port `RemoteStore` on Redis: each verb is one script or command, and so one step for the server.
+//! The port `RemoteStore` on Redis: each verb is one script or command, and so one step for the server. Only the tags of an
+//! entry that a plain write replaces are left in a step behind it.
 
 mod entry;
+mod plain;
 mod reads;
 mod scripts;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +18,13 @@ use forebay_core::ports::clock::{Clock, Run, Work};
 use forebay_core::ports::remote_store::{
     Addition, Asked, Changed, Fill, Filled, Grant, Put, RemoteCapabilities, RemoteStore, Shared, Sum,
 };
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use redis::{Cmd, Value};
 
+use self::entry::Name;
 use self::reads::Reads;
 use self::scripts::Scripts;
+use self::writes::Writes;
 use crate::cluster::places::Places;
 use crate::link::About;
 use crate::script::{Call, Script, strange};
@@ -33,24 +38,31 @@ pub struct RedisStore {
     settings: Settings,
     places: Places,
     /// Where one server has all keys.
-    reads: Option<Reads>,
+    together: Option<Together>,
     clock: Arc<dyn Clock>,
     scripts: Scripts,
+}
+
+/// Calls of different callers that go together.
+struct Together {
+    reads: Reads,
+    writes: Writes,
 }
 
 /// A store on these servers. It is of use once the work runs; until it has connected, calls are `Unavailable` at once.
 pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> (Arc<RedisStore>, Work) {
     let (places, mut work) = Places::new(&settings, clock.clone());
-    let mut reads = None;
+    let mut together = None;
     if let (Places::One(link), Run::Task(task)) = (&places, &mut work.run) {
-        let (readers, lane) = Reads::new(link.clone());
-        reads = Some(readers);
+        let (reads, reading) = Reads::new(link.clone());
+        let (writes, writing) = Writes::new(link.clone());
+        together = Some(Together { reads, writes });
         let connection = std::mem::replace(task, Box::pin(async {}));
         *task = Box::pin(async move {
-            join(connection, lane.serve()).await;
+            join3(connection, reading.serve(), writing.serve()).await;
         });
     }
-    (Arc::new(RedisStore { settings, places, reads, clock, scripts: Scripts::new() }), work)
+    (Arc::new(RedisStore { settings, places, together, clock, scripts: Scripts::new() }), work)
 }
 
 impl RedisStore {
@@ -65,8 +77,12 @@ impl RedisStore {
         self.places.stand(About { operation: "reach Redis", on: &place }, patience).await
     }
 
+    fn name_of<'a>(&'a self, key: &'a [u8]) -> Name<'a> {
+        Name { prefix: &self.settings.prefix, key }
+    }
+
     fn key_of(&self, key: &[u8]) -> Vec<u8> {
-        [self.settings.prefix.as_bytes(), b":e:", key].concat()
+        self.name_of(key).to_bytes()
     }
 
     fn tags_begin(&self) -> Vec<u8> {
@@ -227,10 +243,10 @@ impl RemoteStore for RedisStore {
 
     fn get<'a>(&'a self, keys: &'a [&'a [u8]]) -> BoxFuture<'a, Vec<Result<Option<Shared>>>> {
         Box::pin(async move {
-            match (&self.reads, keys) {
-                (Some(reads), [key]) => {
+            match (&self.together, keys) {
+                (Some(together), [key]) => {
                     let about = reading(keys);
-                    let value = reads.read(about, self.key_of(key)).await;
+                    let value = together.reads.read(about, self.key_of(key)).await;
                     vec![value.and_then(|value| read_one(value, about))]
                 }
                 (Some(_), keys) => self.get_together(keys).await,
@@ -309,6 +325,11 @@ impl RemoteStore for RedisStore {
         Box::pin(async move {
             let about = About { operation: "write", on: shown(key) };
             check_value(about, value)?;
+            let (life, version) = (life_text(put.life), condition(put.version));
+            // One that is over at once only removes.
+            if put.mode == Mode::Set && version.is_empty() && life != "0" {
+                return self.put_plain(about, key, value, put.flags, &life).await;
+            }
             let mode: &[u8] = match put.mode {
                 Mode::Set => b"set",
                 Mode::Add => b"add",
@@ -316,14 +337,7 @@ impl RemoteStore for RedisStore {
                 Mode::Append => b"append",
                 Mode::Prepend => b"prepend",
             };
-            let (life, version) = (life_text(put.life), condition(put.version));
             let (tags, known) = (self.tags_begin(), life_text(Some(limits::redis::TAG_KNOWS)));
-            let is_plain = put.mode == Mode::Set && version.is_empty() && life != "0";
-            if is_plain && !self.settings.is_cluster() {
-                let arguments: [&[u8]; 5] =
-                    [&put.flags.to_be_bytes(), life.as_bytes(), value, &tags, known.as_bytes()];
-                return changed(&self.change(about, &self.scripts.set, key, &[], &arguments).await?, about);
-            }
             let longest = limits::VALUE_BYTES_MAX_CEILING.to_string();
             let flags = put.flags.to_be_bytes();
             let arguments: [&[u8]; 8] =

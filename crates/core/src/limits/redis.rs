@@ -26,6 +26,10 @@ pub const PING_PAUSE: Duration = Duration::from_secs(1);
 pub const GET_KEYS_MAX: usize = 1_000;
 /// Reads of different callers that one command does.
 pub const READS_MAX: usize = 256;
+/// Plain writes of different callers that one pipeline has.
+pub const WRITES_MAX: usize = 256;
+/// A plain write with more bytes goes alone.
+pub const WRITE_BYTES_TOGETHER_MAX: usize = 4 * 1024;
 /// Entries that one step of removing a tag looks at; others are served between the steps.
 pub const TAG_STEP: usize = 500;
 /// A lease or hold lives at least so long.

@@ -28,8 +28,8 @@ pub struct RemoteCapabilities {
     pub negative: bool,
     /// Removes all entries that were filled with a tag.
     pub tags: bool,
-    /// Keeps an entry until its life is over, and versions only grow: [`Mode::Add`] takes a lock, and its version is the
-    /// fencing token.
+    /// Keeps an entry until its life is over: [`Mode::Add`] takes a lock, and its version is the fencing token, which only
+    /// grows. Versions of other writes need not.
     pub locks: bool,
 }
 

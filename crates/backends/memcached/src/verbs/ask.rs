@@ -165,7 +165,7 @@ impl<'a> Ask<'a> {
     pub(crate) fn exptime(&self, life: Option<Duration>) -> i64 {
         let guest = self.place.home.is_some();
         let life = if guest { Some(life.unwrap_or(Duration::MAX).min(MEMCACHED_GUEST_LIFE)) } else { life };
-        exptime(life, self.inner.clock.now())
+        exptime(life, || self.inner.clock.now())
     }
 
     /// A version number of ours, where the server takes one.

@@ -13,7 +13,7 @@ use super::ask::{check_key, failed, shared};
 use crate::commands::Dialect;
 use crate::link::{Link, Received};
 use crate::node::{Node, Trouble};
-use crate::store::Inner;
+use crate::store::{Inner, Place};
 
 const OPERATION: &str = "get key";
 
@@ -24,6 +24,24 @@ struct Part {
 }
 
 pub(crate) async fn get(inner: &Inner, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
+    match keys {
+        [key] => vec![get_one(inner, key).await],
+        _ => get_many(inner, keys).await,
+    }
+}
+
+async fn get_one(inner: &Inner, key: &[u8]) -> Result<Option<Shared>> {
+    check_key(OPERATION, key)?;
+    let deadline = Instant::now() + inner.settings.timeout;
+    let place = inner.place(&inner.cluster(), key);
+    let Place { node, .. } = place.ok_or_else(|| failed(OPERATION, key, None, Trouble::Closed))?;
+    match read(&node, &[key], &[0], deadline).await {
+        Ok((link, mut found)) => Ok(found.pop().and_then(|(_, reply)| shared(&link, reply))),
+        Err(trouble) => Err(failed(OPERATION, key, Some(&node), trouble)),
+    }
+}
+
+async fn get_many(inner: &Inner, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
     let deadline = Instant::now() + inner.settings.timeout;
     let mut answers: Vec<Option<Result<Option<Shared>>>> = keys.iter().map(|_| None).collect();
     let mut set = |place: usize, answer| {

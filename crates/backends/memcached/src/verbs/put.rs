@@ -27,12 +27,16 @@ pub(crate) async fn put(inner: &Inner, key: &[u8], value: &[u8], put: Put) -> Re
             let ask = Ask::begin_change(inner, OPERATION, key).await?;
             ask.write(entry(&ask, value, put), Over::Number(ask.number(version))).await
         }
-        (Mode::Set, None) => {
-            let ask = Ask::begin_change(inner, OPERATION, key).await?;
-            ask.write(entry(&ask, value, put), Over::All).await
-        }
+        (Mode::Set, None) => set(inner, key, value, put).await,
         (Mode::Replace, None) => replace(&Ask::begin_change(inner, OPERATION, key).await?, value, put).await,
     }
+}
+
+/// Writes over whatever is there.
+pub(crate) async fn set(inner: &Inner, key: &[u8], value: &[u8], put: Put) -> Result<Changed> {
+    check_flags(OPERATION, key, put.flags)?;
+    let ask = Ask::begin_change(inner, OPERATION, key).await?;
+    ask.write(entry(&ask, value, put), Over::All).await
 }
 
 /// A client's entry must not look like a placeholder.

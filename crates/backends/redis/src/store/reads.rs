@@ -1,7 +1,5 @@
 //! Reads that come together go together: who asks while another one's answer is on its way waits for it with all others who do,
 //! and then one command asks for all of them. Who is alone asks at once.
-//!
-//! Writes do not: one that was given up while it waits here could happen after a later one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -9,7 +7,7 @@ use std::time::Duration;
 
 use forebay_core::error::{Kind, Result};
 use forebay_core::limits;
-use redis::Value;
+use redis::{Cmd, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -36,12 +34,26 @@ pub(super) struct Lane {
     coming: mpsc::Receiver<Read>,
 }
 
-/// One read of those that are present.
-struct Present<'a>(&'a AtomicUsize);
+/// One call of those that are present.
+pub(super) struct Present<'a> {
+    all: &'a AtomicUsize,
+    is_alone: bool,
+}
+
+impl<'a> Present<'a> {
+    pub(super) fn come(all: &'a AtomicUsize) -> Self {
+        Self { all, is_alone: all.fetch_add(1, SeqCst) == 0 }
+    }
+
+    /// Whether nobody was there when it came.
+    pub(super) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+}
 
 impl Drop for Present<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
+        self.all.fetch_sub(1, SeqCst);
     }
 }
 
@@ -53,13 +65,11 @@ impl Reads {
 
     /// What lies under the key in the server.
     pub(super) async fn read(&self, about: About<'_>, key: Vec<u8>) -> Result<Value> {
-        let is_alone = self.present.fetch_add(1, SeqCst) == 0;
-        let _present = Present(&self.present);
-        if is_alone {
-            return match read_all(&self.link, about, &[&key]).await?.pop() {
-                Some(value) => Ok(value),
-                None => Err(strange(about)),
-            };
+        let present = Present::come(&self.present);
+        if present.is_alone() {
+            let mut command = Cmd::with_capacity(2, key.len() + 3);
+            command.arg("GET").arg(key);
+            return self.link.ask(about, Duration::ZERO, &command).await;
         }
         let (answer, answered) = oneshot::channel();
         let gone = || about.error(Kind::Closed);

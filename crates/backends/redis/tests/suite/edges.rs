@@ -219,6 +219,47 @@ fn a_tag_forgets_what_was_removed_or_overwritten() {
 }
 
 #[test]
+fn a_lease_goes_with_the_tag_of_what_was_overwritten_before_it() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let store = ground.store(&format!("redis://{}", redis.address));
+    let lease = || match ground.run(store.get_or_lease(b"key", Duration::from_secs(60))).unwrap() {
+        Asked::Granted(grant) => grant,
+        other => panic!("{other:?}"),
+    };
+    let tagged = Fill { flags: 0, life: None, tags: &[b"one", b"two"] };
+    assert!(matches!(ground.run(store.fill(b"key", b"", tagged, lease())), Ok(Filled::Stored(_))));
+    let put = Put { flags: 0, life: Some(Duration::from_secs(60)), mode: Mode::Set, version: None };
+    ground.run(store.put(b"key", b"", put)).unwrap();
+    ground.run(store.remove(b"key", None, Duration::ZERO)).unwrap();
+    let grant = lease();
+    assert_eq!(ground.run(store.remove_tag(b"two")).unwrap(), 0, "it had no tags at last");
+    assert_eq!(ground.run(store.fill(b"key", b"older", tagged, grant)).unwrap(), Filled::Refused);
+}
+
+#[test]
+fn a_tag_that_an_entry_was_given_again_knows_it_as_long_as_it_lives() {
+    let redis = Redis::start(Keeps::Nothing, &[]);
+    let leave = concat!(
+        include_str!("../../src/store/lua/prelude.lua"),
+        include_str!("../../src/store/lua/leave_tags.lua")
+    );
+    let sets = ["forebay:t:again", "forebay:t:before"];
+    for set in sets {
+        redis.cli(&["ZADD", set, "+inf", "forebay:e:key"]);
+    }
+    // Filled again with the first of two tags, before the write that had overwritten both has left them.
+    redis.cli(&[
+        "EVAL",
+        r"redis.call('SET', KEYS[1], '\251V' .. string.rep('0', 12) .. '\1\5again')",
+        "1",
+        "forebay:e:key",
+    ]);
+    redis.cli(&["EVAL", leave, "3", "forebay:e:key", sets[0], sets[1], "60000", "again", "before"]);
+    assert_eq!(redis.cli(&["ZSCORE", sets[0], "forebay:e:key"]), "inf");
+    assert_ne!(redis.cli(&["ZSCORE", sets[1], "forebay:e:key"]), "inf");
+}
+
+#[test]
 fn a_look_at_no_messages_shows_none() {
     let bench = bench(&[], |_| ());
     bench.publish(vec![message("a"), message("b")]).unwrap();

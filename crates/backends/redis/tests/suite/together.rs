@@ -9,7 +9,7 @@ use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::{Broker, Receive};
 use forebay_core::ports::clock::Clock;
-use forebay_core::ports::remote_store::{Put, RemoteStore};
+use forebay_core::ports::remote_store::{Changed, Put, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_redis::broker::RedisBroker;
 use futures_util::future::join_all;
@@ -157,4 +157,28 @@ fn reads_of_one_time_are_few_steps_of_the_server_and_each_has_its_own_answer() {
     }
     let steps = calls(&redis, "mget");
     assert!(steps < COUNT / 2, "{steps} steps");
+}
+
+#[test]
+fn writes_of_one_time_are_told_their_own_and_are_all_there() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let store = ground.store(&format!("redis://{}?timeout_ms=3000", redis.address));
+    let put = Put { flags: 7, life: None, mode: Mode::Set, version: None };
+    let keys: Vec<String> = (0..COUNT).map(|number| format!("key:{number}")).collect();
+    // Somebody else's key is not of a kind that can be written over.
+    assert_eq!(redis.cli(&["SADD", "forebay:e:key:50", "member"]), "1");
+    let large = "x".repeat(10_000);
+    let value = |key: &str| if key == "key:60" { large.clone() } else { key.to_owned() };
+    let write = async |key: &String| store.put(key.as_bytes(), value(key).as_bytes(), put).await;
+    let written = ground.run(join_all(keys.iter().map(write)));
+    for (key, written) in keys.iter().zip(&written) {
+        if key == "key:50" {
+            assert!(written.as_ref().is_err_and(|error| error.to_string().contains(key)), "{written:?}");
+            continue;
+        }
+        let shared = ground.run(store.get(&[key.as_bytes()])).pop().unwrap().unwrap().unwrap();
+        assert_eq!((shared.flags, &*shared.value), (7, value(key).as_bytes()));
+        assert_eq!(written.as_ref().unwrap(), &Changed::Done(shared.version), "{key}");
+    }
+    assert_eq!(calls(&redis, "evalsha") + calls(&redis, "eval"), 0, "no script is needed");
 }

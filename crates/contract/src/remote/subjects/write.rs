@@ -134,6 +134,11 @@ pub fn every_change_gives_another_version(rig: &mut dyn Rig) {
         let version = put(rig, "key", "same");
         assert!(seen.insert(version), "round {round}");
         assert_eq!(shared(rig, "key").map(|shared| shared.version), Some(version));
+        if can(rig).conditional {
+            let next = done(put_with(rig, "key", "same", over(version)));
+            let last = done(put_with(rig, "key", "same", over(next)));
+            assert!(seen.insert(next) && seen.insert(last), "round {round}, over another");
+        }
         if round % 5 == 0 {
             remove(rig, "key");
         }

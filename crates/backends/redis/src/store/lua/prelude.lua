@@ -14,7 +14,8 @@ end
 
 local function version_of(entry) return string.sub(entry, 7, 14) end
 
--- Microseconds, or one more than the last: it only grows, also after all was lost.
+-- Microseconds, or one more than the last: it only grows, also after all was lost. What a plain write has given an entry for a
+-- version is random and above all these (see `entry.rs`); it is nothing to grow over.
 local function next_version(key, entry)
   local time = redis.call('TIME')
   local version = time[1] * 1000000 + time[2]
@@ -23,7 +24,7 @@ local function next_version(key, entry)
     last = tonumber(redis.call('GET', key) or '0')
   elseif kind(entry) == 'V' then
     local high, low = struct.unpack('>I4I4', version_of(entry))
-    last = high * 4294967296 + low
+    if high < 536870912 then last = high * 4294967296 + low end
   end
   if version <= last then version = last + 1 end
   if key then redis.call('SET', key, string.format('%.0f', version)) end

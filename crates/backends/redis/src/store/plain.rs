@@ -1,0 +1,71 @@
+//! A write without conditions: one plain command, and its version is the writer's own.
+
+use std::time::Duration;
+
+use forebay_core::error::Result;
+use forebay_core::limits;
+use forebay_core::ports::remote_store::Changed;
+use redis::{Cmd, Value};
+use tokio::time::Instant;
+
+use super::entry::{self, Name, Plain};
+use super::{RedisStore, life_text};
+use crate::link::{About, time_for_bytes};
+use crate::script::{Call, strange};
+
+/// What a command has beside its key and value, at most.
+const MORE_BYTES: usize = 64;
+
+impl RedisStore {
+    /// `life` is as scripts take it.
+    pub(super) async fn put_plain(
+        &self,
+        about: About<'_>,
+        key: &[u8],
+        value: &[u8],
+        flags: u32,
+        life: &str,
+    ) -> Result<Changed> {
+        let (name, version) = (self.name_of(key), entry::version_of(self.clock.random()));
+        let size = name.len() + value.len() + MORE_BYTES;
+        let end = Instant::now() + self.settings.timeout + time_for_bytes(size);
+        let mut command = Cmd::with_capacity(6, size);
+        command.arg("SET").arg(name).arg(Plain { flags, version, value });
+        if !life.is_empty() {
+            command.arg("PX").arg(life);
+        }
+        // Where nothing can have tags nobody has to know what was there.
+        if self.places.keeps_all() {
+            command.arg("GET");
+        }
+        let answer = match &self.together {
+            Some(together) => together.writes.write(about, command, size).await?,
+            None => self.ask(about, &name.to_bytes(), &command).await?,
+        };
+        match answer {
+            Value::Okay | Value::Nil => {}
+            Value::BulkString(before) => self.leave_tags(about, name, &before, end).await,
+            _ => return Err(strange(about)),
+        }
+        Ok(Changed::Done(version))
+    }
+
+    /// The entry is gone before its time. Its tags know its key a while longer, for a lease of it that goes with them.
+    ///
+    /// Where that does not come about, they know it until the entry's own time is over, as if it were still there.
+    async fn leave_tags(&self, about: About<'_>, name: Name<'_>, before: &[u8], end: Instant) {
+        let Some(tags) = entry::tags_of(before).filter(|tags| !tags.is_empty()) else { return };
+        let begin = self.tags_begin();
+        let sets: Vec<_> = tags.iter().map(|tag| [begin.as_slice(), tag].concat()).collect();
+        let entry = name.to_bytes();
+        let mut keys = vec![entry.as_slice()];
+        keys.extend(sets.iter().map(Vec::as_slice));
+        let known = life_text(Some(limits::redis::TAG_KNOWS));
+        let mut arguments = vec![known.as_bytes()];
+        arguments.extend(tags);
+        let within = Some(end.saturating_duration_since(Instant::now()));
+        let call = Call { about, patience: Duration::ZERO, within, keys: &keys, arguments: &arguments };
+        let script = &self.scripts.leave_tags;
+        let _ = self.places.at(about, &entry, |link| async move { script.run(&link, call).await }).await;
+    }
+}
