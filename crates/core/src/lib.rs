@@ -13,5 +13,6 @@ pub mod ports;
 pub mod pressure;
 pub mod queue;
 pub mod stats;
+pub mod tape;
 pub mod time;
 pub mod units;

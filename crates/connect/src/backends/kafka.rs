@@ -1,11 +1,11 @@
-//! Kafka: queues over consumer groups, with replay.
+//! Kafka: queues over consumer groups, with replay, and a bus on a topic.
 
 use super::table::{Backend, Built, Role};
 
 pub(super) const BACKEND: Backend = Backend {
     name: "Kafka",
     feature: "kafka",
-    roles: &[Role::Broker],
+    roles: &[Role::Broker, Role::Bus],
     urls: &["kafka://host"],
     tls: &["kafka+ssl", "kafkas"],
     built: built(),
@@ -18,7 +18,7 @@ const fn built() -> Option<Built> {
 
 #[cfg(feature = "kafka")]
 const fn built() -> Option<Built> {
-    Some(Built { store: None, broker: Some(door::broker), bus: None })
+    Some(Built { store: None, broker: Some(door::broker), bus: Some(door::bus) })
 }
 
 #[cfg(feature = "kafka")]
@@ -27,10 +27,12 @@ mod door {
 
     use forebay_core::error::Result;
     use forebay_core::ports::clock::Clock;
+    use forebay_core::tape::Kept;
     use forebay_kafka::broker::{KafkaBroker, Opened};
+    use forebay_kafka::bus::KafkaBus;
     use forebay_kafka::settings::KafkaSettings;
 
-    use crate::open::{Close, OpenedBroker};
+    use crate::open::{Close, OpenedBroker, OpenedBus};
 
     pub(super) fn broker(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
         let Opened { broker, work } = KafkaBroker::open(KafkaSettings::parse(url)?, clock);
@@ -38,5 +40,11 @@ mod door {
         let closed = Arc::clone(&broker);
         let admin = Arc::clone(&broker);
         Ok(OpenedBroker { broker, admin, work, close: Close::new(move || closed.close()) })
+    }
+    pub(super) fn bus(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBus> {
+        let (bus, work) = KafkaBus::open(KafkaSettings::parse(url)?, Kept::default(), clock);
+        let bus = Arc::new(bus);
+        let closed = Arc::clone(&bus);
+        Ok(OpenedBus { bus, work, close: Close::new(move || closed.close()) })
     }
 }

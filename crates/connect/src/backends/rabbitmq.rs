@@ -1,11 +1,11 @@
-//! RabbitMQ: queues.
+//! RabbitMQ: queues, and a bus on a stream.
 
 use super::table::{Backend, Built, Role};
 
 pub(super) const BACKEND: Backend = Backend {
     name: "RabbitMQ",
     feature: "rabbitmq",
-    roles: &[Role::Broker],
+    roles: &[Role::Broker, Role::Bus],
     urls: &["amqp://host"],
     tls: &["amqps"],
     built: built(),
@@ -18,7 +18,7 @@ const fn built() -> Option<Built> {
 
 #[cfg(feature = "rabbitmq")]
 const fn built() -> Option<Built> {
-    Some(Built { store: None, broker: Some(door::broker), bus: None })
+    Some(Built { store: None, broker: Some(door::broker), bus: Some(door::bus) })
 }
 
 #[cfg(feature = "rabbitmq")]
@@ -27,10 +27,12 @@ mod door {
 
     use forebay_core::error::Result;
     use forebay_core::ports::clock::Clock;
+    use forebay_core::tape::Kept;
     use forebay_rabbitmq::broker::{Opened, RabbitBroker};
+    use forebay_rabbitmq::bus::RabbitBus;
     use forebay_rabbitmq::settings::RabbitSettings;
 
-    use crate::open::{Close, OpenedBroker};
+    use crate::open::{Close, OpenedBroker, OpenedBus};
 
     pub(super) fn broker(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
         let Opened { broker, work } = RabbitBroker::open(RabbitSettings::parse(url)?, clock);
@@ -38,5 +40,12 @@ mod door {
         let closed = Arc::clone(&broker);
         let admin = Arc::clone(&broker);
         Ok(OpenedBroker { broker, admin, work, close: Close::new(move || closed.close()) })
+    }
+
+    pub(super) fn bus(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBus> {
+        let (bus, work) = RabbitBus::open(RabbitSettings::parse(url)?, Kept::default(), clock);
+        let bus = Arc::new(bus);
+        let closed = Arc::clone(&bus);
+        Ok(OpenedBus { bus, work, close: Close::new(move || closed.close()) })
     }
 }

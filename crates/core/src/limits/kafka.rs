@@ -75,5 +75,15 @@ pub const TRIM_TRIES: usize = 6;
 pub const REPLAY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages of one replay.
 pub const REPLAY_MAX: usize = 1_000;
-/// Notices of one bus that a listener has not yet heard.
-pub const NOTICES_MAX: usize = 1_024;
+/// Bytes of notices that the servers keep for processes that are away for a while.
+pub const BUS_TOPIC_BYTES: u64 = 64 * 1024 * 1024;
+/// What they let go of at once.
+pub const BUS_SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+/// They let go of notices that are older, too.
+pub const BUS_TOPIC_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// A bus that has heard nothing for so long asks whether there was nothing.
+pub const BUS_SILENCE: Duration = Duration::from_secs(10);
+/// Publishes of one bus that wait at a time; further ones wait for their turn.
+pub const BUS_CALLS_MAX: usize = 256;
+/// Questions for the end of the topic at a time, a thread each; further ones wait for their turn.
+pub const BUS_ASKS_MAX: usize = 16;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_core::ports::clock::{Clock, Run};
-use forebay_rabbitmq::bus::{Kept, RabbitBus};
+use forebay_core::tape::Kept;
+use forebay_rabbitmq::bus::RabbitBus;
 use forebay_rabbitmq::settings::RabbitSettings;
 use forebay_runtime::clock::TokioClock;
 use tokio::runtime::{Builder, Runtime};
