@@ -3,10 +3,12 @@
 //!
 //! Each process reads all of the topic from a place of its own, in no group, and keeps the newest part for its listeners.
 
+mod patience;
 mod read;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
@@ -206,9 +208,9 @@ impl Shared {
     }
 
     /// The offsets of the oldest entry that is kept, and of the next one that comes.
-    async fn ends(&self, operation: &'static str) -> Result<(u64, u64)> {
+    async fn ends(&self, operation: &'static str, wait: Duration) -> Result<(u64, u64)> {
         let turn = self.asks.clone().acquire_owned().await;
-        let (clients, topic, wait) = (self.clients(operation)?, self.topic.clone(), self.settings.wait);
+        let (clients, topic) = (self.clients(operation)?, self.topic.clone());
         let asked = task::spawn_blocking(move || {
             // Whoever has asked may be gone: the thread is there until the client gives up.
             let _turn = turn;
@@ -251,7 +253,7 @@ impl Bus for KafkaBus {
 
     fn head(&self) -> BoxFuture<'_, Result<Position>> {
         let shared = self.shared();
-        Box::pin(shared.call(HEAD, async { Ok(Position(shared.ends(HEAD).await?.1)) }))
+        Box::pin(shared.call(HEAD, async { Ok(Position(shared.ends(HEAD, shared.settings.wait).await?.1)) }))
     }
 
     fn listen(&self, after: Option<Position>) -> BoxFuture<'_, Result<Box<dyn Listener>>> {
@@ -259,7 +261,7 @@ impl Bus for KafkaBus {
             let shared = self.shared();
             // All is known then that was published before.
             let known = async {
-                let (_, end) = shared.ends(LISTEN).await?;
+                let (_, end) = shared.ends(LISTEN, shared.settings.wait).await?;
                 shared.read_up_to(Position(end)).await;
                 Ok(())
             };

@@ -83,6 +83,8 @@ pub const BUS_SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 pub const BUS_TOPIC_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// A bus that has heard nothing for so long asks whether there was nothing.
 pub const BUS_SILENCE: Duration = Duration::from_secs(10);
+/// What reads a bus waits at least so long for an answer when it begins, however short calls wait.
+pub const BUS_JOIN_MIN: Duration = Duration::from_secs(10);
 /// Publishes of one bus that wait at a time; further ones wait for their turn.
 pub const BUS_CALLS_MAX: usize = 256;
 /// Questions for the end of the topic at a time, a thread each; further ones wait for their turn.

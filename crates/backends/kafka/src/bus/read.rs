@@ -1,5 +1,6 @@
 //! Reading the topic, by one consumer after another.
 
+use std::cmp::Ordering;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::task;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Shared;
+use super::patience::Patience;
 use crate::consume::read::header;
 use crate::link::{Clients, config};
 
@@ -50,10 +52,10 @@ pub(super) async fn keep(shared: Arc<Shared>) {
 impl Shared {
     /// Reads until something is wrong.
     async fn read_all(&self, used: &mut Option<StreamConsumer>, pause: &mut Duration) -> Result<()> {
-        let clients = self.clients(READ)?;
-        let made = self.make_topic(&clients).await;
+        let (clients, wait) = (self.clients(READ)?, Patience::to_join(self.settings.wait));
+        let made = self.make_topic(&clients, wait).await;
         // Whoever may not make topics can still use one that is there.
-        let (low, high) = self.ends(READ).await.map_err(|error| made.err().unwrap_or(error))?;
+        let (low, high) = self.ends(READ, wait).await.map_err(|error| made.err().unwrap_or(error))?;
         let begin = self.begin(low, high);
         let failed = |error| self.refusal(error, READ);
         let consumer = used.insert(self.consumer().map_err(failed)?);
@@ -61,38 +63,58 @@ impl Shared {
         let offset = Offset::Offset(begin.cast_signed());
         from.add_partition_offset(&self.topic, 0, offset).map_err(failed)?;
         consumer.assign(&from).map_err(failed)?;
+        let mut patience = Patience::to_hear(self.settings.wait, Instant::now());
+        if begin == high {
+            patience.hear(Instant::now());
+        }
+        self.follow(consumer, patience, pause).await
+    }
+
+    /// Takes in what comes.
+    async fn follow(
+        &self,
+        consumer: &StreamConsumer,
+        mut patience: Patience,
+        pause: &mut Duration,
+    ) -> Result<()> {
         let mut entries = consumer.stream();
-        let mut has_joined = begin == high;
         loop {
+            let has_joined = patience.has_joined();
             if has_joined {
                 *pause = limits::kafka::PAUSE;
                 *self.refused.lock() = None;
                 self.joined.send_if_modified(|joined| !std::mem::replace(joined, true));
             }
-            let patience = if has_joined { limits::kafka::BUS_SILENCE } else { self.settings.wait };
             let next = tokio::select! {
-                next = timeout(patience, entries.next()) => next,
+                next = timeout_at(patience.until(), entries.next()) => next,
                 () = self.doubted.notified(), if has_joined => {
-                    return Err(self.away("what was published does not come"));
+                    if patience.is_over(self.settings.wait, Instant::now()) {
+                        return Err(self.away("what was published does not come"));
+                    }
+                    continue;
                 }
             };
             match next {
                 Ok(Some(Ok(entry))) => {
                     self.take_in(&entry);
-                    has_joined = true;
+                    patience.hear(Instant::now());
                 }
                 // It looks for other servers by itself, and nothing was read yet that they could have lost.
                 Ok(Some(Err(KafkaError::MessageConsumption(
                     Code::BrokerTransportFailure | Code::AllBrokersDown,
                 )))) if !has_joined => {}
                 // Servers that come back may not have what they had: the last entry tells.
-                Ok(Some(Err(error))) => return Err(failed(error)),
+                Ok(Some(Err(error))) => return Err(self.refusal(error, READ)),
                 Ok(None) => return Err(self.away("the consumer has ended")),
                 Err(_) if !has_joined => return Err(self.away("the servers send nothing")),
                 Err(_) => {
-                    let (_, end) = self.ends(READ).await?;
-                    if Position(end) != self.tape.lock().head() {
-                        return Err(self.away("what there is does not come"));
+                    let (_, end) = self.ends(READ, Patience::to_join(self.settings.wait)).await?;
+                    let (now, head) = (Instant::now(), self.tape.lock().head());
+                    match Position(end).cmp(&head) {
+                        Ordering::Equal => patience.ask_later(now),
+                        Ordering::Greater if patience.expect(self.settings.wait, now) => {}
+                        Ordering::Greater => return Err(self.away("what there is does not come")),
+                        Ordering::Less => return Err(self.away("the servers have lost what they sent")),
                     }
                 }
             }
@@ -144,9 +166,8 @@ impl Shared {
     }
 
     /// Makes the topic, if it is not there yet.
-    async fn make_topic(&self, clients: &Clients) -> Result<()> {
-        let wait = Some(self.settings.wait);
-        let options = AdminOptions::new().request_timeout(wait).operation_timeout(wait);
+    async fn make_topic(&self, clients: &Clients, wait: Duration) -> Result<()> {
+        let options = AdminOptions::new().request_timeout(Some(wait)).operation_timeout(Some(wait));
         // Kafka's word for its own default.
         let replication = TopicReplication::Fixed(self.settings.replication.map_or(-1, i32::from));
         let (bytes, segment_bytes, age_ms) = (
@@ -160,7 +181,7 @@ impl Shared {
             .set("retention.ms", &age_ms)
             .set("segment.bytes", &segment_bytes)
             .set("message.timestamp.type", "LogAppendTime");
-        let made = timeout(self.settings.wait, clients.admin.create_topics([&topic], &options)).await;
+        let made = timeout(wait, clients.admin.create_topics([&topic], &options)).await;
         let made = made.map_err(|_| self.away("no answer in time"))?;
         match made.map_err(|error| self.refusal(error, READ))?.pop() {
             None | Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => Ok(()),

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use forebay_contract::servers::kafka::Kafka;
+use forebay_contract::servers::wire::Does;
 use forebay_core::ports::clock::{Clock, Run};
 use forebay_core::tape::Kept;
 use forebay_kafka::bus::KafkaBus;
@@ -16,10 +17,10 @@ use tokio::time::timeout;
 
 /// What a listener may be behind.
 pub(crate) const NOTICES: usize = 40;
-/// How long a call of the bus takes at most.
-pub(crate) const WAIT: Duration = Duration::from_secs(20);
+/// How long a call of the bus takes at most: longer than a busy machine needs.
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
 /// No call of a test takes longer.
-const CALL_MAX: Duration = Duration::from_secs(90);
+const CALL_MAX: Duration = Duration::from_secs(120);
 
 pub(crate) struct Ground {
     pub(crate) bus: KafkaBus,
@@ -47,7 +48,9 @@ impl Ground {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let clock: Arc<dyn Clock> = runtime.block_on(async { Arc::new(TokioClock::new()) });
         let prefix = NEXT.fetch_add(1, Relaxed);
-        let bus = open(&runtime, &clock, &options(&url, prefix, WAIT));
+        // Whoever was lent it before may have failed.
+        server.as_ref()?.wire.cut(Does::Pass);
+        let bus = open(&runtime, &clock, &options(&url, prefix, WAIT), NOTICES);
         Some(Self { bus, runtime, clock, prefix, server })
     }
 
@@ -55,13 +58,20 @@ impl Ground {
         self.server.as_ref().expect("it is there")
     }
 
-    /// Another bus of the same name, with its own patience.
-    pub(crate) fn another(&self, wait: Duration) -> KafkaBus {
-        open(&self.runtime, &self.clock, &options(&self.server().url(), self.prefix, wait))
+    /// Another bus of the same name, by this URL, with its own patience. Its listeners may be behind as far as there is anything:
+    /// a gap is what the server has lost.
+    pub(crate) fn another(&self, url: &str, wait: Duration) -> KafkaBus {
+        open(&self.runtime, &self.clock, &options(url, self.prefix, wait), usize::MAX)
+    }
+
+    /// How the server is reached over its wire.
+    pub(crate) fn over_wire(&self) -> String {
+        format!("kafka://{}", self.server().wire.address)
     }
 
     pub(crate) fn reopen(&mut self) {
-        self.bus = self.another(WAIT);
+        let url = options(&self.server().url(), self.prefix, WAIT);
+        self.bus = open(&self.runtime, &self.clock, &url, NOTICES);
     }
 
     /// What its topic is called on the server.
@@ -78,8 +88,8 @@ fn options(url: &str, prefix: u32, wait: Duration) -> String {
     format!("{url}?prefix=case{prefix}.&wait_ms={}", wait.as_millis())
 }
 
-fn open(runtime: &Runtime, clock: &Arc<dyn Clock>, url: &str) -> KafkaBus {
-    let kept = Kept { notices: NOTICES, ..Kept::default() };
+fn open(runtime: &Runtime, clock: &Arc<dyn Clock>, url: &str, notices: usize) -> KafkaBus {
+    let kept = Kept { notices, ..Kept::default() };
     let (bus, works) = KafkaBus::open(KafkaSettings::parse(url).unwrap(), kept, clock.clone());
     for work in works {
         if let Run::Task(task) = work.run {
