@@ -46,8 +46,10 @@ pub const SEGMENT_BYTES: usize = 128 * 1024 * 1024;
 pub const OPEN_MAX: usize = 1_024;
 /// From the first message of a partition that is not settled to the newest that was read; at it no more is read.
 pub const SPAN_MAX: u64 = 16_384;
-/// Bytes of the messages of one partition in this process, beyond a last one; at it no more is read.
+/// Bytes of the messages of one partition in this process, with what goes with them, beyond a last one; at it no more is read.
 pub const OPEN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The same of all partitions of one queue: each has its share of it, if that is less.
+pub const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Messages with a key of one partition of an ordered queue that are held or wait for their next attempt.
 pub const TRIES_MAX: usize = 64;
 /// Powers of two milliseconds for which messages wait in Kafka, one partition for each: half a second to 99 days. A longer
