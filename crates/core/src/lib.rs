@@ -13,6 +13,5 @@ pub mod ports;
 pub mod pressure;
 pub mod queue;
 pub mod stats;
-pub mod tape;
 pub mod time;
 pub mod units;

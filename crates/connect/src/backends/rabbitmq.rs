@@ -26,8 +26,8 @@ mod door {
     use std::sync::Arc;
 
     use forebay_core::error::Result;
+    use forebay_core::ports::bus::tape::Kept;
     use forebay_core::ports::clock::Clock;
-    use forebay_core::tape::Kept;
     use forebay_rabbitmq::broker::{Opened, RabbitBroker};
     use forebay_rabbitmq::bus::RabbitBus;
     use forebay_rabbitmq::settings::RabbitSettings;

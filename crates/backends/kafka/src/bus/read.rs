@@ -9,7 +9,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::payload::Payload;
 use forebay_core::ports::bus::Position;
-use forebay_core::tape::Entry;
+use forebay_core::ports::bus::tape::Entry;
 use futures_util::StreamExt;
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{Consumer, StreamConsumer};
@@ -197,7 +197,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use forebay_contract::clock::SimClock;
-    use forebay_core::tape::Kept;
+    use forebay_core::ports::bus::tape::Kept;
 
     use super::*;
     use crate::bus::KafkaBus;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use forebay_contract::servers::kafka::Kafka;
 use forebay_contract::servers::wire::Does;
+use forebay_core::ports::bus::tape::Kept;
 use forebay_core::ports::clock::{Clock, Run};
-use forebay_core::tape::Kept;
 use forebay_kafka::bus::KafkaBus;
 use forebay_kafka::settings::KafkaSettings;
 use forebay_runtime::clock::TokioClock;

@@ -6,7 +6,7 @@ use forebay_core::error::{Error, Kind};
 use forebay_core::limits;
 use forebay_core::payload::Payload;
 use forebay_core::ports::bus::Position;
-use forebay_core::tape::Entry;
+use forebay_core::ports::bus::tape::Entry;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions};
@@ -214,7 +214,7 @@ fn stream_arguments() -> FieldTable {
 mod tests {
     use forebay_contract::clock::SimClock;
 
-    use forebay_core::tape::Kept;
+    use forebay_core::ports::bus::tape::Kept;
 
     use super::*;
     use crate::bus::RabbitBus;

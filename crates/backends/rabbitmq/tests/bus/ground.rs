@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use forebay_contract::servers::rabbitmq::RabbitMq;
+use forebay_core::ports::bus::tape::Kept;
 use forebay_core::ports::clock::{Clock, Run};
-use forebay_core::tape::Kept;
 use forebay_rabbitmq::bus::RabbitBus;
 use forebay_rabbitmq::settings::RabbitSettings;
 use forebay_runtime::clock::TokioClock;
