@@ -18,7 +18,7 @@ use forebay_contract::servers::kafka::Kafka;
 use forebay_contract::servers::memcached::Memcached;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_contract::servers::redis::{Keeps, Redis};
-use forebay_contract::servers::within;
+use forebay_contract::servers::{Restarts, within};
 use serde_json::{Value, json};
 
 /// How long it may take until nothing confirmed is left, holds of a killed daemon included.

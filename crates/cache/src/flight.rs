@@ -28,6 +28,8 @@ struct Flight {
 
 struct State {
     stage: Stage,
+    /// Its load has begun.
+    loads: bool,
     /// Who waits, by ticket; without a waker until first polled.
     waiters: HashMap<u64, Option<Waker>>,
     tickets: u64,
@@ -66,6 +68,7 @@ pub(crate) struct Wait {
     flights: Arc<Flights>,
     flight: Arc<Flight>,
     ticket: Option<u64>,
+    late: bool,
 }
 
 impl Flights {
@@ -82,8 +85,15 @@ impl Flights {
         if state.waiters.len() >= CACHE_WAITERS_MAX {
             return Err(Error::new(Kind::Full, "wait for the load of key", printable(key)));
         }
-        let ticket = state.ticket();
-        Ok(Part::Wait(Wait { flights: self.clone(), flight: flight.clone(), ticket: Some(ticket) }))
+        let (ticket, late) = (Some(state.ticket()), state.loads);
+        Ok(Part::Wait(Wait { flights: self.clone(), flight: flight.clone(), ticket, late }))
+    }
+
+    /// Begins a flight for the key in place of the present one, which nobody joins from now on.
+    pub(crate) fn begin_anew(self: &Arc<Self>, key: &[u8]) -> Result<Lead> {
+        let mut by_key = self.by_key.lock();
+        by_key.remove(key);
+        self.begin(&mut by_key, key)
     }
 
     /// Begins a flight for the key, unless there is one that somebody leads, or there are too many.
@@ -99,7 +109,7 @@ impl Flights {
         if by_key.len() >= CACHE_FLIGHTS_MAX {
             return Err(Error::new(Kind::Full, "begin the load of key", printable(key)));
         }
-        let state = State { stage: Stage::Led, waiters: HashMap::new(), tickets: 0 };
+        let state = State { stage: Stage::Led, loads: false, waiters: HashMap::new(), tickets: 0 };
         let flight = Arc::new(Flight { key: key.into(), state: Mutex::new(state) });
         by_key.insert(key.into(), flight.clone());
         Ok(self.lead_of(&flight))
@@ -133,6 +143,7 @@ impl State {
         let vacant = matches!(self.stage, Stage::Vacant);
         if vacant {
             self.stage = Stage::Led;
+            self.loads = false;
         }
         vacant
     }
@@ -157,8 +168,13 @@ impl Lead {
 
     /// A place among those who wait for this flight, for whoever has the load done elsewhere.
     pub(crate) fn wait(&self) -> Wait {
-        let ticket = self.flight.state.lock().ticket();
-        Wait { flights: self.flights.clone(), flight: self.flight.clone(), ticket: Some(ticket) }
+        let ticket = Some(self.flight.state.lock().ticket());
+        Wait { flights: self.flights.clone(), flight: self.flight.clone(), ticket, late: false }
+    }
+
+    /// The load begins: who joins from now on comes after that.
+    pub(crate) fn begins(&self) {
+        self.flight.state.lock().loads = true;
     }
 
     /// Ends the flight: everybody in it gets this.
@@ -168,6 +184,13 @@ impl Lead {
             state.stage = Stage::Landed(landing);
             (true, state.wakers())
         });
+    }
+}
+
+impl Wait {
+    /// Whether the load had begun before: then it may bring what was true before this caller came.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late
     }
 }
 
@@ -192,7 +215,7 @@ impl Future for Wait {
         let waited = match &state.stage {
             Stage::Landed(landing) => Waited::Landed(landing.clone()),
             Stage::Vacant => {
-                state.stage = Stage::Led;
+                state.take_vacant();
                 Waited::Lead(self.flights.lead_of(&flight))
             }
             Stage::Led => {

@@ -14,9 +14,9 @@ use forebay_contract::remote::model::{ModelServers, ModelStore};
 use forebay_core::entry::Step;
 use forebay_core::error::{Error, Kind};
 use forebay_core::limits::elsewhere::{SHARED_BUSY_WAIT_MAX, SHARED_LEASE, SHARED_NEGATIVE_LIFE};
-use forebay_core::ports::remote_store::{Asked, RemoteStore};
+use forebay_core::ports::remote_store::{Asked, Fill, RemoteStore};
 
-use crate::support::{Call, Source, block_on, store};
+use crate::support::{Call, Gate, Source, block_on, store};
 
 struct Scene {
     clock: SimClock,
@@ -102,6 +102,61 @@ fn who_finds_another_process_loading_waits_for_it_and_not_for_ever() {
     scene.clock.advance(SHARED_BUSY_WAIT_MAX);
     assert_eq!(call.poll().unwrap().unwrap().as_deref(), Some(&b"value"[..]));
     assert_eq!((scene.loads(), scene.get()), (1, None), "it is not stored: the lease is another's");
+}
+
+#[test]
+fn who_comes_after_a_change_of_another_process_is_not_told_what_was_read_before_it() {
+    let scene = scene();
+    let other = SharedCache::new(scene.shared.clone(), Arc::new(scene.clock.clone()));
+    let slow = Gate::default();
+    let mut before = Call::new(scene.cache.get_or_load(b"key", None, &slow));
+    assert!(before.poll().is_none() && slow.loads.load(SeqCst) == 1);
+    let mut joined = Call::new(scene.cache.get_or_load(b"key", None, &scene.source));
+    assert!(joined.poll().is_none(), "the lease of the load holds");
+    block_on(other.delete(b"key")).unwrap();
+    scene.source.put("newer");
+    assert_eq!(scene.load().as_deref(), Some("newer"), "it waits for nobody");
+    slow.open(Ok(Some("older".into())));
+    assert_eq!(before.poll().unwrap().unwrap().as_deref(), Some(&b"older"[..]));
+    assert_eq!(joined.poll().unwrap().unwrap().as_deref(), Some(&b"newer"[..]), "it is there by now");
+    assert_eq!((scene.get().as_deref(), scene.loads()), (Some("newer"), 1));
+}
+
+#[test]
+fn nor_is_who_comes_when_yet_another_process_loads_what_was_changed() {
+    let scene = scene();
+    let slow = Gate::default();
+    let mut before = Call::new(scene.cache.get_or_load(b"key", None, &slow));
+    assert!(before.poll().is_none());
+    block_on(scene.shared.remove(b"key", None, Duration::ZERO)).unwrap();
+    let Asked::Granted(grant) = block_on(scene.shared.get_or_lease(b"key", SHARED_LEASE)).unwrap() else {
+        panic!("the load's lease is void")
+    };
+    let mut after = Call::new(scene.cache.get_or_load(b"key", None, &scene.source));
+    assert!(after.poll().is_none());
+    slow.open(Ok(Some("older".into())));
+    assert_eq!(before.poll().unwrap().unwrap().as_deref(), Some(&b"older"[..]));
+    assert!(after.poll().is_none(), "somebody else loads");
+    let fill = Fill { flags: 0, life: None, tags: &[] };
+    block_on(scene.shared.fill(b"key", b"newer", fill, grant)).unwrap();
+    scene.clock.advance(SHARED_BUSY_WAIT_MAX);
+    assert_eq!(after.poll().unwrap().unwrap().as_deref(), Some(&b"newer"[..]));
+    assert_eq!(scene.loads(), 0);
+}
+
+#[test]
+fn who_waits_for_a_load_is_told_what_it_brings_however_little_the_store_keeps() {
+    let scene = scene();
+    let (first, second) = (Gate::default(), Gate::default());
+    let mut leads = Call::new(scene.cache.get_or_load(b"key", None, &first));
+    assert!(leads.poll().is_none());
+    let mut waits = Call::new(scene.cache.get_or_load(b"key", None, &second));
+    assert!(waits.poll().is_none() && second.loads.load(SeqCst) == 0);
+    scene.servers.stop(0);
+    first.open(Ok(Some("value".into())));
+    assert_eq!(leads.poll().unwrap().unwrap().as_deref(), Some(&b"value"[..]));
+    assert_eq!(waits.poll().unwrap().unwrap().as_deref(), Some(&b"value"[..]));
+    assert_eq!(second.loads.load(SeqCst), 0);
 }
 
 #[test]

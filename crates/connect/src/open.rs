@@ -44,6 +44,16 @@ pub struct OpenedStore {
     pub close: Close,
 }
 
+impl OpenedStore {
+    /// What a backend has opened, and how that is closed.
+    pub fn of<S>(store: Arc<S>, work: Vec<Work>, close: fn(&S)) -> Self
+    where
+        S: RemoteStore + 'static,
+    {
+        Self { store: store.clone(), work, close: Close::new(move || close(&store)) }
+    }
+}
+
 /// A broker.
 pub struct OpenedBroker {
     /// The broker.
@@ -56,6 +66,17 @@ pub struct OpenedBroker {
     pub close: Close,
 }
 
+impl OpenedBroker {
+    /// What a backend has opened, and how that is closed.
+    pub fn of<B>(broker: Arc<B>, work: Vec<Work>, close: fn(&B)) -> Self
+    where
+        B: Broker + BrokerAdmin + 'static,
+    {
+        let (admin, closed) = (broker.clone(), broker.clone());
+        Self { broker, admin, work, close: Close::new(move || close(&closed)) }
+    }
+}
+
 /// A bus.
 pub struct OpenedBus {
     /// The bus.
@@ -64,6 +85,16 @@ pub struct OpenedBus {
     pub work: Vec<Work>,
     /// Ends it.
     pub close: Close,
+}
+
+impl OpenedBus {
+    /// What a backend has opened, and how that is closed.
+    pub fn of<B>(bus: Arc<B>, work: Vec<Work>, close: fn(&B)) -> Self
+    where
+        B: Bus + 'static,
+    {
+        Self { bus: bus.clone(), work, close: Close::new(move || close(&bus)) }
+    }
 }
 
 /// The shared store that a URL names. Whether it is there shows when the work runs: until then, and whenever it is away,

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits;
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::BrokerCapabilities;
 use forebay_core::queue::{Backoff, Lifetime, Order, QueueName, QueueSettings, RetryPolicy};
@@ -40,10 +39,7 @@ pub fn check(
 ) -> Result<()> {
     settings.check()?;
     capabilities.check(settings)?;
-    let lacked = [
-        ("length_max", settings.length_max != limits::QUEUE_LENGTH_DEFAULT),
-        ("lifetime", settings.lifetime != Lifetime::default()),
-    ];
+    let lacked = [("lifetime", settings.lifetime != Lifetime::default())];
     match lacked.iter().chain(lacks).find(|(_, asked)| *asked) {
         Some((setting, _)) => {
             Err(Error::new(Kind::Unsupported, DECLARE, format!("{}: {setting}", settings.name)))

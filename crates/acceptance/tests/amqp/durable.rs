@@ -6,6 +6,7 @@ use std::thread;
 use forebay_acceptance::client::Client;
 use forebay_acceptance::daemon::Daemon;
 use forebay_acceptance::programs::{python, torture};
+use forebay_contract::servers::Restarts;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 
 /// What the script says of its steps; `kill` is called for each word with which it asks for it.

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_contract::outage::{Bounds, Outage, rounds};
+use forebay_contract::outage::faults::Fault;
+use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::servers::kafka::Kafka;
-use forebay_contract::servers::wire::Does;
 use forebay_core::ports::clock::{Clock, Run};
 use forebay_kafka::broker::KafkaBroker;
 use forebay_kafka::settings::KafkaSettings;
@@ -23,7 +23,7 @@ const BOUNDS: Bounds =
 const END_MAX: Duration = Duration::from_secs(10);
 
 /// Loads a server over a wire, does something to either, and looks whether all is well afterwards.
-fn survives(fault: &str, hurt: impl Fn(&Kafka, &Outage)) {
+fn survives(fault: &Fault<Kafka>) {
     let Some(server) = Kafka::start() else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let url = format!("kafka://{}?wait_ms={}&session_ms=2000", server.wire.address, WAIT.as_millis());
@@ -36,11 +36,7 @@ fn survives(fault: &str, hurt: impl Fn(&Kafka, &Outage)) {
     let works: Vec<_> = works.collect();
     let broker = opened.broker;
     let mut load = Outage::begin(runtime.handle(), Arc::new(broker.clone()), clock, BOUNDS, Outage::queues());
-    for _ in 0..rounds() {
-        hurt(&server, &load);
-        load.goes_on("afterwards");
-    }
-    load.end("Kafka", fault);
+    load.suffers(fault, "Kafka", &server, &server.wire);
     broker.close();
     runtime.block_on(async {
         for work in works {
@@ -49,60 +45,11 @@ fn survives(fault: &str, hurt: impl Fn(&Kafka, &Outage)) {
     });
 }
 
-#[test]
-fn a_restart_loses_nothing_and_leaves_nobody_deaf() {
-    survives("stopped until publishes are refused, started again", |server, load| {
-        server.stop();
-        load.until_refused();
-        server.start_again();
-    });
-}
-
-#[test]
-fn a_kill_loses_nothing_and_leaves_nobody_deaf() {
-    survives("SIGKILL, started again once publishes are refused", |server, load| {
-        server.kill();
-        load.until_refused();
-        server.start_again();
-    });
-}
-
-#[test]
-fn a_server_that_stands_still_holds_nobody_up_for_longer_than_the_wait() {
-    survives("SIGSTOP until publishes are refused", |server, load| {
-        server.pause();
-        load.until_refused();
-        server.resume();
-    });
-}
-
-#[test]
-fn a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf() {
-    survives("wire cut three times, once until publishes are refused", |server, load| {
-        server.wire.cut(Does::Pass);
-        load.goes_on("after a cut");
-        server.wire.cut(Does::Refuse);
-        load.until_refused();
-        server.wire.set(Does::Pass);
-        load.goes_on("after a wire that takes nobody");
-        server.wire.cut(Does::Pass);
-    });
-}
-
-#[test]
-fn answers_that_are_lost_cost_no_message_and_leave_nobody_deaf() {
-    survives("answers lost until publishes are refused, then cut", |server, load| {
-        server.wire.set(Does::Swallow);
-        load.until_refused();
-        server.wire.cut(Does::Pass);
-    });
-}
-
-#[test]
-fn a_wire_that_carries_nothing_for_a_while_holds_nobody_up_for_longer_than_the_wait() {
-    survives("wire carries nothing until publishes are refused, then all of it", |server, load| {
-        server.wire.set(Does::Hold);
-        load.until_refused();
-        server.wire.set(Does::Pass);
-    });
+forebay_contract::outage! { survives:
+    a_restart_loses_nothing_and_leaves_nobody_deaf
+    a_kill_loses_nothing_and_leaves_nobody_deaf
+    a_server_that_stands_still_loses_nothing_and_leaves_nobody_deaf
+    a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf
+    answers_that_are_lost_cost_no_message_and_leave_nobody_deaf
+    a_wire_that_carries_nothing_loses_nothing_and_leaves_nobody_deaf
 }

@@ -237,7 +237,7 @@ impl Sent {
     fn expects(&self, reply: &Reply<'_>) -> bool {
         let number = reply.marks.opaque.map(|opaque| opaque.wrapping_sub(self.first));
         match (self.quiet, number) {
-            (true, Some(number)) => number < self.count,
+            (true, Some(number)) => number < self.count && self.seen < self.count,
             (false, Some(number)) => number == self.seen,
             (true, None) => self.seen < self.count || reply.code == Code::Noop,
             (false, None) => true,
@@ -324,6 +324,17 @@ mod tests {
         ends_at(b"EN O4\r\n").await;
         ends_at(b"EN O3\r\nEN O3\r\n").await;
         ends_at(b"what\r\n").await;
+    }
+
+    #[tokio::test]
+    async fn more_replies_than_were_asked_for_end_the_connection() {
+        let (link, mut server, task) = linked();
+        let mut commands = Commands::new(5, META);
+        commands.get([&b"k"[..]; 2].into_iter());
+        let call = link.send(commands).await.unwrap();
+        server.write_all(b"VA 1 O5\r\nx\r\nVA 1 O6\r\nx\r\nVA 1 O6\r\nx\r\nMN\r\n").await.unwrap();
+        assert!(call.await.is_err());
+        assert_eq!(task.await.unwrap().kind(), ErrorKind::InvalidData);
     }
 
     #[tokio::test]

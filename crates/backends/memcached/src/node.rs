@@ -77,7 +77,8 @@ pub(crate) struct Node {
     state: watch::Sender<State>,
     /// Why it cannot be used, while it cannot.
     wanting: Mutex<Option<String>>,
-    links: RwLock<Vec<Arc<Link>>>,
+    /// Each in its place, or none until there is a new one.
+    links: RwLock<Vec<Option<Arc<Link>>>>,
     turn: AtomicUsize,
     calls: AtomicU64,
     unanswered: AtomicU32,
@@ -143,14 +144,14 @@ impl Node {
             None => self.turn.fetch_add(1, Relaxed),
         };
         (0..links.len())
-            .filter_map(|step| links.get(turn.wrapping_add(step) % links.len()))
+            .filter_map(|step| links.get(turn.wrapping_add(step) % links.len())?.as_ref())
             .find(|link| !link.has_ended())
             .cloned()
     }
 
     /// The connection of this id, if it still is one.
     pub(crate) fn link_of(&self, id: u64) -> Option<Arc<Link>> {
-        self.links.read().iter().find(|link| link.id == id && !link.has_ended()).cloned()
+        self.links.read().iter().flatten().find(|link| link.id == id && !link.has_ended()).cloned()
     }
 
     /// No commands yet, for this connection, with numbers that no other call of the node has.
@@ -226,7 +227,7 @@ impl Node {
         self.doubt.notified().await;
     }
 
-    pub(crate) fn set_links(&self, links: Vec<Arc<Link>>) {
+    pub(crate) fn set_links(&self, links: Vec<Option<Arc<Link>>>) {
         let mut held = self.links.write();
         if self.state() != State::Closed {
             *held = links;

@@ -31,7 +31,8 @@ use crate::verbs::{arithmetic, fill, get, lease, put, remove, touch};
 /// long outage it could never be used again.
 ///
 /// With `failover=next` processes may disagree for a while on who is away. Then leases, versions and counts are each node's
-/// own: two readers may load a key at one time, and a count begins anew.
+/// own: two readers may load a key at one time, and a count begins anew. So neither leases nor fenced fills nor arithmetic are
+/// declared then, though all can be asked for.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -185,11 +186,13 @@ impl Inner {
 
 impl RemoteStore for MemcachedStore {
     fn capabilities(&self) -> RemoteCapabilities {
+        // Processes may disagree on who is away: what each of two nodes keeps, both together do not.
+        let in_one_place = self.inner.settings.failover == Failover::Fail;
         RemoteCapabilities {
-            lease: true,
-            fenced_fill: self.inner.settings.failover == Failover::Fail,
+            lease: in_one_place,
+            fenced_fill: in_one_place,
             conditional: true,
-            arithmetic: true,
+            arithmetic: in_one_place,
             touch: true,
             negative: true,
             ..RemoteCapabilities::NONE

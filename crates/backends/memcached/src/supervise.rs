@@ -20,6 +20,8 @@ use crate::node::{Missed, Node, State};
 /// A connection, and the question whether all sent over it has happened, while that is not answered.
 struct Kept {
     link: Arc<Link>,
+    /// Its place among those of the node. A new one takes a free place, so that no key that has one changes it.
+    place: usize,
     asked: Option<oneshot::Receiver<Vec<Received>>>,
 }
 
@@ -76,10 +78,21 @@ impl Supervisor {
     /// Without its connections a node cannot be used.
     fn forget_ended(&mut self) {
         self.kept.retain(|kept| !kept.link.has_ended());
-        self.node.set_links(self.kept.iter().map(|kept| kept.link.clone()).collect());
+        self.show_links();
         if self.kept.is_empty() {
             self.node.put_in_doubt();
         }
+    }
+
+    fn show_links(&self) {
+        let at = |place| self.kept.iter().find(|kept| kept.place == place).map(|kept| kept.link.clone());
+        self.node.set_links((0..self.node.connections).map(at).collect());
+    }
+
+    fn keep(&mut self, link: Link) {
+        let is_free = |place: &usize| self.kept.iter().all(|kept| kept.place != *place);
+        let place = (0..self.node.connections).find(is_free).unwrap_or_default();
+        self.kept.push(Kept { link: Arc::new(link), place, asked: None });
     }
 
     /// Makes the connections that are wanting, and a node that is not used fit for it. An error if there is still something
@@ -110,14 +123,14 @@ impl Supervisor {
             let mask = if numbers_ours { 0 } else { greeted.life };
             let (link, calls) = Link::new(number_of(self.clock.random()), mask, greeted.dialect);
             self.carried.spawn(carry(greeted.stream, calls));
-            self.kept.push(Kept { link: Arc::new(link), asked: None });
+            self.keep(link);
         }
         Ok(())
     }
 
     async fn make_fit(&mut self) -> io::Result<()> {
         self.settle_all_sent().await?;
-        self.node.set_links(self.kept.iter().map(|kept| kept.link.clone()).collect());
+        self.show_links();
         loop {
             let missed = self.node.take_missed();
             if let Err(error) = self.make_up_for(&missed).await {
@@ -188,7 +201,34 @@ impl Supervisor {
 
 #[cfg(test)]
 mod tests {
+    use forebay_runtime::clock::TokioClock;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_key_keeps_its_connection_while_others_end_and_come() {
+        let node = Node::new("localhost".parse().unwrap(), 2, Duration::from_secs(1), false);
+        let (clock, kept) = (Arc::new(TokioClock::new()), Vec::new());
+        let mut supervisor = Supervisor { node: Arc::new(node), clock, kept, carried: JoinSet::new() };
+        let link = |id| Link::new(id, 0, Dialect::Classic);
+        let ((one, ends), (two, _stays), (three, _new)) = (link(1), link(2), link(3));
+        supervisor.keep(one);
+        supervisor.keep(two);
+        supervisor.show_links();
+        assert!(supervisor.node.set_up());
+        let node = supervisor.node.clone();
+        let ids = async |key: &[u8]| node.link(Some(key), Instant::now()).await.ok().map(|link| link.id);
+        let keys = [b"0", b"1"];
+        let (first, second) =
+            if ids(keys[0]).await == Some(1) { (keys[0], keys[1]) } else { (keys[1], keys[0]) };
+        assert_eq!((ids(first).await, ids(second).await), (Some(1), Some(2)));
+        drop(ends);
+        supervisor.forget_ended();
+        assert_eq!((ids(first).await, ids(second).await), (Some(2), Some(2)));
+        supervisor.keep(three);
+        supervisor.show_links();
+        assert_eq!((ids(first).await, ids(second).await), (Some(3), Some(2)));
+    }
 
     #[test]
     fn pauses_grow_to_their_bound_and_differ() {

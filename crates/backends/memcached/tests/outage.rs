@@ -293,6 +293,23 @@ fn a_write_that_was_given_up_does_not_overtake_a_later_one() {
 }
 
 #[test]
+fn what_a_write_that_was_given_up_would_have_replaced_is_not_served() {
+    let rig = Real::new(1, "");
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    rig.runtime.block_on(async {
+        for _ in 0..50 {
+            rig.store.put(b"key", b"older", put).await.expect("it is there");
+            let mut given_up = rig.store.put(b"key", b"newer", put);
+            let polled = poll_fn(|context| Poll::Ready(given_up.as_mut().poll(context))).await;
+            drop(given_up);
+            let read = rig.store.get(&[b"key"]).await.remove(0).expect("it answers");
+            let is_older = read.is_some_and(|shared| *shared.value == *b"older");
+            assert!(polled.is_ready() || !is_older, "it is not known whether it has happened");
+        }
+    });
+}
+
+#[test]
 fn a_close_ends_the_calls_that_wait() {
     let rig = Real::new(1, "");
     let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };

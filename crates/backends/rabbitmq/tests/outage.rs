@@ -6,9 +6,10 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use forebay_contract::outage::{Bounds, Outage, rounds};
+use forebay_contract::outage::faults::Fault;
+use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::servers::rabbitmq::RabbitMq;
-use forebay_contract::servers::wire::{Does, Wire};
+use forebay_contract::servers::wire::Wire;
 use forebay_core::ports::clock::{Clock, Run};
 use forebay_rabbitmq::broker::RabbitBroker;
 use forebay_rabbitmq::settings::RabbitSettings;
@@ -26,7 +27,7 @@ const END_MAX: Duration = Duration::from_secs(10);
 static SERVER: OnceLock<Mutex<(RabbitMq, u32)>> = OnceLock::new();
 
 /// Loads a server over a wire, does something to either, and looks whether all is well afterwards.
-fn survives(fault: &str, hurt: impl Fn(&RabbitMq, &Wire, &Outage)) {
+fn survives(fault: &Fault<RabbitMq>) {
     // A test that failed has left a server that works or one that does not: the next one finds out.
     let mut lent = SERVER
         .get_or_init(|| Mutex::new((RabbitMq::start(), 0)))
@@ -50,11 +51,9 @@ fn survives(fault: &str, hurt: impl Fn(&RabbitMq, &Wire, &Outage)) {
     let works: Vec<_> = works.collect();
     let broker = opened.broker;
     let mut load = Outage::begin(runtime.handle(), Arc::new(broker.clone()), clock, BOUNDS, Outage::queues());
-    for _ in 0..rounds() {
-        hurt(server, &wire, &load);
-        load.goes_on("afterwards");
-    }
-    load.end("RabbitMQ", fault);
+    // Or a kill would show what RabbitMQ forgets.
+    server.sync_log();
+    load.suffers(fault, "RabbitMQ", server, &wire);
     broker.close();
     runtime.block_on(async {
         for work in works {
@@ -63,66 +62,11 @@ fn survives(fault: &str, hurt: impl Fn(&RabbitMq, &Wire, &Outage)) {
     });
 }
 
-#[test]
-fn a_restart_loses_nothing_and_leaves_nobody_deaf() {
-    survives("stopped until publishes are refused, started again", |server, _, load| {
-        server.stop();
-        load.until_refused();
-        server.start_again();
-    });
-}
-
-#[test]
-fn a_kill_loses_nothing_and_leaves_nobody_deaf() {
-    survives("SIGKILL, started again once publishes are refused", |server, _, load| {
-        server.sync_log();
-        server.kill();
-        load.until_refused();
-        server.start_again();
-    });
-}
-
-#[test]
-fn a_server_that_stands_still_holds_nobody_up_for_longer_than_the_wait() {
-    survives("SIGSTOP until publishes are refused", |server, _, load| {
-        server.pause();
-        load.until_refused();
-        server.resume();
-    });
-}
-
-#[test]
-fn a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf() {
-    survives("wire cut three times, once until publishes are refused", |_, wire, load| {
-        wire.cut(Does::Pass);
-        load.goes_on("after a cut");
-        wire.cut(Does::Refuse);
-        load.until_refused();
-        wire.set(Does::Pass);
-        load.goes_on("after a wire that takes nobody");
-        wire.cut(Does::Pass);
-    });
-}
-
-#[test]
-fn answers_that_are_lost_cost_no_message_and_leave_nobody_deaf() {
-    survives("answers lost until publishes are refused, then cut", |_, wire, load| {
-        wire.set(Does::Swallow);
-        load.until_refused();
-        wire.cut(Does::Pass);
-    });
-}
-
-#[test]
-fn a_wire_that_carries_nothing_for_a_while_holds_nobody_up_for_longer_than_the_wait() {
-    survives("wire carries nothing until publishes are refused, then all of it", |_, wire, load| {
-        wire.set(Does::Hold);
-        load.until_refused();
-        wire.set(Does::Pass);
-        load.goes_on("after the first hole");
-        // Shorter than it takes anybody to notice.
-        wire.set(Does::Hold);
-        load.lasts(Duration::from_millis(1_500));
-        wire.set(Does::Pass);
-    });
+forebay_contract::outage! { survives:
+    a_restart_loses_nothing_and_leaves_nobody_deaf
+    a_kill_loses_nothing_and_leaves_nobody_deaf
+    a_server_that_stands_still_loses_nothing_and_leaves_nobody_deaf
+    a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf
+    answers_that_are_lost_cost_no_message_and_leave_nobody_deaf
+    a_wire_that_carries_nothing_loses_nothing_and_leaves_nobody_deaf
 }

@@ -47,7 +47,7 @@ fn read_peeked(session: &Session, queue: &QueueName, answer: Value) -> Option<Ve
     let settings = session.settings(queue, fields.bytes()?)?;
     let mut peeked = Vec::new();
     while !fields.is_empty() {
-        let letter = fields.fields()?.letter()?;
+        let letter = fields.fields()?.shown()?;
         peeked.push(Peeked { delivery: delivery(&settings, letter, NOBODYS, Instant::default()) });
     }
     Some(peeked)
@@ -56,7 +56,7 @@ fn read_peeked(session: &Session, queue: &QueueName, answer: Value) -> Option<Ve
 fn read_found(session: &Session, queue: &QueueName, answer: Value) -> Option<Found> {
     let mut fields = Fields::of(answer)?;
     let settings = session.settings(queue, fields.bytes()?)?;
-    let letter = fields.letter()?;
+    let letter = fields.shown()?;
     let (place, moment) = (fields.text()?, fields.moment()?);
     let (place, held_until) = match place.as_str() {
         "ready" => (Place::Ready, Instant::default()),

@@ -185,8 +185,9 @@ impl RedisBroker {
         let answer = session.scripts.offer.run(&session.link, call).await?;
         let offered = self.read_offered(answer).ok_or_else(|| strange(about))?;
         for (queue, id) in offered.unread {
+            let back = session.unread(&queue, id.position, Back::UnreadAfterHold);
             // What stays held is offered again.
-            let _ = session.give_back(&queue, id, Back::UnreadAfterHold).await;
+            let _ = session.give_back(&queue, id, back).await;
         }
         Ok((offered.soonest, offered.deliveries))
     }

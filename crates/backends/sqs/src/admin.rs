@@ -82,7 +82,7 @@ impl BrokerAdmin for SqsBroker {
 
     /// SQS makes no queue of the same name within a minute: declaring it again is `Unavailable` until then.
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.inner().bounded("delete queue", self.inner().delete_queue(queue)))
+        Box::pin(self.inner().bounded("delete queue", self.inner().undeclare(queue)))
     }
 }
 
@@ -90,6 +90,31 @@ const TELL: &str = "tell depth of queue";
 const LIST: &str = "list queues";
 const PURGE: &str = "purge queue";
 const REDRIVE: &str = "redrive queue";
+
+/// What a purge has still to do. It ends when nothing is found, or, where others publish faster than it deletes, when as much
+/// is deleted as was there.
+struct Left {
+    counted: u64,
+    empty: u32,
+}
+
+impl Left {
+    fn new(counted: u64) -> Self {
+        Self { counted, empty: 0 }
+    }
+
+    fn deleted(&mut self, count: u64) {
+        self.counted = self.counted.saturating_sub(count);
+        // A request that does not wait asks only some of SQS's servers.
+        self.empty = if count == 0 { self.empty + 1 } else { 0 };
+    }
+
+    fn is_over(&self, elapsed: Duration) -> bool {
+        // Its counts are old by then: what came before the purge may not be in them.
+        let counted = self.counted == 0 && elapsed >= limits::sqs::PURGE_COUNTED;
+        counted || self.empty >= limits::sqs::PURGE_EMPTY
+    }
+}
 
 impl Inner {
     async fn info(&self, name: &QueueName) -> Result<QueueInfo> {
@@ -136,16 +161,16 @@ impl Inner {
             let _moving = queue.moving.lock().await;
             let depth = self.wire.depth(&queue.later).await?;
             let waiting = depth.visible + depth.hidden + depth.delayed;
+            let there = self.wire.depth(&queue.url).await?.visible;
             match self.wire.purge(&queue.later).await {
                 // It was purged within the last minute, and nothing has come since.
-                Err(refusal) if refusal.is_purging() && waiting == 0 => Ok(0),
-                purged => purged.map(|()| waiting),
+                Err(refusal) if refusal.is_purging() && waiting == 0 => Ok((0, there)),
+                purged => purged.map(|()| (waiting, there)),
             }
         };
-        let mut purged = self.bounded(PURGE, async { later.await.map_err(refused) }).await?;
-        // A request that does not wait asks only some of SQS's servers.
-        let mut empty = 0;
-        while empty < limits::sqs::PURGE_EMPTY {
+        let (mut purged, there) = self.bounded(PURGE, async { later.await.map_err(refused) }).await?;
+        let (began, mut left) = (self.clock.now(), Left::new(there));
+        while !left.is_over(self.clock.now().since(began)) {
             let step = async {
                 let mut receipts: Vec<_> = queue
                     .change(|shelf| shelf.take_ready())
@@ -164,7 +189,7 @@ impl Inner {
             };
             let deleted = self.bounded(PURGE, async { step.await.map_err(refused) }).await?;
             purged += deleted;
-            empty = if deleted == 0 { empty + 1 } else { 0 };
+            left.deleted(deleted);
         }
         Ok(purged)
     }
@@ -223,18 +248,34 @@ impl Inner {
         }
         self.end(queue, grip, true).await.map(|_| true)
     }
+}
 
-    async fn delete_queue(&self, name: &QueueName) -> Result<()> {
-        let queue = self.queue_anew(name, "delete queue").await?;
-        let delete = async {
-            self.wire.delete_queue(&queue.url).await?;
-            match self.wire.delete_queue(&queue.later).await {
-                Err(Refusal::NoQueue) => Ok(()),
-                deleted => deleted,
-            }
-        };
-        let deleted = delete.await.map_err(|refusal| refusal.during("delete queue", name.as_str()));
-        self.forget(name);
-        deleted
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_purge_ends_under_publishers_that_are_faster_but_not_before_what_was_there_is_deleted() {
+        let (soon, long) = (Duration::from_secs(1), limits::sqs::PURGE_COUNTED);
+        let mut left = Left::new(25);
+        for deleted in [10, 10] {
+            left.deleted(deleted);
+            assert!(!left.is_over(long * 9), "five are left");
+        }
+        left.deleted(10);
+        assert!(!left.is_over(soon), "the count may be too low");
+        assert!(left.is_over(long));
+    }
+
+    #[test]
+    fn a_purge_ends_when_nothing_is_found_several_times() {
+        let mut left = Left::new(25);
+        (1..limits::sqs::PURGE_EMPTY).for_each(|_| left.deleted(0));
+        assert!(!left.is_over(Duration::ZERO));
+        left.deleted(1);
+        left.deleted(0);
+        assert!(!left.is_over(Duration::ZERO));
+        (1..limits::sqs::PURGE_EMPTY).for_each(|_| left.deleted(0));
+        assert!(left.is_over(Duration::ZERO));
     }
 }

@@ -25,7 +25,8 @@ use crate::settings::SqsSettings;
 /// - Attempts that were settled are counted exactly. What comes again without having been settled, because its process died,
 ///   counts from the tenth time on. In order by key SQS counts, and what another process gave back untouched, or lost on its
 ///   way here, counts as well.
-/// - In order by key a retry waits in whole seconds, rounded up.
+/// - In order by key a retry waits in whole seconds, rounded up, and at most 11 hours: a later one is refused. What was held for
+///   more than an hour before may come back earlier, for SQS takes a message back 12 hours after it was received.
 /// - A message past its time to live is dropped, or becomes a dead letter, when it would be handed out.
 /// - What nobody has received for 14 days SQS deletes.
 pub const CAPABILITIES: BrokerCapabilities = BrokerCapabilities {

@@ -70,13 +70,38 @@ struct Waiting {
     envelope: Envelope,
     claim: Option<Claim>,
     receipt: String,
+    sent_at: Instant,
+}
+
+/// What becomes of it now.
+#[derive(Debug, PartialEq, Eq)]
+enum Course {
+    /// It is moved when its time has come: within a second.
+    Move,
+    /// It stays, hidden for so long.
+    Hide(Duration),
+    /// It is sent anew: SQS forgets a message after a time, and a new one begins anew.
+    Anew,
+}
+
+impl Course {
+    fn of(due: Instant, sent_at: Instant, now: Instant) -> Self {
+        let left = due.since(now);
+        if left < Duration::from_secs(1) {
+            Self::Move
+        } else if left > limits::HIDDEN_MAX && now.since(sent_at) > limits::ANEW_AFTER {
+            Self::Anew
+        } else {
+            Self::Hide(Duration::from_secs(left.min(limits::HIDDEN_MAX).as_secs()))
+        }
+    }
 }
 
 impl Waiting {
     fn read(taken: Taken) -> Self {
         let Taken { body, attribute, id, sent_at, receipt, .. } = taken;
         let (envelope, claim) = envelope::unpack(&body, attribute.as_deref(), &id, sent_at);
-        Self { envelope, claim, receipt }
+        Self { envelope, claim, receipt, sent_at }
     }
 
     /// How it is sent, and what is to be deleted then.
@@ -88,25 +113,22 @@ impl Waiting {
 /// Moves what is due, and what is due within a second after having waited for it, in the order of their times; hides the rest.
 async fn move_on(inner: &Inner, queue: &Queue, taken: Vec<Taken>) -> Result<(), Refusal> {
     let now = inner.clock.now();
-    let mut waiting: Vec<_> = taken.into_iter().map(Waiting::read).collect();
-    for claim in waiting.iter().filter_map(|waiting| waiting.claim.as_ref()) {
+    let taken: Vec<_> = taken.into_iter().map(Waiting::read).collect();
+    for claim in taken.iter().filter_map(|waiting| waiting.claim.as_ref()) {
         // It may wait for longer than files lie in the directory that nobody asks for.
         if let Some(claims) = &inner.claims {
             claims.touch(claim).await;
         }
     }
-    waiting.sort_by_key(|waiting| waiting.envelope.due);
-    let soon = now + Duration::from_secs(1);
-    let (mut again, mut hidden) = (Vec::new(), Vec::new());
-    for waiting in waiting.extract_if(.., |waiting| waiting.envelope.due >= soon) {
-        let left = waiting.envelope.due.since(now);
-        if left > limits::HIDDEN_MAX {
-            // SQS hides a message no longer, and forgets it after a time: a new one begins anew.
-            again.push(waiting.entry(inner, queue, Some(now)));
-        } else {
-            hidden.push(Change { receipt: waiting.receipt, hide: Duration::from_secs(left.as_secs()) });
+    let (mut waiting, mut again, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
+    for taken in taken {
+        match Course::of(taken.envelope.due, taken.sent_at, now) {
+            Course::Move => waiting.push(taken),
+            Course::Hide(hide) => hidden.push(Change { receipt: taken.receipt, hide }),
+            Course::Anew => again.push(taken.entry(inner, queue, Some(now))),
         }
     }
+    waiting.sort_by_key(|waiting| waiting.envelope.due);
     if !hidden.is_empty() {
         inner.wire.change(&queue.later, &hidden).await?;
     }
@@ -144,4 +166,23 @@ async fn send_and_delete(
         return Err(Refusal::Away("what is due could not be moved"));
     }
     inner.wire.delete(&queue.later, &receipts).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn what_waits_long_stays_where_it_is_and_is_sent_anew_only_before_sqs_forgets_it() {
+        let sent = Instant::from_ms(1_000_000);
+        let course = |due: Duration, age: Duration| Course::of(sent + age + due, sent, sent + age);
+        assert_eq!(course(Duration::from_millis(900), HOUR), Course::Move);
+        assert_eq!(course(HOUR / 2, HOUR), Course::Hide(HOUR / 2));
+        assert_eq!(course(HOUR * 24 * 20, HOUR), Course::Hide(limits::HIDDEN_MAX));
+        assert_eq!(course(HOUR * 24 * 20, limits::ANEW_AFTER + HOUR), Course::Anew);
+        assert_eq!(course(HOUR, limits::ANEW_AFTER + HOUR), Course::Hide(HOUR), "it is moved soon enough");
+        assert!(limits::ANEW_AFTER + limits::HIDDEN_MAX * 2 < limits::RETENTION);
+    }
 }

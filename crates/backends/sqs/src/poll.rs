@@ -7,6 +7,7 @@ use forebay_core::delivery::Reason;
 use forebay_core::error::Kind;
 use forebay_core::limits::sqs as limits;
 use forebay_core::queue::PARKED;
+use forebay_core::time::Instant;
 
 use crate::inner::Inner;
 use crate::message::envelope;
@@ -79,7 +80,7 @@ async fn ask(inner: &Arc<Inner>, queue: &Arc<Queue>, asked: Asked) -> Result<usi
     let count = taken.len();
     let mut letters = Vec::with_capacity(count);
     for taken in taken {
-        letters.extend(open(inner, queue, taken).await);
+        letters.extend(open(inner, queue, taken, begun).await);
     }
     queue.change(|shelf| {
         letters.into_iter().for_each(|letter| shelf.arrive(letter, begun + hide));
@@ -89,7 +90,7 @@ async fn ask(inner: &Arc<Inner>, queue: &Arc<Queue>, asked: Asked) -> Result<usi
 }
 
 /// Reads a message; `None` if its claim cannot be redeemed: then it stays where it is, hidden for a while, until it is given up.
-async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, taken: Taken) -> Option<Letter> {
+async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, taken: Taken, received_at: Instant) -> Option<Letter> {
     let (envelope, claim) =
         envelope::unpack(&taken.body, taken.attribute.as_deref(), &taken.id, taken.sent_at);
     let number = inner.number();
@@ -101,7 +102,8 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, taken: Taken) -> Option<Le
                 let note = format!("its payload {} cannot be had: {error}", claim.name);
                 tracing::error!(queue = %queue.settings.name, id = taken.id, note, "sqs: a message is given up");
                 let (claim, count) = (Some(claim.clone()), taken.count);
-                let letter = Letter { envelope, claim, number, id: taken.id, receipt: taken.receipt, count };
+                let (id, receipt) = (taken.id, taken.receipt);
+                let letter = Letter { envelope, claim, number, id, receipt, count, received_at };
                 give_up(inner, queue, letter, &note).await;
                 return None;
             }
@@ -117,7 +119,8 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, taken: Taken) -> Option<Le
             return None;
         }
     };
-    Some(Letter { envelope, claim, number, id: taken.id, receipt: taken.receipt, count: taken.count })
+    let Taken { id, receipt, count, .. } = taken;
+    Some(Letter { envelope, claim, number, id, receipt, count, received_at })
 }
 
 /// Whether it holds up its key no longer. Where it is parked it stays, for the payload may come back.
@@ -129,7 +132,7 @@ fn is_given_up(queue: &Queue, taken: &Taken) -> bool {
 async fn give_up(inner: &Arc<Inner>, queue: &Arc<Queue>, letter: Letter, note: &str) {
     let attempts = letter.envelope.attempts;
     match inner.dead_letter(queue, &letter, Reason::Rejected, attempts, Some(note)).await {
-        Ok(()) => drop(acks::delete(inner, queue, letter.receipt).await),
+        Ok(()) => drop(acks::delete(inner, queue, &letter).await),
         Err(error) => tracing::warn!(queue = %queue.settings.name, %error, "sqs: it stays where it is"),
     }
 }

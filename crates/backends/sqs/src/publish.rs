@@ -27,7 +27,7 @@ impl Inner {
         let now = self.clock.now();
         let ids = messages.iter().map(|message| message.id.clone()).collect();
         let envelopes = messages.into_iter().map(|message| (Envelope::new(message, now), None)).collect();
-        self.put(&queue, envelopes, PUBLISH).await?;
+        self.put_with(&queue, envelopes, limits::GROWTH_BYTES, PUBLISH).await?;
         Ok(ids)
     }
 
@@ -39,10 +39,21 @@ impl Inner {
         envelopes: Vec<(Envelope, Option<Claim>)>,
         operation: &'static str,
     ) -> Result<()> {
+        self.put_with(queue, envelopes, 0, operation).await
+    }
+
+    /// The same, with so many bytes left free in each.
+    async fn put_with(
+        &self,
+        queue: &Queue,
+        envelopes: Vec<(Envelope, Option<Claim>)>,
+        free: usize,
+        operation: &'static str,
+    ) -> Result<()> {
         let now = self.clock.now();
         let (mut ready, mut later) = (Vec::new(), Vec::new());
         for (envelope, claim) in envelopes {
-            let claim = self.claim(queue, &envelope, claim, operation).await?;
+            let claim = self.claim(queue, &envelope, claim, free, operation).await?;
             if envelope.due > now {
                 later.push(self.entry(queue, &envelope, claim.as_ref(), Some(now)));
             } else {
@@ -72,27 +83,33 @@ impl Inner {
         Entry { packed, delay, group }
     }
 
-    /// Puts a payload beside SQS that does not fit into it. Says what claims it.
+    /// Puts a payload beside SQS that does not fit into it, with all that is told of it and with so many bytes left free. Says
+    /// what claims it. Where there is no such place, its history is cut.
     async fn claim(
         &self,
         queue: &Queue,
         envelope: &Envelope,
         claim: Option<Claim>,
+        free: usize,
         operation: &'static str,
     ) -> Result<Option<Claim>> {
         if let (Some(claim), Some(claims)) = (&claim, &self.claims) {
             claims.touch(claim).await;
         }
-        let fits = |claim| envelope::pack(envelope, claim, queue.bytes_max).bytes() <= queue.bytes_max;
-        if claim.is_some() || fits(None) {
+        let fits =
+            |claim, in_bytes| envelope::pack(envelope, claim, in_bytes).bytes() + free <= queue.bytes_max;
+        if claim.is_some() || fits(None, usize::MAX) {
             return Ok(claim);
+        }
+        if self.claims.is_none() && fits(None, queue.bytes_max) {
+            return Ok(None);
         }
         let refuse =
             |what: &str| Error::new(Kind::TooLarge, operation, format!("{}: {what}", queue.settings.name));
         let claims = self.claims.as_ref();
         let claims = claims.ok_or_else(|| refuse("SQS takes no message so large, and no claims= is set"))?;
         let claim = claims.put(self.unique(), &envelope.message.payload).await?;
-        if !fits(Some(&claim)) {
+        if !fits(Some(&claim), queue.bytes_max) {
             claims.remove(&claim).await;
             return Err(refuse("SQS takes no headers so large"));
         }

@@ -39,7 +39,11 @@ impl Inner {
             }
             Outcome::Return { seen: true } | Outcome::RetryAt(_) if queue.is_ordered() => {
                 let wait = if let Outcome::RetryAt(at) = outcome { at.since(now) } else { Duration::ZERO };
-                return self.put_back(&queue, grip, wait, false).await;
+                let hide = hidden(wait, now.since(grip.letter.received_at)).ok_or_else(|| {
+                    let context = format!("{name}: where order is kept a retry waits at most 11 hours");
+                    Error::new(Kind::Unsupported, SETTLE, context)
+                })?;
+                return self.put_back(&queue, grip, hide, false).await;
             }
             Outcome::Return { seen: true } => self.again(&queue, &grip, now).await?,
             Outcome::RetryAt(at) => self.again(&queue, &grip, at.max(now)).await?,
@@ -57,7 +61,7 @@ impl Inner {
         grip: Grip<'_>,
         copied: bool,
     ) -> Result<Settled> {
-        let deleted = acks::delete(self, queue, grip.letter.receipt.clone()).await;
+        let deleted = acks::delete(self, queue, &grip.letter).await;
         match deleted.map_err(|refusal| refusal.during(SETTLE, queue.settings.name.as_str())) {
             Ok(true) => {
                 if !copied {
@@ -88,11 +92,9 @@ impl Inner {
         &self,
         queue: &Queue,
         grip: Grip<'_>,
-        wait: Duration,
+        hide: Duration,
         untouched: bool,
     ) -> Result<Settled> {
-        // Whole seconds, and not too early.
-        let hide = Duration::from_secs(wait.min(limits::sqs::HIDDEN_MAX).as_millis().div_ceil(1_000) as u64);
         let change = [Change { receipt: grip.letter.receipt.clone(), hide }];
         // What was said before has arrived then, and nothing more is said.
         queue.change_quietly(|shelf| shelf.hide(grip.letter.number));
@@ -152,6 +154,14 @@ impl Inner {
     }
 }
 
+/// For how long a message is hidden that waits so long, having been received so long ago: whole seconds, and not too early, but
+/// no longer than SQS lets it be away. `None` if it waits longer than any can.
+fn hidden(wait: Duration, since_received: Duration) -> Option<Duration> {
+    let seconds = |time: Duration| Duration::from_secs(time.as_millis().div_ceil(1_000) as u64);
+    let room = limits::sqs::IN_FLIGHT_MAX.saturating_sub(seconds(since_received));
+    (wait <= limits::sqs::HIDDEN_MAX).then(|| seconds(wait).min(room))
+}
+
 /// A message past its time to live: it goes to the dead-letter queue, if its queue has one, or is dropped. If that fails SQS
 /// hands it out again, and it is tried again then.
 pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>) {
@@ -165,9 +175,27 @@ pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Let
             return;
         }
     }
-    let deleted = acks::delete(&inner, &queue, letter.receipt.clone()).await;
+    let deleted = acks::delete(&inner, &queue, &letter).await;
     if matches!(deleted, Ok(true)) && !kept {
         inner.drop_claim(&letter).await;
     }
     queue.change(|shelf| shelf.remove(letter.number));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn a_retry_in_its_place_waits_as_long_as_sqs_lets_it_and_no_longer_is_promised() {
+        let short = Duration::from_millis(1_200);
+        assert_eq!(hidden(short, HOUR * 2), Some(Duration::from_secs(2)), "never too early");
+        assert_eq!(hidden(HOUR * 11, HOUR / 2), Some(HOUR * 11));
+        let late = hidden(HOUR * 11, HOUR * 2 + short).unwrap();
+        assert!(late + HOUR * 2 + short < HOUR * 12 && late > HOUR * 10 - HOUR / 10, "{late:?}");
+        assert_eq!(hidden(HOUR * 11, HOUR * 13), Some(Duration::ZERO));
+        assert_eq!(hidden(HOUR * 11 + short, Duration::ZERO), None);
+    }
 }

@@ -19,8 +19,9 @@ use forebay_core::ports::remote_store::{
 };
 use forebay_core::time::Instant;
 
-/// A store that nobody outside this process shares: whoever writes against the port runs on it without a server. Nothing is
-/// ever waited for. It has no tags, and no locks: the memory may forget an entry before its life is over.
+/// A store that nobody outside this process shares: whoever writes against the port runs on it without a server. It waits for
+/// nothing itself; a memory that keeps some keys durable may hold up the caller's thread in a change of one, until that is on
+/// the disk. It has no tags, and no locks: the memory may forget an entry before its life is over.
 #[derive(Clone)]
 pub struct Alone {
     memory: Arc<dyn LocalStore>,

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use forebay_core::entry::Delete;
-use forebay_core::ports::remote_store::Changed;
 
 use super::near_cache::{Asking, Near, NearCache};
 
@@ -25,13 +24,6 @@ impl<'a> Change<'a> {
     /// good: which of them the shared store took last is not known here.
     pub(super) fn keep(mut self, new: Near<'_>, life: Option<Duration>) {
         self.is_kept = self.near.keep(self.key, new, self.asking, life);
-    }
-
-    /// The same, if it was done.
-    pub(super) fn keep_if_done(self, value: &[u8], flags: u32, life: Option<Duration>, changed: Changed) {
-        if let Changed::Done(version) = changed {
-            self.keep(Near { value, flags, version }, life);
-        }
     }
 }
 

@@ -21,7 +21,8 @@ const VERSION_BYTES: usize = size_of::<u64>();
 /// What a reader may rely on:
 /// - A read is never more than [`NEAR_LIFE_MAX`] older than the shared store: no copy is served for longer after the shared
 ///   store was asked for it, whoever has changed the entry since. What the shared store tells of an entry does not say when
-///   its life is over, so a copy may outlive it by as much.
+///   its life is over, so a copy may outlive it by as much. Time in which the machine is suspended is not counted: what was
+///   copied just before it may be read just after it.
 /// - What this process has changed it sees at once: once a change has returned, no read that begins later is answered by
 ///   something older.
 /// - A change is made in the shared store first. Where that has not taken it, or where nobody knows, there is no copy.

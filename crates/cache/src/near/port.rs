@@ -28,18 +28,24 @@ impl NearCache {
         answers
     }
 
-    /// All that have no copy are asked for in one call.
-    async fn get_all(&self, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
+    /// Copies where there are any; all others that may be asked for are, in one call. One answer for each key, in order, and
+    /// how many were asked for.
+    pub async fn get_all(
+        &self,
+        keys: &[&[u8]],
+        may_ask: impl Fn(&[u8]) -> bool,
+    ) -> (Vec<Result<Option<Shared>>>, usize) {
         let mut answers: Vec<_> = keys.iter().map(|key| Ok(self.copy(key))).collect();
         let (places, missing): (Vec<_>, Vec<&[u8]>) = (answers.iter_mut().zip(keys))
-            .filter(|(answer, _)| matches!(answer, Ok(None)))
+            .filter(|(answer, key)| matches!(answer, Ok(None)) && may_ask(key))
             .map(|(answer, key)| (answer, *key))
             .unzip();
-        if !missing.is_empty() {
+        let count = missing.len();
+        if count > 0 {
             let asked = self.ask(&missing).await;
             places.into_iter().zip(asked).for_each(|(place, answer)| *place = answer);
         }
-        answers
+        (answers, count)
     }
 }
 
@@ -53,7 +59,7 @@ impl RemoteStore for NearCache {
     }
 
     fn get<'a>(&'a self, keys: &'a [&'a [u8]]) -> BoxFuture<'a, Vec<Result<Option<Shared>>>> {
-        Box::pin(self.get_all(keys))
+        Box::pin(async move { self.get_all(keys, |_| true).await.0 })
     }
 
     fn get_or_lease<'a>(&'a self, key: &'a [u8], lease: Duration) -> BoxFuture<'a, Result<Asked>> {
@@ -92,8 +98,10 @@ impl RemoteStore for NearCache {
             let change = Change::begin(self, key);
             let changed = self.shared.put(key, value, put).await?;
             // What it is with something added is not known here.
-            if !matches!(put.mode, Mode::Append | Mode::Prepend) {
-                change.keep_if_done(value, put.flags, put.life, changed);
+            if let Changed::Done(version) = changed
+                && !matches!(put.mode, Mode::Append | Mode::Prepend)
+            {
+                change.keep(Near { value, flags: put.flags, version }, put.life);
             }
             Ok(changed)
         })

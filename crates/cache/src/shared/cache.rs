@@ -54,7 +54,8 @@ impl SharedCache {
     pub async fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Payload>>> {
         keys.iter().try_for_each(|key| check(key))?;
         let answers = self.store.get(keys).await.into_iter();
-        answers.map(|answer| Ok(There::of(answer?).value().map(|(value, _)| value))).collect()
+        let now = self.clock.now();
+        answers.map(|answer| Ok(There::of(answer?, now).value().map(|(value, _)| value))).collect()
     }
 
     /// Stores a value, whatever was there. Loads that began before can no longer store theirs, and nobody here joins them.
@@ -72,7 +73,7 @@ impl SharedCache {
             }
             match self.look(key).await? {
                 There::Value(..) => return Ok(false),
-                There::Absence(_, version) => {
+                There::Absence(version) | There::Over(version) => {
                     let over = Put { mode: Mode::Set, version: Some(version), ..put };
                     if let Changed::Done(_) = self.put(key, value, over).await? {
                         return Ok(true);
@@ -138,8 +139,8 @@ impl SharedCache {
                     return Err(Error::new(Kind::Conflict, "count key", printable(key))
                         .because("what is there is not a number"));
                 }
-                (There::Absence(..), None) => return Ok(None),
-                (There::Absence(_, version), Some((number, life))) => {
+                (There::Absence(_) | There::Over(_), None) => return Ok(None),
+                (There::Absence(version) | There::Over(version), Some((number, life))) => {
                     let text = number.to_string();
                     if self.replace_version(key, text.as_bytes(), version, life).await? {
                         return Ok(Some(number));
@@ -164,7 +165,7 @@ impl SharedCache {
     pub(super) async fn look(&self, key: &[u8]) -> Result<There> {
         let keys = [key];
         let answer: Option<Result<Option<Shared>>> = self.store.get(&keys).await.pop();
-        Ok(There::of(answer.transpose()?.flatten()))
+        Ok(There::of(answer.transpose()?.flatten(), self.clock.now()))
     }
 
     async fn put(&self, key: &[u8], value: &[u8], put: Put) -> Result<Changed> {

@@ -15,34 +15,35 @@ use crate::envelope::{self, Encoding, Envelope};
 pub(super) enum There {
     Nothing,
     Value(Payload, Version),
-    /// The source had none, until so long; after that it is not known.
-    Absence(Instant, Version),
+    /// The source has none.
+    Absence(Version),
+    /// What is there is over: to everybody it is as if there were nothing, but only a write over it takes its place.
+    Over(Version),
 }
 
 impl There {
-    pub(super) fn of(shared: Option<Shared>) -> Self {
+    pub(super) fn of(shared: Option<Shared>, now: Instant) -> Self {
         let Some(Shared { value, flags, version }) = shared else { return Self::Nothing };
         if flags != envelope::FLAGS {
             return Self::Value(value, version);
         }
         match envelope::unwrap(&value) {
-            Some((Envelope { encoding: Encoding::Raw, .. }, bytes)) => {
-                Self::Value(Payload::from(bytes), version)
-            }
-            Some((Envelope { encoding: Encoding::Negative, fresh_until, .. }, _)) => {
-                Self::Absence(fresh_until, version)
-            }
-            // A header that another program has changed is never taken for a value.
-            None => Self::Absence(Instant::default(), version),
+            Some((Envelope { encoding, fresh_until, .. }, bytes)) if now < fresh_until => match encoding {
+                Encoding::Raw => Self::Value(Payload::from(bytes), version),
+                Encoding::Negative => Self::Absence(version),
+            },
+            // Its time is over, though a reader behind a policy may still be shown it. Or another program has changed the
+            // header, which is never taken for a value.
+            Some(_) | None => Self::Over(version),
         }
     }
 
-    /// What a reader is told at `now`; `None` where it has to be asked for.
-    pub(super) fn known(&self, now: Instant) -> Option<Option<Payload>> {
+    /// What a reader is told; `None` where it has to be asked for.
+    pub(super) fn known(&self) -> Option<Option<Payload>> {
         match self {
             Self::Value(value, _) => Some(Some(value.clone())),
-            Self::Absence(fresh_until, _) if now < *fresh_until => Some(None),
-            Self::Absence(..) | Self::Nothing => None,
+            Self::Absence(_) => Some(None),
+            Self::Over(_) | Self::Nothing => None,
         }
     }
 
@@ -50,7 +51,7 @@ impl There {
     pub(super) fn value(self) -> Option<(Payload, Version)> {
         match self {
             Self::Value(value, version) => Some((value, version)),
-            Self::Nothing | Self::Absence(..) => None,
+            Self::Nothing | Self::Absence(_) | Self::Over(_) => None,
         }
     }
 }
@@ -73,8 +74,17 @@ mod tests {
     fn an_absence_is_believed_by_processes_whose_clocks_are_apart_and_not_for_ever() {
         let now = Instant::from_ms(1_700_000_000_000);
         let written = Shared { value: absence(now).into(), flags: envelope::FLAGS, version: Version(1) };
-        let there = There::of(Some(written));
-        assert_eq!(there.known(now + Duration::from_secs(10)), Some(None));
-        assert_eq!(there.known(now + Duration::from_secs(3600)), None);
+        let known = |later| There::of(Some(written.clone()), now + Duration::from_secs(later)).known();
+        assert_eq!((known(10), known(3600)), (Some(None), None));
+    }
+
+    #[test]
+    fn a_value_that_is_kept_for_when_its_source_fails_is_none_to_who_does_not_ask_for_that() {
+        let now = Instant::from_ms(1_700_000_000_000);
+        let envelope =
+            Envelope { encoding: Encoding::Raw, fresh_until: now + Duration::from_secs(1), retry_at: now };
+        let kept = Shared { value: envelope.wrap(b"v").into(), flags: envelope::FLAGS, version: Version(1) };
+        assert_eq!(There::of(Some(kept.clone()), now).known(), Some(Some("v".into())));
+        assert_eq!(There::of(Some(kept), now + Duration::from_secs(1)), There::Over(Version(1)));
     }
 }

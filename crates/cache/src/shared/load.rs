@@ -24,10 +24,21 @@ use crate::get::result;
 enum Right {
     /// The store's lease.
     Lease(Grant),
-    /// Only over this version, which says that there is none, and did so too long ago.
+    /// Only over this version, whose time is over.
     Over(Version),
     /// It is not stored: somebody else loads too, or the store is away.
     Nothing,
+}
+
+/// What the store says to who would load.
+enum Told {
+    Known(Option<Payload>),
+    Granted(Grant),
+    /// What is there is over, and may be written over.
+    Over(Version),
+    /// Somebody else loads.
+    Busy,
+    Away,
 }
 
 impl SharedCache {
@@ -35,8 +46,8 @@ impl SharedCache {
     /// [`SHARED_NEGATIVE_LIFE`]. Of all who miss a key at one time one loads, in all processes, while that takes no longer than
     /// a second: after that whoever still waits loads too, and stores nothing. What was loaded is stored for `life` (`None`:
     /// without end), unless the key was written or deleted in the meantime. While the store is away
-    /// values are loaded and not stored. Who waits for a load of this process is told what it has read: what another process has
-    /// changed since the load began may not be in that.
+    /// values are loaded and not stored. Nobody is told what was read before another process changed the key, if that was done
+    /// before this call: who finds a load of this process under way asks the store whether it still counts, and else loads anew.
     ///
     /// `Full`: more keys are being loaded, or more callers wait, than the limits allow. `Err` of the loader's kind: the
     /// source could not be asked. `Closed`, `Invalid`: as the store says.
@@ -48,43 +59,76 @@ impl SharedCache {
     ) -> Result<Option<Payload>> {
         check(key)?;
         let is_away = match self.look(key).await {
-            Ok(there) => match there.known(self.clock.now()) {
+            Ok(there) => match there.known() {
                 Some(known) => return Ok(known),
                 None => false,
             },
             Err(error) if error.kind() == Kind::Unavailable => true,
             Err(error) => return Err(error),
         };
-        let lead = match self.flights.join(key)? {
-            Part::Lead(lead) => lead,
-            Part::Wait(wait) => match wait.await {
-                Waited::Landed(landing) => return result(key, landing),
-                Waited::Lead(lead) => lead,
-            },
+        let mut right = is_away.then_some(Right::Nothing);
+        let mut waited = false;
+        let lead = loop {
+            let wait = match self.flights.join(key)? {
+                Part::Lead(lead) => break lead,
+                Part::Wait(wait) => wait,
+            };
+            // Another process may have changed the key since that load began. A second one has begun after this call.
+            let late = wait.is_late() && !is_away && !waited;
+            if late {
+                match self.ask(key).await? {
+                    Told::Known(known) => return Ok(known),
+                    // It has: the lease of that load is void.
+                    Told::Granted(grant) => {
+                        right = Some(Right::Lease(grant));
+                        break self.flights.begin_anew(key)?;
+                    }
+                    Told::Busy | Told::Over(_) | Told::Away => waited = true,
+                }
+            }
+            match wait.await {
+                Waited::Lead(lead) => break lead,
+                Waited::Landed(landing) if !late || landing.is_err() => return result(key, landing),
+                Waited::Landed(landing) => match self.look(key).await.map(|there| there.known()) {
+                    Ok(Some(known)) => return Ok(known),
+                    Ok(None) => {}
+                    Err(error) if error.kind() == Kind::Unavailable => return result(key, landing),
+                    Err(error) => return Err(error),
+                },
+            }
         };
-        result(key, self.lead(lead, life, loader, is_away).await)
+        result(key, self.lead(lead, life, loader, right).await)
     }
 
-    async fn lead(&self, lead: Lead, life: Option<Duration>, loader: &dyn Loader, is_away: bool) -> Landing {
-        let landing = self.load(lead.key(), life, loader, is_away).await.map_err(Arc::new);
+    /// Loads, under this right or the one that the store gives.
+    async fn lead(
+        &self,
+        lead: Lead,
+        life: Option<Duration>,
+        loader: &dyn Loader,
+        right: Option<Right>,
+    ) -> Landing {
+        let landing = self.load(&lead, life, loader, right).await.map_err(Arc::new);
         lead.land(landing.clone());
         landing
     }
 
     async fn load(
         &self,
-        key: &[u8],
+        lead: &Lead,
         life: Option<Duration>,
         loader: &dyn Loader,
-        is_away: bool,
+        right: Option<Right>,
     ) -> Result<Option<Payload>> {
-        let right = match is_away {
-            true => Right::Nothing,
-            false => match self.claim(key).await? {
+        let key = lead.key();
+        let right = match right {
+            Some(right) => right,
+            None => match self.claim(key).await? {
                 ControlFlow::Break(known) => return Ok(known),
                 ControlFlow::Continue(right) => right,
             },
         };
+        lead.begins();
         let loaded = loader.load(key).await?;
         // The value is served whether it could be stored or not: a cache may forget anything.
         drop(self.keep(key, loaded.as_deref(), life, right).await);
@@ -96,30 +140,35 @@ impl SharedCache {
         let wait_until = self.clock.now() + SHARED_BUSY_WAIT_MAX;
         let mut pause = SHARED_BUSY_PAUSE;
         loop {
-            let right = match self.store.get_or_lease(key, SHARED_LEASE).await {
-                Ok(Asked::Hit(shared)) => {
-                    let there = There::of(Some(shared));
-                    if let Some(known) = there.known(self.clock.now()) {
-                        return Ok(ControlFlow::Break(known));
-                    }
-                    match there {
-                        There::Absence(_, version) => Right::Over(version),
-                        There::Nothing | There::Value(..) => Right::Nothing,
-                    }
-                }
-                Ok(Asked::Granted(grant)) => Right::Lease(grant),
-                Ok(Asked::Busy) if self.clock.now() < wait_until => {
+            let right = match self.ask(key).await? {
+                Told::Known(known) => return Ok(ControlFlow::Break(known)),
+                Told::Granted(grant) => Right::Lease(grant),
+                Told::Over(version) => Right::Over(version),
+                Told::Busy if self.clock.now() < wait_until => {
                     let wake = (self.clock.now() + pause).min(wait_until);
                     self.clock.sleep_until(wake).await;
                     pause *= 2;
                     continue;
                 }
-                Ok(Asked::Busy) => Right::Nothing,
-                Err(error) if error.kind() == Kind::Unavailable => Right::Nothing,
-                Err(error) => return Err(error),
+                Told::Busy | Told::Away => Right::Nothing,
             };
             return Ok(ControlFlow::Continue(right));
         }
+    }
+
+    async fn ask(&self, key: &[u8]) -> Result<Told> {
+        Ok(match self.store.get_or_lease(key, SHARED_LEASE).await {
+            Ok(Asked::Hit(shared)) => match There::of(Some(shared), self.clock.now()) {
+                There::Value(value, _) => Told::Known(Some(value)),
+                There::Absence(_) => Told::Known(None),
+                There::Over(version) => Told::Over(version),
+                There::Nothing => Told::Busy,
+            },
+            Ok(Asked::Granted(grant)) => Told::Granted(grant),
+            Ok(Asked::Busy) => Told::Busy,
+            Err(error) if error.kind() == Kind::Unavailable => Told::Away,
+            Err(error) => return Err(error),
+        })
     }
 
     async fn keep(

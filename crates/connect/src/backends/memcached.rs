@@ -29,12 +29,10 @@ mod door {
     use forebay_core::ports::clock::Clock;
     use forebay_memcached_store::store::MemcachedStore;
 
-    use crate::open::{Close, OpenedStore};
+    use crate::open::OpenedStore;
 
     pub(super) fn store(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedStore> {
         let (store, work) = MemcachedStore::new(url.parse()?, clock)?;
-        let store = Arc::new(store);
-        let closed = Arc::clone(&store);
-        Ok(OpenedStore { store, work, close: Close::new(move || closed.close()) })
+        Ok(OpenedStore::of(Arc::new(store), work, MemcachedStore::close))
     }
 }

@@ -32,20 +32,15 @@ mod door {
     use forebay_rabbitmq::bus::RabbitBus;
     use forebay_rabbitmq::settings::RabbitSettings;
 
-    use crate::open::{Close, OpenedBroker, OpenedBus};
+    use crate::open::{OpenedBroker, OpenedBus};
 
     pub(super) fn broker(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
         let Opened { broker, work } = RabbitBroker::open(RabbitSettings::parse(url)?, clock);
-        let broker = Arc::new(broker);
-        let closed = Arc::clone(&broker);
-        let admin = Arc::clone(&broker);
-        Ok(OpenedBroker { broker, admin, work, close: Close::new(move || closed.close()) })
+        Ok(OpenedBroker::of(Arc::new(broker), work, RabbitBroker::close))
     }
 
     pub(super) fn bus(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBus> {
         let (bus, work) = RabbitBus::open(RabbitSettings::parse(url)?, Kept::default(), clock);
-        let bus = Arc::new(bus);
-        let closed = Arc::clone(&bus);
-        Ok(OpenedBus { bus, work, close: Close::new(move || closed.close()) })
+        Ok(OpenedBus::of(Arc::new(bus), work, RabbitBus::close))
     }
 }

@@ -27,10 +27,12 @@ mod door {
 
     use forebay_core::error::{Error, Kind, Result};
     use forebay_core::ports::clock::Clock;
-    use forebay_redis::bus::Kept;
+    use forebay_redis::broker::RedisBroker;
+    use forebay_redis::bus::{Kept, RedisBus};
     use forebay_redis::settings::Settings;
+    use forebay_redis::store::RedisStore;
 
-    use crate::open::{Close, OpenedBroker, OpenedBus, OpenedStore};
+    use crate::open::{OpenedBroker, OpenedBus, OpenedStore};
 
     /// What only a broker can keep. A store would pass over it, and whoever wrote it would rely on it.
     const OF_BROKERS: [&str; 3] = ["durable", "patience_ms", "replicas"];
@@ -43,21 +45,17 @@ mod door {
             return Err(Error::new(Kind::Invalid, "read URL of Redis", why));
         }
         let (store, work) = forebay_redis::store::open(Settings::parse(url)?, clock);
-        let closed = Arc::clone(&store);
-        Ok(OpenedStore { store, work: vec![work], close: Close::new(move || closed.close()) })
+        Ok(OpenedStore::of(store, vec![work], RedisStore::close))
     }
 
     pub(super) fn broker(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
         let (broker, work) = forebay_redis::broker::open(Settings::parse(url)?, clock)?;
-        let closed = Arc::clone(&broker);
-        let admin = Arc::clone(&broker);
-        Ok(OpenedBroker { broker, admin, work, close: Close::new(move || closed.close()) })
+        Ok(OpenedBroker::of(broker, work, RedisBroker::close))
     }
 
     pub(super) fn bus(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBus> {
         let (bus, work) = forebay_redis::bus::open(Settings::parse(url)?, Kept::default(), clock);
-        let closed = Arc::clone(&bus);
-        Ok(OpenedBus { bus, work, close: Close::new(move || closed.close()) })
+        Ok(OpenedBus::of(bus, work, RedisBus::close))
     }
 }
 

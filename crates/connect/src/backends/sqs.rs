@@ -30,13 +30,10 @@ mod door {
     use forebay_sqs::broker::{Opened, SqsBroker};
     use forebay_sqs::settings::SqsSettings;
 
-    use crate::open::{Close, OpenedBroker};
+    use crate::open::OpenedBroker;
 
     pub(super) fn broker(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {
         let Opened { broker, work } = SqsBroker::open(SqsSettings::parse(url)?, clock);
-        let broker = Arc::new(broker);
-        let closed = Arc::clone(&broker);
-        let admin = Arc::clone(&broker);
-        Ok(OpenedBroker { broker, admin, work, close: Close::new(move || closed.close()) })
+        Ok(OpenedBroker::of(Arc::new(broker), work, SqsBroker::close))
     }
 }

@@ -59,6 +59,7 @@ struct Books {
 }
 
 /// A state of the load that is to be left behind.
+#[derive(Debug)]
 pub(super) struct Mark {
     confirmed: usize,
     settled: usize,
@@ -199,9 +200,14 @@ impl Load {
     }
 
     pub(super) fn is_beyond(&self, mark: &Mark) -> bool {
-        let books = self.books.lock();
-        let hears = self.heard.iter().zip(&mark.heard).all(|(heard, before)| heard.load(SeqCst) > *before);
-        hears && books.confirmed.len() >= mark.confirmed && books.settled.len() >= mark.settled
+        let now = self.mark(0);
+        let hears = now.heard.iter().zip(&mark.heard).all(|(now, before)| now > before);
+        hears && now.confirmed >= mark.confirmed && now.settled >= mark.settled
+    }
+
+    /// How far it is from there, for who reads why a test failed.
+    pub(super) fn on_the_way(&self, to: &Mark) -> String {
+        format!("{}: {:?} on the way to {to:?}", self.queue, self.mark(0))
     }
 
     /// Fails if something that was confirmed never came, or came before what was confirmed earlier with its key.

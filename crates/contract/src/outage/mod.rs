@@ -1,11 +1,12 @@
 //! A broker's server, or the wire to it, goes away under load and comes back: nothing that was confirmed is lost, keys keep
 //! their order, every consumer hears again, and no call takes longer than was stated.
 //!
-//! A test begins an [`Outage`], does something to the server, and asks between whether all goes on. What it saw is printed as a
-//! row of a table when it ends: `cargo test ... -- --nocapture` shows it.
+//! A test begins an [`Outage`] and has it suffer one of the [`faults`]; or it does something of its own to the server, and asks
+//! between whether all goes on. What was seen is printed as a row of a table at the end: `cargo test ... -- --nocapture` shows it.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod faults;
 mod load;
 
 use std::sync::Arc;
@@ -104,10 +105,16 @@ impl Outage {
     pub fn goes_on(&self, what: &str) {
         let begun = Instant::now();
         let marks: Vec<_> = self.loads.iter().map(|load| load.mark(self.bounds.well)).collect();
-        within(DEAF_MAX, what, || {
+        while !self.loads.iter().zip(&marks).all(|(load, mark)| load.is_beyond(mark)) {
             self.look();
-            self.loads.iter().zip(&marks).all(|(load, mark)| load.is_beyond(mark))
-        });
+            let ways = || self.loads.iter().zip(&marks).map(|(load, mark)| load.on_the_way(mark));
+            assert!(
+                begun.elapsed() < DEAF_MAX,
+                "{what}, somebody is deaf: {:#?}",
+                ways().collect::<Vec<_>>()
+            );
+            thread::sleep(LOOK);
+        }
         let mut back = self.back.lock();
         *back = (*back).max(begun.elapsed());
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::port;
 use super::process::Process;
 use super::wire::Wire;
+use super::{Pauses, Restarts, port};
 
 /// Where its jars are.
 const JARS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools/kafka");
@@ -70,31 +70,6 @@ impl Kafka {
         format!("kafka://{}", self.address)
     }
 
-    /// Starts it again with the files that it left.
-    pub fn start_again(&self) {
-        assert!(self.launch(), "kafka ends at once");
-    }
-
-    /// Ends it in good order.
-    pub fn stop(&self) {
-        self.process.stop();
-    }
-
-    /// Ends it with SIGKILL.
-    pub fn kill(&self) {
-        self.process.kill();
-    }
-
-    /// Lets it stand still: its connections stay open and nothing is answered.
-    pub fn pause(&self) {
-        self.process.pause();
-    }
-
-    /// Lets it go on.
-    pub fn resume(&self) {
-        self.process.resume();
-    }
-
     fn launch(&self) -> bool {
         self.process.launch(self.java().args(["kafka.Kafka", "server.properties"]), self.folder.path());
         // It listens once it serves.
@@ -142,5 +117,29 @@ impl Kafka {
             wire = self.wire.address,
             data = self.folder.path().join("data").display()
         )
+    }
+}
+
+impl Pauses for Kafka {
+    fn pause(&self) {
+        self.process.pause();
+    }
+
+    fn resume(&self) {
+        self.process.resume();
+    }
+}
+
+impl Restarts for Kafka {
+    fn stop(&self) {
+        self.process.stop();
+    }
+
+    fn kill(&self) {
+        self.process.kill();
+    }
+
+    fn start_again(&self) {
+        assert!(self.launch(), "kafka ends at once");
     }
 }

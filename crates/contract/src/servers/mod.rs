@@ -1,7 +1,7 @@
 //! Real servers of other projects, for tests: each has a port of this machine and a folder of its own, can be stopped, killed,
 //! paused and started again where it was, and ends with the test, however that ends.
 //!
-//! - [`memcached`], [`redis`], [`rabbitmq`], [`kafka`]: the servers
+//! - [`memcached`], [`redis`], [`rabbitmq`], [`kafka`], [`moto`]: the servers
 //! - [`wire`]: a wire to one of them that can be cut, and that can lose what goes over it
 //! - [`within`]: waiting for something without sleeping for a guessed time
 
@@ -9,11 +9,14 @@
 
 pub mod kafka;
 pub mod memcached;
+pub mod moto;
 pub mod port;
 mod process;
 pub mod rabbitmq;
 pub mod redis;
+mod restarts;
 mod wait;
 pub mod wire;
 
+pub use self::restarts::{Pauses, Restarts};
 pub use self::wait::within;

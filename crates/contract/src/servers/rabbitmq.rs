@@ -9,7 +9,7 @@ use std::{fs, io};
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::{port, within};
+use super::{Pauses, Restarts, port, within};
 
 /// The server itself; the one on the path changes to a user of its own.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -54,29 +54,6 @@ impl RabbitMq {
         format!("amqp://{}/%2f", self.address)
     }
 
-    /// Starts it again with the files that it left.
-    pub fn start_again(&self) {
-        // The names service may not have noticed yet that the one before was killed: the name is taken.
-        let launched = (0..LAUNCHES_MAX).any(|_| {
-            self.server.launch(&mut self.command(SERVER), self.folder.path());
-            self.server.answers_within(START_MAX, || answers(self.address))
-        });
-        assert!(launched, "rabbitmq ends at once");
-    }
-
-    /// Ends it with SIGKILL.
-    pub fn kill(&self) {
-        self.server.kill();
-        // What its script has started ends a little after it.
-        within(ANSWER_MAX, "a killed server is gone", || TcpStream::connect(self.address).is_err());
-    }
-
-    /// Ends it in good order.
-    pub fn stop(&self) {
-        self.server.stop();
-        within(ANSWER_MAX, "a stopped server is gone", || TcpStream::connect(self.address).is_err());
-    }
-
     /// Has it write what was declared. It says that a queue is declared before its log of that has left its memory, and the
     /// table in which it finds the replicas of quorum queues and streams: killed within seconds, it may have forgotten durable
     /// queues, or know of them and have none of their messages for ever.
@@ -85,16 +62,6 @@ impl RabbitMq {
             "eval",
             "ok = mnesia:sync_log(), [ok = dets:sync(Table) || Table <- dets:all()], ok.",
         ]);
-    }
-
-    /// Lets it stand still: its connections stay open and nothing is answered.
-    pub fn pause(&self) {
-        self.server.pause();
-    }
-
-    /// Lets it go on.
-    pub fn resume(&self) {
-        self.server.resume();
     }
 
     /// Has its own tool do something, and says what that prints.
@@ -126,6 +93,38 @@ impl RabbitMq {
             .env("RABBITMQ_CONFIG_FILE", path("none"))
             .current_dir(self.folder.path());
         command
+    }
+}
+
+impl Pauses for RabbitMq {
+    fn pause(&self) {
+        self.server.pause();
+    }
+
+    fn resume(&self) {
+        self.server.resume();
+    }
+}
+
+impl Restarts for RabbitMq {
+    fn stop(&self) {
+        self.server.stop();
+        within(ANSWER_MAX, "a stopped server is gone", || TcpStream::connect(self.address).is_err());
+    }
+
+    fn kill(&self) {
+        self.server.kill();
+        // What its script has started ends a little after it.
+        within(ANSWER_MAX, "a killed server is gone", || TcpStream::connect(self.address).is_err());
+    }
+
+    fn start_again(&self) {
+        // The names service may not have noticed yet that the one before was killed: the name is taken.
+        let launched = (0..LAUNCHES_MAX).any(|_| {
+            self.server.launch(&mut self.command(SERVER), self.folder.path());
+            self.server.answers_within(START_MAX, || answers(self.address))
+        });
+        assert!(launched, "rabbitmq ends at once");
     }
 }
 

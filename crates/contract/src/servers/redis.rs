@@ -10,7 +10,7 @@ use std::{fs, thread};
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::{port, within};
+use super::{Pauses, Restarts, port, within};
 
 /// How long a server may take to start, the killed one to be gone, and its tool to end.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -67,11 +67,6 @@ impl Redis {
         redis
     }
 
-    /// Starts it where it was, with the files that it left, and waits until it answers.
-    pub fn start_again(&self) {
-        assert!(self.launch(), "redis-server ends at once");
-    }
-
     fn launch(&self) -> bool {
         let mut command = Command::new("redis-server");
         command
@@ -82,22 +77,6 @@ impl Redis {
             .current_dir(self.folder.path());
         self.process.launch(&mut command, self.folder.path());
         self.process.answers_within(START_MAX, || self.cli(&["PING"]) == "PONG")
-    }
-
-    /// Ends it with SIGKILL.
-    pub fn kill(&self) {
-        self.process.kill();
-        within(START_MAX, "a killed server is gone", || TcpStream::connect(self.address).is_err());
-    }
-
-    /// Lets it stand still: its connections stay open and nothing is answered.
-    pub fn pause(&self) {
-        self.process.pause();
-    }
-
-    /// Lets it go on.
-    pub fn resume(&self) {
-        self.process.resume();
     }
 
     /// Whether it was started and not killed since.
@@ -126,5 +105,31 @@ impl Redis {
         tool.wait().expect("it is our child");
         let printed = printed.unwrap_or_else(|_| panic!("redis-cli {arguments:?} does not end"));
         String::from_utf8_lossy(&printed).trim_end().to_owned()
+    }
+}
+
+impl Pauses for Redis {
+    fn pause(&self) {
+        self.process.pause();
+    }
+
+    fn resume(&self) {
+        self.process.resume();
+    }
+}
+
+impl Restarts for Redis {
+    fn stop(&self) {
+        self.process.stop();
+        within(START_MAX, "a stopped server is gone", || TcpStream::connect(self.address).is_err());
+    }
+
+    fn kill(&self) {
+        self.process.kill();
+        within(START_MAX, "a killed server is gone", || TcpStream::connect(self.address).is_err());
+    }
+
+    fn start_again(&self) {
+        assert!(self.launch(), "redis-server ends at once");
     }
 }

@@ -66,6 +66,10 @@ pub const BUS_READ_MAX: usize = 100;
 pub const BUS_DRAIN: Duration = Duration::from_secs(5);
 /// How long a message waits that a process cannot read, until it is handed out again.
 pub const UNREAD_PAUSE: Duration = Duration::from_secs(10);
+/// How often a process finds that it cannot read a message before that is a dead letter.
+pub const UNREAD_TIMES_MAX: u32 = 6;
+/// Messages that a process could not read of which it remembers how often; with one more it begins anew.
+pub const UNREAD_KNOWN_MAX: usize = 1_000;
 /// How often it is tried to give back what was taken by a call whose answer was lost.
 pub const RECLAIM_TRIES_MAX: u32 = 100;
 /// A consumer that holds nothing and did nothing for so long is forgotten.

@@ -12,6 +12,8 @@ pub const BATCH_MAX: usize = 10;
 pub const MESSAGE_BYTES_DEFAULT: usize = 256 * 1024;
 /// What a message takes in a request beside its body and envelope.
 pub const ENTRY_BYTES: usize = 64;
+/// What is left free in a message that is published, for its attempts and for the line of history that says why it is dead.
+pub const GROWTH_BYTES: usize = 2 * 1024;
 /// Characters of one tag's value, as SQS has it.
 pub const TAG_CHARS_MAX: usize = 256;
 /// Tags of a queue that its settings are written in; SQS has 50.
@@ -26,8 +28,12 @@ pub const VISIBILITY_MIN: Duration = Duration::from_secs(2);
 pub const VISIBILITY_MAX: Duration = Duration::from_secs(3600);
 /// The longest hold that a queue may have: SQS takes a message back 12 hours after it was received, whatever is said.
 pub const HOLD_MAX: Duration = Duration::from_secs(11 * 3600 + 45 * 60);
-/// The longest wait for the next attempt in an ordered queue, where the message stays hidden in its place.
+/// For how long a message is hidden at a time that waits for its time or, in an ordered queue, in its place for its next attempt.
 pub const HIDDEN_MAX: Duration = Duration::from_secs(11 * 3600);
+/// How long after its reception a message may still be hidden: the 12 hours of SQS, less what a word takes on its way.
+pub const IN_FLIGHT_MAX: Duration = Duration::from_secs(12 * 3600 - 60);
+/// How old a message may be, as SQS counts, before it is sent anew because it has long to wait still.
+pub const ANEW_AFTER: Duration = Duration::from_secs(3 * 24 * 3600);
 /// The longest delay that SQS knows.
 pub const DELAY_MAX: Duration = Duration::from_secs(900);
 /// How long one request for messages waits at most, as SQS has it; also unless the URL says otherwise.
@@ -70,5 +76,7 @@ pub const CLAIM_PAUSE: Duration = Duration::from_secs(60);
 pub const UNREDEEMED_MAX: u32 = 5;
 /// Requests that find nothing before a queue counts as purged.
 pub const PURGE_EMPTY: u32 = 3;
+/// How long a purge goes on although it has deleted as much as SQS has counted before: its counts are up to a minute old.
+pub const PURGE_COUNTED: Duration = Duration::from_secs(60);
 /// Queues that one request for their names is answered with.
 pub const LIST_MAX: usize = 1_000;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::BoxFuture;
 use crate::delivery::{Delivery, DeliveryId, Outcome, Settled};
 use crate::error::{Error, Kind, Result};
+use crate::limits;
 use crate::message::{Message, MessageId};
 use crate::queue::{Order, Overflow, QueueName, QueueSettings, Retain, RetryPolicy};
 use crate::stats::QueueStats;
@@ -97,6 +98,7 @@ impl BrokerCapabilities {
             Overflow::RejectDeadLetter => self.dead_letter_exchange,
         };
         let wanted = [
+            ("length_max", settings.length_max != limits::QUEUE_LENGTH_DEFAULT, self.length_max),
             ("order", settings.order == Order::Key, self.order_by_key),
             ("priority_max", settings.priority_max > 0, self.priorities),
             ("retain", settings.retain != Retain::Nothing, self.retain),

@@ -10,7 +10,8 @@ use crate::payload::Payload;
 /// What a shared store can do. What it lacks is refused at start by name, or done in the rules; never imitated quietly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemoteCapabilities {
-    /// Of all readers of a missing key, in all processes, one is granted the lease.
+    /// Of all readers of a missing key, in all processes, one is granted the lease. Without it more than one may be, or asking
+    /// for one is `Unsupported`.
     pub lease: bool,
     /// A fill is refused wherever its key was written, deleted or invalidated after its lease was granted: also when the
     /// entry was evicted since, or the store was restarted, cut off or emptied. Without it a fill may bring back an older
@@ -18,7 +19,8 @@ pub struct RemoteCapabilities {
     pub fenced_fill: bool,
     /// Writes and deletes on condition of a version.
     pub conditional: bool,
-    /// Adds to and subtracts from numbers, exactly, under any concurrency.
+    /// Adds to and subtracts from numbers, exactly, under any concurrency. Without it a sum may be lost, or adding is
+    /// `Unsupported`.
     pub arithmetic: bool,
     /// Changes the end of an entry's life and leaves the rest.
     pub touch: bool,

@@ -14,9 +14,11 @@ use crate::forebay::Parts;
 /// one process changes that alone. On `memory:`, which it is unless said otherwise, it is the same memory as
 /// [`Forebay::cache`](crate::Forebay::cache).
 ///
-/// Any entry may be forgotten at any time. Every call ends within the time-out of the URL, and fails as `Unavailable` while the
-/// store is away; a change may have happened all the same. Keys are 1 to 250 bytes without spaces and control characters.
-/// Cloning is cheap and shares it.
+/// Any entry may be forgotten at any time. What a call asks the store is answered within the time-out of the URL, or fails as
+/// `Unavailable`, as all does while the store is away; a change may have happened all the same. `add`, `replace`, counting and
+/// `touch` may ask more than once, and a load also waits up to a second for another process that loads the same. On `memory:` a
+/// change of a pinned key holds up the thread that polls it until it is on the disk. Keys are 1 to 250 bytes without spaces and
+/// control characters. Cloning is cheap and shares it.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use forebay_contract::servers::kafka::Kafka;
 use forebay_contract::servers::wire::Does;
-use forebay_contract::servers::within;
+use forebay_contract::servers::{Pauses, Restarts, within};
 use forebay_core::error::Kind;
 use forebay_core::ports::bus::{Bus, Heard, Listener, Position};
 use forebay_kafka::bus::KafkaBus;

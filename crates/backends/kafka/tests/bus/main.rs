@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_contract::bus::Rig;
+use forebay_contract::servers::Restarts;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::bus::Bus;
 use ground::Ground;

@@ -29,6 +29,21 @@ pub(crate) struct Ask<'a> {
     invalidates: bool,
 }
 
+/// A change of a key of which it is not known whether it has happened, or still will: it ran out of time, its connection
+/// ended, or whoever asked has given up.
+struct Unanswered<'a> {
+    node: &'a Node,
+    key: Option<&'a [u8]>,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.node.miss(key);
+        }
+    }
+}
+
 /// What is at a key's place.
 pub(crate) enum There {
     /// Nothing.
@@ -99,12 +114,10 @@ impl<'a> Ask<'a> {
     /// Sends commands that are each answered once, and returns the replies in their order.
     pub(crate) async fn send<const N: usize>(&self, commands: Commands) -> Result<[Received; N]> {
         let node = &self.place.node;
-        let replies = node.call(&self.link, commands, self.deadline).await.map_err(|trouble| {
-            if self.invalidates {
-                node.miss(self.key);
-            }
-            failed(self.operation, self.key, Some(node), trouble)
-        })?;
+        let mut unanswered = Unanswered { node, key: self.invalidates.then_some(self.key) };
+        let replies = node.call(&self.link, commands, self.deadline).await;
+        let replies = replies.map_err(|trouble| failed(self.operation, self.key, Some(node), trouble))?;
+        unanswered.key = None;
         let replies: Result<Vec<Received>> =
             replies.into_iter().map(|reply| self.understood(reply)).collect();
         replies?.try_into().map_err(|_| self.error(Kind::Unavailable))

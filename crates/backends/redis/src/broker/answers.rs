@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::vec::IntoIter;
 
 use forebay_core::delivery::{History, Reason};
-use forebay_core::message::Message;
+use forebay_core::message::{Message, MessageId};
 use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
 use redis::Value;
@@ -99,14 +99,25 @@ impl Fields {
         Some(Letter { position, tries, published_at, message, history: read_history(&history)? })
     }
 
-    /// Position, attempts, published at, id, message, history.
-    pub(crate) fn letter(&mut self) -> Option<Letter> {
+    /// Position, attempts, published at, id, message, history, to be shown: of what cannot be read the bytes that are there.
+    pub(crate) fn shown(&mut self) -> Option<Letter> {
         let position = self.number()?;
         let tries = self.text()?.parse().ok()?;
-        self.rest_of_letter(position, tries)
+        let published_at = self.moment().unwrap_or_default();
+        let (id, bytes, history) = (self.bytes()?, self.bytes()?, self.bytes()?);
+        let message = match codec::read(&id, bytes.clone()) {
+            Some(message) => message,
+            None => {
+                let id = std::str::from_utf8(&id).ok().and_then(|id| MessageId::given(id).ok());
+                let id = id.map_or_else(|| MessageId::given(&position.to_string()), Ok).ok()?;
+                Arc::new(Message::new(id, bytes.into()))
+            }
+        };
+        let history = read_history(&history).unwrap_or_default();
+        Some(Letter { position, tries, published_at, message, history })
     }
 
-    /// The same behind position and attempts.
+    /// Published at, id, message, history.
     pub(crate) fn rest_of_letter(&mut self, position: u64, tries: u32) -> Option<Letter> {
         let published_at = self.moment()?;
         let id = self.bytes()?;

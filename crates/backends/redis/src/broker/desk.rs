@@ -277,7 +277,8 @@ impl Desk {
             self.give_back(delivery.queue, delivery.id, Back::Unseen);
         }
         for id in unread {
-            self.give_back(take.queue.clone(), id, Back::Unread);
+            let back = self.session.unread(&take.queue, id.position, Back::Unread);
+            self.give_back(take.queue.clone(), id, back);
         }
         if self.lines.get(&take.queue).is_some_and(|line| line.again || line.has_untried()) {
             self.begin_or_remember(&take.queue);

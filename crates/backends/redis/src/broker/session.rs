@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_core::delivery::{Delivery, DeliveryId};
+use forebay_core::delivery::{Delivery, DeliveryId, Reason};
 use forebay_core::error::{Kind, Result};
 use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
@@ -40,6 +40,8 @@ pub(crate) struct Session {
     parked_wait: String,
     closing: watch::Sender<bool>,
     known: Mutex<HashMap<QueueName, Known>>,
+    /// How often what lies at a position of a queue could not be read here.
+    unread: Mutex<HashMap<(QueueName, u64), u32>>,
 }
 
 /// What a take brought.
@@ -75,7 +77,12 @@ pub(super) enum Back {
     Unread,
     /// The same, and somebody had it until the hold ran out, which counts as an attempt.
     UnreadAfterHold,
+    /// It could not be read so often that it is a dead letter.
+    GivenUp,
 }
+
+/// What is told of a dead letter that nobody here could read.
+const UNREAD: &str = "it cannot be read: it is of a newer format, or damaged";
 
 impl Session {
     pub(super) fn new(link: Arc<Link>, clock: Arc<dyn Clock>) -> Result<Self> {
@@ -89,6 +96,7 @@ impl Session {
             parked_wait: declare::ms(fresh.retry.backoff.longest),
             closing: watch::Sender::new(false),
             known: Mutex::default(),
+            unread: Mutex::default(),
             link,
             clock,
         })
@@ -250,19 +258,40 @@ impl Session {
         Ok(found)
     }
 
-    /// Gives a delivery back that nobody got to see; also while the session is closing. Another process may be able to read
-    /// what this one cannot, and it may be a newer one of this one: that waits a while.
+    /// How a delivery goes back that cannot be read. Another process may be able to read it, and it may be a newer one of this
+    /// one: it waits a while, some times, and then holds up nobody any longer. Where it is parked it stays.
+    pub(super) fn unread(&self, queue: &QueueName, position: u64, back: Back) -> Back {
+        if queue.as_str() == PARKED {
+            return back;
+        }
+        let mut unread = self.unread.lock();
+        let place = (queue.clone(), position);
+        let times = unread.get(&place).map_or(1, |times| times + 1);
+        if times >= limits::redis::UNREAD_TIMES_MAX {
+            unread.remove(&place);
+            return Back::GivenUp;
+        }
+        if unread.len() >= limits::redis::UNREAD_KNOWN_MAX {
+            unread.clear();
+        }
+        unread.insert(place, times);
+        back
+    }
+
+    /// Gives a delivery back that nobody got to see; also while the session is closing.
     pub(super) async fn give_back(&self, queue: &QueueName, id: DeliveryId, back: Back) -> Result<()> {
         let about = About { operation: "give back delivery", on: queue.as_str() };
         let (position, token) = (id.position.to_string(), token_text(id.token));
         let later = (self.clock.now() + limits::redis::UNREAD_PAUSE).as_ms().to_string();
-        let (outcome, at): (&[u8], &[u8]) = match back {
-            Back::Unseen => (b"return", b""),
-            Back::Unread => (b"return", later.as_bytes()),
-            Back::UnreadAfterHold => (b"seen", later.as_bytes()),
+        let (outcome, detail, note) = match back {
+            Back::Unseen => ("return", "", ""),
+            Back::Unread => ("return", later.as_str(), ""),
+            Back::UnreadAfterHold => ("seen", later.as_str(), ""),
+            Back::GivenUp => ("dead", Reason::Rejected.as_str(), UNREAD),
         };
         let [fresh, wait] = self.moving();
-        let arguments = [fresh, wait, position.as_bytes(), token.as_bytes(), outcome, at, b""];
+        let [outcome, detail, note] = [outcome, detail, note].map(str::as_bytes);
+        let arguments = [fresh, wait, position.as_bytes(), token.as_bytes(), outcome, detail, note];
         self.run_until_done(&self.link, about, &self.scripts.settle, queue, &arguments, None)
             .await
             .map(|_| ())

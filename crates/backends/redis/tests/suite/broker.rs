@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use forebay_contract::broker::Rig;
 use forebay_contract::broker::pace::Pace;
+use forebay_contract::servers::Restarts;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
 use forebay_core::ports::clock::Clock;

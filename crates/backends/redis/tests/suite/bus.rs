@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forebay_contract::bus::Rig;
+use forebay_contract::servers::Restarts;
 use forebay_core::limits::redis::LOOK_PAUSE;
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use crate::faults::{BOUNDS, queues};
 use crate::ground::{Ground, READY_MAX};
 use forebay_contract::servers::redis::{Keeps, Redis};
-use forebay_contract::servers::within;
+use forebay_contract::servers::{Pauses, Restarts, within};
 
 const MASTERS: usize = 3;
 const TIME_OUT: Duration = Duration::from_millis(800);

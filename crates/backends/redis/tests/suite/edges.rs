@@ -7,6 +7,7 @@ use std::time::Duration;
 use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
 use forebay_core::entry::Mode;
 use forebay_core::error::{Kind, Result};
+use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::{Broker, BrokerAdmin, Receive};
@@ -120,6 +121,37 @@ fn what_cannot_be_read_keeps_nothing_else_back() {
     });
     assert_eq!(offered, ["a", "b"]);
     within(Duration::from_secs(5), "it waits as well", || stats().delayed == 2);
+}
+
+#[test]
+fn what_nobody_could_read_some_times_is_a_dead_letter_that_can_be_seen_and_brought_back() {
+    let dead = QueueName::new("dead").unwrap();
+    let bench = bench(&[], |settings| settings.dead_letter = Some(dead.clone()));
+    for fields in [["i", "other", "m", "?", "h", "{", "p", "1"], ["a", "b", "c", "d", "e", "f", "g", "h"]] {
+        let position = bench.redis.cli(&["HINCRBY", "{forebay}:queue:q", "position", "1"]);
+        let entry = ["XADD", "{forebay}:stream:q", &format!("{position}-0")];
+        bench.redis.cli(&[&entry[..], &fields[..]].concat());
+        bench.redis.cli(&["ZADD", "{forebay}:ready:q", &position, &position]);
+    }
+    let letters = |queue: &str| bench.redis.cli(&["XLEN", &format!("{{forebay}}:stream:{queue}")]);
+    let mut rounds = 0;
+    within(Duration::from_secs(60), "both are dead letters", || {
+        assert!(bench.receive(10).unwrap().is_empty());
+        // Those who wait for somebody who can read them need not wait so long here.
+        for position in ["1", "2"] {
+            let later = ["ZADD", "{forebay}:later:q", "XX", "CH", "1", position];
+            rounds += u32::from(bench.redis.cli(&later) == "1");
+        }
+        letters("dead") == "2"
+    });
+    assert!(rounds >= 2 * (limits::redis::UNREAD_TIMES_MAX - 1), "only after some times: {rounds}");
+    let seen = bench.ground.run(bench.broker.peek(&dead, 10)).unwrap();
+    let of = |id: &str| seen.iter().find(|peeked| peeked.delivery.message.id.as_str() == id).unwrap();
+    let other = &of("other").delivery;
+    assert_eq!((&*other.message.payload, other.history[0].reason), (&b"?"[..], Reason::Rejected));
+    assert!(other.history[0].note.as_deref().unwrap().contains("cannot be read"));
+    assert_eq!(bench.ground.run(bench.broker.redrive(&dead, 10)).unwrap(), 2);
+    assert_eq!((letters("q"), letters("dead")), ("2".to_owned(), "0".to_owned()));
 }
 
 #[test]

@@ -16,10 +16,11 @@ use forebay_redis::broker;
 use forebay_redis::settings::Settings;
 use forebay_redis::store;
 
-use forebay_contract::outage::{Bounds, Outage, rounds};
+use forebay_contract::outage::faults::Fault;
+use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::servers::redis::{Keeps, Redis};
 use forebay_contract::servers::wire::{Does, Wire};
-use forebay_contract::servers::within;
+use forebay_contract::servers::{Restarts, within};
 
 use crate::ground::Ground;
 
@@ -59,71 +60,22 @@ pub(crate) fn queues() -> Vec<QueueSettings> {
 }
 
 /// Loads a server over a wire, does something to either, and looks whether all is well afterwards.
-fn survives(fault: &str, hurt: impl Fn(&Redis, &Wire, &Outage)) {
+fn survives(fault: &Fault<Redis>) {
     let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
     let wire = Wire::to(redis.address);
     let broker = ground.broker(&url(wire.address));
     let mut load = Outage::begin(ground.handle(), broker.clone(), ground.clock.clone(), BOUNDS, queues());
-    for _ in 0..rounds() {
-        hurt(&redis, &wire, &load);
-        load.goes_on("afterwards");
-    }
-    load.end("Redis", fault);
+    load.suffers(fault, "Redis", &redis, &wire);
     broker.close();
 }
 
-#[test]
-fn a_server_that_is_killed_again_and_again_loses_nothing_it_confirmed_and_nobody_goes_deaf() {
-    survives("SIGKILL four times, started again, once after publishes are refused", |redis, _, load| {
-        for _ in 0..3 {
-            redis.kill();
-            redis.start_again();
-            load.goes_on("after a kill");
-        }
-        redis.kill();
-        load.until_refused();
-        redis.start_again();
-    });
-}
-
-#[test]
-fn a_server_that_stands_still_costs_no_call_more_than_its_time_and_nobody_goes_deaf() {
-    survives("SIGSTOP until publishes are refused", |redis, _, load| {
-        redis.pause();
-        load.until_refused();
-        redis.resume();
-    });
-}
-
-#[test]
-fn a_wire_that_is_cut_again_and_again_loses_nothing_and_nobody_goes_deaf() {
-    survives("wire cut three times, once until publishes are refused", |_, wire, load| {
-        wire.cut(Does::Pass);
-        load.goes_on("after a cut");
-        wire.cut(Does::Refuse);
-        load.until_refused();
-        wire.set(Does::Pass);
-        load.goes_on("after a wire that takes nobody");
-        wire.cut(Does::Pass);
-    });
-}
-
-#[test]
-fn answers_that_are_lost_cost_no_message_and_nobody_goes_deaf() {
-    survives("answers lost until publishes are refused, then cut", |_, wire, load| {
-        wire.set(Does::Swallow);
-        load.until_refused();
-        wire.cut(Does::Pass);
-    });
-}
-
-#[test]
-fn a_wire_that_carries_nothing_costs_no_message_and_nobody_goes_deaf() {
-    survives("wire carries nothing until publishes are refused, then all of it", |_, wire, load| {
-        wire.set(Does::Hold);
-        load.until_refused();
-        wire.set(Does::Pass);
-    });
+forebay_contract::outage! { survives:
+    a_restart_loses_nothing_and_leaves_nobody_deaf
+    a_kill_loses_nothing_and_leaves_nobody_deaf
+    a_server_that_stands_still_loses_nothing_and_leaves_nobody_deaf
+    a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf
+    answers_that_are_lost_cost_no_message_and_leave_nobody_deaf
+    a_wire_that_carries_nothing_loses_nothing_and_leaves_nobody_deaf
 }
 
 #[test]

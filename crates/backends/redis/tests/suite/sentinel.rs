@@ -11,7 +11,7 @@ use forebay_core::queue::{QueueName, QueueSettings};
 
 use crate::ground::Ground;
 use forebay_contract::servers::redis::{Keeps, Redis};
-use forebay_contract::servers::within;
+use forebay_contract::servers::{Restarts, within};
 
 const FAIL_OVER_MAX: Duration = Duration::from_secs(60);
 const FILL: Fill<'static> = Fill { flags: 0, life: None, tags: &[] };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forebay_contract::remote::Rig;
+use forebay_contract::servers::{Pauses, Restarts};
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::remote_store::RemoteStore;
 use forebay_redis::store::RedisStore;

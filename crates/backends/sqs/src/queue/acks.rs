@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Queue;
+use super::shelf::Letter;
 use crate::inner::Inner;
 use crate::wire::refusal::Refusal;
 
@@ -38,7 +39,15 @@ impl Line {
 }
 
 /// Deletes a message from its queue.
-pub(crate) async fn delete(inner: &Arc<Inner>, queue: &Arc<Queue>, receipt: String) -> Answer {
+pub(crate) async fn delete(inner: &Arc<Inner>, queue: &Arc<Queue>, letter: &Letter) -> Answer {
+    let deleted = delete_by(inner, queue, letter.receipt.clone()).await;
+    if matches!(deleted, Ok(true)) {
+        queue.change_quietly(|shelf| shelf.forget(letter));
+    }
+    deleted
+}
+
+async fn delete_by(inner: &Arc<Inner>, queue: &Arc<Queue>, receipt: String) -> Answer {
     let (answer, answered) = oneshot::channel();
     let begin = {
         let mut line = queue.acks.line.lock();

@@ -15,6 +15,7 @@ use crate::wire::refusal::Refusal;
 
 const DECLARE: &str = "declare queue";
 const FIND: &str = "find queue";
+const DELETE: &str = "delete queue";
 
 /// A queue of SQS's of the name that was asked for.
 struct There {
@@ -79,6 +80,26 @@ impl Inner {
         let kept = record::read(&settings.name, &tags)?.unwrap_or_else(|| settings.clone());
         compare(&kept, settings)?;
         self.take_in(&names, kept, url).await
+    }
+
+    /// Deletes a queue. Where its messages wait goes before it does: what is left if this fails half-way can be deleted again, and
+    /// a queue that is declared anew finds nothing of it.
+    pub(crate) async fn undeclare(&self, name: &QueueName) -> Result<()> {
+        let names = Names::new(&self.settings.prefix, name)?;
+        let there = self.look_for(&names, name).await?.filter(|there| there.settings.is_some());
+        let delete = async {
+            let Some(there) = there else { return Err(Refusal::NoQueue) };
+            if let Some(later) = self.wire.find(&names.later).await? {
+                match self.wire.delete_queue(&later).await {
+                    Err(Refusal::NoQueue) => {}
+                    deleted => deleted?,
+                }
+            }
+            self.wire.delete_queue(&there.url).await
+        };
+        let deleted = delete.await;
+        self.forget(name);
+        deleted.map_err(|refusal| refusal.during(DELETE, name.as_str()))
     }
 
     async fn look_for(&self, names: &Names, name: &QueueName) -> Result<Option<There>> {

@@ -27,6 +27,8 @@ pub(crate) struct Letter {
     pub(crate) receipt: String,
     /// How often SQS has handed it out, this time included.
     pub(crate) count: u32,
+    /// SQS handed it out no earlier.
+    pub(crate) received_at: Instant,
 }
 
 /// A letter that is handed out.
@@ -144,6 +146,11 @@ impl Shelf {
             self.given_back.clear();
         }
         *self.given_back.entry(letter.id.clone()).or_default() += 1;
+    }
+
+    /// It is deleted and comes no more: what was remembered of it is not needed.
+    pub(crate) fn forget(&mut self, letter: &Letter) {
+        self.given_back.remove(&letter.id);
     }
 
     /// A held letter that is not being settled.
@@ -293,7 +300,8 @@ mod tests {
     fn letter(id: &str, number: u64, count: u32) -> Letter {
         let message = Message::new(MessageId::given(id).unwrap(), "".into());
         let envelope = Envelope::new(message, NOW);
-        Letter { envelope, claim: None, number, id: id.into(), receipt: format!("r{number}"), count }
+        let (id, receipt) = (id.into(), format!("r{number}"));
+        Letter { envelope, claim: None, number, id, receipt, count, received_at: NOW }
     }
 
     fn shelf(ids: &[&str]) -> Shelf {
@@ -376,6 +384,19 @@ mod tests {
             (1, 1, 3)
         );
         assert_eq!((attempt(true, 1, 0), attempt(true, 4, 0), attempt(true, 4, 2)), (1, 4, 2));
+    }
+
+    #[test]
+    fn what_was_given_back_is_remembered_until_the_message_is_deleted() {
+        let mut shelf = Shelf::new(true);
+        let waits = letter("waits", 1, 3);
+        shelf.gave_back(&waits);
+        for number in 0..limits::sqs::GIVEN_BACK_MAX as u64 {
+            let letter = letter(&format!("done {number}"), number, 2);
+            shelf.gave_back(&letter);
+            shelf.forget(&letter);
+        }
+        assert_eq!(shelf.attempt(&waits), 2, "one of its three deliveries was none");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message, MessageAttributeValue,
-    MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
+    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
+    MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 use forebay_core::limits::sqs as limits;
 use forebay_core::time::Instant;
@@ -147,11 +147,7 @@ impl Wire {
             let failed = sent.failed.iter().find(|failed| failed.id.parse() == Ok(number));
             failed.map_or(Refusal::Away("its answer leaves out a message"), |failed| {
                 let said = failed.message.clone().unwrap_or_default();
-                if failed.sender_fault {
-                    Refusal::Said(failed.code.clone(), said)
-                } else {
-                    Refusal::Busy(failed.code.clone())
-                }
+                Refusal::by_word(failed.code.clone(), said, failed.sender_fault)
             })
         };
         let left = (0..entries.len()).filter(|number| !taken.contains(number));
@@ -197,7 +193,7 @@ impl Wire {
             self.client.change_message_visibility_batch().queue_url(url).set_entries(Some(built)).send(),
         );
         let changed = changed.await?;
-        whole(changed.failed.iter().map(|failed| failed.sender_fault))?;
+        whole(&changed.failed)?;
         let done: Vec<usize> = changed.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect();
         Ok((0..changes.len()).map(|number| done.contains(&number)).collect())
     }
@@ -221,7 +217,7 @@ impl Wire {
         let delete = || async {
             let request = self.client.delete_message_batch().queue_url(url).set_entries(Some(built.clone()));
             let deleted = self.once(Duration::ZERO, request.send()).await?;
-            whole(deleted.failed.iter().map(|failed| failed.sender_fault))?;
+            whole(&deleted.failed)?;
             let done: Vec<usize> =
                 deleted.successful.iter().filter_map(|entry| entry.id.parse().ok()).collect();
             Ok((0..receipts.len()).map(|number| done.contains(&number)).collect())
@@ -257,9 +253,11 @@ impl Wire {
     }
 }
 
-/// A failure that is not ours is one of the whole request: it may be made again.
-fn whole(mut ours: impl Iterator<Item = bool>) -> Result<()> {
-    if ours.all(|ours| ours) { Ok(()) } else { Err(Refusal::Busy("a part of the request failed".into())) }
+/// A failure that passes is one of the whole request, which may be made again; what else failed is no longer ours.
+fn whole(failed: &[BatchResultErrorEntry]) -> Result<()> {
+    let mut refusals =
+        failed.iter().map(|entry| Refusal::by_word(entry.code.clone(), String::new(), entry.sender_fault));
+    refusals.find(Refusal::may_pass).map_or(Ok(()), Err)
 }
 
 impl Entry {

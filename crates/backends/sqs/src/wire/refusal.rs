@@ -40,12 +40,9 @@ impl Refusal {
                 let said = service.err().message().unwrap_or_default().to_owned();
                 if code.ends_with("NonExistentQueue") || code.ends_with("QueueDoesNotExist") {
                     Self::NoQueue
-                } else if error.status().is_some_and(|status| status >= 500)
-                    || BUSY.iter().any(|word| code.ends_with(word))
-                {
-                    Self::Busy(code)
                 } else {
-                    Self::Said(code, said)
+                    let ours = error.status().is_none_or(|status| status < 500);
+                    Self::by_word(code, said, ours)
                 }
             }
             SdkError::TimeoutError(_) => Self::Away("no answer in time"),
@@ -55,6 +52,15 @@ impl Refusal {
                 Self::Said("a request that cannot be made".into(), String::new())
             }
             _ => Self::Away("an error of an unknown kind"),
+        }
+    }
+
+    /// By its word, and by whose fault it is: ours, or its own. Of some it says that they are ours, though they pass.
+    pub(crate) fn by_word(code: String, said: String, ours: bool) -> Self {
+        if ours && !BUSY.iter().any(|word| code.ends_with(word)) {
+            Self::Said(code, said)
+        } else {
+            Self::Busy(code)
         }
     }
 
@@ -95,5 +101,18 @@ pub(crate) trait Status {
 impl<E> Status for SdkError<E> {
     fn status(&self) -> Option<u16> {
         self.raw_response().map(|response| response.status().as_u16())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_may_be_asked_again_whoever_is_said_to_be_at_fault() {
+        let passes = |code: &str, ours| Refusal::by_word(code.into(), String::new(), ours).may_pass();
+        assert!(passes("AWS.SimpleQueueService.RequestThrottled", true) && passes("KmsThrottled", true));
+        assert!(passes("InternalError", false));
+        assert!(!passes("InvalidMessageContents", true));
     }
 }

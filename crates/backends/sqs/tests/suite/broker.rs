@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use forebay_contract::broker::Rig;
 use forebay_contract::broker::pace::Pace;
+use forebay_contract::servers::moto::Moto;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
 use forebay_core::ports::clock::Clock;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::ground::Ground;
-use crate::moto::{Moto, url};
+use crate::moto::url;
 
 /// How long SQS hides what a process has that has died.
 const VISIBILITY: Duration = Duration::from_secs(2);

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use forebay_contract::outage::{Bounds, Outage, rounds};
+use forebay_contract::outage::faults::Fault;
+use forebay_contract::outage::{Bounds, Outage};
+use forebay_contract::servers::moto::Moto;
 use forebay_contract::servers::wire::{Does, Wire};
 use forebay_core::delivery::{Outcome, Settled};
 use forebay_core::error::Kind;
@@ -17,9 +19,10 @@ use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_sqs::broker::SqsBroker;
 
 use crate::ground::Ground;
-use crate::moto::{Moto, url};
+use crate::moto::url;
 
-const TIMEOUT: Duration = Duration::from_millis(700);
+/// A server in Python takes long to answer on a busy machine; what it does behind a time-out is there again only later.
+const TIMEOUT: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_secs(2);
 /// What a call may be late by on a busy machine.
 const LATE: Duration = Duration::from_secs(3);
@@ -33,7 +36,7 @@ fn message(id: &str) -> Message {
 }
 
 fn options() -> String {
-    format!("poll_s=1&visibility_s=3&timeout_ms={}&wait_ms={}", TIMEOUT.as_millis(), WAIT.as_millis())
+    format!("poll_s=1&visibility_s=4&timeout_ms={}&wait_ms={}", TIMEOUT.as_millis(), WAIT.as_millis())
 }
 
 /// What is stated of calls under load.
@@ -43,14 +46,14 @@ const BOUNDS: Bounds = Bounds {
     slack: Duration::from_millis(2 * TIMEOUT.as_millis() as u64 + LATE.as_millis() as u64),
     consumers: 2,
     well: 20,
-    pace: Duration::from_millis(20),
+    pace: Duration::from_millis(100),
 };
 
 /// One load at a time: moto takes a processor.
 static LOADED: Mutex<()> = Mutex::new(());
 
 /// Loads a server over a wire, does something to either, and looks whether all is well afterwards.
-fn survives(fault: &str, hurt: impl Fn(&Moto, &Wire, &Outage)) {
+fn survives(fault: &Fault<Moto>) {
     // A load that failed leaves nothing behind.
     let _alone = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let (moto, ground) = (Moto::start(), Ground::new());
@@ -60,59 +63,16 @@ fn survives(fault: &str, hurt: impl Fn(&Moto, &Wire, &Outage)) {
     let queues = Outage::queues().into_iter().map(held).collect();
     let mut load =
         Outage::begin(ground.handle(), Arc::new(broker.clone()), ground.clock.clone(), BOUNDS, queues);
-    for _ in 0..rounds() {
-        hurt(&moto, &wire, &load);
-        load.goes_on("afterwards");
-    }
-    load.end("SQS (moto)", fault);
+    load.suffers(fault, "SQS (moto)", &moto, &wire);
     broker.close();
 }
 
-#[test]
-fn a_server_that_stands_still_costs_no_confirmed_message_and_leaves_nobody_deaf() {
-    survives("SIGSTOP until publishes are refused", |moto, _, load| {
-        moto.pause();
-        load.until_refused();
-        moto.resume();
-    });
-}
-
-#[test]
-fn a_server_that_stands_still_for_a_moment_is_waited_for() {
-    survives("SIGSTOP for half a second", |moto, _, load| {
-        moto.pause();
-        load.lasts(Duration::from_millis(500));
-        moto.resume();
-    });
-}
-
-#[test]
-fn a_wire_that_is_cut_costs_no_confirmed_message_and_leaves_nobody_deaf() {
-    survives("wire cut twice, once until publishes are refused", |_, wire, load| {
-        wire.cut(Does::Pass);
-        load.goes_on("after a cut");
-        wire.cut(Does::Refuse);
-        load.until_refused();
-        wire.set(Does::Pass);
-    });
-}
-
-#[test]
-fn answers_that_are_lost_cost_no_confirmed_message_and_leave_nobody_deaf() {
-    survives("answers lost until publishes are refused, then cut", |_, wire, load| {
-        wire.set(Does::Swallow);
-        load.until_refused();
-        wire.cut(Does::Pass);
-    });
-}
-
-#[test]
-fn a_wire_that_carries_nothing_costs_no_confirmed_message_and_leaves_nobody_deaf() {
-    survives("wire carries nothing until publishes are refused, then all of it", |_, wire, load| {
-        wire.set(Does::Hold);
-        load.until_refused();
-        wire.set(Does::Pass);
-    });
+forebay_contract::outage! { survives:
+    a_server_that_stands_still_loses_nothing_and_leaves_nobody_deaf
+    a_server_that_stands_still_for_a_moment_is_waited_for
+    a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf
+    answers_that_are_lost_cost_no_message_and_leave_nobody_deaf
+    a_wire_that_carries_nothing_loses_nothing_and_leaves_nobody_deaf
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use forebay_contract::servers::moto::Moto;
+use forebay_contract::servers::within;
 use forebay_core::delivery::{Delivery, Outcome, Reason, Settled};
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
@@ -14,8 +16,9 @@ use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
 use forebay_sqs::broker::SqsBroker;
 use parking_lot::Mutex;
 
+use crate::gate;
 use crate::ground::Ground;
-use crate::moto::{Moto, url, within};
+use crate::moto::url;
 
 fn queue(name: &str) -> QueueSettings {
     QueueSettings::new(QueueName::new(name).unwrap())
@@ -176,6 +179,41 @@ fn a_payload_that_sqs_does_not_take_is_claimed_or_refused_by_name() {
 }
 
 #[test]
+fn the_largest_message_that_is_taken_can_be_tried_again_and_tells_why_it_is_dead() {
+    let ground = Ground::new();
+    let url = url(Moto::shared().address, "poll_s=0");
+    let claims = tempfile::tempdir().unwrap();
+    let (without, _without) = ground.broker(&url);
+    let (with, _with) = ground.broker(&format!("{url}&claims={}", claims.path().display()));
+    let files = || std::fs::read_dir(claims.path()).unwrap().count();
+    let dead = QueueName::new("d").unwrap();
+    let settings = QueueSettings { dead_letter: Some(dead.clone()), ..queue("q") };
+    ground.run(without.ensure(&settings)).unwrap();
+    let of = |bytes: usize| Message { payload: vec![b'x'; bytes].into(), ..message("m") };
+    let largest = |broker: &SqsBroker| {
+        // The last bytes of what SQS takes are not for publishers.
+        let taken = |bytes| ground.run(broker.publish(&settings.name, vec![of(bytes)])).is_ok();
+        (0..64).map(|less| 1_048_576 - less * 64).find(|bytes| taken(*bytes)).unwrap()
+    };
+    let bytes = largest(&without);
+    let first = receive(&ground, &without, &settings.name, 1).remove(0);
+    let again = Outcome::RetryAt(ground.clock.now());
+    ground.run(without.settle(&settings.name, first.id, again, None)).unwrap();
+    let second = receive(&ground, &without, &settings.name, 1).remove(0);
+    assert_eq!((second.attempt, second.message.payload.len()), (2, bytes));
+    let note = "n".repeat(1_024);
+    let given_up = Outcome::DeadLetter(Reason::Rejected);
+    ground.run(without.settle(&settings.name, second.id, given_up, Some(&note))).unwrap();
+    assert_eq!(ground.run(without.redrive(&dead, 1)).unwrap(), 1, "it is known where it came from");
+    let third = receive(&ground, &without, &settings.name, 1).remove(0);
+    assert_eq!((third.history[0].note.as_deref(), files()), (Some(note.as_str()), 0));
+    // With a place beside SQS nothing is refused, nor left out where it has no room.
+    ground.run(without.settle(&settings.name, third.id, Outcome::Done, None)).unwrap();
+    ground.run(with.publish(&settings.name, vec![of(bytes + 64)])).unwrap();
+    assert_eq!(files(), 1);
+}
+
+#[test]
 fn a_payload_beside_sqs_is_in_use_as_long_as_its_message_waits() {
     let ground = Ground::new();
     let claims = tempfile::tempdir().unwrap();
@@ -228,6 +266,41 @@ fn a_message_whose_payload_is_lost_holds_up_its_key_only_for_a_while() {
     });
     assert_eq!((dead[0].message.id.as_str(), dead[0].message.payload.len()), ("large", 1_100_000));
     assert!(dead[0].history[0].note.as_deref().unwrap().contains("cannot be had"));
+}
+
+#[test]
+fn a_retry_later_than_sqs_can_hide_a_message_is_refused_and_leaves_it_held() {
+    let ground = Ground::new();
+    let (broker, _works) = ground.broker(&url(Moto::shared().address, "poll_s=0"));
+    let ordered = QueueSettings { order: Order::Key, ..queue("q") };
+    ground.run(broker.ensure(&ordered)).unwrap();
+    ground.run(broker.publish(&ordered.name, vec![message("m")])).unwrap();
+    let delivery = receive(&ground, &broker, &ordered.name, 1).remove(0);
+    let settle = |outcome| ground.run(broker.settle(&ordered.name, delivery.id, outcome, None));
+    let far = Outcome::RetryAt(ground.clock.now() + Duration::from_secs(12 * 3_600));
+    let refused = settle(far).unwrap_err();
+    assert!(refused.kind() == Kind::Unsupported && refused.to_string().contains("11 hours"), "{refused}");
+    assert_eq!(settle(Outcome::Done).unwrap(), Settled::Done);
+}
+
+#[test]
+fn a_deletion_that_ended_half_way_is_made_again_and_leaves_nothing_to_the_next_queue() {
+    let ground = Ground::new();
+    let moto = Moto::shared().address;
+    let direct = url(moto, "poll_s=0");
+    let (broker, _works) = ground.broker(&direct);
+    let gate = gate::before(moto, "AmazonSQS.DeleteQueue\r\n", 1).to_string();
+    let (cut, _cut) = ground.broker(&format!("{}&wait_ms=200", direct.replace(&moto.to_string(), &gate)));
+    let settings = queue("q");
+    ground.run(broker.ensure(&settings)).unwrap();
+    let not_before = Some(ground.clock.now() + Duration::from_secs(2));
+    ground.run(broker.publish(&settings.name, vec![Message { not_before, ..message("old") }])).unwrap();
+    assert_eq!(ground.run(cut.delete(&settings.name)).unwrap_err().kind(), Kind::Unavailable);
+    ground.run(broker.delete(&settings.name)).unwrap();
+    assert_eq!(ground.run(broker.delete(&settings.name)).unwrap_err().kind(), Kind::NotFound);
+    ground.run(broker.ensure(&settings)).unwrap();
+    let stats = ground.run(broker.queue(&settings.name)).unwrap().stats;
+    assert_eq!((stats.ready, stats.delayed), (0, 0));
 }
 
 #[test]

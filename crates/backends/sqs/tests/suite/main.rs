@@ -4,6 +4,7 @@
 
 mod broker;
 mod faults;
+mod gate;
 mod ground;
 mod kept;
 mod moto;

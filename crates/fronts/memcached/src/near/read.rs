@@ -69,19 +69,10 @@ pub(super) fn get<'i>(
 
 /// From copies where there are any, and the rest in one call.
 async fn read(shared: &Shared<Front>, keys: &[&[u8]], answer: &mut Answer) -> Vec<Result<Option<Entry>>> {
-    let near = &shared.store.near;
-    let mut found: Vec<Result<Option<Entry>>> = keys.iter().map(|key| Ok(near.copy(key))).collect();
-    let copies = found.iter().filter(|found| matches!(found, Ok(Some(_)))).count();
-    let (places, missing): (Vec<_>, Vec<&[u8]>) = (found.iter_mut().zip(keys))
-        .filter(|(found, key)| matches!(found, Ok(None)) && is_plain(key))
-        .map(|(found, key)| (found, *key))
-        .unzip();
-    answer.tally.add(Count::NearMisses, missing.len() as u64);
-    answer.tally.add(Count::NearHits, copies as u64);
-    if !missing.is_empty() {
-        let asked = near.ask(&missing).await;
-        places.into_iter().zip(asked).for_each(|(place, asked)| *place = asked);
-    }
+    let (found, asked) = shared.store.near.get_all(keys, is_plain).await;
+    let plain = keys.iter().filter(|key| is_plain(key)).count();
+    answer.tally.add(Count::NearMisses, asked as u64);
+    answer.tally.add(Count::NearHits, plain.saturating_sub(asked) as u64);
     for found in &found {
         answer.tally.one(Count::Gets);
         answer.count(matches!(found, Ok(Some(_))), Count::GetHits, Count::GetMisses);

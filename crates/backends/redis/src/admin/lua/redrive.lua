@@ -8,7 +8,7 @@ local positions = call('ZRANGE', queue.ready, rank, rank + ARGV[7] - 1)
 for _, position in ipairs(positions) do
   if moved >= most then return { moved, -1 } end
   local letter = read(queue, position)
-  local history = letter and letter.history ~= '' and cjson.decode(letter.history) or {}
+  local history = letter and lines(letter.history) or {}
   local came = history[#history]
   local to = came and came.queue ~= queue.name and find(came.queue)
   if to and waiting(to) < to.length then

@@ -6,7 +6,7 @@ local function dead_letter(queue, position, reason, attempts, note, fresh_fields
   local letter = read(queue, position)
   count(queue, 'dead_lettered', 1)
   if not letter then return forget(queue, position) end
-  local history = letter.history == '' and {} or cjson.decode(letter.history)
+  local history = lines(letter.history)
   local line = { queue = queue.name, reason = reason, count = 1, at = now, attempts = attempts }
   if note ~= '' then line.note = note end
   for number, before in ipairs(history) do

@@ -182,10 +182,16 @@ local function read(queue, position)
   local found = call('XRANGE', queue.stream, position, position)[1]
   if not found then return end
   local field = found[2]
+  -- It may be damaged, and is moved and shown all the same.
   return {
-    id = field[2], message = field[4], history = field[6], published = field[8], expires = tonumber(field[10] or '0'),
-    priority = tonumber(field[12] or '0'), key = field[14] or '',
+    id = field[2] or position, message = field[4] or '', history = field[6] or '', published = field[8] or '0',
+    expires = tonumber(field[10]) or 0, priority = tonumber(field[12]) or 0, key = field[14] or '',
   }
+end
+
+local function lines(history)
+  local can_be_read, lines = pcall(cjson.decode, history)
+  return can_be_read and type(lines) == 'table' and lines or {}
 end
 
 local function next_position(queue) return text(call('HINCRBY', queue.at, 'position', 1)) end

@@ -11,7 +11,7 @@ from moto.server import main
 from moto.sqs.models import SQSBackend
 
 LOCK = threading.RLock()
-LOOK_S = 0.03
+LOOK_S = 0.1
 
 
 def locked(method):
