@@ -122,8 +122,45 @@ fn through<T>(
     clock: Arc<dyn Clock>,
 ) -> Result<T> {
     let refuse = |kind| Error::new(kind, role.operation(), url.to_string());
-    let door = Backend::of(url.scheme()).and_then(door).ok_or_else(|| {
-        refuse(Kind::Unsupported).because(format!("this build has no such thing for {}://", url.scheme()))
+    let backend = Backend::of(url.scheme());
+    let door = backend.and_then(door).ok_or_else(|| {
+        let name = backend.map_or(url.scheme(), |backend| backend.name);
+        refuse(Kind::Unsupported).because(format!("{name} has none"))
     })?;
     door(url.text(), clock).map_err(|reason| refuse(reason.kind()).because(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_runtime::clock::TokioClock;
+
+    use super::*;
+    use crate::backends::TABLE;
+    use crate::url::{BrokerUrl, StoreUrl};
+
+    fn url(text: &str) -> Url {
+        match (text.parse(), text.parse()) {
+            (Ok(BrokerUrl::Shared(url)), _) | (_, Ok(StoreUrl::Shared(url))) => url,
+            neither => panic!("{text}: {neither:?}"),
+        }
+    }
+
+    #[test]
+    fn a_bus_is_opened_where_there_is_one_and_refused_by_name_where_there_is_none() {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
+        let mut refused = Vec::new();
+        for backend in TABLE.iter().filter(|backend| backend.built.is_some()) {
+            for text in backend.urls {
+                let opened = open_bus(&url(text), Arc::clone(&clock)).map(|opened| opened.close.close());
+                assert_eq!(opened.is_ok(), backend.roles.contains(&Role::Bus), "{text}: {opened:?}");
+                refused.extend(opened.err());
+            }
+        }
+        for error in &refused {
+            assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+        }
+        let told: Vec<_> = refused.iter().map(ToString::to_string).collect();
+        let sqs = "open bus sqs://us-east-1: not supported (SQS has none)".to_owned();
+        assert_eq!(told.contains(&sqs), cfg!(feature = "sqs"), "{told:?}");
+    }
 }

@@ -7,9 +7,13 @@
 //!
 //! What Kafka cannot keep is kept in the process that has a message's partition, for as long as it has it: holds. When a
 //! partition goes to another process, that hands out again what was held.
+//!
+//! The port [`Bus`](forebay_core::ports::bus::Bus) stands on a topic of its own, of one partition, which every process reads as a
+//! whole.
 
 pub mod admin;
 pub mod broker;
+pub mod bus;
 mod consume;
 mod expired;
 mod inner;

@@ -89,6 +89,13 @@ impl Clients {
         let is_unsent = sent.iter().all(|sent| sent.as_ref().is_err_and(is_unknown));
         sent.into_iter().collect::<Result<(), _>>().map_err(|error| Failed { error, is_unsent })
     }
+
+    /// Puts one record into its topic. `Ok`: it is durable, and has this offset.
+    pub(crate) async fn put_one(&self, record: &Outgoing) -> Result<i64, KafkaError> {
+        let sent = self.producer.send_result(record.record()).map_err(|(error, _)| error)?;
+        let delivered = sent.await.map_err(|_| KafkaError::Canceled)?;
+        delivered.map(|delivery| delivery.offset).map_err(|(error, _)| error)
+    }
 }
 
 /// What kept records from being durable, or from it being known that they are.

@@ -45,8 +45,10 @@ impl KafkaSettings {
             Some(("kafka+ssl" | "kafkas", _)) => return Err(Error::new(Kind::Unsupported, READ, "TLS")),
             _ => return Err(refuse("it is not of the form kafka://host:port,host:port")),
         };
-        if servers.contains('@') {
-            return Err(Error::new(Kind::Unsupported, READ, "user and password"));
+        // A password with a question mark in it looks like options.
+        if url.contains('@') {
+            let lacking = "user and password (elsewhere an @ is written %40)";
+            return Err(Error::new(Kind::Unsupported, READ, lacking));
         }
         let servers: Vec<String> = servers
             .split(',')
@@ -65,9 +67,12 @@ impl KafkaSettings {
             session: limits::SESSION_DEFAULT,
         };
         for (name, value) in form_urlencoded::parse(options.as_bytes()) {
+            // What is no name may be anything, a secret too.
+            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let told = if is_name { &*name } else { "an option" };
             settings
                 .set(&name, &value)
-                .ok_or_else(|| refuse(&format!("{name} is not known or out of range")))?;
+                .ok_or_else(|| refuse(&format!("{told} is not known or out of range")))?;
         }
         Ok(settings)
     }
@@ -144,10 +149,19 @@ mod tests {
 
     #[test]
     fn what_is_lacking_is_refused_by_name_and_without_the_password() {
-        for url in ["kafka://till:secret@a", "kafka+ssl://a"] {
+        for url in ["kafka://till:secret@a", "kafka://till:12?secret@a", "kafka+ssl://till:secret@a"] {
             let refused = KafkaSettings::parse(url).unwrap_err();
             assert_eq!(refused.kind(), Kind::Unsupported);
             assert!(!refused.to_string().contains("secret"));
         }
+    }
+
+    #[test]
+    fn what_is_no_options_name_is_not_repeated() {
+        let told = |url| KafkaSettings::parse(url).unwrap_err().to_string();
+        assert!(told("kafka://a?other=1").contains("other is not known"));
+        assert!(told("kafka://a?S3cret=1").contains("an option is not known"));
+        let settings = KafkaSettings::parse("kafka://a?prefix=b%40c.").unwrap();
+        assert_eq!(settings.prefix, "b@c.");
     }
 }

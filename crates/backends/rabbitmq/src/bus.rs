@@ -4,7 +4,6 @@
 //! until it comes back: a publish its notice, a question for the head a marker.
 
 mod read;
-mod tape;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
+use forebay_core::ports::bus::tape::{Kept, Place, Tape};
 use forebay_core::ports::bus::{Bus, BusCapabilities, Heard, Listener, Position};
 use forebay_core::ports::clock::{Clock, Run, Work};
 use lapin::Channel;
@@ -21,7 +21,6 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
-use self::tape::{Place, Tape};
 use crate::link::Link;
 use crate::link::keep::keep;
 use crate::settings::RabbitSettings;
@@ -29,21 +28,6 @@ use crate::settings::RabbitSettings;
 const PUBLISH: &str = "publish notice";
 const HEAD: &str = "read head of bus";
 const LISTEN: &str = "listen to bus";
-
-/// How much lies in this process for listeners that are behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// Notices.
-    pub notices: usize,
-    /// Bytes of them; the newest one is kept whatever its size.
-    pub bytes: usize,
-}
-
-impl Default for Kept {
-    fn default() -> Self {
-        Self { notices: limits::BUS_NOTICES_DEFAULT, bytes: limits::BUS_BYTES_DEFAULT }
-    }
-}
 
 /// A bus on a stream of RabbitMQ. The last clone closes it.
 ///

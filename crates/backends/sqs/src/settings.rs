@@ -76,6 +76,11 @@ impl SqsSettings {
         }
         let region = parsed.host_str().filter(|region| is_plain(region));
         let region = region.ok_or_else(|| refuse("the region is missing, or is none"))?.to_owned();
+        if parsed.port().is_some() {
+            return Err(refuse(
+                "a region has no port (in a key, what is no letter or digit is percent-encoded)",
+            ));
+        }
         let account = Some(parsed.path().trim_matches('/')).filter(|account| !account.is_empty());
         if account.is_some_and(|account| !account.bytes().all(|byte| byte.is_ascii_digit())) {
             return Err(refuse("an account is a number"));
@@ -107,9 +112,12 @@ impl SqsSettings {
             key,
         };
         for (name, value) in parsed.query_pairs() {
+            // What is no name may be anything, a secret too.
+            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let told = if is_name { &*name } else { "an option" };
             settings
                 .set(&name, &value)
-                .ok_or_else(|| refuse(&format!("{name} is not known or out of range")))?;
+                .ok_or_else(|| refuse(&format!("{told} is not known or out of range")))?;
         }
         Ok(settings)
     }
@@ -239,5 +247,15 @@ mod tests {
         let told = format!("{:?}", parse("sqs://id:secret@eu-west-1").unwrap());
         let refused = parse("sqs://id:secret@eu-west-1?fast=yes").unwrap_err();
         assert!(!format!("{told} {refused} {refused:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_secret_that_is_not_written_as_it_must_be_is_not_repeated() {
+        for url in ["sqs://id:123?S3cret@eu-west-1", "sqs://id:?S3cret@eu-west-1", "sqs://eu-west-1:99"] {
+            let environment = |name: &str| Some(format!("of {name}"));
+            let refused = SqsSettings::parse_in(url, environment).unwrap_err();
+            assert_eq!(refused.kind(), Kind::Invalid, "{url}");
+            assert!(!refused.to_string().contains("S3cret"), "{refused}");
+        }
     }
 }

@@ -1,10 +1,17 @@
 //! The list of all cases, as tests.
 
-/// Runs the suite on the buses that the function `$rig` sets up.
+/// Runs the suite on the buses that the function `$rig` sets up; `bus!(rig if there)` only where `there()` says that this can
+/// be done here.
 #[macro_export]
 macro_rules! bus {
     ($rig:ident) => {
-        $crate::bus_cases! { $rig;
+        $crate::bus! { @ $rig, $crate::broker::always }
+    };
+    ($rig:ident if $there:ident) => {
+        $crate::bus! { @ $rig, super::$there }
+    };
+    (@ $rig:ident, $there:path) => {
+        $crate::bus_cases! { $rig, $there;
             order {
                 what_is_published_is_heard_as_it_was
                 positions_rise
@@ -48,13 +55,15 @@ macro_rules! bus {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! bus_cases {
-    ($rig:ident; $($subject:ident { $($case:ident)* })*) => {
+    ($rig:ident, $there:path; $($subject:ident { $($case:ident)* })*) => {
         $(
             mod $subject {
                 $(
                     #[test]
                     fn $case() {
-                        $crate::bus::subjects::$subject::$case(&mut super::$rig());
+                        if $there() {
+                            $crate::bus::subjects::$subject::$case(&mut super::$rig());
+                        }
                     }
                 )*
             }

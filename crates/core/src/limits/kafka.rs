@@ -46,8 +46,10 @@ pub const SEGMENT_BYTES: usize = 128 * 1024 * 1024;
 pub const OPEN_MAX: usize = 1_024;
 /// From the first message of a partition that is not settled to the newest that was read; at it no more is read.
 pub const SPAN_MAX: u64 = 16_384;
-/// Bytes of the messages of one partition in this process, beyond a last one; at it no more is read.
+/// Bytes of the messages of one partition in this process, with what goes with them, beyond a last one; at it no more is read.
 pub const OPEN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The same of all partitions of one queue: each has its share of it, if that is less.
+pub const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Messages with a key of one partition of an ordered queue that are held or wait for their next attempt.
 pub const TRIES_MAX: usize = 64;
 /// Powers of two milliseconds for which messages wait in Kafka, one partition for each: half a second to 99 days. A longer
@@ -75,5 +77,17 @@ pub const TRIM_TRIES: usize = 6;
 pub const REPLAY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages of one replay.
 pub const REPLAY_MAX: usize = 1_000;
-/// Notices of one bus that a listener has not yet heard.
-pub const NOTICES_MAX: usize = 1_024;
+/// Bytes of notices that the servers keep for processes that are away for a while.
+pub const BUS_TOPIC_BYTES: u64 = 64 * 1024 * 1024;
+/// What they let go of at once.
+pub const BUS_SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+/// They let go of notices that are older, too.
+pub const BUS_TOPIC_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// A bus that has heard nothing for so long asks whether there was nothing.
+pub const BUS_SILENCE: Duration = Duration::from_secs(10);
+/// What reads a bus waits at least so long for an answer when it begins, however short calls wait.
+pub const BUS_JOIN_MIN: Duration = Duration::from_secs(10);
+/// Publishes of one bus that wait at a time; further ones wait for their turn.
+pub const BUS_CALLS_MAX: usize = 256;
+/// Questions for the end of the topic at a time, a thread each; further ones wait for their turn.
+pub const BUS_ASKS_MAX: usize = 16;

@@ -1,5 +1,7 @@
 //! Notices to all nodes: short messages that everybody who listens hears, or is told of having missed.
 
+pub mod tape;
+
 use super::BoxFuture;
 use crate::error::Result;
 use crate::payload::Payload;

@@ -150,8 +150,14 @@ mod tests {
             for offset in 0..3_u8 {
                 let message = Message::new(MessageId::given("m").unwrap(), "payload".into());
                 let envelope = Envelope::new(message, now);
-                let record =
-                    Record { source, offset: offset.into(), put_ms: now.as_ms(), origin: None, envelope };
+                let record = Record {
+                    source,
+                    offset: offset.into(),
+                    put_ms: now.as_ms(),
+                    origin: None,
+                    envelope,
+                    header_bytes: 0,
+                };
                 shelf.arrive(record, offset.into(), now);
             }
         });

@@ -147,13 +147,14 @@ fn take_in(inner: &Inner, queue: &Queue, member: &Member, record: &BorrowedMessa
     let source = Source { lane, partition: record.partition() };
     let put_ms = record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(now.as_ms());
     let header = header(record);
+    let header_bytes = header.as_ref().map_or(0, Vec::len);
     let payload = Payload::from(record.payload().unwrap_or_default());
     let id = MessageId::generate(now, [inner.clock.random(), inner.clock.random()]);
     let (mut envelope, origin) =
         envelope::read(header.as_deref(), record.key(), payload, Instant::from_ms(put_ms), id);
     // Clocks of other processes may be ahead; nothing was published later than it came.
     envelope.published_at = envelope.published_at.min(now);
-    let record = Record { source, offset: record.offset(), put_ms, envelope, origin };
+    let record = Record { source, offset: record.offset(), put_ms, envelope, origin, header_bytes };
     let pause = queue.change(|shelf| {
         shelf.arrive(record, inner.number(), now);
         shelf.pause_if_full(source)

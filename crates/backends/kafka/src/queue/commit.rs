@@ -92,7 +92,7 @@ impl Shelf {
             match &change {
                 Change::Settled => {
                     partition.offsets.settle(letter.offset);
-                    partition.bytes = partition.bytes.saturating_sub(letter.bytes());
+                    partition.bytes = partition.bytes.saturating_sub(letter.bytes);
                 }
                 Change::Tried(tries) => partition.offsets.tried(letter.offset, *tries),
             }
@@ -167,7 +167,7 @@ impl Shelf {
                 (change, Fate::Lost | Fate::Failed | Fate::Unsure, Some(held)) => {
                     if matches!(change, Change::Settled) {
                         partition.offsets.reopen(letter.offset);
-                        partition.bytes += letter.bytes();
+                        partition.bytes += letter.bytes;
                     }
                     partition.offsets.untried(letter.offset, waiting.before);
                     self.hold(held.clone());

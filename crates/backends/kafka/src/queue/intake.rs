@@ -37,6 +37,8 @@ pub(crate) struct Record {
     pub(crate) envelope: Envelope,
     /// Where in its queue the message was first, if it was put there again.
     pub(crate) origin: Option<Offset>,
+    /// Of what goes with the payload.
+    pub(crate) header_bytes: usize,
 }
 
 /// What of a partition was not read before it was settled.
@@ -102,7 +104,7 @@ impl Shelf {
 
     /// Takes in what was read. What is not of our partitions, or settled already, is left.
     pub(crate) fn arrive(&mut self, record: Record, number: Position, now: Instant) {
-        let Record { source, offset, put_ms, mut envelope, origin } = record;
+        let Record { source, offset, put_ms, mut envelope, origin, header_bytes } = record;
         let Some(partition) = self.partitions.get_mut(&source) else { return };
         if !partition.offsets.read(offset) {
             partition.dirty = true;
@@ -115,8 +117,9 @@ impl Shelf {
         }
         let (place, due) = ((partition.last_ms, source.partition, offset), envelope.due);
         let tried = tries.is_some();
-        let letter = Arc::new(Letter { envelope, origin, source, offset, place, number, tried });
-        partition.bytes += letter.bytes();
+        let bytes = envelope.message.payload.len() + header_bytes;
+        let letter = Arc::new(Letter { envelope, origin, source, offset, place, number, tried, bytes });
+        partition.bytes += letter.bytes;
         match source.lane {
             Lane::Wait => {
                 let over = Instant::from_ms(put_ms) + level_wait(source.partition);
@@ -131,17 +134,25 @@ impl Shelf {
 
     /// Whether so much of a partition lies here that it is not to be read for now. Said once.
     pub(crate) fn pause_if_full(&mut self, source: Source) -> bool {
+        let bytes_max = self.bytes_max();
         let Some(partition) = self.partitions.get_mut(&source).filter(|partition| !partition.paused) else {
             return false;
         };
-        partition.paused = partition.is_over(1);
+        partition.paused = partition.is_over(1, bytes_max);
         partition.paused
+    }
+
+    /// What of each partition may lie here: a share of what may of the queue.
+    fn bytes_max(&self) -> usize {
+        let share = limits::QUEUE_BYTES_MAX / self.partitions.len().max(1);
+        share.min(limits::OPEN_BYTES_MAX)
     }
 
     /// Partitions that are to be read again. Said once.
     pub(crate) fn resume_with_room(&mut self) -> Vec<Source> {
-        let over =
-            self.partitions.iter_mut().filter(|(_, partition)| partition.paused && !partition.is_over(2));
+        let bytes_max = self.bytes_max();
+        let over = self.partitions.iter_mut();
+        let over = over.filter(|(_, partition)| partition.paused && !partition.is_over(2, bytes_max));
         over.map(|(source, partition)| {
             partition.paused = false;
             *source
@@ -269,9 +280,9 @@ impl Shelf {
 
 impl Partition {
     /// Whether a share of a bound is reached.
-    fn is_over(&self, share: usize) -> bool {
+    fn is_over(&self, share: usize, bytes_max: usize) -> bool {
         self.offsets.open_count() >= limits::OPEN_MAX / share
             || self.offsets.span() >= limits::SPAN_MAX / share as u64
-            || self.bytes >= limits::OPEN_BYTES_MAX / share
+            || self.bytes >= bytes_max / share
     }
 }

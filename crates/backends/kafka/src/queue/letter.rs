@@ -31,6 +31,8 @@ pub(crate) struct Letter {
     pub(crate) number: u64,
     /// An attempt has failed, and it waits, or waited, for the next one in its place.
     pub(crate) tried: bool,
+    /// What it takes of this process's memory, about.
+    pub(crate) bytes: usize,
 }
 
 impl Letter {
@@ -58,11 +60,6 @@ impl Letter {
         // What waits from the beginning is in no topic that is replayed.
         (self.envelope.clone(), Some(self.first().unwrap_or(-1)))
     }
-
-    /// What it takes of this process's memory, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.envelope.message.payload.len()
-    }
 }
 
 #[cfg(test)]
@@ -76,7 +73,7 @@ mod tests {
         let now = Instant::from_ms(1);
         let envelope = Envelope::new(Message::new(MessageId::given("m").unwrap(), "".into()), now);
         let source = Source { lane, partition: 0 };
-        Letter { envelope, origin, source, offset, place: (0, 0, offset), number: 0, tried: false }
+        Letter { envelope, origin, source, offset, place: (0, 0, offset), number: 0, tried: false, bytes: 0 }
     }
 
     #[test]

@@ -61,6 +61,11 @@ pub(crate) fn registry(prefix: &str) -> String {
     format!("{}forebay_-queues", topic(prefix))
 }
 
+/// Where the notices of the bus with this prefix are.
+pub(crate) fn bus(prefix: &str) -> String {
+    format!("{}forebay_-bus", topic(prefix))
+}
+
 fn topic(name: &str) -> String {
     let mut topic = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -91,6 +96,7 @@ mod tests {
         let again = Names::new("p.", &QueueName::new("q").unwrap(), 2).unwrap();
         assert_eq!((again.main.as_str(), again.wait.as_str()), ("p.q_-2", "p.q_-2_-wait"));
         assert_ne!(names("forebay_-queues").unwrap().main, registry("p."));
+        assert_ne!(names("forebay_-bus").unwrap().main, bus("p."));
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Shelf {
                 }
                 *tried += 1;
             }
-            bytes += letter.bytes();
+            bytes += letter.bytes;
             places.push(*place);
         }
         for place in places {
@@ -329,7 +329,7 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use forebay_core::limits::kafka::OPEN_MAX;
+    use forebay_core::limits::kafka::{OPEN_BYTES_MAX, OPEN_MAX};
     use forebay_core::message::{Message, MessageId};
     use forebay_envelope::envelope::Envelope;
     use tokio::sync::oneshot::Receiver;
@@ -353,7 +353,7 @@ mod tests {
         let key = id.chars().next().filter(|first| *first != '-').map(String::from);
         let message = Message { key, ..Message::new(MessageId::given(id).unwrap(), "12345".into()) };
         let envelope = Envelope { due, ..Envelope::new(message, NOW) };
-        Record { source, offset, put_ms: NOW.as_ms(), envelope, origin: None }
+        Record { source, offset, put_ms: NOW.as_ms(), envelope, origin: None, header_bytes: 0 }
     }
 
     /// A shelf to which these came, one after the other.
@@ -492,6 +492,30 @@ mod tests {
         assert!(shelf.resume_with_room().is_empty());
         drop(begin(&mut shelf, half, Change::Settled));
         assert_eq!(shelf.resume_with_room(), [MAIN]);
+    }
+
+    #[test]
+    fn what_goes_with_payloads_counts_and_a_queue_of_many_partitions_has_no_more_than_one_of_few() {
+        let mut shelf = shelf(false, &[]);
+        let arrive = |shelf: &mut Shelf, offset: i64, header_bytes| {
+            shelf.arrive(
+                Record { header_bytes, ..record(MAIN, offset, "-", NOW) },
+                offset.unsigned_abs(),
+                NOW,
+            );
+            shelf.pause_if_full(MAIN)
+        };
+        assert!(!arrive(&mut shelf, 0, OPEN_BYTES_MAX / 2));
+        for partition in 1..1_000 {
+            shelf.assign(Source { partition, ..MAIN }, 0, "", 0);
+        }
+        assert!(arrive(&mut shelf, 1, 0), "there is room for less of each");
+        (1..1_000).for_each(|partition| shelf.revoke(Source { partition, ..MAIN }));
+        assert!(shelf.resume_with_room().is_empty(), "half of its bound lies here still");
+        ids(&mut shelf, NOW);
+        drop(begin(&mut shelf, 0, Change::Settled));
+        assert_eq!(shelf.resume_with_room(), [MAIN]);
+        assert!(arrive(&mut shelf, 2, OPEN_BYTES_MAX));
     }
 
     #[test]

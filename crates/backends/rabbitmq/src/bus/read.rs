@@ -6,6 +6,7 @@ use forebay_core::error::{Error, Kind};
 use forebay_core::limits;
 use forebay_core::payload::Payload;
 use forebay_core::ports::bus::Position;
+use forebay_core::ports::bus::tape::Entry;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions};
@@ -13,7 +14,6 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation};
 use tokio::time::timeout;
 
-use super::tape::Entry;
 use super::{Shared, Writer};
 use crate::link::Link;
 use crate::link::keep::Keeper;
@@ -214,8 +214,10 @@ fn stream_arguments() -> FieldTable {
 mod tests {
     use forebay_contract::clock::SimClock;
 
+    use forebay_core::ports::bus::tape::Kept;
+
     use super::*;
-    use crate::bus::{Kept, RabbitBus};
+    use crate::bus::RabbitBus;
 
     #[test]
     fn a_stream_that_is_not_found_is_away_and_what_else_is_refused_is_told_as_it_is() {

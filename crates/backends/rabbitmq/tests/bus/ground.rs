@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use forebay_contract::servers::rabbitmq::RabbitMq;
+use forebay_core::ports::bus::tape::Kept;
 use forebay_core::ports::clock::{Clock, Run};
-use forebay_rabbitmq::bus::{Kept, RabbitBus};
+use forebay_rabbitmq::bus::RabbitBus;
 use forebay_rabbitmq::settings::RabbitSettings;
 use forebay_runtime::clock::TokioClock;
 use tokio::runtime::{Builder, Runtime};

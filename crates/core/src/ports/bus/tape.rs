@@ -1,34 +1,48 @@
-//! What this process has read of the stream, decided from what the server sends: the notices that are kept for those who
-//! listen, and what may have been missed. No I/O here.
+//! What a process has read of a bus whose server numbers the entries from 0 without leaving any out: the notices that are kept
+//! for those who listen, and what may have been missed. Decided from what the server sends; no I/O here.
 
 use std::collections::VecDeque;
 
-use forebay_core::payload::Payload;
-use forebay_core::ports::bus::{Heard, Position};
+use crate::limits;
+use crate::payload::Payload;
+use crate::ports::bus::{Heard, Position};
 
-use super::Kept;
+/// How much is kept for listeners that are behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Notices.
+    pub notices: usize,
+    /// Bytes of them; the newest one is kept whatever its size.
+    pub bytes: usize,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { notices: limits::BUS_NOTICES_DEFAULT, bytes: limits::BUS_BYTES_DEFAULT }
+    }
+}
 
 /// One entry of the stream.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub struct Entry {
     /// The server's number of it, counted from 0.
-    pub(super) offset: u64,
+    pub offset: u64,
     /// Tells it from every other one, also from that which had its number before the stream was lost.
-    pub(super) id: String,
+    pub id: String,
     /// `None` for a marker.
-    pub(super) notice: Option<Payload>,
+    pub notice: Option<Payload>,
 }
 
 /// Up to where somebody knows all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub struct Place {
     epoch: u64,
     after: Position,
 }
 
 /// The newest part of the stream. A position is an offset and one.
 #[derive(Debug)]
-pub(super) struct Tape {
+pub struct Tape {
     kept: Kept,
     /// Counts how often the stream had lost what it once gave.
     epoch: u64,
@@ -52,7 +66,7 @@ pub(super) struct Tape {
 
 impl Tape {
     /// One of a stream of which nothing is known.
-    pub(super) fn new(kept: Kept) -> Self {
+    pub fn new(kept: Kept) -> Self {
         Self {
             kept,
             epoch: 0,
@@ -69,18 +83,24 @@ impl Tape {
     }
 
     /// A new connection reads on. Says from which offset; `None`: from what comes.
-    pub(super) fn rejoin(&mut self) -> Option<u64> {
+    pub fn rejoin(&mut self) -> Option<u64> {
         self.rejoins = self.last.is_some();
         self.last.as_ref().filter(|_| !self.is_lost).map(|(offset, _)| *offset)
     }
 
     /// The server has shown nothing from there on, though the last entry was to come: the stream has become shorter.
-    pub(super) fn lose(&mut self) {
+    pub fn lose(&mut self) {
         self.is_lost = self.last.is_some();
     }
 
+    /// What comes is behind this place, and is not known to follow what was read before.
+    pub fn start(&mut self, at: Position) {
+        (self.last, self.rejoins, self.is_lost) = (None, false, false);
+        self.doubt_all_before(at);
+    }
+
     /// Reads an entry. Says whether there may be something to hear.
-    pub(super) fn read(&mut self, entry: Entry) -> bool {
+    pub fn read(&mut self, entry: Entry) -> bool {
         let (before, position) = (Position(entry.offset), Position(entry.offset + 1));
         match &self.last {
             Some((offset, id)) if self.rejoins => {
@@ -135,18 +155,19 @@ impl Tape {
     }
 
     /// The newest position.
-    pub(super) fn head(&self) -> Position {
+    pub fn head(&self) -> Position {
         self.head
     }
 
     /// The present end.
-    pub(super) fn end(&self) -> Place {
+    pub fn end(&self) -> Place {
         Place { epoch: self.epoch, after: self.head }
     }
 
     /// Where somebody begins who says that it knows all up to `after`, and what it has to be told first.
-    pub(super) fn begin(&self, after: Position) -> (Place, Option<Heard>) {
-        let is_certain = after > self.former && (self.doubt..=self.head).contains(&after);
+    pub fn begin(&self, after: Position) -> (Place, Option<Heard>) {
+        let is_of_now = after > self.former || self.former == Position::START;
+        let is_certain = is_of_now && (self.doubt..=self.head).contains(&after);
         if is_certain {
             return (Place { epoch: self.epoch, after }, None);
         }
@@ -154,7 +175,7 @@ impl Tape {
     }
 
     /// What comes after a place, which moves on over it.
-    pub(super) fn next(&self, place: &mut Place) -> Option<Heard> {
+    pub fn next(&self, place: &mut Place) -> Option<Heard> {
         if place.epoch != self.epoch {
             let to = self.trimmed;
             *place = Place { epoch: self.epoch, after: to };
@@ -275,6 +296,25 @@ mod tests {
         read(&mut tape, [marker(1, "m"), notice(2, "b")]);
         assert_eq!(told(&tape, &mut place), ["gap 0 to 1", "3 b"]);
         assert_eq!(tape.rejoin(), Some(2));
+    }
+
+    #[test]
+    fn where_it_is_said_what_comes_next_all_before_is_in_doubt() {
+        let mut tape = tape();
+        tape.start(Position::START);
+        let (mut first, gap) = tape.begin(Position::START);
+        assert_eq!((tape.head(), gap), (Position::START, None), "there is nothing before");
+        read(&mut tape, [notice(0, "a"), notice(1, "b")]);
+        assert_eq!(told(&tape, &mut first), ["1 a", "2 b"]);
+        tape.start(Position(7));
+        assert_eq!((tape.rejoin(), tape.head()), (None, Position(7)));
+        read(&mut tape, [notice(7, "c")]);
+        assert_eq!(told(&tape, &mut first), ["gap 0 to 7", "8 c"]);
+        // What lay between was let go of before it was read.
+        tape.start(Position(9));
+        let mut place = tape.end();
+        read(&mut tape, [notice(11, "d")]);
+        assert_eq!(told(&tape, &mut place), ["gap 9 to 11", "12 d"]);
     }
 
     #[test]
