@@ -70,6 +70,11 @@ impl Kafka {
         format!("kafka://{}", self.address)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Starts it again with the files that it left.
     pub fn start_again(&self) {
         assert!(self.launch(), "kafka ends at once");
