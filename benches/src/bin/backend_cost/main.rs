@@ -1,8 +1,8 @@
 //! What Forebay's layer costs over the bare client of each backend, and the same job on apalis.
 //!
 //! `cargo run --release --bin backend_cost [DIRECTORY [ROUNDS [MILLISECONDS [PEER]]]]`, where a part of a peer's name leaves
-//! the others out. Starts memcached, Redis, RabbitMQ and Kafka, and asks both sides for the same work: values of 100 octets read and
-//! written by 1 and by 64 callers; messages of 1 KiB published and confirmed one by one and a hundred at once, then
+//! the others out. Starts memcached, Redis, RabbitMQ and Kafka, and asks both sides for the same work: values of 100 octets
+//! read and written by 1 and by 64 callers; messages of 1 KiB published and confirmed one by one and a hundred at once, then
 //! received and acknowledged; jobs of 1 KiB published, run and acknowledged. The sides take turns, the order of which turns
 //! with the rounds; a round before them is not counted. Every figure is the median of the rounds; a ratio (×) is that to
 //! the work's first side in the same round, so that what else the machine does meanwhile disturbs it least. Markdown on
