@@ -76,23 +76,28 @@ impl Server {
 
     /// What all its processes have in memory.
     pub fn resident_bytes(&self) -> u64 {
-        let pages = self.processes().filter_map(|process| {
+        let pages = processes(self.child.id()).filter_map(|process| {
             let statm = fs::read_to_string(process.join("statm")).ok()?;
             statm.split(' ').nth(1)?.parse::<u64>().ok()
         });
         pages.sum::<u64>() * rustix::param::page_size() as u64
     }
 
-    /// Nanoseconds that the threads of all its processes have run, in user space and in the kernel for it.
+    /// Nanoseconds that the threads of all its processes have run.
     pub fn processor_ns(&self) -> u64 {
-        let tasks = self.processes().filter_map(|process| fs::read_dir(process.join("task")).ok());
-        tasks.flatten().flatten().map(|task| run_ns(&task.path())).sum()
+        processor_ns(self.child.id())
     }
+}
 
-    fn processes(&self) -> impl Iterator<Item = PathBuf> {
-        let processes = fs::read_dir("/proc").expect("processes").flatten().map(|entry| entry.path());
-        processes.filter(|process| group(process) == Some(self.child.id()))
-    }
+/// Nanoseconds that the threads of all processes of a group have run, in user space and in the kernel for it.
+pub fn processor_ns(group: u32) -> u64 {
+    let tasks = processes(group).filter_map(|process| fs::read_dir(process.join("task")).ok());
+    tasks.flatten().flatten().map(|task| run_ns(&task.path())).sum()
+}
+
+fn processes(within: u32) -> impl Iterator<Item = PathBuf> {
+    let processes = fs::read_dir("/proc").expect("processes").flatten().map(|entry| entry.path());
+    processes.filter(move |process| group(process) == Some(within))
 }
 
 /// The process group of a process in `/proc`: the third number behind the name, which stands in brackets.

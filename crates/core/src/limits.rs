@@ -474,6 +474,8 @@ pub const RABBITMQ_LOOK: Duration = Duration::from_millis(100);
 pub const RABBITMQ_GOODBYE_MAX: Duration = Duration::from_secs(2);
 /// Deliveries of one queue in one process, held ones and those kept ready, unless the URL says otherwise.
 pub const RABBITMQ_PREFETCH_DEFAULT: u16 = 256;
+/// By so many a delivery's number on its channel may be ahead of what has come: more than all consumers of a queue prefetch.
+pub const RABBITMQ_TAGS_AHEAD_MAX: u64 = 1 << 20;
 /// The prefix of a server's queues.
 pub const RABBITMQ_PREFIX_BYTES_MAX: usize = 100;
 /// A queue's name with its prefix; the rest of AMQP's 255 bytes is for what belongs to the queue.

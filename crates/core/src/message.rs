@@ -33,14 +33,15 @@ impl MessageId {
     pub fn generate(now: Instant, random: [u64; 2]) -> Self {
         let high = (now.as_ms() << 16) | 0x7000 | (random[0] & 0x0fff);
         let low = 0x8000_0000_0000_0000 | (random[1] >> 2);
-        let text = format!(
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            high >> 32,
-            (high >> 16) & 0xffff,
-            high & 0xffff,
-            low >> 48,
-            low & 0xffff_ffff_ffff
-        );
+        let bits = (u128::from(high) << 64) | u128::from(low);
+        let mut text = String::with_capacity(36);
+        for place in 0..32 {
+            if matches!(place, 8 | 12 | 16 | 20) {
+                text.push('-');
+            }
+            let digit = (bits >> (4 * (31 - place))) as u32 & 0xf;
+            text.extend(char::from_digit(digit, 16));
+        }
         Self(text.into())
     }
 

@@ -3,10 +3,15 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// Room for most values from the beginning.
+const BYTES_USUAL: usize = 96;
+
 /// The version, then the value.
 pub(crate) fn encode<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(BYTES_USUAL);
+    bytes.push(version);
     // All that is written here can be written: texts, numbers, lists of them.
-    postcard::to_extend(value, vec![version]).unwrap_or_default()
+    postcard::to_extend(value, bytes).unwrap_or_default()
 }
 
 /// The value; `None` if these are not all the bytes of one in this version.

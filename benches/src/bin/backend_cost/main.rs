@@ -1,8 +1,8 @@
 //! What Forebay's layer costs over the bare client of each backend, and the same job on apalis.
 //!
 //! `cargo run --release --bin backend_cost [DIRECTORY [ROUNDS [MILLISECONDS [PEER]]]]`, where a part of a peer's name leaves
-//! the others out. Starts memcached, Redis and RabbitMQ, and asks both sides for the same work: values of 100 octets read and
-//! written by 1 and by 64 callers; messages of 1 KiB published and confirmed one by one and a hundred at once, then
+//! the others out. Starts memcached, Redis, RabbitMQ and Kafka, and asks both sides for the same work: values of 100 octets
+//! read and written by 1 and by 64 callers; messages of 1 KiB published and confirmed one by one and a hundred at once, then
 //! received and acknowledged; jobs of 1 KiB published, run and acknowledged. The sides take turns, the order of which turns
 //! with the rounds; a round before them is not counted. Every figure is the median of the rounds; a ratio (×) is that to
 //! the work's first side in the same round, so that what else the machine does meanwhile disturbs it least. Markdown on
@@ -12,6 +12,7 @@
 
 mod apalis;
 mod embedded;
+mod kafka;
 mod memcached;
 mod rabbitmq;
 mod redis;
@@ -65,6 +66,7 @@ async fn compare(folder: &Path, rounds: usize, time: Duration, only: &str) -> Fa
     let mut peers = vec![memcached::open(&runs)?];
     peers.extend(redis::open(&within("redis")?, &runs).await?);
     peers.extend(rabbitmq::open(&within("rabbitmq")?, &runs).await?);
+    peers.extend(kafka::open(&runs).await?);
     peers.retain(|peer| peer.name.contains(only));
     let embedded = embedded::open(&within("embedded")?, &runs).await?;
     let keys: Arc<[String]> = (0..KEYS).map(|number| format!("user:{number}:profile")).collect();
@@ -88,7 +90,8 @@ async fn compare(folder: &Path, rounds: usize, time: Duration, only: &str) -> Fa
             }
             for side in in_turn(&peer.jobs, round) {
                 let work = format!("{}: jobs", peer.name);
-                into.add(&work, side.name, taken(Some(&peer.server), jobs(&*side.it)).await?);
+                side.it.ready().await?;
+                into.add(&work, side.name, taken(Some(&*peer.server), jobs(&*side.it)).await?);
             }
         }
         into.add("Embedded engine: jobs", embedded.name, taken(None, jobs(&*embedded.it)).await?);
@@ -125,7 +128,11 @@ async fn calls(
             }
             let work =
                 format!("{}: {name}, {count} {}", peer.name, if count == 1 { "caller" } else { "callers" });
-            rows.add(&work, side.name, taken(Some(&peer.server), all_call(callers, verb, keys, time)).await?);
+            rows.add(
+                &work,
+                side.name,
+                taken(Some(&*peer.server), all_call(callers, verb, keys, time)).await?,
+            );
         }
     }
     Ok(())
@@ -176,11 +183,12 @@ async fn messages(peer: &Peer, side: &Side<dyn Queue>, time: Duration, rows: &mu
             published += count;
             Ok(count)
         };
-        rows.add(&work, side.name, taken(Some(&peer.server), all).await?);
+        rows.add(&work, side.name, taken(Some(&*peer.server), all).await?);
     }
     let work = format!("{}: receive and acknowledge", peer.name);
+    side.it.ready().await?;
     let all = async { side.it.work_off(published).await.map(|()| published) };
-    rows.add(&work, side.name, taken(Some(&peer.server), all).await?);
+    rows.add(&work, side.name, taken(Some(&*peer.server), all).await?);
     Ok(())
 }
 

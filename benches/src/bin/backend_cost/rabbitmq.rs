@@ -81,7 +81,7 @@ async fn peer(
         Side { name: BARE, it: Arc::new(ByHand(Arc::new(bare("jobs").await?))) as Arc<dyn Jobs> },
         Side { name: "Forebay", it: Arc::new(OurJobs::declare(broker, runs, "jobs").await?) },
     ];
-    Ok(Peer { name, server: Arc::clone(server), stores: Vec::new(), queues, jobs })
+    Ok(Peer { name, server: server.clone(), stores: Vec::new(), queues, jobs })
 }
 
 /// One queue, with a channel to publish on and one to consume on.

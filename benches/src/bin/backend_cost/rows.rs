@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use forebay_benches::disk::quantile;
 use forebay_benches::queue_servers::peer::Fallible;
-use forebay_benches::server::Server;
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::sides::Serving;
 
 /// What one measurement gave.
 pub struct Taken {
@@ -16,8 +17,11 @@ pub struct Taken {
 }
 
 /// Measures the work, which says how many operations it was.
-pub async fn taken(server: Option<&Server>, work: impl Future<Output = Fallible<u64>>) -> Fallible<Taken> {
-    let server_ns = || server.map(Server::processor_ns);
+pub async fn taken(
+    server: Option<&dyn Serving>,
+    work: impl Future<Output = Fallible<u64>>,
+) -> Fallible<Taken> {
+    let server_ns = || server.map(Serving::processor_ns);
     let (before, ours_ns, begun) = (server_ns(), own_processor_ns(), Instant::now());
     let operations = work.await? as f64;
     let (time, ours_ns) = (begun.elapsed(), own_processor_ns() - ours_ns);

@@ -13,10 +13,22 @@ pub type Doing<'a, T> = BoxFuture<'a, Fallible<T>>;
 /// One backend on a running server, and every side of it that does the same work. The first of each is the reference.
 pub struct Peer {
     pub name: &'static str,
-    pub server: Arc<Server>,
+    pub server: Arc<dyn Serving>,
     pub stores: Vec<Side<dyn Store>>,
     pub queues: Vec<Side<dyn Queue>>,
     pub jobs: Vec<Side<dyn Jobs>>,
+}
+
+/// A server that runs as long as this.
+pub trait Serving: Send + Sync {
+    /// Nanoseconds that it has run.
+    fn processor_ns(&self) -> u64;
+}
+
+impl Serving for Server {
+    fn processor_ns(&self) -> u64 {
+        self.processor_ns()
+    }
 }
 
 /// One side under its name.
@@ -45,12 +57,22 @@ pub trait Queue: Send + Sync {
     /// Publishes so many durable messages at once, and waits until the server has confirmed every one.
     fn publish(&self, count: usize) -> Doing<'_, ()>;
 
+    /// What goes before the first of many messages that are received, where that takes long; it is not measured.
+    fn ready(&self) -> Doing<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Receives exactly so many messages, [`TOGETHER`] at most at a time, and acknowledges each.
     fn work_off(&self, count: u64) -> Doing<'_, ()>;
 }
 
 /// A queue of jobs and their workers.
 pub trait Jobs: Send + Sync {
+    /// What goes before the first of many jobs, where that takes long; it is not measured.
+    fn ready(&self) -> Doing<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Publishes so many jobs, [`TOGETHER`] at a time, then runs all of them and waits until every one is acknowledged.
     fn run(&self, count: u64) -> Doing<'_, ()>;
 }
@@ -64,6 +86,10 @@ pub const TOGETHER: usize = 100;
 pub struct ByHand(pub Arc<dyn Queue>);
 
 impl Jobs for ByHand {
+    fn ready(&self) -> Doing<'_, ()> {
+        self.0.ready()
+    }
+
     fn run(&self, count: u64) -> Doing<'_, ()> {
         Box::pin(async move {
             let mut left = count as usize;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use forebay_benches::queue_servers::peer::BODY;
+use forebay_benches::queue_servers::peer::{BODY, Fallible};
 use forebay_core::delivery::{Delivery, Outcome, Settled};
 use forebay_core::entry::Mode;
 use forebay_core::health::Health;
@@ -95,6 +95,15 @@ impl OurQueue {
         let settings = QueueSettings::new(QueueName::new(name)?);
         broker.ensure(&settings).await?;
         Ok(Self { broker, clock: Arc::clone(&runs.clock), name: settings.name, body: BODY.to_vec().into() })
+    }
+
+    /// Has the server hand its messages to this process: one that is there is received, and put back.
+    pub async fn join(&self) -> Fallible<()> {
+        let receive = Receive { count_max: 1, hold: None, wait_until: self.clock.now() + WAIT };
+        let joined = self.broker.receive(&self.name, receive).await?;
+        let one = joined.first().ok_or("nothing comes")?;
+        self.broker.settle(&self.name, one.id, Outcome::Return { seen: false }, None).await?;
+        Ok(())
     }
 
     fn message(&self) -> Message {
@@ -206,7 +215,7 @@ impl Countdown {
         is_last
     }
 
-    async fn wait(&self) -> forebay_benches::queue_servers::peer::Fallible<()> {
+    async fn wait(&self) -> Fallible<()> {
         let late = |_| format!("{} jobs are not run", self.left.load(Relaxed));
         Ok(tokio::time::timeout(WAIT * 3, self.over.notified()).await.map_err(late)?)
     }

@@ -170,8 +170,11 @@ impl Inner {
                 let count = link.ask(channel.queue_purge(name, QueuePurgeOptions::default())).await?;
                 purged += u64::from(count);
             }
-            for letter in queue.change(Shelf::give_up) {
+            queue.catch_up();
+            let (letters, epoch) = queue.change(|shelf| (shelf.give_up(), shelf.epoch()));
+            for letter in letters {
                 purged += u64::from(link.ask(letter.acker.ack(BasicAckOptions::default())).await?);
+                queue.change_quietly(|shelf| shelf.ended(&letter, epoch));
             }
             Ok(purged)
         };
@@ -213,7 +216,7 @@ impl Inner {
     /// Publishes a dead letter to where it came from. `false`: it came from nowhere, or that is gone.
     async fn send_back(
         self: &Arc<Self>,
-        queue: &Queue,
+        queue: &Arc<Queue>,
         delivery: DeliveryId,
         operation: &'static str,
     ) -> Result<bool> {

@@ -11,6 +11,7 @@ use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ShortString};
+use parking_lot::Mutex;
 use tokio::time;
 
 use crate::inner::Inner;
@@ -136,14 +137,11 @@ async fn try_open(
             BasicConsumeOptions::default(),
             FieldTable::default(),
         );
-        let consumer = link.ask(consuming).await?;
-        consumer.set_delegate(Intake {
-            inner: Arc::downgrade(inner),
-            queue: Arc::downgrade(queue),
-            lane,
-            epoch,
-            asked,
-        });
+        let consumer = Mutex::new(link.ask(consuming).await?);
+        let intake =
+            Arc::new(Intake { inner: inner.clone(), queue: queue.clone(), lane, epoch, asked, consumer });
+        queue.change_quietly(|shelf| shelf.take_in_by(&intake));
+        inner.run(intake.run());
         if again > 0 {
             await_arrival(queue, again).await;
         }
@@ -251,7 +249,7 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
         let no = Consuming::No { not_before: background.clock.now() };
         let (done, next) = match (rest, &channel) {
             (Rest::GiveBack, Some(channel)) => {
-                let given = give_back(&queue, &link, channel, consumers).await;
+                let given = give_back(&queue, &link, channel, consumers, epoch).await;
                 (given, Consuming::Resting { channel: channel.clone() })
             }
             (Rest::Leave | Rest::GiveBack | Rest::Resign, channel) => {
@@ -275,14 +273,17 @@ async fn give_back(
     link: &Link,
     channel: &Channel,
     consumers: Option<u64>,
+    epoch: u64,
 ) -> Result<(), Refusal> {
     if let Some(asked) = consumers {
         for lane in queue.lanes() {
             link.ask(channel.basic_cancel(tag(lane, asked), BasicCancelOptions::default())).await?;
         }
     }
+    queue.catch_up();
     for letter in queue.change(Shelf::give_up) {
         link.ask(letter.acker.nack(BasicNackOptions { requeue: true, multiple: false })).await?;
+        queue.change_quietly(|shelf| shelf.ended(&letter, epoch));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use tokio::time;
 use crate::link::Link;
 use crate::link::keep::Keeper;
 use crate::queue::Queue;
-use crate::queue::shelf::{Cleared, Consuming};
+use crate::queue::shelf::{Cleared, Consuming, Shelf};
 use crate::settings::RabbitSettings;
 
 /// The broker itself; its handle closes it.
@@ -67,7 +67,7 @@ impl Inner {
     pub(crate) fn close(&self) {
         self.closed.send_replace(true);
         self.holds.notify_waiters();
-        self.each(|queue| queue.changed.notify_waiters());
+        self.each(|queue| queue.change(Shelf::tell_nobody));
     }
 
     /// Until it is closed.
@@ -97,6 +97,9 @@ impl Inner {
     /// The connection, waited for as long as a call may wait for it.
     pub(crate) async fn link(&self, operation: &'static str) -> Result<Arc<Link>> {
         self.check_open(operation)?;
+        if let Some(link) = self.link_now() {
+            return Ok(link);
+        }
         let mut link = self.link.subscribe();
         let up = tokio::select! {
             up = link.wait_for(Option::is_some) => up.ok().and_then(|link| link.clone()),
@@ -211,9 +214,11 @@ async fn close(cleared: Cleared) {
 pub(crate) async fn run_errands(inner: Arc<Inner>, mut received: Errands) {
     let mut running = FuturesUnordered::new();
     let mut look = time::interval(limits::RABBITMQ_LOOK);
+    let closed = inner.closed();
+    tokio::pin!(closed);
     loop {
         tokio::select! {
-            () = inner.closed() => return,
+            () = &mut closed => return,
             errand = received.recv() => running.extend(errand),
             Some(()) = running.next() => {}
             _ = look.tick() => inner.all().into_iter().for_each(|queue| crate::consume::rest(&inner, queue)),

@@ -54,6 +54,7 @@ impl Inner {
         let turn = queue.turn();
         let (begun, token) = (self.clock.now(), self.clock.random() as u32);
         let asked = Asked { receive, turn: turn.number, begun, token };
+        let mut caught_up = false;
         loop {
             let changed = queue.changed.notified();
             tokio::pin!(changed);
@@ -76,6 +77,11 @@ impl Inner {
                 Look::Nothing { again_at, give_up_at } => (again_at, give_up_at),
             };
             if now >= give_up_at {
+                // What has come may not lie here yet.
+                if !std::mem::replace(&mut caught_up, true) {
+                    queue.catch_up();
+                    continue;
+                }
                 return match self.link_now() {
                     Some(_) => Ok(Vec::new()),
                     None => Err(Error::new(Kind::Unavailable, RECEIVE, self.settings.address())),

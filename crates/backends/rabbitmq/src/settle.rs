@@ -9,12 +9,13 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_envelope::envelope::Envelope;
-use lapin::Acker;
+use futures_util::future::try_join_all;
 use lapin::options::BasicAckOptions;
 
 use crate::inner::Inner;
 use crate::queue::letter::Letter;
 use crate::queue::names::Lane;
+use crate::queue::told::{Batch, Fate, Word};
 use crate::queue::{Grip, Queue};
 
 const SETTLE: &str = "settle delivery";
@@ -50,27 +51,37 @@ impl Inner {
     }
 
     /// Acknowledges the old message.
-    pub(crate) async fn end(&self, queue: &Queue, grip: Grip<'_>, copied: bool) -> Result<Settled> {
-        let gone = || Error::new(Kind::Unavailable, SETTLE, queue.settings.name.as_str());
-        match self.ack(&grip.letter().acker).await {
-            Ok(true) => {
-                grip.finish();
-                Ok(Settled::Done)
-            }
+    pub(crate) async fn end(
+        self: &Arc<Self>,
+        queue: &Arc<Queue>,
+        grip: Grip<'_>,
+        copied: bool,
+    ) -> Result<Settled> {
+        let (letter, epoch) = grip.give();
+        match self.ack(queue, letter, epoch).await? {
+            true => Ok(Settled::Done),
             // Its channel is gone: the server hands it out again.
-            Ok(false) => {
-                self.drop_channel(queue, grip.epoch());
-                if copied { Err(gone()) } else { Ok(Settled::NotHeld) }
-            }
-            Err(error) => Err(error),
+            false if copied => Err(Error::new(Kind::Unavailable, SETTLE, queue.settings.name.as_str())),
+            false => Ok(Settled::NotHeld),
         }
     }
 
     /// Whether the server was told. RabbitMQ answers nothing to that: should the connection end now, the message comes again.
-    async fn ack(&self, acker: &Acker) -> Result<bool> {
-        let link = self.link(SETTLE).await?;
-        let acked = link.ask(acker.ack(BasicAckOptions::default())).await;
-        acked.map_err(|refusal| refusal.during(SETTLE, self.settings.address()))
+    /// What was gripped is let go.
+    async fn ack(self: &Arc<Self>, queue: &Arc<Queue>, letter: Arc<Letter>, epoch: u64) -> Result<bool> {
+        let Some((fate, is_first)) = queue.change_quietly(|shelf| shelf.settle(letter, epoch)) else {
+            return Ok(false);
+        };
+        if is_first {
+            self.run(tell(self.clone(), queue.clone(), epoch));
+        }
+        // What waits after the close is seen to by nobody.
+        self.check_open(SETTLE)?;
+        match fate.await {
+            Ok(Fate::Told) => Ok(true),
+            Ok(Fate::Unsure) => Err(Error::new(Kind::Unavailable, SETTLE, self.settings.address())),
+            Ok(Fate::Lost) | Err(_) => self.check_open(SETTLE).map(|()| false),
+        }
     }
 
     /// Publishes it for its next attempt.
@@ -112,30 +123,53 @@ impl Inner {
     /// Deals with a letter that is in nobody's hands: what `act` says, then it is acknowledged. If that fails it lies here as
     /// before, and becomes ready again.
     async fn finish(
-        &self,
-        queue: &Queue,
+        self: &Arc<Self>,
+        queue: &Arc<Queue>,
         letter: Arc<Letter>,
         epoch: u64,
         act: impl AsyncFnOnce(&Letter) -> Result<()>,
     ) {
-        let acted = act(&letter).await;
-        let acked = match acted {
-            Ok(()) => self.ack(&letter.acker).await.unwrap_or(false),
-            Err(error) => {
-                tracing::warn!(queue = %queue.settings.name, %error, "rabbitmq: a message stays where it is");
-                let until = self.clock.now() + Duration::from_secs(1);
-                queue.change(|shelf| {
-                    shelf.let_go(letter.number);
-                    if shelf.epoch() == epoch {
-                        shelf.put_later(letter, until);
-                    }
-                });
-                return;
-            }
-        };
-        queue.change(|shelf| shelf.let_go(letter.number));
-        if !acked {
-            self.drop_channel(queue, epoch);
+        if let Err(error) = act(&letter).await {
+            tracing::warn!(queue = %queue.settings.name, %error, "rabbitmq: a message stays where it is");
+            let until = self.clock.now() + Duration::from_secs(1);
+            queue.change(|shelf| {
+                shelf.let_go(letter.number);
+                if shelf.epoch() == epoch {
+                    shelf.put_later(letter, until);
+                }
+            });
+            return;
+        }
+        // If the server was not told its channel is gone, and it comes again.
+        let _ = self.ack(queue, letter, epoch).await;
+    }
+}
+
+/// Tells the server of what is settled, until nothing of it waits. If that fails the channel is given up: what came over it
+/// comes again.
+async fn tell(inner: Arc<Inner>, queue: Arc<Queue>, epoch: u64) {
+    while let Some(batch) = queue.change_quietly(|shelf| shelf.batch(epoch)) {
+        let fate = tell_batch(&inner, &queue, &batch).await;
+        queue.change(|shelf| shelf.told(batch, fate));
+        if fate != Fate::Told {
+            inner.drop_channel(&queue, epoch);
+        }
+    }
+}
+
+async fn tell_batch(inner: &Inner, queue: &Queue, batch: &Batch) -> Fate {
+    let Some(link) = inner.link_now() else { return Fate::Lost };
+    let word = |Word { letter, multiple }: &Word| {
+        let (acker, options) = (letter.acker.clone(), BasicAckOptions { multiple: *multiple });
+        async move { acker.ack(options).await }
+    };
+    match link.ask(try_join_all(batch.words.iter().map(word))).await {
+        Ok(told) if told.iter().all(|told| *told) => Fate::Told,
+        Ok(told) if !told.contains(&true) => Fate::Lost,
+        Ok(_) => Fate::Unsure,
+        Err(refusal) => {
+            tracing::debug!(queue = %queue.settings.name, ?refusal, "rabbitmq: acknowledging");
+            Fate::Unsure
         }
     }
 }

@@ -70,6 +70,11 @@ impl Kafka {
         format!("kafka://{}", self.address)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     fn launch(&self) -> bool {
         self.process.launch(self.java().args(["kafka.Kafka", "server.properties"]), self.folder.path());
         // It listens once it serves.

@@ -39,6 +39,10 @@ pub const SENDING_PAUSE: Duration = Duration::from_millis(5);
 pub const FETCHED_KIB_MAX: usize = 32 * 1024;
 /// Messages of the same.
 pub const FETCHED_MESSAGES_MAX: usize = 2_000;
+/// Messages that are read before whoever waits for some is told.
+pub const READ_MAX: usize = 256;
+/// How often it is looked whether more messages come that can be settled by the same commit.
+pub const GATHER_MAX: usize = 100;
 /// The size of a file of a topic; what is finished goes file by file.
 pub const SEGMENT_BYTES: usize = 128 * 1024 * 1024;
 /// Messages of one partition in this process that are not settled; at it no more is read of the partition. With it and the

@@ -7,7 +7,7 @@ use forebay_core::limits::kafka as limits;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tokio::time;
+use tokio::{task, time};
 
 use super::member::Member;
 use crate::inner::Inner;
@@ -19,6 +19,7 @@ use crate::queue::shelf::Shelf;
 pub(super) async fn commit(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) -> Infallible {
     loop {
         queue.commits.notified().await;
+        gather(queue).await;
         while let Some(mut batch) = queue.change_quietly(Shelf::batch) {
             let (fate, left_out) = commit_batch(inner, queue, member, &mut batch).await;
             let now = inner.clock.now();
@@ -27,6 +28,19 @@ pub(super) async fn commit(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<
                 time::sleep(limits::PAUSE).await;
             }
         }
+    }
+}
+
+/// Lets those who settle together come before they are committed: as long as there are more of them each time one looks.
+async fn gather(queue: &Queue) {
+    let mut waiting = 0;
+    for _ in 0..limits::GATHER_MAX {
+        let now = queue.look(Shelf::waiting_count);
+        if now <= waiting {
+            return;
+        }
+        waiting = now;
+        task::yield_now().await;
     }
 }
 

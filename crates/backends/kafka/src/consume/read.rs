@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::error::Result;
+use forebay_core::limits::kafka as limits;
 use forebay_core::message::MessageId;
 use forebay_core::payload::Payload;
 use forebay_core::time::Instant;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::Offset;
-use tokio::time;
+use tokio::{task, time};
 
 use super::member::{CONSUME, Member, list};
 use crate::inner::Inner;
@@ -31,29 +32,48 @@ use crate::queue::shelf::Consuming;
 /// Reads what comes of our partitions.
 pub(super) async fn read(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) -> Result<()> {
     let mut records = member.stream();
+    let mut taken = 0;
     loop {
-        let record = tokio::select! {
-            biased;
-            () = member.context().came.notified() => None,
-            record = records.next() => record,
+        let ready = if taken < limits::READ_MAX { records.next().now_or_never() } else { None };
+        let record = match ready {
+            Some(record) => record,
+            None => {
+                if taken > 0 {
+                    // Whoever waits is told of all that was there at once, and however much there is, what was settled is
+                    // committed meanwhile.
+                    queue.changed.notify_waiters();
+                    task::yield_now().await;
+                    taken = 0;
+                }
+                tokio::select! {
+                    biased;
+                    () = member.context().came.notified() => None,
+                    record = records.next() => record,
+                }
+            }
         };
         open(inner, queue, member).await?;
+        taken += 1;
         match record {
             None => {}
             Some(Ok(record)) => take_in(inner, queue, member, &record),
-            Some(Err(error)) => match error.rdkafka_error_code() {
-                // The client goes on by itself from all but these.
-                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
-                    // Deleted, or not there yet on this server.
-                    return Err(refusal(error, CONSUME, queue.name().as_str()));
-                }
-                _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
-                    return Err(refusal(error, CONSUME, queue.name().as_str()));
-                }
-                _ => tell(queue, error),
-            },
+            Some(Err(error)) => go_on(queue, error)?,
         }
     }
+}
+
+/// The client goes on by itself from all but the errors that this returns.
+fn go_on(queue: &Queue, error: KafkaError) -> Result<()> {
+    match error.rdkafka_error_code() {
+        // Deleted, or not there yet on this server.
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {}
+        _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {}
+        _ => {
+            tell(queue, error);
+            return Ok(());
+        }
+    }
+    Err(refusal(error, CONSUME, queue.name().as_str()))
 }
 
 /// The client goes on, but nothing may come for as long as this is so: whoever waits is told of it.
@@ -149,13 +169,13 @@ fn take_in(inner: &Inner, queue: &Queue, member: &Member, record: &BorrowedMessa
     let header = header(record);
     let header_bytes = header.as_ref().map_or(0, Vec::len);
     let payload = Payload::from(record.payload().unwrap_or_default());
-    let id = MessageId::generate(now, [inner.clock.random(), inner.clock.random()]);
+    let id = || MessageId::generate(now, [inner.clock.random(), inner.clock.random()]);
     let (mut envelope, origin) =
         envelope::read(header.as_deref(), record.key(), payload, Instant::from_ms(put_ms), id);
     // Clocks of other processes may be ahead; nothing was published later than it came.
     envelope.published_at = envelope.published_at.min(now);
     let record = Record { source, offset: record.offset(), put_ms, envelope, origin, header_bytes };
-    let pause = queue.change(|shelf| {
+    let pause = queue.change_quietly(|shelf| {
         shelf.arrive(record, inner.number(), now);
         shelf.pause_if_full(source)
     });

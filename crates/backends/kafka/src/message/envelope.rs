@@ -25,14 +25,14 @@ pub(crate) fn read(
     key: Option<&[u8]>,
     payload: Payload,
     now: Instant,
-    id: MessageId,
+    id: impl FnOnce() -> MessageId,
 ) -> (Envelope, Option<Offset>) {
     if let Some(((), envelope, origin)) = header.and_then(Envelope::decode) {
         return (envelope.with_payload(payload), origin);
     }
     let key = key.and_then(|key| String::from_utf8(key.to_vec()).ok());
     let key = key.filter(|key| key.len() <= limits::MESSAGE_TEXT_BYTES_MAX);
-    (Envelope::new(Message { key, ..Message::new(id, payload) }, now), None)
+    (Envelope::new(Message { key, ..Message::new(id(), payload) }, now), None)
 }
 
 #[cfg(test)]
@@ -60,27 +60,27 @@ mod tests {
             let header = write(&plain(), origin);
             let hexadecimal: String = header.iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(hexadecimal, format!("{told}{told_behind}"));
-            let (envelope, back) = read(Some(&header), Some(b"another"), "body".into(), NOW, id("other"));
+            let (envelope, back) = read(Some(&header), Some(b"another"), "body".into(), NOW, || id("other"));
             assert_eq!((envelope.message, back), (plain().message, origin));
         }
     }
 
     #[test]
     fn a_message_of_another_program_is_taken_as_it_is() {
-        let (envelope, origin) = read(None, Some(b"theirs"), "body".into(), NOW, id("ours"));
+        let (envelope, origin) = read(None, Some(b"theirs"), "body".into(), NOW, || id("ours"));
         assert_eq!(
             (envelope.message.id.clone(), envelope.message.key.as_deref()),
             (id("ours"), Some("theirs"))
         );
         assert_eq!((&*envelope.message.payload, origin), (&b"body"[..], None));
-        let (bare, _) = read(None, Some(&[255]), Payload::empty(), NOW, id("ours"));
+        let (bare, _) = read(None, Some(&[255]), Payload::empty(), NOW, || id("ours"));
         assert_eq!((bare.message.key.clone(), bare.published_at), (None, NOW));
     }
 
     #[test]
     fn a_header_that_cannot_be_read_costs_nobody_the_message() {
         for bytes in [&[][..], &[1], &[1, 200, 200], &[99, 1, 2, 3]] {
-            let (envelope, _) = read(Some(bytes), None, "body".into(), NOW, id("ours"));
+            let (envelope, _) = read(Some(bytes), None, "body".into(), NOW, || id("ours"));
             assert_eq!((&envelope.message.id, &*envelope.message.payload), (&id("ours"), &b"body"[..]));
         }
     }
@@ -94,7 +94,7 @@ mod tests {
             (0..limits::HISTORY_ENTRIES_MAX as u64).map(|count| History { count, ..line.clone() }).collect();
         let header = write(&envelope, None);
         assert!(header.len() <= ENVELOPE_BYTES_MAX);
-        let (back, _) = read(Some(&header), None, "body".into(), NOW, id("other"));
+        let (back, _) = read(Some(&header), None, "body".into(), NOW, || id("other"));
         assert!(back.history.len() < envelope.history.len());
         assert_eq!(back.history.last(), envelope.history.last());
     }

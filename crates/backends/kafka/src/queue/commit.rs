@@ -102,6 +102,11 @@ impl Shelf {
         fate
     }
 
+    /// How many letters wait for the next commit.
+    pub(crate) fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// All that waits for its commit.
     pub(crate) fn batch(&mut self) -> Option<Batch> {
         if self.waiting.is_empty() && !self.partitions.values().any(|partition| partition.dirty) {

@@ -142,7 +142,8 @@ impl Grip<'_> {
     pub(crate) fn begin(mut self, change: Change, copied: bool) -> Option<oneshot::Receiver<Fate>> {
         let held = self.held.take()?;
         let (letter, kept) = (held.letter.clone(), (!copied).then_some(held));
-        let fate = self.queue.change(|shelf| shelf.begin(letter, self.generation, kept, change));
+        let begin = |shelf: &mut Shelf| shelf.begin(letter, self.generation, kept, change);
+        let fate = self.queue.change_quietly(begin);
         self.queue.commits.notify_one();
         Some(fate)
     }

@@ -33,7 +33,12 @@ pub(crate) fn write(envelope: &Envelope) -> BasicProperties {
 }
 
 /// What came. A message of another program's has its own id and content type, if it says them; `id` if not.
-pub(crate) fn read(properties: &BasicProperties, body: Vec<u8>, now: Instant, id: MessageId) -> Envelope {
+pub(crate) fn read(
+    properties: &BasicProperties,
+    body: Vec<u8>,
+    now: Instant,
+    id: impl FnOnce() -> MessageId,
+) -> Envelope {
     let payload = Payload::from(body);
     let header = properties.headers().as_ref().and_then(|headers| headers.inner().get(HEADER));
     if let Some(AMQPValue::ByteArray(bytes)) = header
@@ -43,7 +48,7 @@ pub(crate) fn read(properties: &BasicProperties, body: Vec<u8>, now: Instant, id
     }
     let given = properties.message_id().as_ref().and_then(|id| MessageId::given(id.as_str()).ok());
     let content_type = properties.content_type().as_ref().map(ToString::to_string);
-    Envelope::new(Message { content_type, ..Message::new(given.unwrap_or(id), payload) }, now)
+    Envelope::new(Message { content_type, ..Message::new(given.unwrap_or_else(id), payload) }, now)
 }
 
 #[cfg(test)]
@@ -83,7 +88,7 @@ mod tests {
             .with_message_id("m".into())
             .with_content_type("text/plain".into());
         assert_eq!(properties, told);
-        assert_eq!(read(&properties, b"body".to_vec(), NOW, id("other")).message, envelope.message);
+        assert_eq!(read(&properties, b"body".to_vec(), NOW, || id("other")).message, envelope.message);
     }
 
     #[test]
@@ -91,11 +96,11 @@ mod tests {
         let properties = BasicProperties::default()
             .with_message_id("theirs".into())
             .with_content_type("text/plain".into());
-        let envelope = read(&properties, b"body".to_vec(), NOW, id("ours"));
+        let envelope = read(&properties, b"body".to_vec(), NOW, || id("ours"));
         assert_eq!(envelope.message.id, id("theirs"));
         assert_eq!(envelope.message.content_type.as_deref(), Some("text/plain"));
         assert_eq!(&*envelope.message.payload, b"body");
-        let bare = read(&BasicProperties::default(), Vec::new(), NOW, id("ours"));
+        let bare = read(&BasicProperties::default(), Vec::new(), NOW, || id("ours"));
         assert_eq!((bare.message.id.clone(), bare.published_at), (id("ours"), NOW));
     }
 
@@ -105,7 +110,7 @@ mod tests {
             let mut headers = FieldTable::default();
             headers.insert(HEADER.into(), AMQPValue::ByteArray(ByteArray::from(bytes)));
             let properties = BasicProperties::default().with_headers(headers);
-            let envelope = read(&properties, b"body".to_vec(), NOW, id("ours"));
+            let envelope = read(&properties, b"body".to_vec(), NOW, || id("ours"));
             assert_eq!((&envelope.message.id, &*envelope.message.payload), (&id("ours"), &b"body"[..]));
         }
     }
@@ -124,7 +129,7 @@ mod tests {
         }
         let properties = write(&envelope);
         assert!(bytes_in(&properties).len() <= RABBITMQ_ENVELOPE_BYTES_MAX);
-        let back = read(&properties, Vec::new(), NOW, id("other"));
+        let back = read(&properties, Vec::new(), NOW, || id("other"));
         assert!((1..envelope.history.len()).contains(&back.history.len()));
         assert_eq!(back.history.last(), envelope.history.last());
         assert_eq!(back.message, envelope.message);

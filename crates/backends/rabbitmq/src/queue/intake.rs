@@ -1,16 +1,21 @@
-//! Takes in what the server sends: called by the client library for every delivery, in order, on its own thread.
+//! Takes in what the server sends to a consumer: all that has come at a time, in order.
 
-use std::future::{Future, ready};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 
 use forebay_core::message::MessageId;
-use lapin::ConsumerDelegate;
-use lapin::message::{Delivery, DeliveryResult};
+use forebay_core::time::Instant;
+use futures_util::Stream;
+use lapin::Consumer;
+use lapin::message::Delivery;
+use parking_lot::Mutex;
 
 use super::Queue;
 use super::letter::Letter;
 use super::names::Lane;
+use super::shelf::Shelf;
 use crate::inner::Inner;
 use crate::message::envelope;
 use crate::publish::wait_class;
@@ -18,54 +23,79 @@ use crate::settle::put_off;
 
 /// Where the deliveries of one consumer go.
 pub(crate) struct Intake {
-    pub(crate) inner: Weak<Inner>,
-    pub(crate) queue: Weak<Queue>,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) lane: Lane,
     pub(crate) epoch: u64,
     pub(crate) asked: u64,
+    /// Whoever takes from it has the lock until that is on the shelf.
+    pub(crate) consumer: Mutex<Consumer>,
 }
 
 impl Intake {
-    fn take_in(&self, inner: &Arc<Inner>, queue: &Arc<Queue>, delivery: Delivery) {
-        let (now, random) = (inner.clock.now(), [inner.clock.random(), inner.clock.random()]);
-        let id = MessageId::generate(now, random);
-        let envelope = envelope::read(&delivery.properties, delivery.data, now, id);
-        let letter =
-            Arc::new(Letter { envelope, lane: self.lane, number: inner.number(), acker: delivery.acker });
+    /// Takes in what comes, until nothing more does.
+    pub(crate) async fn run(self: Arc<Self>) {
+        poll_fn(|context| self.poll(&mut self.consumer.lock(), context)).await;
+        self.end();
+    }
+
+    /// Takes in what has come by now.
+    fn catch_up(&self) {
+        let consumer = self.consumer.lock();
+        // Not by itself: it remembers who waits for it.
+        let mut also = consumer.clone();
+        let _ = self.poll(&mut also, &mut Context::from_waker(Waker::noop()));
+    }
+
+    fn poll(&self, consumer: &mut Consumer, context: &mut Context<'_>) -> Poll<()> {
+        let (mut letters, now) = (Vec::new(), self.inner.clock.now());
+        let polled = loop {
+            match Pin::new(&mut *consumer).poll_next(context) {
+                Poll::Ready(Some(Ok(delivery))) => letters.push(self.letter(delivery, now)),
+                Poll::Ready(Some(Err(_)) | None) => break Poll::Ready(()),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if !letters.is_empty() {
+            self.queue.change(|shelf| {
+                if shelf.epoch() == self.epoch {
+                    letters.into_iter().for_each(|letter| self.put(shelf, letter, now));
+                }
+            });
+        }
+        polled
+    }
+
+    fn letter(&self, delivery: Delivery, now: Instant) -> Arc<Letter> {
+        let Delivery { delivery_tag: tag, properties, data, acker, .. } = delivery;
+        let clock = &self.inner.clock;
+        let id = || MessageId::generate(now, [clock.random(), clock.random()]);
+        let envelope = envelope::read(&properties, data, now, id);
+        Arc::new(Letter { envelope, lane: self.lane, number: self.inner.number(), tag, acker })
+    }
+
+    fn put(&self, shelf: &mut Shelf, letter: Arc<Letter>, now: Instant) {
         // What has to wait for long does so on the server, where it takes no room from others.
-        let early = self.lane != Lane::Again && wait_class(letter.envelope.due, now).is_some();
-        queue.change(|shelf| {
-            if shelf.epoch() != self.epoch {
-                return;
-            }
-            if early {
-                shelf.busy_with(letter.number);
-                let epoch = self.epoch;
-                inner.clone().run(put_off(inner.clone(), queue.clone(), letter, epoch));
-            } else {
-                shelf.arrive(letter, now);
-            }
-        });
+        if self.lane != Lane::Again && wait_class(letter.envelope.due, now).is_some() {
+            shelf.arrive_to_leave(&letter);
+            self.inner.run(put_off(self.inner.clone(), self.queue.clone(), letter, self.epoch));
+        } else {
+            shelf.arrive(letter, now);
+        }
     }
 
     /// The server sends nothing more, without having been asked: the queue is gone, or the channel.
-    fn end(&self, inner: &Inner, queue: &Queue) {
-        if queue.look(|shelf| shelf.epoch() == self.epoch && shelf.asked == self.asked) {
-            inner.drop_channel(queue, self.epoch);
+    fn end(&self) {
+        if self.queue.look(|shelf| shelf.epoch() == self.epoch && shelf.asked == self.asked) {
+            self.inner.drop_channel(&self.queue, self.epoch);
         }
     }
 }
 
-impl ConsumerDelegate for Intake {
-    fn on_new_delivery(&self, delivery: DeliveryResult) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let (Some(inner), Some(queue)) = (self.inner.upgrade(), self.queue.upgrade()) else {
-            return Box::pin(ready(()));
-        };
-        match delivery {
-            Ok(Some(delivery)) => self.take_in(&inner, &queue, delivery),
-            Ok(None) | Err(_) => self.end(&inner, &queue),
-        }
-        // Should these be the last of the broker they are not to be dropped here: the client library has its locks.
-        Box::pin(async move { drop((inner, queue)) })
+impl Queue {
+    /// Takes in what the server has sent by now: what it has said since is of what lies here.
+    pub(crate) fn catch_up(&self) {
+        let intakes = self.look(|shelf| shelf.intakes.clone());
+        intakes.iter().filter_map(Weak::upgrade).for_each(|intake| intake.catch_up());
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Letter {
     pub(crate) lane: Lane,
     /// Counted over all that came to this process.
     pub(crate) number: u64,
+    /// The server's number for it, counted over all that came over its channel.
+    pub(crate) tag: u64,
     pub(crate) acker: Acker,
 }
 

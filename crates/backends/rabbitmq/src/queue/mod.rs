@@ -6,6 +6,8 @@ pub(crate) mod letter;
 pub(crate) mod names;
 pub(crate) mod record;
 pub(crate) mod shelf;
+mod tags;
+pub(crate) mod told;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -124,7 +126,8 @@ pub(crate) struct Grip<'a> {
 enum Becomes {
     Held,
     Ready,
-    Settled,
+    /// Others see to it.
+    Given,
 }
 
 impl Grip<'_> {
@@ -132,14 +135,10 @@ impl Grip<'_> {
         &self.held.letter
     }
 
-    /// Over which channel it came, as the shelf counts them.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    /// It is settled.
-    pub(crate) fn finish(mut self) {
-        self.becomes = Becomes::Settled;
+    /// What it holds, and over which channel that came, as the shelf counts them. It stays gripped until it is let go there.
+    pub(crate) fn give(mut self) -> (Arc<Letter>, u64) {
+        self.becomes = Becomes::Given;
+        (self.held.letter.clone(), self.epoch)
     }
 
     /// It is ready again, in its place.
@@ -150,12 +149,15 @@ impl Grip<'_> {
 
 impl Drop for Grip<'_> {
     fn drop(&mut self) {
+        if matches!(self.becomes, Becomes::Given) {
+            return;
+        }
         self.queue.change(|shelf| {
             shelf.let_go(self.held.letter.number);
             match self.becomes {
                 Becomes::Held => shelf.hold(self.held.clone(), self.epoch),
                 Becomes::Ready => shelf.put_back(self.held.letter.clone(), self.epoch),
-                Becomes::Settled => {}
+                Becomes::Given => {}
             }
         });
     }

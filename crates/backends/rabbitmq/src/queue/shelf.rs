@@ -2,15 +2,17 @@
 //! argument.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use forebay_core::limits;
 use forebay_core::time::Instant;
 use lapin::Channel;
 
+use super::intake::Intake;
 use super::letter::Letter;
 use super::names::Lane;
+use super::told::Telling;
 
 /// The number of a letter, by which its delivery is known.
 pub(crate) type Position = u64;
@@ -71,6 +73,9 @@ pub(crate) struct Shelf {
     /// Counts how often the server was asked for messages, or told to stop: what consumers of before say of their end is of
     /// no interest.
     pub(crate) asked: u64,
+    /// What the server sends is taken in by them.
+    pub(crate) intakes: Vec<Weak<Intake>>,
+    pub(super) telling: Telling,
     /// On this connection the queue is ours to hand out, where only one may.
     pub(crate) leading: bool,
     ready: BTreeMap<Place, Arc<Letter>>,
@@ -92,6 +97,8 @@ impl Shelf {
             ordered,
             epoch: 0,
             asked: 0,
+            intakes: Vec::new(),
+            telling: Telling::default(),
             leading: false,
             ready: BTreeMap::new(),
             later: BTreeMap::new(),
@@ -124,15 +131,24 @@ impl Shelf {
         self.epoch += 1;
         let (epoch, asked, leading) = (self.epoch, self.asked, self.leading);
         let new = Self { consuming, epoch, asked, leading, ..Self::new(self.ordered) };
-        let old = std::mem::replace(self, new);
-        self.turns = old.turns.clone();
+        let mut old = std::mem::replace(self, new);
+        self.turns = std::mem::take(&mut old.turns);
         self.used_at = old.used_at;
-        self.gripped = old.gripped.clone();
+        self.gripped = std::mem::take(&mut old.gripped);
+        // Of these nobody is told any more.
+        old.telling.waiting().for_each(|letter| self.let_go(letter.number));
         Cleared { channel: old.channel(), _old: old }
+    }
+
+    /// One more takes in what the server sends; those before it may have ended.
+    pub(crate) fn take_in_by(&mut self, intake: &Arc<Intake>) {
+        self.intakes.retain(|intake| intake.strong_count() > 0);
+        self.intakes.push(Arc::downgrade(intake));
     }
 
     /// Takes in what the server has sent on the present channel.
     pub(crate) fn arrive(&mut self, letter: Arc<Letter>, now: Instant) {
+        self.telling.arrive(&letter);
         if let (Lane::Again, Some(key)) = (letter.lane, letter.key())
             && let Some(count) = self.expected.get_mut(key)
         {
@@ -252,8 +268,14 @@ impl Shelf {
         Some(held)
     }
 
+    /// Takes in what has come, but is to wait elsewhere: something is done with it at once.
+    pub(crate) fn arrive_to_leave(&mut self, letter: &Letter) {
+        self.telling.arrive(letter);
+        self.busy_with(letter.number);
+    }
+
     /// Something is done with a letter that does not lie here.
-    pub(crate) fn busy_with(&mut self, position: Position) {
+    fn busy_with(&mut self, position: Position) {
         self.gripped.insert(position, None);
     }
 
@@ -352,7 +374,7 @@ mod tests {
         let key = id.chars().next().filter(|first| *first != '-').map(String::from);
         let message = Message { key, ..Message::new(MessageId::given(id).unwrap(), "".into()) };
         let acker = Delivery::mock(number, "".into(), "".into(), false, Vec::new()).acker;
-        Arc::new(Letter { envelope: Envelope::new(message, NOW), lane, number, acker })
+        Arc::new(Letter { envelope: Envelope::new(message, NOW), lane, number, tag: number, acker })
     }
 
     fn due(letter: Arc<Letter>, at: Instant) -> Arc<Letter> {

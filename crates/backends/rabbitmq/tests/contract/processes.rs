@@ -9,9 +9,10 @@ use forebay_core::error::{Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::{Broker, Receive};
 use forebay_core::queue::{Order, QueueName, QueueSettings};
+use futures_util::future::try_join_all;
 use tokio::time::timeout;
 
-use super::{Real, quorum};
+use super::{Real, classic, quorum};
 
 impl Real {
     /// Another process that uses the same queues.
@@ -72,6 +73,33 @@ fn a_queue_that_one_declares_is_there_for_the_other_with_its_settings() {
     let refused = other.declare(&QueueSettings::new(queue)).unwrap_err();
     assert_eq!(refused.kind(), Kind::Conflict);
     assert!(refused.to_string().contains("attempt_max is 3, not 5"), "{refused}");
+}
+
+#[test]
+fn what_many_settle_together_is_exactly_what_never_comes_again() {
+    for one in [quorum(), classic()] {
+        let queue = QueueName::new("together").unwrap();
+        one.declare(&QueueSettings::new(queue.clone())).unwrap();
+        let ids: Vec<_> = (0..40).map(|number| format!("m{number:02}")).collect();
+        one.publish(&queue, &ids.iter().map(String::as_str).collect::<Vec<_>>());
+        let held: Vec<_> = ids.iter().map(|_| one.receive(&queue, LONG).unwrap()).collect();
+        let (kept, mut settled): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|delivery| delivery.message.id.as_str().ends_with('7'));
+        settled.rotate_left(5);
+        let broker = one.broker();
+        for some in settled.chunks(15) {
+            let settle = |one: &Delivery| broker.settle(&queue, one.id, Outcome::Done, None);
+            let outcomes = one.on(try_join_all(some.iter().map(settle))).unwrap();
+            assert!(outcomes.iter().all(|outcome| *outcome == Settled::Done));
+        }
+        let other = one.twin();
+        one.close();
+        let mut again: Vec<_> =
+            kept.iter().map(|_| id(other.receive(&queue, LONG).as_ref()).to_owned()).collect();
+        again.sort_unstable();
+        assert_eq!(again, ["m07", "m17", "m27", "m37"]);
+        assert_eq!(id(other.receive(&queue, SHORT).as_ref()), "nothing");
+    }
 }
 
 #[test]
