@@ -1,4 +1,5 @@
-//! What every case stands on: the one server, lent to one case at a time because some restart it, and a bus of its own there.
+//! What every case stands on: one of two servers, lent to one case at a time because some restart it, and a bus of its own
+//! there.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -31,12 +32,13 @@ pub(crate) struct Ground {
 
 impl Ground {
     pub(crate) fn new() -> Self {
-        static SERVER: OnceLock<Mutex<RabbitMq>> = OnceLock::new();
+        static SERVERS: [OnceLock<Mutex<RabbitMq>>; 2] = [const { OnceLock::new() }; 2];
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let server = SERVER.get_or_init(|| Mutex::new(RabbitMq::start())).blocking_lock();
+        let prefix = NEXT.fetch_add(1, Relaxed);
+        let server = SERVERS[prefix as usize % SERVERS.len()].get_or_init(|| Mutex::new(RabbitMq::start()));
+        let server = server.blocking_lock();
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let clock: Arc<dyn Clock> = runtime.block_on(async { Arc::new(TokioClock::new()) });
-        let prefix = NEXT.fetch_add(1, Relaxed);
         let bus = open(&runtime, &clock, &url(&server.address.to_string(), prefix, WAIT));
         Self { server, runtime, clock, prefix, bus }
     }
