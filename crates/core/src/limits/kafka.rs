@@ -39,6 +39,9 @@ pub const SENDING_PAUSE: Duration = Duration::from_millis(5);
 pub const FETCHED_KIB_MAX: usize = 32 * 1024;
 /// Messages of the same.
 pub const FETCHED_MESSAGES_MAX: usize = 2_000;
+/// The longest that a server holds back the answer to a request for messages while it has none. A partition that is to be read
+/// again, because there is room again, waits for the end of such a request.
+pub const FETCH_WAIT: Duration = Duration::from_millis(50);
 /// Messages that are read before whoever waits for some is told.
 pub const READ_MAX: usize = 256;
 /// How often it is looked whether more messages come that can be settled by the same commit.

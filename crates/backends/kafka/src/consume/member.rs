@@ -151,7 +151,7 @@ async fn try_consume(inner: &Arc<Inner>, queue: &Arc<Queue>, left: &mut Option<A
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("isolation.level", "read_committed")
-        .set("fetch.wait.max.ms", "500")
+        .set("fetch.wait.max.ms", limits::FETCH_WAIT.as_millis().to_string())
         .set("fetch.error.backoff.ms", "50")
         .set("fetch.queue.backoff.ms", "20")
         .set("fetch.max.bytes", limits::MESSAGE_BYTES_MAX.to_string())

@@ -160,7 +160,7 @@ fn survives(way: fn(&Ground) -> String, hurt: impl FnOnce(&Scene<'_>)) {
     }
     let ears = buses.each_ref().map(|bus| Ear::of(&ground, bus));
     let [one, _] = &buses;
-    let scene = Scene { server: ground.server(), load: Load::on(&ground, one), ears };
+    let scene = Scene { server: &ground.server, load: Load::on(&ground, one), ears };
     scene.goes_on("it works before");
     hurt(&scene);
     scene.goes_on("it goes on afterwards");
@@ -179,7 +179,7 @@ fn survives(way: fn(&Ground) -> String, hurt: impl FnOnce(&Scene<'_>)) {
 }
 
 fn directly(ground: &Ground) -> String {
-    ground.server().url()
+    ground.server.url()
 }
 
 #[test]
@@ -247,12 +247,12 @@ fn a_listener_over_a_wire_that_was_cut_hears_what_was_published_meanwhile() {
     let ear = Ear::of(&ground, &away);
     let first = ground.on(ground.bus.publish("notice".into())).unwrap();
     within(DEAF_MAX, "it hears", || ear.knows_of(first));
-    ground.server().wire.cut(Does::Refuse);
+    ground.server.wire.cut(Does::Refuse);
     let positions: Vec<_> =
         (0..20).map(|_| ground.on(ground.bus.publish("notice".into())).unwrap()).collect();
     assert_eq!(ground.on(away.head()).unwrap_err().kind(), Kind::Unavailable);
     assert_eq!(ear.count(), 1);
-    ground.server().wire.set(Does::Pass);
+    ground.server.wire.set(Does::Pass);
     within(DEAF_MAX, "it hears all of it", || ear.count() == 1 + positions.len());
     assert!(ear.gaps.lock().is_empty(), "the server had kept it");
 }

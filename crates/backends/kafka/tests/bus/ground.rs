@@ -1,4 +1,5 @@
-//! What every case stands on: the one server, lent to one case at a time because some restart it, and a bus of its own there.
+//! What every case stands on: one of two servers, lent to one case at a time because some restart it, and a bus of its own
+//! there.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -27,35 +28,31 @@ pub(crate) struct Ground {
     pub(crate) runtime: Runtime,
     clock: Arc<dyn Clock>,
     prefix: u32,
-    server: MutexGuard<'static, Option<Kafka>>,
+    pub(crate) server: MutexGuard<'static, Kafka>,
 }
 
-fn lent() -> MutexGuard<'static, Option<Kafka>> {
-    static SERVER: OnceLock<Mutex<Option<Kafka>>> = OnceLock::new();
-    SERVER.get_or_init(|| Mutex::new(Kafka::start())).blocking_lock()
+/// One of the servers, started by whoever needs it first; `None` where there are none.
+fn server(number: usize) -> Option<&'static Mutex<Kafka>> {
+    static SERVERS: [OnceLock<Option<Mutex<Kafka>>>; 2] = [const { OnceLock::new() }; 2];
+    SERVERS[number % SERVERS.len()].get_or_init(|| Kafka::start().map(Mutex::new)).as_ref()
 }
 
 impl Ground {
     /// Whether there is a server; it is said if not.
     pub(crate) fn is_there() -> bool {
-        lent().is_some()
+        server(0).is_some()
     }
 
     pub(crate) fn new() -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let server = lent();
-        let url = server.as_ref()?.url();
+        let prefix = NEXT.fetch_add(1, Relaxed);
+        let server = server(prefix as usize)?.blocking_lock();
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let clock: Arc<dyn Clock> = runtime.block_on(async { Arc::new(TokioClock::new()) });
-        let prefix = NEXT.fetch_add(1, Relaxed);
         // Whoever was lent it before may have failed.
-        server.as_ref()?.wire.cut(Does::Pass);
-        let bus = open(&runtime, &clock, &options(&url, prefix, WAIT), NOTICES);
+        server.wire.cut(Does::Pass);
+        let bus = open(&runtime, &clock, &options(&server.url(), prefix, WAIT), NOTICES);
         Some(Self { bus, runtime, clock, prefix, server })
-    }
-
-    pub(crate) fn server(&self) -> &Kafka {
-        self.server.as_ref().expect("it is there")
     }
 
     /// Another bus of the same name, by this URL, with its own patience. Its listeners may be behind as far as there is anything:
@@ -66,11 +63,11 @@ impl Ground {
 
     /// How the server is reached over its wire.
     pub(crate) fn over_wire(&self) -> String {
-        format!("kafka://{}", self.server().wire.address)
+        format!("kafka://{}", self.server.wire.address)
     }
 
     pub(crate) fn reopen(&mut self) {
-        let url = options(&self.server().url(), self.prefix, WAIT);
+        let url = options(&self.server.url(), self.prefix, WAIT);
         self.bus = open(&self.runtime, &self.clock, &url, NOTICES);
     }
 

@@ -55,8 +55,8 @@ impl Rig for Ground {
     }
 
     fn restart(&mut self) {
-        self.server().kill();
-        self.server().start_again();
+        self.server.kill();
+        self.server.start_again();
         self.reopen();
     }
 }
