@@ -11,6 +11,8 @@ use crate::{Result, tidy};
 
 /// How many tests of one program run side by side.
 const TEST_THREADS: &str = "RUST_TEST_THREADS";
+/// The profile of the long runs.
+const TORTURE: [&str; 2] = ["--profile", "torture"];
 
 /// Format, house rules and lints: the quick look before a commit.
 pub(crate) fn check(root: &Path) -> Result<()> {
@@ -52,13 +54,13 @@ pub(crate) fn test(root: &Path) -> Result<()> {
     })
 }
 
-/// The long runs: the same suites with their bounds raised, in release.
+/// The long runs: the same suites with their bounds raised, in fast code.
 pub(crate) fn torture(root: &Path) -> Result<()> {
     step("tools", || install(root))?;
-    step("build", || run(cargo(root).args(["build", "--locked", "--release", "--workspace", "--bins"])))?;
+    step("build", || run(cargo(root).args(["build", "--locked", "--workspace", "--bins"]).args(TORTURE)))?;
     // A package of its own, with heavy peers: here it is seen to build still.
     step("measurements", || run(cargo(&root.join("benches")).args(["check", "--locked", "--bins"])))?;
-    step("torture", || run(tests(root).arg("--release").env("FOREBAY_TORTURE", "1")))
+    step("torture", || run(tests(root).args(TORTURE).env("FOREBAY_TORTURE", "1")))
 }
 
 fn tests(root: &Path) -> Command {
