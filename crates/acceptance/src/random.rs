@@ -1,6 +1,7 @@
 //! Random numbers that are the same for the same seed.
 
 /// SplitMix64.
+#[derive(Clone)]
 pub struct Random(u64);
 
 impl Random {

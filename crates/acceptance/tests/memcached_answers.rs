@@ -337,12 +337,3 @@ fn after_quit_nothing_is_answered() {
         lines(&["set a 0 0 1", "x", "get a", "quit"]),
     ]);
 }
-
-#[test]
-fn a_client_of_the_binary_protocol_is_let_go() {
-    let front = Front::start();
-    let noop = [&[0x80, 0x0a][..], &[0; 22]].concat();
-    assert_eq!(converse(front.address, &[&noop]), b"");
-    assert_eq!(converse(front.address, &[b"\x81\r\n"]), b"ERROR\r\n");
-    assert_eq!(text(&converse(front.address, &[b"version\r\n\x80\r\n"])).matches("ERROR").count(), 1);
-}

@@ -2,4 +2,5 @@
 
 pub mod differential;
 pub mod near;
+pub mod packets;
 pub mod replies;

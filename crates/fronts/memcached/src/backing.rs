@@ -4,8 +4,7 @@ use forebay_core::error::Result;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::pledges::{Pledge, Pledges};
 use forebay_core::stats::StoreStats;
-use forebay_wire::memcached::command::{Command, Get, Oversized};
-use forebay_wire::memcached::refusal::Refusal;
+use forebay_wire::memcached::command::{Command, Get};
 
 use crate::execute;
 use crate::execute::run::Ran;
@@ -25,8 +24,8 @@ pub(crate) trait Backing: Send + Sync + Sized + 'static {
     /// Goes on with a read that some keys are answered of.
     fn resume(turn: &mut Turn<'_, Self>, get: Get<'_>) -> Ran;
 
-    /// Answers a write whose value is not taken in.
-    fn refuse(turn: &mut Turn<'_, Self>, command: &Oversized<'_>, refusal: Refusal);
+    /// Answers a write whose value is not taken in for want of memory.
+    fn refuse(turn: &mut Turn<'_, Self>, command: &Command<'_>);
 
     /// Carries out commands at the head of `input` for which others must be asked, and appends their answers. What these may
     /// take is held in `held` before anybody is asked.
@@ -60,8 +59,8 @@ impl<S: Pledges + 'static> Backing for S {
         execute::get::get(turn, get)
     }
 
-    fn refuse(turn: &mut Turn<'_, Self>, command: &Oversized<'_>, refusal: Refusal) {
-        execute::store::refuse(turn, command, refusal);
+    fn refuse(turn: &mut Turn<'_, Self>, command: &Command<'_>) {
+        execute::run::refuse(turn, command);
     }
 
     /// There are no others: no command ends so.

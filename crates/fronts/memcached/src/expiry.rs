@@ -7,25 +7,26 @@ use forebay_core::time::Instant;
 use forebay_wire::memcached::words::Words;
 
 /// Up to here a number is seconds from now, beyond it seconds since the epoch.
-const RELATIVE_SECONDS_MAX: i32 = 30 * 24 * 3600;
+const RELATIVE_SECONDS_MAX: i64 = 30 * 24 * 3600;
 
 /// 0 is no end, a negative number is an end that has passed, others count from now or from the epoch.
-pub(crate) fn expiry(exptime: i32, now: Instant) -> Expiry {
-    match exptime {
+pub(crate) fn expiry(exptime: impl Into<i64>, now: Instant) -> Expiry {
+    match exptime.into() {
         0 => None,
         ..0 => Some(Instant::from_ms(0)),
-        1..=RELATIVE_SECONDS_MAX => Some(now + seconds(exptime)),
-        _ => Some(Instant::from_ms(0) + seconds(exptime)),
+        relative @ 1..=RELATIVE_SECONDS_MAX => Some(now + seconds(relative)),
+        absolute => Some(Instant::from_ms(0) + seconds(absolute)),
     }
 }
 
 /// How long from now an entry lives; `None` has no end.
-pub(crate) fn life(exptime: i32, now: Instant) -> Option<Duration> {
+pub(crate) fn life(exptime: impl Into<i64>, now: Instant) -> Option<Duration> {
     expiry(exptime, now).map(|at| at.since(now))
 }
 
 /// When a flush takes effect: without a delay, at once.
-pub(crate) fn flush_at(delay: i32, now: Instant) -> Instant {
+pub(crate) fn flush_at(delay: impl Into<i64>, now: Instant) -> Instant {
+    let delay = delay.into();
     if delay <= 0 { now } else { expiry(delay, now).unwrap_or(now) }
 }
 
@@ -76,8 +77,8 @@ impl Ends {
     }
 }
 
-fn seconds(number: i32) -> Duration {
-    Duration::from_secs(u64::from(number.unsigned_abs()))
+fn seconds(number: i64) -> Duration {
+    Duration::from_secs(number.unsigned_abs())
 }
 
 #[cfg(test)]

@@ -1,17 +1,14 @@
 //! One connection's place in its stream, without the connection: bytes in, answers out.
 
 use forebay_core::limits::{MEMCACHED_INPUT_BYTES, OUTPUT_BYTES_MAX};
+use forebay_wire::memcached::binary;
 use forebay_wire::memcached::command::Command;
-use forebay_wire::memcached::parse::{Limits, Parsed, parse, parse_refused};
-use forebay_wire::memcached::refusal::Refusal;
+use forebay_wire::memcached::parse::{Limits, Parsed, parse};
 
 use crate::backing::Backing;
 use crate::execute::get::Paused;
 use crate::execute::run::Ran;
 use crate::execute::turn::Turn;
-
-/// The first byte of memcached's binary protocol, which no text command begins with.
-const BINARY_MAGIC: u8 = 0x80;
 
 /// What is left of a stream's past when its bytes are gone.
 #[derive(Debug, Default)]
@@ -22,8 +19,15 @@ pub(crate) struct Session {
     searched: usize,
     /// Where a command with many keys stopped.
     resume: Option<Resume>,
-    /// Something was read before.
-    begun: bool,
+    /// What is spoken; `None` before the first byte.
+    protocol: Option<Protocol>,
+}
+
+/// The first byte of a connection decides for all that follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Text,
+    Binary,
 }
 
 /// The command at the head of the input, some of it answered.
@@ -71,13 +75,11 @@ pub(crate) struct Head<'i> {
 impl Session {
     /// Carries out every complete command of `input`, until the output is full or one turn's work is done.
     pub(crate) fn advance<S: Backing>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
-        if !self.begun && !input.is_empty() {
-            self.begun = true;
-            // The binary protocol is deprecated and not spoken. Its clients understand a closed connection better than
-            // a line of text.
-            if input.first() == Some(&BINARY_MAGIC) {
-                return Progress { consumed: input.len(), next: Next::Close };
-            }
+        if self.protocol.is_none() {
+            self.protocol = input.first().map(|first| match *first {
+                binary::REQUEST_MAGIC => Protocol::Binary,
+                _ => Protocol::Text,
+            });
         }
         let mut consumed = 0;
         let next = loop {
@@ -93,7 +95,7 @@ impl Session {
             }
             let (ran, length, swallow) = match self.resume.take() {
                 Some(Resume { paused, length }) => (S::resume(turn, paused.rest(rest)), length, 0),
-                None => match parse(rest, self.searched, &turn.shared.limits) {
+                None => match self.parse(rest, &turn.shared.limits) {
                     Parsed::Incomplete { needed, searched } => {
                         self.searched = searched;
                         break Next::Read { needed };
@@ -133,7 +135,7 @@ impl Session {
         if let Some(Resume { paused, length }) = self.resume {
             return Some(Head { command: Command::Get(paused.rest(input)), length, swallow: 0 });
         }
-        match parse(input, self.searched, limits) {
+        match self.parse(input, limits) {
             Parsed::Complete { command, consumed, swallow } => {
                 Some(Head { command, length: consumed, swallow })
             }
@@ -153,17 +155,27 @@ impl Session {
         head.length
     }
 
-    /// Gives up the value that the command at the head of `input` waits for, because there is no memory for it. A line
-    /// that is still open cannot be answered: the connection ends.
+    fn parse<'i>(&self, input: &'i [u8], limits: &Limits) -> Parsed<'i> {
+        match self.protocol {
+            Some(Protocol::Binary) => binary::parse::parse(input, limits),
+            Some(Protocol::Text) | None => parse(input, self.searched, limits),
+        }
+    }
+
+    /// Gives up the value that the command at the head of `input` waits for, because there is no memory for it. What is not
+    /// known to be a write cannot be answered: the connection ends.
     pub(crate) fn give_up<S: Backing>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
-        let Some((write, line, swallow)) = parse_refused(input, &turn.shared.limits) else {
-            return Progress { consumed: 0, next: Next::Close };
-        };
-        S::refuse(turn, &write, Refusal::OutOfMemory);
         self.searched = 0;
+        let (command, head, swallow) = match self.parse(input, &turn.shared.limits.without_values()) {
+            Parsed::Complete { command, consumed, swallow } if command.is_oversized() => {
+                (command, consumed, swallow)
+            }
+            _ => return Progress { consumed: 0, next: Next::Close },
+        };
+        S::refuse(turn, &command);
         self.swallow = swallow;
-        let progress = self.advance(input.get(line..).unwrap_or_default(), turn);
-        Progress { consumed: line + progress.consumed, ..progress }
+        let progress = self.advance(input.get(head..).unwrap_or_default(), turn);
+        Progress { consumed: head + progress.consumed, ..progress }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a client asks for. Keys and values are borrowed from the input.
 
+use super::binary::request::{Operation, Request};
 use super::meta::base64::Decoded;
 use super::meta::count::MetaCount;
 use super::meta::debug::MetaDebug;
@@ -53,8 +54,21 @@ pub enum Command<'a> {
     MetaCount(MetaCount<'a>),
     /// `me`.
     MetaDebug(MetaDebug<'a>),
+    /// A request of the binary protocol.
+    Binary(Request<'a>),
     /// Not understood or not allowed.
     Refused(Refused),
+}
+
+impl Command<'_> {
+    /// Whether it is a write whose value is not taken in.
+    pub const fn is_oversized(&self) -> bool {
+        match self {
+            Self::Oversized(_) => true,
+            Self::Binary(request) => matches!(request.operation, Operation::Oversized { .. }),
+            _ => false,
+        }
+    }
 }
 
 /// A read of any number of keys. Every key is within its limit.

@@ -1,10 +1,12 @@
-//! The memcached text protocol: bytes in, borrowed commands or replies out.
+//! memcached's protocols: bytes in, borrowed commands or replies out.
 //!
-//! [`parse::parse`] is the way in for servers, [`reply::read`] for clients. The judge of every answer here is memcached
+//! [`parse::parse`] is the way in for servers that speak the text protocol, [`reply::read`] for its clients; the other protocol
+//! is [`binary`]. The judge of every answer here is memcached
 //! 1.6.18, oddities included, because clients were written against it: numbers are read as C reads them, a NUL ends a line
 //! early, only spaces separate.
 
 mod admin;
+pub mod binary;
 pub mod command;
 mod keyed;
 mod line;

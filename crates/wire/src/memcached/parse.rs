@@ -1,6 +1,6 @@
 //! The way in: the head of a byte stream becomes one command, or the wish for more bytes.
 
-use super::command::{Command, Oversized, Refused, Verb};
+use super::command::{Command, Refused, Verb};
 use super::line::{Found, find};
 use super::refusal::Refusal;
 use super::words::{Line, Words};
@@ -30,6 +30,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The same, but every value counts as too large: what is then [`Oversized`](Command::Oversized) is a write whose value has
+    /// not come and is not to be awaited.
+    pub const fn without_values(self) -> Self {
+        Self { item_bytes_max: 0, ..self }
+    }
+
     /// Whether an item of this size may be stored.
     pub fn takes(&self, key_bytes: usize, flags: u32, value_bytes: usize) -> bool {
         item_bytes(key_bytes, flags, value_bytes) <= self.item_bytes_max
@@ -67,17 +73,6 @@ pub enum Parsed<'a> {
     },
     /// Nothing more can be understood, and nothing is to be answered: the connection ends.
     Close,
-}
-
-/// Reads a write whose value has not come and is not to be awaited: any value counts as too large. `None` where the
-/// head of `input` is no such write.
-pub fn parse_refused<'a>(input: &'a [u8], limits: &Limits) -> Option<(Oversized<'a>, usize, usize)> {
-    match parse(input, 0, &Limits { item_bytes_max: 0, ..*limits }) {
-        Parsed::Complete { command: Command::Oversized(write), consumed, swallow } => {
-            Some((write, consumed, swallow))
-        }
-        _ => None,
-    }
 }
 
 /// Reads the head of `input`, of which the first `searched` bytes are known to hold no line end. Allocates nothing.

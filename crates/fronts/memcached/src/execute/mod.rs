@@ -1,6 +1,7 @@
 //! Commands carried out on the store, one file a family. A command appends its answer to the turn's output.
 
 mod admin;
+pub(crate) mod binary;
 pub(crate) mod get;
 mod keyed;
 mod meta_count;

@@ -6,7 +6,7 @@ use forebay_wire::memcached::refusal::Refusal;
 
 use super::get::Paused;
 use super::turn::Turn;
-use super::{admin, get, keyed, meta_count, meta_delete, meta_get, meta_set, store};
+use super::{admin, binary, get, keyed, meta_count, meta_delete, meta_get, meta_set, store};
 use crate::backing::Backing;
 use crate::reply;
 use crate::stats::counters::Count;
@@ -40,6 +40,7 @@ pub(crate) fn run<S: Pledges + 'static>(turn: &mut Turn<'_, S>, command: &Comman
         Command::MetaSet(command) => meta_set::set(turn, command),
         Command::MetaDelete(command) => meta_delete::delete(turn, command),
         Command::MetaCount(command) => meta_count::count(turn, command),
+        Command::Binary(request) => return binary::run(turn, request),
         command => return run_without_key(turn, command),
     }
     Ran::Done
@@ -49,7 +50,8 @@ pub(crate) fn run<S: Pledges + 'static>(turn: &mut Turn<'_, S>, command: &Comman
 pub(crate) fn run_without_key<S: Backing>(turn: &mut Turn<'_, S>, command: &Command<'_>) -> Ran {
     match command {
         Command::MemoryLimit(command) => admin::memory_limit(turn, *command),
-        Command::Stats(section) => admin::stats(turn, *section),
+        Command::Stats(section) => admin::stats(turn, *section, None),
+        Command::Binary(request) => return binary::run_without_key(turn, request),
         Command::Verbosity { quiet } => reply::line_unless(*quiet, turn.out, "OK"),
         Command::Version => {
             turn.out.extend_from_slice(b"VERSION ");
@@ -68,4 +70,13 @@ pub(crate) fn run_without_key<S: Backing>(turn: &mut Turn<'_, S>, command: &Comm
         _ => {}
     }
     Ran::Done
+}
+
+/// Answers a write whose value is not taken in for want of memory.
+pub(crate) fn refuse<S: Pledges>(turn: &mut Turn<'_, S>, command: &Command<'_>) {
+    match command {
+        Command::Oversized(command) => store::refuse(turn, command, Refusal::OutOfMemory),
+        Command::Binary(request) => binary::refuse(turn, request),
+        _ => {}
+    }
 }

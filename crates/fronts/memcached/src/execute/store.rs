@@ -56,7 +56,7 @@ pub(super) fn oversized<S: Pledges>(turn: &mut Turn<'_, S>, command: &Oversized<
 }
 
 /// Answers a write whose value is not taken in.
-pub(crate) fn refuse<S: Pledges>(turn: &mut Turn<'_, S>, command: &Oversized<'_>, refusal: Refusal) {
+pub(super) fn refuse<S: Pledges>(turn: &mut Turn<'_, S>, command: &Oversized<'_>, refusal: Refusal) {
     if command.forget {
         turn.store.delete(command.key.as_slice(), Delete::at(turn.now));
     }

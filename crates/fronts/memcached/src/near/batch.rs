@@ -10,7 +10,7 @@ use forebay_wire::memcached::command::{Command, Get};
 use futures_util::future::join_all;
 
 use super::front::Front;
-use super::{change, read, write};
+use super::{binary, change, read, write};
 use crate::execute::get::Paused;
 use crate::reply;
 use crate::serve::budget::Held;
@@ -56,7 +56,7 @@ pub(super) fn asks(command: &Command<'_>) -> bool {
 }
 
 /// The keys in work, whether they are changed, and room for the values that are read.
-struct Keys<'h> {
+pub(super) struct Keys<'h> {
     keys: Vec<(u64, bool)>,
     held: &'h mut Held,
     /// What one value may take.
@@ -75,7 +75,7 @@ impl<'h> Keys<'h> {
     }
 
     /// False where a command on the key has to wait for one before it: a client is answered as if there were no others.
-    fn add(&mut self, key: &[u8], changes: bool) -> bool {
+    pub(super) fn add(&mut self, key: &[u8], changes: bool) -> bool {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let hash = hasher.finish();
@@ -88,7 +88,7 @@ impl<'h> Keys<'h> {
 
     /// The same for a key whose value is asked for. False too where there is no room for it beside those before it: then it is
     /// asked for after them.
-    fn add_read(&mut self, key: &[u8], changes: bool) -> bool {
+    pub(super) fn add_read(&mut self, key: &[u8], changes: bool) -> bool {
         let bytes = self.bytes.saturating_add(self.each);
         let added = (self.keys.is_empty() || self.held.grow(bytes)) && self.add(key, changes);
         if added {
@@ -184,7 +184,7 @@ fn begin<'i>(
             keys.add(store.key, true).then(|| Box::pin(write::store(shared, store, now)) as BoxFuture<'i, _>)
         }
         Command::Oversized(write) => {
-            keys.add(write.key.as_slice(), true).then(|| Box::pin(write::oversized(shared, write)) as _)
+            keys.add(write.key.as_slice(), true).then(|| Box::pin(write::too_large(shared, write)) as _)
         }
         Command::Delete(delete) => {
             keys.add(delete.key, true).then(|| Box::pin(change::delete(shared, delete)) as _)
@@ -212,6 +212,7 @@ fn begin<'i>(
             let key = count.key.bytes().as_slice();
             keys.add(key, true).then(|| Box::pin(change::meta_count(shared, count, now)) as _)
         }
+        Command::Binary(request) => binary::begin(shared, request, keys, now),
         _ => None,
     }
 }

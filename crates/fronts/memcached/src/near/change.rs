@@ -13,7 +13,7 @@ use forebay_wire::memcached::refusal::Refusal;
 use super::batch::Answer;
 use super::front::Front;
 use super::read::is_plain;
-use super::words;
+use super::words::{self, Why};
 use crate::execute::meta_text::{echo, key as show_key, opaque};
 use crate::expiry::life;
 use crate::shared::Shared;
@@ -24,7 +24,7 @@ pub(super) async fn delete(shared: &Shared<Front>, command: command::Delete<'_>)
     let mut answer = Answer::default();
     match remove(shared, command.key, None, &mut answer).await {
         Ok(deleted) => answer.line(command.quiet, outcome::deleted(deleted)),
-        Err(refused) => answer.line(command.quiet, refused),
+        Err(why) => answer.line(command.quiet, why.text),
     }
 }
 
@@ -39,16 +39,16 @@ pub(super) async fn meta_delete(shared: &Shared<Front>, command: MetaDelete<'_>)
             echo(&mut answer.out, command.flags, &command.key);
             answer
         }
-        Err(refused) => answer.line(false, refused),
+        Err(why) => answer.line(false, why.text),
     }
 }
 
-async fn remove(
+pub(super) async fn remove(
     shared: &Shared<Front>,
     key: &[u8],
     version: Option<Version>,
     answer: &mut Answer,
-) -> Result<Deleted, &'static str> {
+) -> Result<Deleted, Why> {
     if !is_plain(key) {
         return Err(words::BAD_KEY);
     }
@@ -65,7 +65,7 @@ async fn remove(
 pub(super) async fn touch(shared: &Shared<Front>, command: command::Touch<'_>, now: Instant) -> Answer {
     let mut answer = Answer::default();
     if !is_plain(command.key) {
-        return answer.line(command.quiet, words::BAD_KEY);
+        return answer.line(command.quiet, words::BAD_KEY.text);
     }
     match shared.store.near.touch(command.key, life(command.exptime, now)).await {
         Ok(hit) => {
@@ -73,7 +73,7 @@ pub(super) async fn touch(shared: &Shared<Front>, command: command::Touch<'_>, n
             answer.count(hit, Count::TouchHits, Count::TouchMisses);
             answer.line(command.quiet, if hit { "TOUCHED" } else { "NOT_FOUND" })
         }
-        Err(error) => answer.line(command.quiet, words::failed(&error)),
+        Err(error) => answer.line(command.quiet, words::failed(&error).text),
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn count(shared: &Shared<Front>, command: command::Count<'_>) -
         Ok(Sum::Number(number)) => answer.line(command.quiet, &number.to_string()),
         Ok(Sum::NotFound) => answer.line(command.quiet, "NOT_FOUND"),
         Ok(Sum::NotNumber) => answer.line(command.quiet, Refusal::NotNumber.text()),
-        Err(refused) => answer.line(command.quiet, refused),
+        Err(why) => answer.line(command.quiet, why.text),
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn meta_count(shared: &Shared<Front>, command: MetaCount<'_>, n
     let mut letters = command.flags.filter_map(|word| word.first());
     if command.compare != 0 || command.touch.is_some() || letters.any(|letter| matches!(letter, b'c' | b't'))
     {
-        return answer.line(false, words::COUNT_FLAGS);
+        return answer.line(false, words::COUNT_FLAGS.text);
     }
     let step = if command.up { Step::Up } else { Step::Down };
     let create = command.vivify.map(|exptime| (command.initial, life(exptime, now)));
@@ -107,7 +107,7 @@ pub(super) async fn meta_count(shared: &Shared<Front>, command: MetaCount<'_>, n
             echo(&mut answer.out, command.flags, &command.key);
         }
         Ok(Sum::NotNumber) => return answer.line(false, Refusal::NotNumber.text()),
-        Err(refused) => return answer.line(false, refused),
+        Err(why) => return answer.line(false, why.text),
     }
     answer
 }
@@ -133,12 +133,12 @@ fn show(out: &mut Vec<u8>, command: &MetaCount<'_>, counted: u64) {
     }
 }
 
-async fn add(
+pub(super) async fn add(
     shared: &Shared<Front>,
     key: &[u8],
     addition: Addition,
     answer: &mut Answer,
-) -> Result<Sum, &'static str> {
+) -> Result<Sum, Why> {
     if !is_plain(key) {
         return Err(words::BAD_KEY);
     }

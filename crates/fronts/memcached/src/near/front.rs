@@ -10,14 +10,16 @@ use forebay_core::ports::BoxFuture;
 use forebay_core::ports::pledges::Pledge;
 use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
-use forebay_wire::memcached::command::{Command, Get, Oversized};
+use forebay_wire::memcached::binary::status::Status;
+use forebay_wire::memcached::command::{Command, Get};
 use forebay_wire::memcached::meta::get::MetaGet;
 use forebay_wire::memcached::refusal::Refusal;
 
 use super::grants::Grants;
 use super::sizes::Sizes;
-use super::{batch, words};
+use super::{batch, binary, words};
 use crate::backing::Backing;
+use crate::execute::binary::answer::answer;
 use crate::execute::get::Paused;
 use crate::execute::meta_get::show;
 use crate::execute::run::{Ran, run_without_key};
@@ -51,14 +53,15 @@ impl Backing for Front {
             Command::Get(command) => get(turn, *command),
             Command::MetaGet(command) if meta_get(turn, command) => Ran::Done,
             Command::FlushAll(command) => {
-                reply::line_unless(command.quiet, turn.out, words::FLUSH);
+                reply::line_unless(command.quiet, turn.out, words::FLUSH.text);
                 Ran::Done
             }
             Command::MetaDebug(_) => {
                 turn.tally.one(Count::Metas);
-                reply::line(turn.out, words::DEBUG);
+                reply::line(turn.out, words::DEBUG.text);
                 Ran::Done
             }
+            Command::Binary(request) => binary::run(turn, request),
             command if batch::asks(command) => Ran::Asks(None),
             command => run_without_key(turn, command),
         }
@@ -69,8 +72,14 @@ impl Backing for Front {
     }
 
     /// What the shared store has stays: there is no memory to wait with either. The client is told.
-    fn refuse(turn: &mut Turn<'_, Self>, command: &Oversized<'_>, refusal: Refusal) {
-        reply::line_unless(command.quiet, turn.out, refusal.text());
+    fn refuse(turn: &mut Turn<'_, Self>, command: &Command<'_>) {
+        match command {
+            Command::Oversized(write) => {
+                reply::line_unless(write.quiet, turn.out, Refusal::OutOfMemory.text());
+            }
+            Command::Binary(request) => answer(turn.out, request.echo, Err(Status::OutOfMemory)),
+            _ => {}
+        }
     }
 
     async fn ask(
@@ -134,7 +143,7 @@ fn meta_get(turn: &mut Turn<'_, Front>, command: &MetaGet<'_>) -> bool {
     shown
 }
 
-fn count_hit(turn: &mut Turn<'_, Front>) {
+pub(super) fn count_hit(turn: &mut Turn<'_, Front>) {
     turn.tally.one(Count::Gets);
     turn.tally.one(Count::GetHits);
     turn.tally.one(Count::NearHits);

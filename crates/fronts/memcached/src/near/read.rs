@@ -61,14 +61,18 @@ pub(super) fn get<'i>(
         }
         match failed {
             _ if !is_last => answer,
-            Some(failed) => answer.line(false, failed),
+            Some(why) => answer.line(false, why.text),
             None => answer.line(false, "END"),
         }
     })
 }
 
 /// From copies where there are any, and the rest in one call.
-async fn read(shared: &Shared<Front>, keys: &[&[u8]], answer: &mut Answer) -> Vec<Result<Option<Entry>>> {
+pub(super) async fn read(
+    shared: &Shared<Front>,
+    keys: &[&[u8]],
+    answer: &mut Answer,
+) -> Vec<Result<Option<Entry>>> {
     let (found, asked) = shared.store.near.get_all(keys, is_plain).await;
     let plain = keys.iter().filter(|key| is_plain(key)).count();
     answer.tally.add(Count::NearMisses, asked as u64);
@@ -81,7 +85,7 @@ async fn read(shared: &Shared<Front>, keys: &[&[u8]], answer: &mut Answer) -> Ve
 }
 
 /// A new end of life first: who is shown a value by it may rely on that. Where the end is now, the value is shown before.
-async fn touch(
+pub(super) async fn touch(
     shared: &Shared<Front>,
     keys: &[&[u8]],
     life: Option<Duration>,
@@ -113,11 +117,11 @@ async fn touch(
 pub(super) async fn meta_get(shared: &Shared<Front>, command: MetaGet<'_>, now: Instant) -> Answer {
     let mut answer = Answer::default();
     if asks_for_more(&command) {
-        return answer.line(false, words::READ_FLAGS);
+        return answer.line(false, words::READ_FLAGS.text);
     }
     let key = command.key.bytes().as_slice();
     if !is_plain(key) {
-        return answer.line(false, words::BAD_KEY);
+        return answer.line(false, words::BAD_KEY.text);
     }
     let asked = match (command.touch, command.vivify) {
         (None, None) => read(shared, &[key], &mut answer).await,
@@ -156,7 +160,7 @@ pub(super) async fn meta_get(shared: &Shared<Front>, command: MetaGet<'_>, now: 
             answer.out.extend_from_slice(b"EN");
             echo(&mut answer.out, command.flags, &command.key);
         }
-        Err(error) => return answer.line(false, words::failed(&error)),
+        Err(error) => return answer.line(false, words::failed(&error).text),
     }
     answer
 }

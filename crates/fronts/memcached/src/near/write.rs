@@ -8,12 +8,11 @@ use forebay_core::ports::remote_store::{Changed, Fill, Filled, Put, RemoteStore}
 use forebay_core::time::Instant;
 use forebay_wire::memcached::command::{Oversized, Store};
 use forebay_wire::memcached::meta::set::MetaSet;
-use forebay_wire::memcached::refusal::Refusal;
 
 use super::batch::Answer;
 use super::front::Front;
 use super::read::is_plain;
-use super::words;
+use super::words::{self, Why};
 use crate::execute::meta_set::{answer_written, mode_and_condition};
 use crate::execute::store::{mode_of, tally_write};
 use crate::expiry::life;
@@ -24,7 +23,7 @@ use crate::stats::counters::Count;
 pub(super) async fn store(shared: &Shared<Front>, command: Store<'_>, now: Instant) -> Answer {
     let mut answer = Answer::default();
     if !is_plain(command.key) {
-        return answer.line(command.quiet, words::BAD_KEY);
+        return answer.line(command.quiet, words::BAD_KEY.text);
     }
     let (mode, condition) = mode_of(command.verb);
     let terms = Terms { flags: command.flags, life: life(command.exptime, now), mode, condition };
@@ -35,7 +34,7 @@ pub(super) async fn store(shared: &Shared<Front>, command: Store<'_>, now: Insta
         }
         Err(error) => {
             answer.tally.one(Count::Sets);
-            answer.line(command.quiet, words::failed(&error))
+            answer.line(command.quiet, words::failed(&error).text)
         }
     }
 }
@@ -44,10 +43,10 @@ pub(super) async fn meta_set(shared: &Shared<Front>, command: MetaSet<'_>, now: 
     let mut answer = Answer::default();
     let key = command.key.bytes().as_slice();
     if command.stale {
-        return answer.line(false, words::STALE);
+        return answer.line(false, words::STALE.text);
     }
     if !is_plain(key) {
-        return answer.line(false, words::BAD_KEY);
+        return answer.line(false, words::BAD_KEY.text);
     }
     let (mode, condition) = mode_and_condition(&command);
     let terms = Terms { flags: command.client_flags, life: life(command.exptime, now), mode, condition };
@@ -60,22 +59,22 @@ pub(super) async fn meta_set(shared: &Shared<Front>, command: MetaSet<'_>, now: 
         }
         Err(error) => {
             answer.tally.one(Count::Sets);
-            answer.line(false, words::failed(&error))
+            answer.line(false, words::failed(&error).text)
         }
     }
 }
 
 /// What a write is made with.
 #[derive(Clone, Copy)]
-struct Terms {
-    flags: u32,
-    life: Option<Duration>,
-    mode: Mode,
-    condition: Condition,
+pub(super) struct Terms {
+    pub(super) flags: u32,
+    pub(super) life: Option<Duration>,
+    pub(super) mode: Mode,
+    pub(super) condition: Condition,
 }
 
 /// Fills, where the version is the number of a lease; else puts.
-async fn write(shared: &Shared<Front>, key: &[u8], value: &[u8], terms: Terms) -> Result<Written> {
+pub(super) async fn write(shared: &Shared<Front>, key: &[u8], value: &[u8], terms: Terms) -> Result<Written> {
     let near = &shared.store.near;
     let Terms { flags, life, mode, condition } = terms;
     let version = match condition {
@@ -98,16 +97,21 @@ async fn write(shared: &Shared<Front>, key: &[u8], value: &[u8], terms: Terms) -
     })
 }
 
-/// What was there is removed, as no reader must take it for what was sent.
-pub(super) async fn oversized(shared: &Shared<Front>, command: Oversized<'_>) -> Answer {
+/// A text write that is too large.
+pub(super) async fn too_large(shared: &Shared<Front>, command: Oversized<'_>) -> Answer {
     let mut answer = Answer::default();
+    let why = oversized(shared, command.key.as_slice(), command.forget, &mut answer).await;
+    answer.line(command.quiet, why.text)
+}
+
+/// What was there is removed, as no reader must take it for what was sent. Returns what to answer.
+pub(super) async fn oversized(shared: &Shared<Front>, key: &[u8], forget: bool, answer: &mut Answer) -> Why {
     answer.tally.one(Count::TooLarge);
-    let key = command.key.as_slice();
-    if command.forget
+    if forget
         && is_plain(key)
         && let Err(error) = shared.store.near.remove(key, None, Duration::ZERO).await
     {
-        return answer.line(command.quiet, words::failed(&error));
+        return words::failed(&error);
     }
-    answer.line(command.quiet, Refusal::TooLarge.text())
+    words::TOO_LARGE
 }

@@ -6,7 +6,7 @@ use std::process;
 use forebay_core::time::Instant;
 
 use super::counters::Count;
-use super::write::{end, stat};
+use super::sheet::Sheet;
 use crate::backing::Backing;
 use crate::shared::Shared;
 use crate::version::VERSION;
@@ -14,27 +14,27 @@ use crate::version::VERSION;
 /// Clock ticks a second in `/proc`, the same on every Linux that people run.
 const TICKS_PER_SECOND: u64 = 100;
 
-pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, out: &mut Vec<u8>) {
+pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, sheet: &mut Sheet<'_>) {
     let totals = shared.totals();
     let count = |count: Count| totals.tally.get(count);
     let peers = shared.peers.stats();
     let processor = processor_time();
 
-    stat(out, "pid", process::id());
-    stat(out, "uptime", now.since(shared.started).as_secs());
-    stat(out, "time", now.as_ms() / 1000);
-    stat(out, "version", VERSION);
-    stat(out, "libevent", "none");
-    stat(out, "pointer_size", usize::BITS);
-    stat(out, "rusage_user", seconds(processor.0));
-    stat(out, "rusage_system", seconds(processor.1));
-    stat(out, "max_connections", shared.options.connections_max);
-    stat(out, "curr_connections", peers.current());
-    stat(out, "total_connections", totals.connections);
-    stat(out, "rejected_connections", totals.refused);
-    stat(out, "connection_structures", peers.current());
+    sheet.stat("pid", process::id());
+    sheet.stat("uptime", now.since(shared.started).as_secs());
+    sheet.stat("time", now.as_ms() / 1000);
+    sheet.stat("version", VERSION);
+    sheet.stat("libevent", "none");
+    sheet.stat("pointer_size", usize::BITS);
+    sheet.stat("rusage_user", seconds(processor.0));
+    sheet.stat("rusage_system", seconds(processor.1));
+    sheet.stat("max_connections", shared.options.connections_max);
+    sheet.stat("curr_connections", peers.current());
+    sheet.stat("total_connections", totals.connections);
+    sheet.stat("rejected_connections", totals.refused);
+    sheet.stat("connection_structures", peers.current());
     zeros(
-        out,
+        sheet,
         &[
             "response_obj_oom",
             "response_obj_count",
@@ -55,14 +55,14 @@ pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, out: &mut Ve
         ("get_hits", Count::GetHits),
         ("get_misses", Count::GetMisses),
     ] {
-        stat(out, name, count(counted));
+        sheet.stat(name, count(counted));
     }
     if S::IS_NEAR {
-        stat(out, "near_hits", count(Count::NearHits));
-        stat(out, "near_misses", count(Count::NearMisses));
+        sheet.stat("near_hits", count(Count::NearHits));
+        sheet.stat("near_misses", count(Count::NearMisses));
     }
     // The store does not tell a read why it missed.
-    zeros(out, &["get_expired", "get_flushed"]);
+    zeros(sheet, &["get_expired", "get_flushed"]);
     for (name, counted) in [
         ("delete_misses", Count::DeleteMisses),
         ("delete_hits", Count::DeleteHits),
@@ -77,18 +77,18 @@ pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, out: &mut Ve
         ("touch_misses", Count::TouchMisses),
         ("store_too_large", Count::TooLarge),
     ] {
-        stat(out, name, count(counted));
+        sheet.stat(name, count(counted));
     }
-    zeros(out, &["store_no_memory", "auth_cmds", "auth_errors"]);
-    stat(out, "bytes_read", count(Count::BytesRead));
-    stat(out, "bytes_written", count(Count::BytesWritten));
-    stat(out, "limit_maxbytes", totals.store.bytes_max);
-    stat(out, "accepting_conns", 1);
-    zeros(out, &["listen_disabled_num", "time_in_listen_disabled_us"]);
-    stat(out, "threads", shared.threads());
-    stat(out, "conn_yields", count(Count::Yields));
+    zeros(sheet, &["store_no_memory", "auth_cmds", "auth_errors"]);
+    sheet.stat("bytes_read", count(Count::BytesRead));
+    sheet.stat("bytes_written", count(Count::BytesWritten));
+    sheet.stat("limit_maxbytes", totals.store.bytes_max);
+    sheet.stat("accepting_conns", 1);
+    zeros(sheet, &["listen_disabled_num", "time_in_listen_disabled_us"]);
+    sheet.stat("threads", shared.threads());
+    sheet.stat("conn_yields", count(Count::Yields));
     zeros(
-        out,
+        sheet,
         &[
             "hash_power_level",
             "hash_bytes",
@@ -114,16 +114,16 @@ pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, out: &mut Ve
             "round_robin_fallback",
         ],
     );
-    stat(out, "bytes", totals.entry_bytes());
-    stat(out, "curr_items", totals.store.items);
-    stat(out, "total_items", count(Count::Stored));
-    zeros(out, &["slab_global_page_pool", "expired_unfetched"]);
-    stat(out, "evicted_unfetched", totals.store.evicted_unread);
-    stat(out, "evicted_active", 0);
-    stat(out, "evictions", totals.store.evicted);
-    stat(out, "reclaimed", totals.store.expired);
+    sheet.stat("bytes", totals.entry_bytes());
+    sheet.stat("curr_items", totals.store.items);
+    sheet.stat("total_items", count(Count::Stored));
+    zeros(sheet, &["slab_global_page_pool", "expired_unfetched"]);
+    sheet.stat("evicted_unfetched", totals.store.evicted_unread);
+    sheet.stat("evicted_active", 0);
+    sheet.stat("evictions", totals.store.evicted);
+    sheet.stat("reclaimed", totals.store.expired);
     zeros(
-        out,
+        sheet,
         &[
             "crawler_reclaimed",
             "crawler_items_checked",
@@ -135,12 +135,12 @@ pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, out: &mut Ve
             "lru_bumps_dropped",
         ],
     );
-    end(out);
+    sheet.end();
 }
 
-fn zeros(out: &mut Vec<u8>, names: &[&str]) {
+fn zeros(sheet: &mut Sheet<'_>, names: &[&str]) {
     for name in names {
-        stat(out, name, 0);
+        sheet.stat(name, 0);
     }
 }
 

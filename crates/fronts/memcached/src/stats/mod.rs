@@ -4,5 +4,5 @@ pub(crate) mod connections;
 pub(crate) mod counters;
 pub(crate) mod general;
 pub(crate) mod settings;
+pub(crate) mod sheet;
 pub(crate) mod slabs;
-pub(crate) mod write;

@@ -1,45 +1,45 @@
 //! `stats settings`: memcached's names, each with a value of the type clients parse it as. What can be chosen here is as
 //! chosen; the rest is as memcached has it by default where that is true of this front too, else off or 0.
 
-use super::write::{end, stat};
+use super::sheet::Sheet;
 use crate::backing::Backing;
 use crate::shared::Shared;
 
-pub(crate) fn settings<S: Backing>(shared: &Shared<S>, out: &mut Vec<u8>) {
+pub(crate) fn settings<S: Backing>(shared: &Shared<S>, sheet: &mut Sheet<'_>) {
     let (options, tcp) = (&shared.options, shared.addresses.tcp);
     let inter = tcp.map_or_else(|| "NULL".to_owned(), |address| address.ip().to_string());
     let socket =
         shared.addresses.unix.as_ref().map_or_else(|| "NULL".to_owned(), |path| path.display().to_string());
 
-    stat(out, "maxbytes", shared.store.memory().bytes_max);
-    stat(out, "maxconns", options.connections_max);
-    stat(out, "tcpport", tcp.map_or(0, |address| address.port()));
-    stat(out, "udpport", 0);
-    stat(out, "inter", inter);
-    stat(out, "verbosity", 0);
-    stat(out, "oldest", 0);
-    stat(out, "evictions", "on");
-    stat(out, "domain_socket", socket);
-    stat(out, "umask", 700);
-    stat(out, "shutdown_command", "no");
-    stat(out, "growth_factor", "1.00");
-    stat(out, "chunk_size", 0);
-    stat(out, "num_threads", shared.threads());
-    stat(out, "num_threads_per_udp", 0);
-    stat(out, "stat_key_prefix", ":");
-    stat(out, "detail_enabled", "no");
-    stat(out, "reqs_per_event", 0);
-    stat(out, "cas_enabled", "yes");
-    stat(out, "tcp_backlog", crate::serve::bind::BACKLOG);
-    stat(out, "binding_protocol", "ascii");
-    stat(out, "auth_enabled_sasl", "no");
-    stat(out, "auth_enabled_ascii", "no");
-    stat(out, "item_size_max", options.value_bytes_max);
-    stat(out, "maxconns_fast", "yes");
+    sheet.stat("maxbytes", shared.store.memory().bytes_max);
+    sheet.stat("maxconns", options.connections_max);
+    sheet.stat("tcpport", tcp.map_or(0, |address| address.port()));
+    sheet.stat("udpport", 0);
+    sheet.stat("inter", inter);
+    sheet.stat("verbosity", 0);
+    sheet.stat("oldest", 0);
+    sheet.stat("evictions", "on");
+    sheet.stat("domain_socket", socket);
+    sheet.stat("umask", 700);
+    sheet.stat("shutdown_command", "no");
+    sheet.stat("growth_factor", "1.00");
+    sheet.stat("chunk_size", 0);
+    sheet.stat("num_threads", shared.threads());
+    sheet.stat("num_threads_per_udp", 0);
+    sheet.stat("stat_key_prefix", ":");
+    sheet.stat("detail_enabled", "no");
+    sheet.stat("reqs_per_event", 0);
+    sheet.stat("cas_enabled", "yes");
+    sheet.stat("tcp_backlog", crate::serve::bind::BACKLOG);
+    sheet.stat("binding_protocol", "ascii");
+    sheet.stat("auth_enabled_sasl", "no");
+    sheet.stat("auth_enabled_ascii", "no");
+    sheet.stat("item_size_max", options.value_bytes_max);
+    sheet.stat("maxconns_fast", "yes");
     for (name, value) in MACHINERY {
-        stat(out, name, value);
+        sheet.stat(name, value);
     }
-    end(out);
+    sheet.end();
 }
 
 /// Settings of machinery that this front does not have.

@@ -1,7 +1,7 @@
 //! `stats items`, `stats slabs`, `stats sizes`: the store has no classes by size, so everything is in class 1.
 
 use super::counters::Count;
-use super::write::{end, stat};
+use super::sheet::Sheet;
 use crate::backing::Backing;
 use crate::shared::Shared;
 
@@ -9,7 +9,7 @@ use crate::shared::Shared;
 const PAGE_BYTES: u64 = 1024 * 1024;
 
 /// `stats items`.
-pub(crate) fn items<S: Backing>(shared: &Shared<S>, out: &mut Vec<u8>) {
+pub(crate) fn items<S: Backing>(shared: &Shared<S>, sheet: &mut Sheet<'_>) {
     let store = shared.totals().store;
     if store.items > 0 {
         for (name, value) in [
@@ -42,14 +42,14 @@ pub(crate) fn items<S: Backing>(shared: &Shared<S>, out: &mut Vec<u8>) {
             ("hits_to_cold", shared.totals().tally.get(Count::GetHits)),
             ("hits_to_temp", 0),
         ] {
-            stat(out, format_args!("items:1:{name}"), value);
+            sheet.stat(format_args!("items:1:{name}"), value);
         }
     }
-    end(out);
+    sheet.end();
 }
 
 /// `stats slabs`.
-pub(crate) fn slabs<S: Backing>(shared: &Shared<S>, out: &mut Vec<u8>) {
+pub(crate) fn slabs<S: Backing>(shared: &Shared<S>, sheet: &mut Sheet<'_>) {
     let totals = shared.totals();
     let (store, count) = (totals.store, |count: Count| totals.tally.get(count));
     let used = store.items > 0;
@@ -71,16 +71,16 @@ pub(crate) fn slabs<S: Backing>(shared: &Shared<S>, out: &mut Vec<u8>) {
             ("cas_badval", count(Count::CasBad)),
             ("touch_hits", count(Count::TouchHits)),
         ] {
-            stat(out, format_args!("1:{name}"), value);
+            sheet.stat(format_args!("1:{name}"), value);
         }
     }
-    stat(out, "active_slabs", u8::from(used));
-    stat(out, "total_malloced", totals.entry_bytes());
-    end(out);
+    sheet.stat("active_slabs", u8::from(used));
+    sheet.stat("total_malloced", totals.entry_bytes());
+    sheet.end();
 }
 
 /// `stats sizes`: a histogram that memcached does not keep by default either.
-pub(crate) fn sizes(out: &mut Vec<u8>) {
-    stat(out, "sizes_status", "disabled");
-    end(out);
+pub(crate) fn sizes(sheet: &mut Sheet<'_>) {
+    sheet.stat("sizes_status", "disabled");
+    sheet.end();
 }
