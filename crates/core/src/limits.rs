@@ -331,6 +331,12 @@ pub const MEMCACHED_INPUT_BYTES: usize = 64 * 1024;
 pub const MEMCACHED_BUFFERS_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
 /// What a connection may have of either without its being counted.
 pub const MEMCACHED_BUFFER_BYTES_FREE: usize = 64 * 1024;
+/// Users of the memcached front.
+pub const MEMCACHED_USERS_MAX: usize = 1_000;
+/// How often it is looked who has been silent for too long, at most and at least.
+pub const MEMCACHED_IDLE_LOOK_MIN: Duration = Duration::from_millis(10);
+/// See `MEMCACHED_IDLE_LOOK_MIN`.
+pub const MEMCACHED_IDLE_LOOK_MAX: Duration = Duration::from_secs(1);
 /// Keys of one memcached `get` that are answered before other connections have their turn.
 pub const MEMCACHED_TURN_KEYS_MAX: usize = 1_000;
 /// Connections that `stats conns` lists.

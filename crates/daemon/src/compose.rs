@@ -4,6 +4,8 @@ mod directory;
 mod queues;
 mod values;
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +13,13 @@ use forebay_bond::Governor;
 use forebay_broker::EmbeddedBroker;
 use forebay_connect::open::Close;
 use forebay_connect::watch::await_store;
-use forebay_core::error::Result;
+use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::Health;
 use forebay_core::ports::clock::{Clock, Work};
 use forebay_core::pressure::Pressure;
 use forebay_http::{Front, Parts};
 use forebay_memcached::Addresses;
+use forebay_memcached::access::users::Users;
 use forebay_runtime::clock::TokioClock;
 use forebay_runtime::tasks::{Drained, Tasks};
 use tokio::runtime::{Handle, Runtime};
@@ -105,16 +108,29 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
     }
 }
 
-fn memcached_options(settings: &Settings) -> forebay_memcached::Options {
-    forebay_memcached::Options {
+fn memcached_options(settings: &Settings) -> Result<forebay_memcached::Options> {
+    Ok(forebay_memcached::Options {
         tcp: settings.memcached.on().copied(),
         unix: settings.memcached_unix.on().cloned(),
         threads: settings.memcached_threads,
         connections_max: settings.memcached_connections_max,
         value_bytes_max: as_usize(settings.value_bytes_max.0),
         buffers_bytes_max: as_usize(settings.memcached_buffers.0),
+        users: settings.memcached_users.on().map(|file| users(file)).transpose()?,
+        idle: settings.memcached_idle.on().map(|idle| idle.0),
         drain: settings.drain.0,
-    }
+    })
+}
+
+fn users(file: &Path) -> Result<Arc<Users>> {
+    let shown = || file.display().to_string();
+    let text = fs::read_to_string(file).map_err(|cause| {
+        Error::new(Kind::Io, "read users of memcached front from", shown()).because(cause)
+    })?;
+    let users = Users::read(&text).map_err(|expected| {
+        Error::new(Kind::Invalid, "read users of memcached front from", shown()).because(expected)
+    })?;
+    Ok(Arc::new(users))
 }
 
 fn as_usize(bytes: u64) -> usize {
@@ -125,7 +141,7 @@ impl Composed {
     /// Opens the sockets of the fronts that are on.
     fn bind(&mut self, settings: &Settings, mut parts: Parts, stopped: watch::Receiver<bool>) -> Result<()> {
         if settings.memcached.on().is_some() || settings.memcached_unix.on().is_some() {
-            let options = memcached_options(settings);
+            let options = memcached_options(settings)?;
             let clock = Arc::clone(&parts.clock);
             let bound = match &self.kept {
                 Kept::Here { store, .. } => {
@@ -230,14 +246,33 @@ mod tests {
     #[test]
     fn the_memcached_front_is_told_what_the_settings_say() {
         let mut settings = Settings::default();
-        for (name, text) in
-            [("memcached_buffers", "7MiB"), ("drain", "3s"), ("memcached_connections_max", "12")]
-        {
+        for (name, text) in [
+            ("memcached_buffers", "7MiB"),
+            ("drain", "3s"),
+            ("memcached_connections_max", "12"),
+            ("memcached_idle", "90s"),
+        ] {
             assert_eq!(settings.set(name, text), Some(Ok(())), "{name}");
         }
-        let options = memcached_options(&settings);
+        let options = memcached_options(&settings).unwrap();
         assert_eq!(options.buffers_bytes_max, 7 << 20);
         assert_eq!(options.drain, Duration::from_secs(3));
         assert_eq!(options.connections_max, 12);
+        assert_eq!(options.idle, Some(Duration::from_secs(90)));
+        assert_eq!(options.users, None);
+    }
+
+    #[test]
+    fn users_are_read_from_their_file_and_a_fault_is_told_without_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("users");
+        let mut settings = Settings::default();
+        assert_eq!(settings.set("memcached_users", &file.display().to_string()), Some(Ok(())));
+        assert_eq!(memcached_options(&settings).unwrap_err().kind(), Kind::Io);
+        fs::write(&file, "app:secret\n").unwrap();
+        assert!(memcached_options(&settings).unwrap().users.is_some());
+        fs::write(&file, "app:secret\nsecret\n").unwrap();
+        let error = memcached_options(&settings).unwrap_err().to_string();
+        assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
     }
 }

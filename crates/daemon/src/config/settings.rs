@@ -92,6 +92,10 @@ settings! {
         "N", "Threads of its own for the memcached front, by default one a core and 4 at most; 0 shares the runtime's";
     memcached_connections_max: usize = limits::CONNECTIONS_DEFAULT,
         "N", "Connections of the memcached front";
+    memcached_users: Switch<PathBuf> = Switch::Off,
+        "FILE|off", "Who may use the memcached protocol: lines of name:password, as memcached's -Y has them; by SASL PLAIN on its binary form. off lets everybody in";
+    memcached_idle: Switch<Span> = Switch::Off,
+        "TIME|off", "How long a memcached connection may be silent before it is closed";
     memcached_buffers: Size = Size(limits::MEMCACHED_BUFFERS_BYTES_DEFAULT as u64),
         "SIZE", "Memory for half-read commands and half-sent answers of all its connections; one largest value always has room";
     http: Switch<SocketAddr> = Switch::On(local(8080)),

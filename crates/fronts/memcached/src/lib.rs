@@ -4,6 +4,7 @@
 //! there, parse it, carry out every command, answer with one write. A hit allocates nothing. [`serve::bind::bind_near`] does
 //! the same before a shared store, which is asked for what there is no copy of.
 
+pub mod access;
 mod backing;
 mod execute;
 mod expiry;

@@ -3,12 +3,15 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use forebay_core::limits::{
     CONNECTIONS_DEFAULT, DRAIN_DEFAULT, MEMCACHED_BUFFERS_BYTES_DEFAULT, VALUE_BYTES_MAX_DEFAULT,
 };
+
+use crate::access::users::Users;
 
 /// More threads are had by asking for them.
 const THREADS_DEFAULT_MAX: usize = 4;
@@ -29,6 +32,10 @@ pub struct Options {
     pub value_bytes_max: usize,
     /// Memory for what all connections have half sent or half read. One value of the largest size always has room.
     pub buffers_bytes_max: usize,
+    /// Who may come in, and with which password; `None` lets everybody in.
+    pub users: Option<Arc<Users>>,
+    /// How long a connection may say nothing before it is closed; `None` is for ever.
+    pub idle: Option<Duration>,
     /// How long a stop waits for clients to take their answers.
     pub drain: Duration,
 }
@@ -42,6 +49,8 @@ impl Default for Options {
             connections_max: CONNECTIONS_DEFAULT,
             value_bytes_max: VALUE_BYTES_MAX_DEFAULT,
             buffers_bytes_max: MEMCACHED_BUFFERS_BYTES_DEFAULT,
+            users: None,
+            idle: None,
             drain: DRAIN_DEFAULT,
         }
     }

@@ -1,10 +1,11 @@
 //! One connection's place in its stream, without the connection: bytes in, answers out.
 
 use forebay_core::limits::{MEMCACHED_INPUT_BYTES, OUTPUT_BYTES_MAX};
-use forebay_wire::memcached::binary;
 use forebay_wire::memcached::command::Command;
 use forebay_wire::memcached::parse::{Limits, Parsed, parse};
+use forebay_wire::memcached::{auth, binary};
 
+use crate::access::gate;
 use crate::backing::Backing;
 use crate::execute::get::Paused;
 use crate::execute::run::Ran;
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     resume: Option<Resume>,
     /// What is spoken; `None` before the first byte.
     protocol: Option<Protocol>,
+    /// Who is there has said who it is.
+    admitted: bool,
 }
 
 /// The first byte of a connection decides for all that follow.
@@ -73,6 +76,11 @@ pub(crate) struct Head<'i> {
 }
 
 impl Session {
+    /// The beginning of a stream of somebody who is `admitted`, or has to say first who it is.
+    pub(crate) fn new(admitted: bool) -> Self {
+        Self { admitted, ..Self::default() }
+    }
+
     /// Carries out every complete command of `input`, until the output is full or one turn's work is done.
     pub(crate) fn advance<S: Backing>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
         if self.protocol.is_none() {
@@ -103,7 +111,7 @@ impl Session {
                     Parsed::Close => break Next::Close,
                     Parsed::Complete { command, consumed, swallow } => {
                         self.searched = 0;
-                        (S::run(turn, &command), consumed, swallow)
+                        (self.carry_out(turn, &command), consumed, swallow)
                     }
                 },
             };
@@ -158,7 +166,15 @@ impl Session {
     fn parse<'i>(&self, input: &'i [u8], limits: &Limits) -> Parsed<'i> {
         match self.protocol {
             Some(Protocol::Binary) => binary::parse::parse(input, limits),
-            Some(Protocol::Text) | None => parse(input, self.searched, limits),
+            Some(Protocol::Text) | None if self.admitted => parse(input, self.searched, limits),
+            Some(Protocol::Text) | None => auth::parse(input, self.searched, limits),
+        }
+    }
+
+    fn carry_out<S: Backing>(&mut self, turn: &mut Turn<'_, S>, command: &Command<'_>) -> Ran {
+        match &turn.shared.options.users {
+            Some(users) => gate::pass(&mut self.admitted, users, turn, command),
+            None => S::run(turn, command),
         }
     }
 
@@ -235,7 +251,7 @@ mod tests {
             }));
             let clock_port: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
             let shared = Shared::new(Options::default(), Addresses::default(), store, clock_port);
-            Self { session: Session::default(), shared, clock, out: Vec::new(), tally: Tally::default() }
+            Self { session: Session::new(true), shared, clock, out: Vec::new(), tally: Tally::default() }
         }
 
         fn pass(&self, seconds: u64) {

@@ -1,5 +1,6 @@
 //! What a client asks for. Keys and values are borrowed from the input.
 
+use super::auth::Authenticate;
 use super::binary::request::{Operation, Request};
 use super::meta::base64::Decoded;
 use super::meta::count::MetaCount;
@@ -54,6 +55,8 @@ pub enum Command<'a> {
     MetaCount(MetaCount<'a>),
     /// `me`.
     MetaDebug(MetaDebug<'a>),
+    /// The first command of a client that has to say who it is.
+    Authenticate(Authenticate<'a>),
     /// A request of the binary protocol.
     Binary(Request<'a>),
     /// Not understood or not allowed.

@@ -6,6 +6,7 @@
 //! early, only spaces separate.
 
 mod admin;
+pub mod auth;
 pub mod binary;
 pub mod command;
 mod keyed;

@@ -82,7 +82,7 @@ pub fn parse<'a>(input: &'a [u8], searched: usize, limits: &Limits) -> Parsed<'a
         Found::Open => return Parsed::Incomplete { needed: input.len() + 1, searched: input.len() },
         Found::Endless => return Parsed::Close,
     };
-    let body = Body { input, line: length };
+    let body = Body::after(input, length);
     let mut words = Words::new(text);
     let verb = words.next().unwrap_or_default();
     // The most common command is spared the cutting of its line.
@@ -158,6 +158,11 @@ pub(super) struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
+    /// What follows a line of this length.
+    pub(super) const fn after(input: &'a [u8], line: usize) -> Self {
+        Self { input, line }
+    }
+
     /// The command has no value: what follows is the next command.
     pub(super) fn none(self, command: Command<'a>) -> Parsed<'a> {
         Parsed::Complete { command, consumed: self.line, swallow: 0 }

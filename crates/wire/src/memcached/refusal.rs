@@ -59,6 +59,14 @@ pub enum Refusal {
     BadMetaDelta,
     /// The opaque is too long to be given back.
     OpaqueTooLong,
+    /// Who asks has not said who it is.
+    Unauthenticated,
+    /// What should be a name and a password is not.
+    BadCredentials,
+    /// A name and a password do not end where their length says.
+    BadTermination,
+    /// No such name, or not with this password.
+    WrongCredentials,
 }
 
 impl Refusal {
@@ -93,6 +101,10 @@ impl Refusal {
             Self::BadInitial => "CLIENT_ERROR invalid numeric initial value",
             Self::BadMetaDelta => "CLIENT_ERROR invalid numeric delta value",
             Self::OpaqueTooLong => "CLIENT_ERROR opaque token too long",
+            Self::Unauthenticated => "CLIENT_ERROR unauthenticated",
+            Self::BadCredentials => "CLIENT_ERROR bad authentication token format",
+            Self::BadTermination => "CLIENT_ERROR bad command line termination",
+            Self::WrongCredentials => "CLIENT_ERROR authentication failure",
         }
     }
 }

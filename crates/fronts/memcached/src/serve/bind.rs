@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::accept::accept;
 use super::deal::Deal;
+use super::silence::call_silent;
 use crate::backing::Backing;
 use crate::near::front::Front;
 use crate::options::Options;
@@ -114,7 +115,7 @@ fn open<S: Backing>(
     let shared = Arc::new(Shared::new(options, addresses.clone(), store, clock));
     let connections = Arc::clone(shared.peers.stats());
     let (deal, hands) = Deal::among(threads.max(1));
-    // Accepting takes little: one of the threads does it for all.
+    // Accepting takes little, and so does looking who is silent: one of the threads does it for all.
     let mut sockets = Some(Sockets { tcp, unix, deal });
     let mut work = Vec::new();
     for hand in hands {
@@ -122,7 +123,7 @@ fn open<S: Backing>(
         let serve = async move {
             let accept = async {
                 if let Some(sockets) = sockets {
-                    sockets.accept(&shared, stop).await;
+                    tokio::join!(sockets.accept(&shared, stop.clone()), call_silent(&shared, stop));
                 }
             };
             tokio::join!(accept, hand.serve(Arc::clone(&shared)));

@@ -60,7 +60,8 @@ enum After {
 
 impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
     pub(crate) fn new(io: IO, shared: Arc<Shared<S>>, seat: Seat) -> Self {
-        let (session, partial, unsent) = (Session::default(), Vec::new(), Vec::new());
+        let (session, partial, unsent) =
+            (Session::new(shared.options.users.is_none()), Vec::new(), Vec::new());
         let held = || Held::new(Arc::clone(&shared.buffers));
         let (partial_held, unsent_held) = (held(), held());
         Self {
@@ -162,10 +163,23 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                 self.poll_partial(cx, &mut scratch.answers)
             }
         });
-        if turn.is_pending() && stopped.poll(cx).is_ready() {
+        if turn.is_pending() && (stopped.poll(cx).is_ready() || self.is_idle(cx)) {
             return Poll::Ready(After::End);
         }
         turn
+    }
+
+    /// Whether the client has been silent for too long.
+    fn is_idle(&self, cx: &Context<'_>) -> bool {
+        let Some(idle) = self.shared.options.idle else { return false };
+        let is_idle =
+            self.seat.is_called(cx.waker()) && self.seat.silent_since(self.shared.clock.now()) >= idle;
+        if is_idle {
+            let mut tally = Tally::default();
+            tally.one(Count::IdleKicks);
+            self.shared.counters.take(&mut tally, self.seat.id());
+        }
+        is_idle
     }
 
     /// Reads into the thread's buffer and answers from there. Only what is left over is kept.
@@ -204,6 +218,9 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         answers.tally.add(Count::BytesRead, count as u64);
         let full = self.partial.len() == self.partial.capacity();
         if self.partial.len() < self.needed {
+            if self.shared.options.idle.is_some() {
+                self.seat.active(self.shared.clock.now());
+            }
             self.settle(answers);
             return Poll::Ready(if full { After::Yield } else { After::Read });
         }

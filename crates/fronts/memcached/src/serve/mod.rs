@@ -8,6 +8,7 @@ mod deal;
 mod listener;
 pub(crate) mod peers;
 mod scratch;
+mod silence;
 mod stop;
 #[cfg(test)]
 mod tests;

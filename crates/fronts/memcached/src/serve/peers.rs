@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+use std::time::Duration;
 
 use forebay_core::stats::ConnectionStats;
 use forebay_core::time::Instant;
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 /// Numbers of the TCP and the unix listener in lists of connections; those of connections are greater.
@@ -32,6 +35,9 @@ pub(crate) struct Peer {
     pub(crate) origin: Origin,
     active_ms: AtomicU64,
     half_read: AtomicBool,
+    /// It has been called to look how long it has been silent.
+    called: AtomicBool,
+    waits: AtomicWaker,
 }
 
 impl Peer {
@@ -84,10 +90,22 @@ impl Peers {
             origin,
             active_ms: AtomicU64::new(now.as_ms()),
             half_read: AtomicBool::new(false),
+            called: AtomicBool::new(false),
+            waits: AtomicWaker::new(),
         });
         open.peers.insert(id, Arc::clone(&peer));
         self.stats.open();
         Some(Seat { id, peer, peers: Arc::clone(self) })
+    }
+
+    /// Calls those that have been silent for so long. They look themselves, as they may have been told something meanwhile.
+    pub(crate) fn call_silent(&self, now: Instant, idle: Duration) {
+        for peer in self.open.lock().peers.values() {
+            if now.since(peer.active_at()) >= idle {
+                peer.called.store(true, Relaxed);
+                peer.waits.wake();
+            }
+        }
     }
 
     /// The oldest connections, at most `count_max` of them.
@@ -113,6 +131,17 @@ impl Seat {
     /// Whether the client has begun a command and not ended it.
     pub(crate) fn set_half_read(&self, half_read: bool) {
         self.peer.half_read.store(half_read, Relaxed);
+    }
+
+    /// Whether it was called since it was last asked; if not it will be, by `waker`.
+    pub(crate) fn is_called(&self, waker: &Waker) -> bool {
+        self.peer.waits.register(waker);
+        self.peer.called.swap(false, Relaxed)
+    }
+
+    /// How long its client has said nothing.
+    pub(crate) fn silent_since(&self, now: Instant) -> Duration {
+        now.since(self.peer.active_at())
     }
 
     /// The client has sent something.

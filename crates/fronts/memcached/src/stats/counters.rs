@@ -28,6 +28,9 @@ pub(crate) enum Count {
     BytesRead,
     BytesWritten,
     Yields,
+    Auths,
+    AuthErrors,
+    IdleKicks,
     NearHits,
     NearMisses,
 }

@@ -79,7 +79,12 @@ pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, sheet: &mut 
     ] {
         sheet.stat(name, count(counted));
     }
-    zeros(sheet, &["store_no_memory", "auth_cmds", "auth_errors"]);
+    zeros(sheet, &["store_no_memory"]);
+    sheet.stat("auth_cmds", count(Count::Auths));
+    sheet.stat("auth_errors", count(Count::AuthErrors));
+    if shared.options.idle.is_some() {
+        sheet.stat("idle_kicks", count(Count::IdleKicks));
+    }
     sheet.stat("bytes_read", count(Count::BytesRead));
     sheet.stat("bytes_written", count(Count::BytesWritten));
     sheet.stat("limit_maxbytes", totals.store.bytes_max);

@@ -11,6 +11,7 @@ pub(crate) fn settings<S: Backing>(shared: &Shared<S>, sheet: &mut Sheet<'_>) {
     let socket =
         shared.addresses.unix.as_ref().map_or_else(|| "NULL".to_owned(), |path| path.display().to_string());
 
+    let with_users = if options.users.is_some() { "yes" } else { "no" };
     sheet.stat("maxbytes", shared.store.memory().bytes_max);
     sheet.stat("maxconns", options.connections_max);
     sheet.stat("tcpport", tcp.map_or(0, |address| address.port()));
@@ -31,13 +32,16 @@ pub(crate) fn settings<S: Backing>(shared: &Shared<S>, sheet: &mut Sheet<'_>) {
     sheet.stat("reqs_per_event", 0);
     sheet.stat("cas_enabled", "yes");
     sheet.stat("tcp_backlog", crate::serve::bind::BACKLOG);
-    sheet.stat("binding_protocol", "ascii");
-    sheet.stat("auth_enabled_sasl", "no");
-    sheet.stat("auth_enabled_ascii", "no");
+    sheet.stat("binding_protocol", "auto-negotiate");
+    sheet.stat("auth_enabled_sasl", with_users);
+    sheet.stat("auth_enabled_ascii", with_users);
     sheet.stat("item_size_max", options.value_bytes_max);
     sheet.stat("maxconns_fast", "yes");
     for (name, value) in MACHINERY {
-        sheet.stat(name, value);
+        match (name, options.idle) {
+            ("idle_timeout", Some(idle)) => sheet.stat(name, idle.as_secs().max(1)),
+            _ => sheet.stat(name, value),
+        }
     }
     sheet.end();
 }
