@@ -1,4 +1,4 @@
-//! Hit ratio and cost of the memory store's policies beside quick_cache, moka and the optimum, on a recorded trace.
+//! Hit ratio of the memory store beside policies by the book, quick_cache, moka and the optimum, on a recorded trace; and its cost.
 //!
 //! `cargo run --release --bin hit_ratio -- TRACE[.xz] [cost]`: a trace is one big-endian 32-bit key after the other; a miss is
 //! followed by a write of 100 bytes. Capacities are shares of the trace's distinct keys; our store's budget in bytes is set so that
@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Instant as Wall;
 
 use forebay_benches::plot::{Line, lines};
-use forebay_benches::policies::{lru, optimum, sieve};
+use forebay_benches::policies::{lru, optimum, s3_fifo, sieve, w_tiny_lfu};
 use forebay_benches::trace::{load, zipf};
 use forebay_core::entry::{Read, Version, Write};
 use forebay_core::ports::local_store::LocalStore;
@@ -52,6 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let of = |access: &Access| percent(trace.iter().filter(|key| access(**key)).count(), trace.len());
     row("Belady's optimum", &|capacity| percent(optimum(&trace, capacity), trace.len()));
     row("Forebay", &|capacity| of(&memory(&trace, capacity)));
+    row("S3-FIFO", &|capacity| percent(s3_fifo(&trace, capacity), trace.len()));
+    row("W-TinyLFU", &|capacity| percent(w_tiny_lfu(&trace, capacity), trace.len()));
     row("SIEVE", &|capacity| percent(sieve(&trace, capacity), trace.len()));
     row("LRU", &|capacity| percent(lru(&trace, capacity), trace.len()));
     row("quick_cache, 1 shard", &|capacity| of(&quick(capacity, 1)));

@@ -34,7 +34,10 @@ fn near_caches(store: &str) {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let here = Daemon::start_with(one.path(), &["--store", store]);
     let there = Daemon::start_with(other.path(), &["--store", store]);
-    session(python("pymemcache_near.py").args([here.memcached.to_string(), there.memcached.to_string()]));
+    session(
+        python("memcached/pymemcache_near.py")
+            .args([here.memcached.to_string(), there.memcached.to_string()]),
+    );
     assert!(!here.panicked() && !there.panicked());
     assert!(here.stop() && there.stop(), "the daemons stop cleanly");
 }

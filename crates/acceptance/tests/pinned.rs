@@ -9,7 +9,11 @@ use forebay_acceptance::raw::Raw;
 
 /// The pymemcache program, which says what it was answered and later checks it.
 fn client(daemon: &Daemon, mode: &str, journal: &str) -> Client {
-    Client::start(python("pymemcache_pinned.py").args([&daemon.memcached.to_string(), mode, journal]))
+    Client::start(python("memcached/pymemcache_pinned.py").args([
+        &daemon.memcached.to_string(),
+        mode,
+        journal,
+    ]))
 }
 
 #[test]

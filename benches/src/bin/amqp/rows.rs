@@ -98,7 +98,10 @@ impl Rows {
         let row = &mut self.0[place];
         let messages = taken.messages as f64;
         let processor_us = taken.processor_ns as f64 / 1_000.0 / messages;
-        eprintln!("{work}, {peer}: {messages} messages in {:.1?}, {processor_us:.2} µs of CPU each", taken.time);
+        eprintln!(
+            "{work}, {peer}: {messages} messages in {:.1?}, {processor_us:.2} µs of CPU each",
+            taken.time
+        );
         row.rate.0.push(messages / taken.time.as_secs_f64());
         row.processor_us.0.push(processor_us);
         if let Some([p50, p99]) = taken.quantiles_us {
