@@ -48,7 +48,8 @@ def session(mc, binary):
     assert fails(pylibmc.NotFound, mc.incr, "none")
     assert mc.add_multi({"n1": 1, "n2": 2}) == [] and mc.incr_multi(["n1", "n2"], delta=3) is None
     assert mc.get_multi(["n1", "n2"]) == {"n1": 4, "n2": 5}
-    assert fails(pylibmc.Error, mc.incr, "a")
+    # In the binary protocol it takes the connection for lost after that, before memcached too.
+    assert fails(pylibmc.Error, client(binary).incr, "a")
 
     # Its own touch fails in the binary protocol, before memcached too.
     assert binary or (mc.touch("a", 100) is True and mc.touch("none", 100) is False)
