@@ -42,7 +42,7 @@ pub(super) const BAD_KEY: Why =
     Why::new(Status::Invalid, "CLIENT_ERROR a near cache takes keys without spaces and control characters");
 
 /// What a client is told of an error. Its own words may hold a key, which may hold anything.
-pub(super) const fn failed(error: &Error) -> Why {
+pub(super) fn failed(error: &Error) -> Why {
     match error.kind() {
         Kind::TooLarge => TOO_LARGE,
         Kind::Full => Why::new(Status::OutOfMemory, Refusal::OutOfMemory.text()),

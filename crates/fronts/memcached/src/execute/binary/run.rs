@@ -5,7 +5,6 @@ use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::binary::request::{Operation, Request};
 use forebay_wire::memcached::binary::response::{Response, write};
 use forebay_wire::memcached::binary::status::Status;
-use forebay_wire::memcached::command::FlushAll;
 
 use super::answer::{answer, answer_unless, deleted};
 use super::{count, read, write as writes};
