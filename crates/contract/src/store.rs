@@ -20,6 +20,7 @@ pub mod get;
 pub mod lease;
 pub mod linear;
 pub mod model;
+pub mod named;
 pub mod write;
 
 /// One test for every case of the suite. `$make` is a function or closure `Fn(usize) -> Arc<dyn LocalStore>`.
@@ -56,6 +57,12 @@ macro_rules! store {
                 a_stale_write_keeps_the_end_and_the_claim
                 no_two_entries_have_the_same_version
                 extensions_obey_the_version;
+            named: a_named_version_is_shown_and_compared
+                a_named_write_voids_the_leases_before_it
+                leases_are_good_after_a_named_write
+                placeholders_counters_and_stale_entries_may_be_named
+                an_entry_can_be_left_without_its_value
+                an_entry_without_its_value_can_be_stale;
             lease: a_fill_with_its_lease_is_stored
                 a_lease_fills_once
                 writes_of_other_keys_leave_a_lease_good

@@ -2,8 +2,8 @@
 
 use crate::time::Instant;
 
-/// Tells two states of one key apart: every change of an entry gives it a greater version. No two entries of a store
-/// have the same.
+/// Tells two states of one key apart: every change of an entry gives it a greater version, and no two entries of a store
+/// have the same; but where a writer names the version. Whether two of those tell anything apart is up to the writers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Version(pub u64);
 
@@ -73,6 +73,8 @@ pub struct Read {
     pub touch: Option<Expiry>,
     /// On a miss, leaves a leased placeholder that lives this long and grants this reader its lease.
     pub lease: Option<Expiry>,
+    /// The version that the placeholder is given, in place of the store's own next one.
+    pub named: Option<Version>,
     /// On a hit with less life left than this many milliseconds, grants one reader the lease to load it anew.
     /// Zero asks for nothing but a stale entry's lease. A read with neither this nor `lease` is never granted one: its
     /// reader would not load.
@@ -84,7 +86,7 @@ pub struct Read {
 impl Read {
     /// A plain read.
     pub const fn at(now: Instant) -> Self {
-        Self { now, touch: None, lease: None, refresh_below_ms: None, counts: true }
+        Self { now, touch: None, lease: None, named: None, refresh_below_ms: None, counts: true }
     }
 }
 
@@ -133,6 +135,8 @@ pub struct Write {
     /// With `Condition::Version`: a version older than the present one is stored all the same, marked stale. The entry
     /// keeps its end of life, and its lease where that was granted.
     pub stale_if_older: bool,
+    /// The version that the entry is given, in place of the store's own next one.
+    pub named: Option<Version>,
 }
 
 impl Write {
@@ -145,6 +149,7 @@ impl Write {
             mode: Mode::Set,
             condition: Condition::None,
             stale_if_older: false,
+            named: None,
         }
     }
 }
@@ -177,12 +182,17 @@ pub struct Delete {
     pub version: Option<Version>,
     /// Keep the value, marked stale, with this end of life (`None` leaves the present one).
     pub keep_stale: Option<Option<Expiry>>,
+    /// Leave the entry without its bytes and flags, with this end of life. Unless it is marked stale as well it keeps its version;
+    /// leases taken before are void all the same.
+    pub empties: Option<Expiry>,
+    /// The version that what is left is given.
+    pub named: Option<Version>,
 }
 
 impl Delete {
     /// An unconditional deletion.
     pub const fn at(now: Instant) -> Self {
-        Self { now, version: None, keep_stale: None }
+        Self { now, version: None, keep_stale: None, empties: None, named: None }
     }
 }
 
@@ -221,6 +231,8 @@ pub struct Arithmetic {
     pub create: Option<(u64, Expiry)>,
     /// A new end of life for one that is there.
     pub touch: Option<Expiry>,
+    /// The version that the entry is given, in place of the store's own next one.
+    pub named: Option<Version>,
 }
 
 /// What became of a counter.

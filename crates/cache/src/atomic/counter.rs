@@ -132,7 +132,7 @@ impl Counter {
         let now = self.cache.clock.now();
         let first = if step == Step::Up { delta } else { 0 };
         let create = Some((first, self.life.map(|life| now + life)));
-        let arithmetic = Arithmetic { now, delta, step, version: None, create, touch: None };
+        let arithmetic = Arithmetic { now, delta, step, version: None, create, touch: None, named: None };
         match self.cache.store.count(&self.key, arithmetic) {
             Counted::Value { number, .. } => Ok(number),
             Counted::NotFound | Counted::NotNumber | Counted::Exists => Err(self.conflict()),

@@ -190,7 +190,7 @@ impl RateLimiter {
         let first = if step == Step::Up { delta } else { 0 };
         // It is looked at until the end of the window that comes after its own.
         let create = Some((first, Some(now + self.rate.window * 2)));
-        let arithmetic = Arithmetic { now, delta, step, version: None, create, touch: None };
+        let arithmetic = Arithmetic { now, delta, step, version: None, create, touch: None, named: None };
         match self.cache.store.count(key, arithmetic) {
             Counted::Value { number, .. } => Ok(number),
             Counted::NotFound | Counted::NotNumber | Counted::Exists => {

@@ -182,7 +182,7 @@ impl Alone {
             let now = self.clock.now();
             let create = addition.create.map(|(number, life)| (number, ends(now, life)));
             let Addition { delta, step, .. } = addition;
-            let arithmetic = Arithmetic { now, delta, step, version: None, create, touch: None };
+            let arithmetic = Arithmetic { now, delta, step, version: None, create, touch: None, named: None };
             match self.memory.count(key, arithmetic) {
                 Counted::Value { number, .. } => return Ok(Sum::Number(number)),
                 Counted::NotFound => return Ok(Sum::NotFound),

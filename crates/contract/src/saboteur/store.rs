@@ -42,6 +42,10 @@ impl LocalStore for StoreSaboteur {
         self.store.read(key, read, visit)
     }
 
+    fn takes_names(&self, key: &[u8]) -> bool {
+        self.store.takes_names(key)
+    }
+
     fn write(&self, key: &[u8], value: &[u8], write: Write) -> Written {
         let mut random = self.random.lock();
         self.forget(&mut random, key, write.now);

@@ -131,7 +131,7 @@ pub fn mark_stale(store: &dyn LocalStore, key: &[u8], now: Instant) -> Deleted {
 
 /// Arithmetic that neither creates nor touches.
 pub fn arithmetic(now: Instant, step: Step, delta: u64) -> Arithmetic {
-    Arithmetic { now, delta, step, version: None, create: None, touch: None }
+    Arithmetic { now, delta, step, version: None, create: None, touch: None, named: None }
 }
 
 /// Counts up.

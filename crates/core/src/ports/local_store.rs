@@ -20,6 +20,12 @@ pub trait LocalStore: Send + Sync {
     /// [`Claim::Lost`]: crate::entry::Claim::Lost
     fn read(&self, key: &[u8], read: Read, visit: &mut dyn FnMut(View<'_>)) -> bool;
 
+    /// Whether a writer may name the version of this key's entry. Where not, a name is passed over.
+    fn takes_names(&self, key: &[u8]) -> bool {
+        let _ = key;
+        true
+    }
+
     /// Writes by mode and condition. Whatever the answer, no reader sees a mixture of two writes.
     fn write(&self, key: &[u8], value: &[u8], write: Write) -> Written;
 

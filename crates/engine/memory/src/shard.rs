@@ -53,6 +53,7 @@ pub(crate) struct Fields {
     pub(crate) flags: u32,
     pub(crate) expires_at: Expiry,
     pub(crate) marks: Marks,
+    pub(crate) named: Option<Version>,
 }
 
 /// Why an entry leaves.
@@ -118,6 +119,20 @@ impl Shard {
         self.version
     }
 
+    /// The version of a change that may be named. A named one says nothing of the order of changes, so the floor rises to the
+    /// one that it stands in place of: leases from before are void.
+    pub(crate) fn version_of(&mut self, hash: u64, named: Option<Version>) -> u64 {
+        let next = self.next_version();
+        let Some(Version(named)) = named else { return next };
+        self.floors.raise(hash, next);
+        named
+    }
+
+    /// What a version, named or not, says of the order of changes: a named one that no lease has come to says nothing.
+    pub(crate) fn in_order(&self, version: u64) -> u64 {
+        if version > self.version { 0 } else { version }
+    }
+
     /// From here on versions are above this one.
     pub(crate) fn begin_above(&mut self, version: Version) {
         let behind = version.0.saturating_sub(self.version);
@@ -179,7 +194,7 @@ impl Shard {
     pub(crate) fn insert(&mut self, hash: u64, key: &[u8], value: &[u8], fields: Fields) -> Found {
         self.make_all_room(hash, key, value.len());
         let queue = if self.ghost.take(hash) { QueueName::Main } else { QueueName::Small };
-        let header = self.header(fields);
+        let header = self.header(hash, fields);
         self.counts.items_created += 1;
         self.append(hash, key, value, header, queue)
     }
@@ -193,7 +208,7 @@ impl Shard {
         value: &[u8],
         fields: Fields,
     ) -> u64 {
-        let mut header = self.header(fields);
+        let mut header = self.header(hash, fields);
         header.marks.set_uses(found.header.marks.uses() + 1);
         self.counts.replaced += 1;
         if self.heap.overwrite(found.position, header, key, value) {
@@ -211,7 +226,8 @@ impl Shard {
     /// Takes an entry out and remembers its version as gone.
     pub(crate) fn remove(&mut self, hash: u64, position: Position, cause: Cause) {
         let header = self.heap.header(position);
-        self.floors.raise(hash, header.version);
+        let version = self.in_order(header.version);
+        self.floors.raise(hash, version);
         match cause {
             Cause::Evicted | Cause::Resized => {
                 self.counts.evicted += 1;
@@ -233,8 +249,8 @@ impl Shard {
         size_of::<Self>() + self.floors.bytes() + self.ghost.bytes() + self.table.bytes()
     }
 
-    fn header(&mut self, fields: Fields) -> Header {
-        let mut header = Header::new(self.next_version(), fields.now);
+    fn header(&mut self, hash: u64, fields: Fields) -> Header {
+        let mut header = Header::new(self.version_of(hash, fields.named), fields.now);
         header.flags = fields.flags;
         header.set_expiry(fields.expires_at);
         header.marks = fields.marks;

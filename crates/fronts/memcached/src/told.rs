@@ -25,6 +25,11 @@ impl<S: Pledges> Told<'_, S> {
         self.pledge = self.pledge.max(self.store.pledge(key));
     }
 
+    /// Whether the version of this key's entry may be named.
+    pub(crate) fn takes_names(&self, key: &[u8]) -> bool {
+        self.store.takes_names(key)
+    }
+
     pub(crate) fn read(&mut self, key: &[u8], read: Read, visit: &mut dyn FnMut(View<'_>)) -> bool {
         let hit = self.store.read(key, read, visit);
         self.note(key);

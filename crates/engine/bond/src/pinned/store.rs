@@ -43,6 +43,11 @@ impl<S: LocalStore> LocalStore for Pinned<S> {
         }
     }
 
+    /// A result has the versions of its place in the log's order.
+    fn takes_names(&self, key: &[u8]) -> bool {
+        self.results(key).is_none() && self.cache.takes_names(key)
+    }
+
     fn write(&self, key: &[u8], value: &[u8], write: Write) -> Written {
         match self.results(key) {
             Some(results) => results.act(|table| table.write(key, value, write)),

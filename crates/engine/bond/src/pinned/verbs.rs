@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use forebay_core::entry::{
-    Arithmetic, Claim, Condition, Counted, Delete, Deleted, Lease, Mode, Read, State, Step, Version, View,
+    Arithmetic, Claim, Condition, Counted, Delete, Deleted, Expiry, Lease, Mode, Read, State, Step, Version, View,
     Write, Written,
 };
 use forebay_memory::decimal::{self, Decimal};
@@ -166,6 +166,9 @@ impl Table {
         if present.is_none() {
             return Deleted::NotFound;
         }
+        if let Some(expires_at) = delete.empties {
+            return self.empty(key, version, delete, expires_at);
+        }
         let Some(new_end) = delete.keep_stale else {
             self.remove(key, Cause::Removed);
             return Deleted::Done;
@@ -177,6 +180,16 @@ impl Table {
         if let Some(entry) = self.entries.get_mut(key) {
             (entry.version, entry.state, entry.claimed) = (version, State::Stale, false);
         }
+        self.mark(key);
+        Deleted::Done
+    }
+
+    /// Leaves an entry without bytes; one whose end has come is gone.
+    fn empty(&mut self, key: &[u8], version: u64, delete: Delete, expires_at: Expiry) -> Deleted {
+        let present = self.entries.get(key).map_or(version, |entry| entry.version);
+        let stale = delete.keep_stale.is_some();
+        let kept = Kept { flags: 0, expires_at, stale };
+        self.insert(key, Entry::new([].into(), kept, if stale { version } else { present }, delete.now));
         self.mark(key);
         Deleted::Done
     }

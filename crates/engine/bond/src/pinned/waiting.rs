@@ -37,6 +37,10 @@ impl<S: Pledges> LocalStore for Waiting<S> {
         self.kept(key).is_ok() && hit
     }
 
+    fn takes_names(&self, key: &[u8]) -> bool {
+        self.0.takes_names(key)
+    }
+
     fn write(&self, key: &[u8], value: &[u8], write: Write) -> Written {
         let written = self.0.write(key, value, write);
         self.kept(key).map_or(Written::NoRoom, |()| written)

@@ -53,9 +53,6 @@ impl Memory {
             let mut rest = chunk.as_slice();
             while !rest.is_empty() {
                 let kept = format::entry(&mut rest)?;
-                if kept.version > highest {
-                    return Err(damaged("a version is above the highest"));
-                }
                 if wanted(kept.key) {
                     self.restore(&kept, now);
                 }

@@ -29,11 +29,11 @@ impl Shard {
         if grows {
             // An invalidated number does not become true by counting: the marks stay.
             let marks = header.marks;
-            let fields = Fields { now: arithmetic.now, flags: header.flags, expires_at, marks };
+            let fields = Fields { now: arithmetic.now, flags: header.flags, expires_at, marks, named: arithmetic.named };
             let version = self.overwrite(hash, found, key, text.as_bytes(), fields);
             return counted(number, version, expires_at, false);
         }
-        header.version = self.next_version();
+        header.version = self.version_of(hash, arithmetic.named);
         header.set_expiry(expires_at);
         header.accessed = seconds(arithmetic.now);
         header.marks.set_uses(header.marks.uses() + 1);
@@ -46,7 +46,8 @@ impl Shard {
         let Some((number, expires_at)) = arithmetic.create else { return Counted::NotFound };
         self.counts.writes += 1;
         let text = Decimal::new(number);
-        let fields = Fields { now: arithmetic.now, flags: 0, expires_at, marks: Marks::default() };
+        let (now, named) = (arithmetic.now, arithmetic.named);
+        let fields = Fields { now, flags: 0, expires_at, marks: Marks::default(), named };
         let found = self.insert(hash, key, text.as_bytes(), fields);
         counted(number, found.header.version, expires_at, true)
     }

@@ -51,7 +51,7 @@ impl Shard {
     fn vivify(&mut self, hash: u64, key: &[u8], read: Read, visit: &mut dyn FnMut(View<'_>)) -> bool {
         let Some(expires_at) = read.lease else { return false };
         let marks = Marks::LEASED.with(Marks::CLAIMED);
-        let fields = Fields { now: read.now, flags: 0, expires_at, marks };
+        let fields = Fields { now: read.now, flags: 0, expires_at, marks, named: read.named };
         let found = self.insert(hash, key, &[], fields);
         visit(found.header.view(&[], Claim::Won));
         // Its owner has read it, as far as the next reader is concerned.

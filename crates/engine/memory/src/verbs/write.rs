@@ -23,7 +23,7 @@ impl Shard {
         if expires_at.is_some_and(|at| at <= write.now) {
             return Written::Stored(self.store_nothing(hash, found));
         }
-        let fields = Fields { now: write.now, flags: write.flags, expires_at, marks };
+        let fields = Fields { now: write.now, flags: write.flags, expires_at, marks, named: write.named };
         self.put(hash, key, found, value, fields)
     }
 
@@ -52,7 +52,8 @@ impl Shard {
         let whole = if write.mode == Mode::Prepend { [value, before] } else { [before, value] }.concat();
         self.counts.writes += 1;
         let header = present.header;
-        let fields = Fields { now: write.now, flags: header.flags, expires_at: header.expiry(), marks };
+        let (now, named) = (write.now, write.named);
+        let fields = Fields { now, flags: header.flags, expires_at: header.expiry(), marks, named };
         self.put(hash, key, found, &whole, fields)
     }
 
@@ -129,7 +130,7 @@ impl Shard {
                 }
             }
             (Condition::Lease(lease), present) => {
-                if self.floors.of(hash).max(present.unwrap_or(0)) > lease.0.0 {
+                if self.floors.of(hash).max(self.in_order(present.unwrap_or(0))) > lease.0.0 {
                     self.counts.fills_refused += 1;
                     return Err(Written::Exists);
                 }

@@ -14,6 +14,9 @@ use crate::reply;
 pub(super) fn count<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaCount<'_>) {
     let step = if command.up { Step::Up } else { Step::Down };
     let ends = Ends::new(command.vivify, command.touch, turn.now);
+    if !turn.admits(command.key.bytes().as_slice(), command.named) {
+        return;
+    }
     let arithmetic = Arithmetic {
         now: turn.now,
         delta: command.delta,
@@ -21,6 +24,7 @@ pub(super) fn count<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaCount<'_>)
         version: (command.compare != 0).then_some(Version(command.compare)),
         create: ends.created(command.flags).map(|expires_at| (command.initial, expires_at)),
         touch: ends.touch,
+        named: command.named.map(Version),
     };
     let counted = turn.store.count(command.key.bytes().as_slice(), arithmetic);
     count_step(turn, step, counted);

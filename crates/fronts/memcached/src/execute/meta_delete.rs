@@ -11,10 +11,16 @@ use crate::outcome;
 use crate::stats::counters::Count;
 
 pub(super) fn delete<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaDelete<'_>) {
+    if !turn.admits(command.key.bytes().as_slice(), command.named) {
+        return;
+    }
+    let touch = command.touch.map(|exptime| expiry(exptime, turn.now));
     let delete = Delete {
         now: turn.now,
         version: command.compare.map(Version),
-        keep_stale: command.stale.then(|| command.touch.map(|exptime| expiry(exptime, turn.now))),
+        keep_stale: command.stale.then_some(touch),
+        empties: command.empties.then_some(touch.unwrap_or_default()),
+        named: command.named.map(Version),
     };
     let deleted = turn.store.delete(command.key.bytes().as_slice(), delete);
     match deleted {

@@ -1,6 +1,6 @@
 //! `mg` and `me`.
 
-use forebay_core::entry::{Claim, Expiry, Read, State, View};
+use forebay_core::entry::{Claim, Expiry, Read, State, Version, View};
 use forebay_core::ports::pledges::Pledges;
 use forebay_core::time::Instant;
 use forebay_wire::memcached::meta::debug::MetaDebug;
@@ -21,11 +21,15 @@ pub(super) fn get<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) {
         now,
         touch: ends.touch,
         lease: ends.created(command.flags),
+        named: command.named.map(Version),
         // A meta get can always say that its reader shall load, so it may always be granted the lease of a stale entry.
         refresh_below_ms: Some(command.recache.map_or(0, |exptime| refresh_below_ms(exptime, now))),
         counts: !command.unseen,
     };
     let bytes = command.key.bytes().as_slice();
+    if !turn.admits(bytes, command.named) {
+        return;
+    }
     let untouched =
         asks_time_before_touch(command).then(|| untouched_end(&mut turn.store, bytes, now)).flatten();
     let out = &mut *turn.out;

@@ -11,6 +11,9 @@ use crate::expiry::expiry;
 use crate::{outcome, reply};
 
 pub(super) fn set<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) {
+    if !turn.admits(command.key.bytes().as_slice(), command.named) {
+        return;
+    }
     let (mode, condition) = mode_and_condition(command);
     let write = Write {
         now: turn.now,
@@ -20,6 +23,7 @@ pub(super) fn set<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) {
         condition,
         // Version 0 is no older one: nothing ever had it.
         stale_if_older: command.stale && command.compare != Some(0),
+        named: command.named.map(Version),
     };
     let written = turn.store.write(command.key.bytes().as_slice(), command.value, write);
     let written = answer_written(turn.out, command, mode, written);

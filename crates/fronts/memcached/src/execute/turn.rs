@@ -1,7 +1,9 @@
 //! What a command works with.
 
+use forebay_core::ports::pledges::Pledges;
 use forebay_core::time::Instant;
 
+use crate::reply;
 use crate::shared::Shared;
 use crate::stats::counters::{Count, Tally};
 use crate::told::Told;
@@ -18,6 +20,20 @@ pub(crate) struct Turn<'a, S> {
     pub(crate) tally: &'a mut Tally,
     /// Whose turn it is.
     pub(crate) connection: u64,
+}
+
+/// What a writer is told that names the version of a key whose versions are the store's own.
+const NO_NAMES: &str = "SERVER_ERROR this key outlives a restart, and its versions are given here, leave out E";
+
+impl<S: Pledges> Turn<'_, S> {
+    /// Whether an entry may be given such a version; if not, that is what is answered.
+    pub(crate) fn admits(&mut self, key: &[u8], named: Option<u64>) -> bool {
+        let admits = named.is_none() || self.store.takes_names(key);
+        if !admits {
+            reply::line(self.out, NO_NAMES);
+        }
+        admits
+    }
 }
 
 impl<S> Turn<'_, S> {

@@ -32,6 +32,12 @@ pub(super) async fn delete(shared: &Shared<Front>, command: command::Delete<'_>)
 pub(super) async fn meta_delete(shared: &Shared<Front>, command: MetaDelete<'_>) -> Answer {
     let mut answer = Answer::default();
     let key = command.key.bytes().as_slice();
+    if command.named.is_some() {
+        return answer.line(false, words::NAMED.text);
+    }
+    if command.empties {
+        return answer.line(false, words::EMPTIES.text);
+    }
     match remove(shared, key, command.compare.map(Version), &mut answer).await {
         Ok(Deleted::Done) if command.quiet => answer,
         Ok(deleted) => {
@@ -91,6 +97,9 @@ pub(super) async fn count(shared: &Shared<Front>, command: command::Count<'_>) -
 
 pub(super) async fn meta_count(shared: &Shared<Front>, command: MetaCount<'_>, now: Instant) -> Answer {
     let mut answer = Answer::default();
+    if command.named.is_some() {
+        return answer.line(false, words::NAMED.text);
+    }
     let mut letters = command.flags.filter_map(|word| word.first());
     if command.compare != 0 || command.touch.is_some() || letters.any(|letter| matches!(letter, b'c' | b't'))
     {

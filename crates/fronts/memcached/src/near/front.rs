@@ -134,7 +134,7 @@ fn get(turn: &mut Turn<'_, Front>, get: Get<'_>) -> Ran {
 /// Answers from a copy, if there is one and no more is asked for than it has.
 fn meta_get(turn: &mut Turn<'_, Front>, command: &MetaGet<'_>) -> bool {
     let (now, out) = (turn.now, &mut *turn.out);
-    let is_plain = command.touch.is_none() && !asks_for_more(command);
+    let is_plain = command.touch.is_none() && command.named.is_none() && !asks_for_more(command);
     let show = |near: Near<'_>| show(out, command, &view(near), (Ends::new(None, None, now), None), now);
     let shown = is_plain && turn.shared.store.near.local(command.key.bytes().as_slice(), show).is_some();
     if shown {

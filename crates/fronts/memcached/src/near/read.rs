@@ -116,6 +116,9 @@ pub(super) async fn touch(
 /// `mg`. A miss of one that would load asks for the lease.
 pub(super) async fn meta_get(shared: &Shared<Front>, command: MetaGet<'_>, now: Instant) -> Answer {
     let mut answer = Answer::default();
+    if command.named.is_some() {
+        return answer.line(false, words::NAMED.text);
+    }
     if asks_for_more(&command) {
         return answer.line(false, words::READ_FLAGS.text);
     }

@@ -42,6 +42,9 @@ pub(super) async fn store(shared: &Shared<Front>, command: Store<'_>, now: Insta
 pub(super) async fn meta_set(shared: &Shared<Front>, command: MetaSet<'_>, now: Instant) -> Answer {
     let mut answer = Answer::default();
     let key = command.key.bytes().as_slice();
+    if command.named.is_some() {
+        return answer.line(false, words::NAMED.text);
+    }
     if command.stale {
         return answer.line(false, words::STALE.text);
     }

@@ -26,6 +26,8 @@ pub struct MetaCount<'a> {
     pub touch: Option<i32>,
     /// The version that must be there; 0 means any.
     pub compare: u64,
+    /// The version that the entry is given, in place of the server's own.
+    pub named: Option<u64>,
     /// The number is asked for.
     pub value: bool,
     /// Success is not answered.
@@ -58,6 +60,7 @@ pub(in crate::memcached) fn count<'a>(line: &Line<'a>, mut words: Words<'a>, lim
         initial: flags.initial,
         touch: flags.touch,
         compare: flags.compare.unwrap_or(0),
+        named: flags.named,
         value: flags.value,
         quiet: flags.quiet,
     })

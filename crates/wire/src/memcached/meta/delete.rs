@@ -16,9 +16,13 @@ pub struct MetaDelete<'a> {
     pub flags: Words<'a>,
     /// The version that must be there.
     pub compare: Option<u64>,
+    /// The version that what stays is given, in place of the server's own.
+    pub named: Option<u64>,
+    /// The entry stays without its value.
+    pub empties: bool,
     /// The value stays, marked stale.
     pub stale: bool,
-    /// A new end of life for a value that stays.
+    /// A new end of life for what stays.
     pub touch: Option<i32>,
     /// Success is not answered.
     pub quiet: bool,
@@ -44,6 +48,8 @@ pub(in crate::memcached) fn delete<'a>(
         key: flags.key,
         flags: words,
         compare: flags.compare,
+        named: flags.named,
+        empties: flags.empties,
         stale: flags.stale,
         touch: flags.touch,
         quiet: flags.quiet,

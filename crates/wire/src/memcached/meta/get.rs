@@ -24,6 +24,8 @@ pub struct MetaGet<'a> {
     pub vivify: Option<i32>,
     /// A new end of life.
     pub touch: Option<i32>,
+    /// The version that a placeholder is given, in place of the server's own.
+    pub named: Option<u64>,
     /// With less life left than this, one reader shall load anew.
     pub recache: Option<i32>,
 }
@@ -44,6 +46,7 @@ pub(in crate::memcached) fn get<'a>(line: &Line<'a>, mut words: Words<'a>, limit
         unseen: flags.unseen,
         vivify: flags.vivify,
         touch: flags.touch,
+        named: flags.named,
         recache: flags.recache,
     })
 }

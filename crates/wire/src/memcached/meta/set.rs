@@ -40,6 +40,8 @@ pub struct MetaSet<'a> {
     pub exptime: i32,
     /// The version that must be there.
     pub compare: Option<u64>,
+    /// The version that the entry is given, in place of the server's own.
+    pub named: Option<u64>,
     /// An older version than the present one is stored all the same, marked stale.
     pub stale: bool,
     /// Success is not answered.
@@ -83,6 +85,7 @@ pub(in crate::memcached) fn set<'a>(
             client_flags: flags.client_flags,
             exptime: flags.touch.unwrap_or(0),
             compare: flags.compare,
+            named: flags.named,
             stale: flags.stale,
             quiet: flags.quiet,
         }),

@@ -19,6 +19,7 @@ pub(super) fn count<S: Pledges>(turn: &mut Turn<'_, S>, request: &Request<'_>, c
         version: (count.compare != 0).then_some(Version(count.compare)),
         create: count.create.map(|(number, exptime)| (number, expiry(exptime, turn.now))),
         touch: None,
+        named: None,
     };
     let outcome = turn.store.count(count.key, arithmetic);
     count_step(turn, step, outcome);
