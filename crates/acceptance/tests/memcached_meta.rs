@@ -138,9 +138,7 @@ fn meta_commands_are_answered_alike() {
             "ma y v T1500 t",
         ]),
         lines(&["ma z N1500 T2500 t", "ma w T2500 N1500 t", "ma u N0 J18446744073709551615 v", "ma u v"]),
-        lines(&[
-            "mg a v v", "mg a z", "mg a S3", "mg a Nx", "mg a T", "mg a Rx", "mg a C", "mg a Fx",
-        ]),
+        lines(&["mg a v v", "mg a z", "mg a S3", "mg a Nx", "mg a T", "mg a Rx", "mg a C", "mg a Fx"]),
         lines(&[
             "mg a Nx Fx",
             "mg a Fx M",

@@ -141,18 +141,18 @@ impl<'a> Model<'a> {
         match act {
             Act::Read { touch, lease, refresh_below_ms, counts } => {
                 let (touch, lease) = (touch.map(|life| self.end(life)), lease.map(|life| self.end(life)));
-                self.ask(key, Asked::Read(Read { now, touch, lease, refresh_below_ms, counts }));
+                self.ask(key, Asked::Read(Read { touch, lease, refresh_below_ms, counts, ..Read::at(now) }));
             }
             Act::Write { value, flags, life, mode, fence, stale_if_older } => {
                 let (condition, lease) = self.condition(key, fence);
                 let expires_at = self.end(life);
-                let write = Write { now, flags, expires_at, mode, condition, stale_if_older };
+                let write = Write { flags, expires_at, mode, condition, stale_if_older, ..Write::at(now) };
                 self.ask(key, Asked::Write { value: value.to_vec(), write, lease });
             }
             Act::Delete { version, keep_stale } => {
                 let version = version.map(|names| self.version(key, names));
                 let keep_stale = keep_stale.map(|life| life.map(|life| self.end(life)));
-                self.ask(key, Asked::Delete(Delete { now, version, keep_stale }));
+                self.ask(key, Asked::Delete(Delete { version, keep_stale, ..Delete::at(now) }));
                 // The answer to a deletion does not tell the new version; a look without a trace does.
                 self.ask(key, Asked::Read(Read { counts: false, ..Read::at(now) }));
             }
@@ -160,7 +160,10 @@ impl<'a> Model<'a> {
                 let version = version.map(|names| self.version(key, names));
                 let create = create.map(|(number, life)| (number, self.end(life)));
                 let touch = touch.map(|life| self.end(life));
-                self.ask(key, Asked::Count(Arithmetic { now, delta, step, version, create, touch }));
+                self.ask(
+                    key,
+                    Asked::Count(Arithmetic { now, delta, step, version, create, touch, named: None }),
+                );
             }
             Act::Lease => {
                 if let Answer::Lease(lease) = self.ask(key, Asked::Lease(self.leases.len())) {

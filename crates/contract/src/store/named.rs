@@ -1,7 +1,9 @@
 //! Versions that the writer names, and entries that are left without their value. A name says nothing of the order of changes, so
 //! leases hold beside it as ever.
 
-use forebay_core::entry::{Claim, Condition, Counted, Delete, Deleted, Lease, Read, State, Step, Version, Write};
+use forebay_core::entry::{
+    Claim, Condition, Counted, Delete, Deleted, Lease, Read, State, Step, Version, Write,
+};
 use forebay_core::ports::local_store::LocalStore;
 
 use super::ask::{

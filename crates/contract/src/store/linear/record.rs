@@ -111,6 +111,7 @@ impl Caller<'_> {
             version: self.random.one_in(4).then_some(known.version),
             create: self.random.one_in(2).then_some((3, None)),
             touch: self.random.one_in(4).then_some(end),
+            named: None,
         };
         match self.random.below(24) {
             0..=5 => Asked::Read(plain_read),

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use forebay_core::entry::{
-    Arithmetic, Claim, Condition, Counted, Delete, Deleted, Expiry, Lease, Mode, Read, State, Step, Version, View,
-    Write, Written,
+    Arithmetic, Claim, Condition, Counted, Delete, Deleted, Expiry, Lease, Mode, Read, State, Step, Version,
+    View, Write, Written,
 };
 use forebay_memory::decimal::{self, Decimal};
 

@@ -29,7 +29,13 @@ impl Shard {
         if grows {
             // An invalidated number does not become true by counting: the marks stay.
             let marks = header.marks;
-            let fields = Fields { now: arithmetic.now, flags: header.flags, expires_at, marks, named: arithmetic.named };
+            let fields = Fields {
+                now: arithmetic.now,
+                flags: header.flags,
+                expires_at,
+                marks,
+                named: arithmetic.named,
+            };
             let version = self.overwrite(hash, found, key, text.as_bytes(), fields);
             return counted(number, version, expires_at, false);
         }

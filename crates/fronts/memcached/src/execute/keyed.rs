@@ -18,8 +18,15 @@ pub(super) fn delete<S: Pledges>(turn: &mut Turn<'_, S>, command: command::Delet
 
 pub(super) fn count<S: Pledges>(turn: &mut Turn<'_, S>, command: command::Count<'_>) {
     let step = if command.up { Step::Up } else { Step::Down };
-    let arithmetic =
-        Arithmetic { now: turn.now, delta: command.delta, step, version: None, create: None, touch: None, named: None };
+    let arithmetic = Arithmetic {
+        now: turn.now,
+        delta: command.delta,
+        step,
+        version: None,
+        create: None,
+        touch: None,
+        named: None,
+    };
     let counted = turn.store.count(command.key, arithmetic);
     count_step(turn, step, counted);
     match counted {

@@ -23,7 +23,8 @@ pub(crate) struct Turn<'a, S> {
 }
 
 /// What a writer is told that names the version of a key whose versions are the store's own.
-const NO_NAMES: &str = "SERVER_ERROR this key outlives a restart, and its versions are given here, leave out E";
+const NO_NAMES: &str =
+    "SERVER_ERROR this key outlives a restart, and its versions are given here, leave out E";
 
 impl<S: Pledges> Turn<'_, S> {
     /// Whether an entry may be given such a version; if not, that is what is answered.

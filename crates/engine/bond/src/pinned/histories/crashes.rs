@@ -96,7 +96,8 @@ impl World {
             6 => drop(self.store.write(&key, b"7", Write { mode: Mode::Append, ..write })),
             7 => {
                 let (create, touch) = (Some((5, end)), random.one_in(3).then_some(end));
-                let up = Arithmetic { now, delta: 3, step: Step::Up, version: None, create, touch, named: None };
+                let up =
+                    Arithmetic { now, delta: 3, step: Step::Up, version: None, create, touch, named: None };
                 self.store.count(&key, up);
             }
             8 => drop(self.store.read(&key, Read { touch: Some(end), ..Read::at(now) }, &mut |_| ())),
