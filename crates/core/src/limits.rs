@@ -353,6 +353,8 @@ pub const MEMCACHED_QUEUED_CALLS_MAX: usize = 1_024;
 pub const MEMCACHED_QUEUED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Calls sent over one connection whose answers have not come.
 pub const MEMCACHED_SENT_CALLS_MAX: usize = 4_096;
+/// How long nobody watches a connection whose callers read their replies themselves, or one that is not polled any more does.
+pub const MEMCACHED_UNWATCHED_MAX: Duration = Duration::from_millis(100);
 /// Commands of one call.
 pub const MEMCACHED_CALL_COMMANDS_MAX: usize = 500;
 /// Bytes of several calls that are sent at once.

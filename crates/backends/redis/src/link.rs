@@ -146,13 +146,13 @@ impl Link {
         standing: Standing,
         commands: &Pipeline,
         within: Duration,
-    ) -> Result<Vec<Result<Value>>> {
+    ) -> Result<impl ExactSizeIterator<Item = Result<Value>>> {
         let number = standing.number;
         let mut wire = standing.wire;
         let answer = self.within(within, wire.send_packed_commands(commands, 0, commands.len())).await;
         let values = self.judge(about, number, answer)?;
-        let judged = |value| self.judge(about, number, Some(Some(unless_error(value))));
-        Ok(values.into_iter().map(judged).collect())
+        let judged = move |value| self.judge(about, number, Some(Some(unless_error(value))));
+        Ok(values.into_iter().map(judged))
     }
 
     async fn within<T>(

@@ -28,6 +28,8 @@ pub const GET_KEYS_MAX: usize = 1_000;
 pub const READS_MAX: usize = 256;
 /// Plain writes of different callers that one pipeline has.
 pub const WRITES_MAX: usize = 256;
+/// Pipelines of plain writes whose answers have not come.
+pub const WRITES_SENT_MAX: usize = 4;
 /// A plain write with more bytes goes alone.
 pub const WRITE_BYTES_TOGETHER_MAX: usize = 4 * 1024;
 /// Entries that one step of removing a tag looks at; others are served between the steps.
