@@ -9,6 +9,7 @@ pub mod elsewhere;
 pub mod http;
 pub mod kafka;
 pub mod log;
+pub mod memcached;
 pub mod memory;
 pub mod near;
 pub mod rabbitmq;
@@ -155,23 +156,6 @@ pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 pub const LISTENER_THREADS_MAX: usize = 64;
 /// How long a listener rests after the system refused it a connection, descriptors run out most of all.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// A memcached command line whose end has not come.
-pub const MEMCACHED_OPEN_LINE_BYTES_MAX: usize = 2048;
-/// A memcached command line whose end has come: what memcached reads at once.
-pub const MEMCACHED_LINE_BYTES_MAX: usize = 16 * 1024;
-/// A memcached `get` or `gets`, which may name thousands of keys.
-pub const MEMCACHED_GET_LINE_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of one connection that are read and answered before others have their turn.
-pub const MEMCACHED_INPUT_BYTES: usize = 64 * 1024;
-/// Half-read commands and half-sent answers of all memcached connections, unless configured otherwise. Beyond it a
-/// value is refused, and a connection that does not take its answers ends.
-pub const MEMCACHED_BUFFERS_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
-/// What a connection may have of either without its being counted.
-pub const MEMCACHED_BUFFER_BYTES_FREE: usize = 64 * 1024;
-/// Keys of one memcached `get` that are answered before other connections have their turn.
-pub const MEMCACHED_TURN_KEYS_MAX: usize = 1_000;
-/// Connections that `stats conns` lists.
-pub const MEMCACHED_CONNECTIONS_SHOWN_MAX: usize = 1_000;
 /// Nodes of one shared memcached.
 pub const MEMCACHED_NODES_MAX: usize = 1_000;
 /// Weight of one of them.

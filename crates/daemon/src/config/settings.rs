@@ -92,7 +92,7 @@ settings! {
         "N", "Threads of its own for the memcached front, by default one a core and 4 at most; 0 shares the runtime's";
     memcached_connections_max: usize = limits::CONNECTIONS_DEFAULT,
         "N", "Connections of the memcached front";
-    memcached_buffers: Size = Size(limits::MEMCACHED_BUFFERS_BYTES_DEFAULT as u64),
+    memcached_buffers: Size = Size(limits::memcached::BUFFERS_BYTES_DEFAULT as u64),
         "SIZE", "Memory for half-read commands and half-sent answers of all its connections; one largest value always has room";
     http: Switch<SocketAddr> = Switch::On(local(8080)),
         "ADDR|off", "Where to speak HTTP; port 0 takes a free one";
