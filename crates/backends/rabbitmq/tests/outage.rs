@@ -37,7 +37,7 @@ fn survives(fault: &Fault<RabbitMq>) {
     let mut load = Outage::begin(ground.handle(), Arc::new(broker.clone()), clock, BOUNDS, Outage::queues());
     // Or a kill would show what RabbitMQ forgets.
     server.sync_log();
-    load.suffers(fault, "RabbitMQ", &*server, &wire);
+    load.suffers(fault, "RabbitMQ", &server, &wire);
     broker.close();
     ground.join(works);
 }

@@ -34,10 +34,9 @@ impl Outage {
     pub fn begin_on_buses(handle: &Handle, buses: &Buses, bounds: Bounds) -> Self {
         let mut outage = Self::new(handle, bounds, buses.deaf_max);
         for (number, bus) in buses.all.iter().enumerate() {
-            let ears = buses
-                .all
-                .iter()
-                .flat_map(|bus| (0..bounds.consumers).map(|_| Ear::of(handle, bus.clone(), buses.deaf_max)));
+            let ears = buses.all.iter().flat_map(|bus| {
+                (0..bounds.consumers).map(move |_| Ear::of(handle, bus.clone(), buses.deaf_max))
+            });
             let publisher = Arc::new(Publisher {
                 number,
                 bus: bus.clone(),

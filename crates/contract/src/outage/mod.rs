@@ -97,12 +97,12 @@ impl Outage {
     pub fn goes_on(&self, what: &str) {
         let begun = Instant::now();
         let marks: Vec<_> = self.loads().map(|load| load.counts(self.bounds.well)).collect();
-        let is_beyond = |(load, mark): (&dyn Load, &Vec<u64>)| {
+        let is_beyond = |(load, mark): (&Arc<dyn Load>, &Vec<u64>)| {
             load.counts(0).iter().zip(mark).all(|(now, mark)| now >= mark)
         };
         while !self.loads().zip(&marks).all(is_beyond) {
             self.look();
-            let way = |(load, mark): (&dyn Load, &Vec<u64>)| {
+            let way = |(load, mark): (&Arc<dyn Load>, &Vec<u64>)| {
                 format!("{}: {:?} on the way to {mark:?}", load.name(), load.counts(0))
             };
             assert!(
@@ -118,7 +118,7 @@ impl Outage {
 
     /// Waits until a publish of every part was refused: the server is away.
     pub fn until_refused(&self) {
-        let refused = |load: &dyn Load| load.calls().refused.load(SeqCst);
+        let refused = |load: &Arc<dyn Load>| load.calls().refused.load(SeqCst);
         let before: Vec<_> = self.loads().map(refused).collect();
         self.loads().for_each(|load| load.calls().away.store(true, SeqCst));
         within(self.deaf_max, "publishes are refused", || {
@@ -174,8 +174,8 @@ impl Outage {
         );
     }
 
-    fn loads(&self) -> impl Iterator<Item = &dyn Load> {
-        self.parts.iter().map(|part| &*part.load)
+    fn loads(&self) -> impl Iterator<Item = &Arc<dyn Load>> {
+        self.parts.iter().map(|part| &part.load)
     }
 
     /// Fails at once where a part of the load has failed, and not when something does not come for a minute.

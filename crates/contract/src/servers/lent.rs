@@ -58,7 +58,7 @@ impl<S> Pool<S> {
     }
 }
 
-impl<S> Deref for Lent<S> {
+impl<S: 'static> Deref for Lent<S> {
     type Target = S;
 
     fn deref(&self) -> &S {
@@ -66,7 +66,7 @@ impl<S> Deref for Lent<S> {
     }
 }
 
-impl<S> Drop for Lent<S> {
+impl<S: 'static> Drop for Lent<S> {
     fn drop(&mut self) {
         // A test that fails leaves it anyhow: the next one gets a new one.
         let kept = self.server.take().filter(|_| !thread::panicking());

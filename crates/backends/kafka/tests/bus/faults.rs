@@ -35,7 +35,7 @@ fn survives(fault: &Fault<Kafka>) {
     let bus = || Arc::new(ground.another(&ground.over_wire(), WAIT)) as Arc<dyn Bus>;
     let buses = Buses { all: vec![bus(), bus()], keep_all: true, deaf_max: DEAF_MAX };
     let mut load = Outage::begin_on_buses(ground.process.handle(), &buses, BOUNDS);
-    load.suffers(fault, "Kafka's bus", &*ground.server, &ground.server.wire);
+    load.suffers(fault, "Kafka's bus", &ground.server, &ground.server.wire);
 }
 
 forebay_contract::outage! { survives:

@@ -14,7 +14,7 @@ use forebay_core::error::Kind;
 use forebay_core::ports::bus::{Bus, Heard, Position};
 use forebay_rabbitmq::bus::RabbitBus;
 
-use crate::ground::{self, Ground};
+use crate::ground::Ground;
 
 /// How long a call waits for the server.
 const WAIT: Duration = Duration::from_secs(3);
@@ -34,7 +34,7 @@ fn survives(fault: &Fault<RabbitMq>) {
     let mut load = Outage::begin_on_buses(ground.process.handle(), &buses, BOUNDS);
     // Or a kill would show what RabbitMQ forgets.
     ground.server.sync_log();
-    load.suffers(fault, "RabbitMQ's bus", &*ground.server, &wire);
+    load.suffers(fault, "RabbitMQ's bus", &ground.server, &wire);
 }
 
 forebay_contract::outage! { survives:
