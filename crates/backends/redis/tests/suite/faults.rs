@@ -26,10 +26,10 @@ use crate::ground::Ground;
 
 /// How long a consumer may hear nothing after all is well again.
 pub(crate) const DEAF_MAX: Duration = Duration::from_secs(60);
-const TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What a call may be late by on a busy machine.
-const LATE: Duration = Duration::from_secs(2);
+pub(crate) const LATE: Duration = Duration::from_secs(2);
 
 fn name(name: &str) -> QueueName {
     QueueName::new(name).unwrap()
