@@ -1,5 +1,21 @@
 -- ARGV: root, grace in ms, most deliveries, most bytes. When the next hold ends, or -1; then of each hold that has run out
 -- queue, settings, position, token, attempts before, the end of the hold, published at, id, message, history.
+-- Of what is held for the first time the oldest hold runs out first: all of a queue have one length.
+for _, name in ipairs(call('ZRANGEBYSCORE', root .. 'pending', '-inf', now, 'LIMIT', 0, ARGV[3])) do
+  local queue, soonest = find(name), nil
+  local pending = queue and call('XPENDING', queue.stream, GROUP, '-', '+', ARGV[3]) or {}
+  for _, one in ipairs(pending) do
+    local held_until = now - one[3] + queue.hold
+    if held_until > now then
+      soonest = held_until
+      break
+    end
+    list_held(queue, position_of(one[1]), held_until)
+  end
+  if not soonest and #pending == tonumber(ARGV[3]) then soonest = now end
+  if soonest then call('ZADD', root .. 'pending', soonest, name) else call('ZREM', root .. 'pending', name) end
+end
+
 local room, answer = tonumber(ARGV[4]), {}
 local over = call('ZRANGEBYSCORE', root .. 'holds', '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[3])
 for number = 1, #over, 2 do
@@ -23,5 +39,8 @@ for number = 1, #over, 2 do
     end
   end
 end
-local soonest = call('ZRANGE', root .. 'holds', 0, 0, 'WITHSCORES')[2]
-return { text(now), soonest and text(tonumber(soonest)) or '-1', answer }
+local soonest = math.huge
+for _, key in ipairs({ 'holds', 'pending' }) do
+  soonest = math.min(soonest, tonumber(call('ZRANGE', root .. key, 0, 0, 'WITHSCORES')[2] or soonest))
+end
+return { text(now), soonest < math.huge and text(soonest) or '-1', answer }
