@@ -120,7 +120,7 @@ impl RedisBroker {
             messages.iter().map(|message| Written { message, bytes: codec::write(message) }).collect();
         let before = link.stand(about, link.settings.patience).await?.number;
         let publish = async {
-            let are_plain = written.iter().all(Written::is_plain);
+            let are_plain = !written.is_empty() && written.iter().all(Written::is_plain);
             if are_plain && plain::publish(&self.session, link, about, queue, &written, more).await? {
                 return Ok(Value::BulkString(b"done".to_vec()));
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::delivery::{Delivery, DeliveryId};
-use forebay_core::error::Result;
+use forebay_core::error::{Kind, Result};
 use forebay_core::limits;
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_core::time::Instant;
@@ -74,26 +74,41 @@ impl Session {
     pub(super) async fn take(&self, queue: &QueueName, asked: Asked) -> Result<Taken> {
         let about = About { operation: "receive from queue", on: queue.as_str() };
         let Asked { count, hold, token, wakes, mut reader } = asked;
-        let (count, hold_text) = (count.to_string(), hold.map_or_else(String::new, declare::ms));
+        let count = count.to_string();
         let token_text = token_text(token);
         let [bytes, told] = [limits::RECEIVE_BYTES_MAX, limits::redis::TAKE_TOLD_MAX].map(|n| n.to_string());
         let [fresh, wait] = self.moving();
         let wakes: &[u8] = if wakes { b"1" } else { b"" };
-        let rest = [count.as_bytes(), hold_text.as_bytes(), token_text.as_bytes(), wakes];
-        let arguments = [&[fresh, wait], &rest[..], &[bytes.as_bytes(), told.as_bytes()]].concat();
+        let own = hold.map_or_else(String::new, declare::ms);
+        let (most, hold, token_text) = (count.as_bytes(), own.as_bytes(), token_text.as_bytes());
+        let mut arguments = [fresh, wait, most, hold, token_text, wakes, bytes.as_bytes(), told.as_bytes()];
         let (script, within) = (&self.scripts.take, Some(limits::redis::TAKE_WAIT_MAX));
-        let (answer, read) = if hold.is_none() {
+        let read = if own.is_empty() {
             let behind = vec![self.read_next(queue, &reader, &count)];
-            self.run_before(Way { link: &self.link, within }, about, script, queue, &arguments, behind)
-                .await?
+            let way = Way { link: &self.link, within };
+            Some(self.run_before(way, about, script, queue, &arguments, behind).await)
         } else {
             // Each message is told how long it is held, and listed for that.
-            let answer = self.run_until_done(&self.link, about, script, queue, &arguments, within).await?;
-            (answer, Vec::new())
+            None
+        };
+        let (answer, read) = match read {
+            Some(Err(error)) if error.kind() == Kind::Full => {
+                // A server whose memory is full begins no transaction.
+                let [_, _, _, hold, ..] = &mut arguments;
+                *hold = b"own";
+                None
+            }
+            read => read,
+        }
+        .transpose()?
+        .unzip();
+        let answer = match answer {
+            Some(answer) => answer,
+            None => self.run_until_done(&self.link, about, script, queue, &arguments, within).await?,
         };
         let mut held = self.read_held(queue, answer, token).ok_or_else(|| strange(about))?;
         // It is an error where the door was not opened.
-        if let Some(Value::Array(streams)) = read.into_iter().next() {
+        if let Some(Value::Array(streams)) = read.into_iter().flatten().next() {
             held.entries.extend(read_streams(streams).ok_or_else(|| strange(about))?);
         }
         let first = held.entries.iter().filter(|entry| entry.id.token == FIRST);

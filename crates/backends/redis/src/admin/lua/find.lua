@@ -21,11 +21,11 @@ if not found or tonumber(found.position) > seen_to then return seen_to < math.hu
 
 local position, where, moment = found.position, 'ready', '0'
 local due = call('ZSCORE', queue.later, position)
-local pending = call('XPENDING', queue.stream, GROUP, entry_of(position), entry_of(position), 1)[1]
+local one = pending(queue, entry_of(position), entry_of(position), 1)[1]
 if call('HEXISTS', queue.tokens, position) == 1 then
   where, moment = 'held', call('ZSCORE', root .. 'holds', member(queue, position)) or '0'
-elseif pending then
-  where, moment = 'held', now - pending[3] + queue.hold
+elseif one then
+  where, moment = 'held', one.held_until
 elseif due then
   where, moment = 'delayed', due
 end

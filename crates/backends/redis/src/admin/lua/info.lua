@@ -17,9 +17,9 @@ local letter = oldest and read(queue, oldest)
 local age = letter and math.max(0, now - tonumber(letter.published)) or 0
 local counts = call('HMGET', queue.at, 'published', 'delivered', 'acked', 'retried', 'dead_lettered', 'dropped', 'repeated',
   'dedup_forgotten')
-local pending, delayed = call('XPENDING', queue.stream, GROUP)[1], call('ZCARD', queue.later)
+local first, delayed = call('XPENDING', queue.stream, GROUP)[1], call('ZCARD', queue.later)
 -- What is held for the first time is counted as delivered when that ends.
-counts[2] = text(tonumber(counts[2] or '0') + pending)
+counts[2] = text(tonumber(counts[2] or '0') + first)
 local answer = { queue.settings, queue.paused and '1' or '0', text(waiting(queue) - delayed), text(held(queue)), text(delayed),
   text(age) }
 for number = 1, 8 do answer[#answer + 1] = counts[number] or '0' end

@@ -9,8 +9,8 @@ if token then
   if held_until and ARGV[5] ~= '' and call('HEXISTS', queue.offered, position) == 1 then return 0 end
 elseif ARGV[4] == FIRST then
   local entry = entry_of(position)
-  local pending = call('XPENDING', queue.stream, GROUP, entry, entry, 1)[1]
-  held_until = pending and now - pending[3] + queue.hold
+  local one = pending(queue, entry, entry, 1)[1]
+  held_until = one and one.held_until
 end
 if not held_until then return 0 end
 held_until = tonumber(held_until)

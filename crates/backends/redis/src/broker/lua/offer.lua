@@ -3,17 +3,22 @@
 -- Of what is held for the first time the oldest hold runs out first: all of a queue have one length.
 for _, name in ipairs(call('ZRANGEBYSCORE', root .. 'pending', '-inf', now, 'LIMIT', 0, ARGV[3])) do
   local queue, soonest = find(name), nil
-  local pending = queue and call('XPENDING', queue.stream, GROUP, '-', '+', ARGV[3]) or {}
-  for _, one in ipairs(pending) do
-    local held_until = now - one[3] + queue.hold
-    if held_until > now then
-      soonest = held_until
+  local held = queue and pending(queue, '-', '+', ARGV[3]) or {}
+  for _, one in ipairs(held) do
+    if one.held_until > now then
+      soonest = one.held_until
+      call('ZREMRANGEBYSCORE', queue.takes, '-inf', '(' .. (call('ZSCORE', queue.takes, text(one.from)) or '0'))
       break
     end
-    list_held(queue, position_of(one[1]), held_until)
+    list_held(queue, one.position, one.held_until)
   end
-  if not soonest and #pending == tonumber(ARGV[3]) then soonest = now end
-  if soonest then call('ZADD', root .. 'pending', soonest, name) else call('ZREM', root .. 'pending', name) end
+  if not soonest and #held == tonumber(ARGV[3]) then soonest = now end
+  if soonest then
+    call('ZADD', root .. 'pending', soonest, name)
+  else
+    call('ZREM', root .. 'pending', name)
+    if queue then call('UNLINK', queue.takes) end
+  end
 end
 
 local room, answer = tonumber(ARGV[4]), {}

@@ -14,6 +14,7 @@
 --   tokens:NAME  hash: held position to the token of its hold; offered:NAME: those offered to the rules
 --   about:NAME   hash: position to class and key, where it has one
 --   tries:NAME   hash: position to the attempts that count
+--   takes:NAME   sorted: from which moment on takes of the group hold, by when the first of them was; a thousand of a hold's length
 --   large:NAME   hash: position to the size of a large message
 --   ends:NAME    sorted: positions by the end of their life; ending: the names of queues by the first of these
 --   marks:NAME   sorted: dedup ids by the end of the window
@@ -268,6 +269,26 @@ local function list(queue, most)
     places[#places + 1] = position
   end
   if #places > 0 then call('ZADD', queue.ready, unpack(places)) end
+end
+
+-- What is held for the first time from one entry to another, and until when. The server tells how long ago it was handed out, by a
+-- clock that goes on, which is the moment of a take or a little later.
+local function pending(queue, first, last, most)
+  local found, before, after
+  for _ = 1, 10 do
+    before = call('TIME')
+    found = call('XPENDING', queue.stream, GROUP, first, last, most)
+    after = call('TIME')
+    if before[1] == after[1] and math.floor(before[2] / 1000) == math.floor(after[2] / 1000) then break end
+  end
+  local moment = after[1] * 1000 + math.floor(after[2] / 1000)
+  for number, one in ipairs(found) do
+    local handed_out = moment - one[3]
+    local from = call('ZREVRANGEBYSCORE', queue.takes, text(handed_out), '-inf', 'LIMIT', 0, 1)[1]
+    found[number] = { position = position_of(one[1]), from = tonumber(from) or handed_out }
+    found[number].held_until = found[number].from + queue.hold
+  end
+  return found
 end
 
 -- Lists one that is held for the first time, as held until then.

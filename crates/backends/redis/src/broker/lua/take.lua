@@ -1,4 +1,5 @@
--- ARGV: root, queue, fields of a fresh queue, wait of what is parked again, most messages, hold in ms or '', token, 1 to be
+-- ARGV: root, queue, fields of a fresh queue, wait of what is parked again, most messages, hold in ms or '', or 'own'
+-- for the queue's without the door, token, 1 to be
 -- woken when something comes or '', most bytes, most messages that are told. The settings; when something more is due, or -1;
 -- until when it is held; now; and where messages are taken the attempts before of each, and each as it lies in its stream, or
 -- its position where they are more than are told: what a script tells costs the server many times what a command does.
@@ -9,7 +10,7 @@ local most = tonumber(ARGV[5])
 local is_behind = bring_up(queue, ARGV[3], ARGV[4])
 local due = call('ZRANGE', queue.later, 0, 0, 'WITHSCORES')[2]
 due = due and text(tonumber(due)) or '-1'
-local held_until = now + (ARGV[6] == '' and queue.hold or tonumber(ARGV[6]))
+local held_until = now + (tonumber(ARGV[6]) or queue.hold)
 local answer = { queue.settings, due, text(held_until), moment }
 if ARGV[8] == '1' and not queue.asleep then
   queue.asleep = true
@@ -23,7 +24,11 @@ end
 if queue.paused then return answer end
 local positions = call('ZRANGE', queue.ready, 0, most - 1)
 if #positions == 0 and ARGV[6] == '' then
-  call('ZADD', root .. 'pending', 'NX', held_until, queue.name)
+  local step = math.max(1, math.floor(queue.hold / 1024))
+  local from = math.ceil(now / step) * step
+  answer[3] = text(from + queue.hold)
+  call('ZADD', queue.takes, 'NX', now, text(from))
+  call('ZADD', root .. 'pending', 'NX', answer[3], queue.name)
   call('RENAME', queue.stream, root .. 'door:' .. queue.name)
   return answer
 end

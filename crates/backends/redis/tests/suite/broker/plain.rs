@@ -114,7 +114,7 @@ fn messages_come_in_the_order_of_their_publishing_whatever_else_they_need() {
     for delivery in &held {
         let is_back = delivery.id.position % 4 == 0;
         let expected = if is_back { Settled::NotHeld } else { Settled::Done };
-        assert_eq!(bench.settle(delivery, Outcome::Done), expected, "{}", delivery.message.id);
+        assert_eq!(bench.settle(delivery, Outcome::Done), expected, "{:?}", delivery.message.id);
     }
     assert!(again.iter().all(|delivery| bench.settle(delivery, Outcome::Done) == Settled::Done));
     let stats = bench.stats();

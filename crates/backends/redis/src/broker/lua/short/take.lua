@@ -9,7 +9,10 @@ if ARGV[6] == '' then
     if ARGV[8] == '1' then call('HSET', at, 'asleep', '1') end
     local clock = call('TIME')
     local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-    local held_until = string.format('%.0f', now + known[2])
+    local step = math.max(1, math.floor(known[2] / 1024))
+    local from = math.ceil(now / step) * step
+    local held_until = string.format('%.0f', from + known[2])
+    call('ZADD', root .. 'takes:' .. name, 'NX', now, string.format('%.0f', from))
     call('ZADD', root .. 'pending', 'NX', held_until, name)
     call('RENAME', root .. 'stream:' .. name, root .. 'door:' .. name)
     return { known[1], '-1', held_until, string.format('%.0f', now) }
