@@ -32,17 +32,15 @@ if #positions == 0 and ARGV[6] == '' then
   call('RENAME', queue.stream, root .. 'door:' .. queue.name)
   return answer
 end
--- A hold of another length is told of each message, so it is listed. Where what is ready came after what is not listed, that
--- is handed out before it.
-local lacking, last = ARGV[6] == '' and 0 or most - #positions, positions[#positions]
+-- What is handed out beside what is listed is listed, and so is what has a hold of another length. Where what is ready came after
+-- what is not listed, that is handed out before it.
+local lacking, last = most - #positions, positions[#positions]
 if last and about(queue, last) == 0 and tonumber(last) > cursor(queue) then lacking = most end
 if lacking > 0 then
   list(queue, lacking)
   positions = call('ZRANGE', queue.ready, 0, most - 1)
 end
 if #positions == 0 then return answer end
--- There may be more that is not listed.
-if #positions < most then answer[2] = answer[4] end
 
 if call('EXISTS', queue.large) == 1 then
   local room, sizes = tonumber(ARGV[9]), call('HMGET', queue.large, unpack(positions))
