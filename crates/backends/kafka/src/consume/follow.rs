@@ -69,7 +69,8 @@ pub(super) async fn follow(
         match ended {
             None => {}
             Some(KafkaError::PartitionEOF(_)) => {
-                if queue.change_quietly(|shelf| shelf.is_read_to_its_end(source)) {
+                let is_new = queue.change_quietly(|shelf| shelf.is_read_to_its_end(source));
+                if is_new {
                     queue.changed.notify_waiters();
                 }
             }
