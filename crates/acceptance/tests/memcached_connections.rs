@@ -15,7 +15,7 @@ use forebay_acceptance::busy::{Raised, be_busy, wait_until};
 use forebay_acceptance::front::Front;
 use forebay_acceptance::random::Random;
 use forebay_acceptance::raw::Raw;
-use forebay_core::limits::MEMCACHED_GET_LINE_BYTES_MAX;
+use forebay_core::limits::memcached::GET_LINE_BYTES_MAX;
 use forebay_memcached::Options;
 
 /// How long a read or a write may take.
@@ -47,7 +47,7 @@ fn a_large_value_may_come_in_any_pieces() {
 #[test]
 fn a_get_of_more_keys_than_a_line_may_hold_is_given_up() {
     let front = front(2);
-    let keys = MEMCACHED_GET_LINE_BYTES_MAX / 2 - 2;
+    let keys = GET_LINE_BYTES_MAX / 2 - 2;
     let mut raw = Raw::connect(front.address);
     assert_eq!(raw.ask(format!("get{}\r\n", " k".repeat(keys)).as_bytes()), b"END\r\n");
     raw.send(format!("get{}\r\n", " k".repeat(keys + 2)).as_bytes());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::{CACHE_FLIGHTS_MAX, CACHE_WAITERS_MAX};
+use forebay_core::limits::cache::{FLIGHTS_MAX, WAITERS_MAX};
 use forebay_core::payload::Payload;
 use parking_lot::Mutex;
 
@@ -82,7 +82,7 @@ impl Flights {
         if state.take_vacant() {
             return Ok(Part::Lead(self.lead_of(flight)));
         }
-        if state.waiters.len() >= CACHE_WAITERS_MAX {
+        if state.waiters.len() >= WAITERS_MAX {
             return Err(Error::new(Kind::Full, "wait for the load of key", printable(key)));
         }
         let (ticket, late) = (Some(state.ticket()), state.loads);
@@ -106,7 +106,7 @@ impl Flights {
     }
 
     fn begin(self: &Arc<Self>, by_key: &mut HashMap<Box<[u8]>, Arc<Flight>>, key: &[u8]) -> Result<Lead> {
-        if by_key.len() >= CACHE_FLIGHTS_MAX {
+        if by_key.len() >= FLIGHTS_MAX {
             return Err(Error::new(Kind::Full, "begin the load of key", printable(key)));
         }
         let state = State { stage: Stage::Led, loads: false, waiters: HashMap::new(), tickets: 0 };
@@ -331,14 +331,14 @@ mod tests {
     #[test]
     fn flights_and_waiters_have_their_limits() {
         let flights = Arc::new(Flights::default());
-        let keys: Vec<_> = (0..CACHE_FLIGHTS_MAX).map(|number| number.to_be_bytes()).collect();
+        let keys: Vec<_> = (0..FLIGHTS_MAX).map(|number| number.to_be_bytes()).collect();
         let leads: Vec<_> = keys.iter().map(|key| flights.join(key)).collect();
         assert!(matches!(flights.join(b"one more"), Err(error) if error.kind() == Kind::Full));
         drop(leads);
         assert_eq!(count(&flights), 0);
 
         let _leader = lead(&flights);
-        let waits: Vec<_> = (0..CACHE_WAITERS_MAX).map(|_| wait(&flights)).collect();
+        let waits: Vec<_> = (0..WAITERS_MAX).map(|_| wait(&flights)).collect();
         assert!(matches!(flights.join(b"key"), Err(error) if error.kind() == Kind::Full));
         drop(waits);
         let _waiter = wait(&flights);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::CACHE_BATCH_KEYS_MAX;
+use forebay_core::limits::cache::BATCH_KEYS_MAX;
 use forebay_core::payload::Payload;
 use forebay_core::ports::loader::BatchLoader;
 
@@ -112,7 +112,7 @@ pub(crate) async fn ask(loader: &dyn BatchLoader, errands: &[Errand]) -> Result<
 }
 
 pub(crate) fn check_many<K: AsRef<[u8]>>(keys: &[K]) -> Result<()> {
-    if keys.len() > CACHE_BATCH_KEYS_MAX {
+    if keys.len() > BATCH_KEYS_MAX {
         return Err(Error::new(Kind::TooLarge, "get at once", format!("{} keys", keys.len())));
     }
     keys.iter().try_for_each(|key| check(key.as_ref()))

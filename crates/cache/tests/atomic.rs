@@ -142,9 +142,9 @@ fn of_many_who_try_a_lock_at_once_one_has_it() {
 fn names_and_leases_of_locks_have_their_limits() {
     let scene = Scene::new();
     let locks = Locks::new(scene.cache.clone());
-    assert!(locks.try_lock("n".repeat(244), limits::CACHE_LOCK_LEASE_MAX).unwrap().is_some());
+    assert!(locks.try_lock("n".repeat(244), limits::cache::LOCK_LEASE_MAX).unwrap().is_some());
     assert_eq!(locks.try_lock("n".repeat(245), SECOND).unwrap_err().kind(), Kind::TooLarge);
-    for (name, lease) in [("", SECOND), ("n", Duration::ZERO), ("n", limits::CACHE_LOCK_LEASE_MAX + BIT)] {
+    for (name, lease) in [("", SECOND), ("n", Duration::ZERO), ("n", limits::cache::LOCK_LEASE_MAX + BIT)] {
         assert_eq!(locks.try_lock(name, lease).unwrap_err().kind(), Kind::Invalid);
     }
 }
@@ -219,7 +219,7 @@ proptest! {
 fn rates_have_their_limits() {
     let scene = Scene::new();
     let new = |limit, window| RateLimiter::new(scene.cache.clone(), RateLimit { limit, window }).map(drop);
-    let (limit, window) = (limits::CACHE_RATE_LIMIT_MAX, limits::CACHE_RATE_WINDOW_MAX);
+    let (limit, window) = (limits::cache::RATE_LIMIT_MAX, limits::cache::RATE_WINDOW_MAX);
     assert!(new(limit, window).is_ok());
     for wrong in
         [new(0, window), new(limit + 1, window), new(limit, Duration::ZERO), new(limit, window + BIT)]
@@ -272,7 +272,7 @@ fn no_change_of_a_session_is_lost_and_endless_haste_is_refused() {
         sessions.put(b"id", b"faster").unwrap();
         Ok(value)
     });
-    assert_eq!((refused.unwrap_err().kind(), tries), (Kind::Full, limits::CACHE_CHANGE_TRIES_MAX));
+    assert_eq!((refused.unwrap_err().kind(), tries), (Kind::Full, limits::cache::CHANGE_TRIES_MAX));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use forebay_cache::Policy;
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::CACHE_BATCH_KEYS_MAX;
+use forebay_core::limits::cache::BATCH_KEYS_MAX;
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::loader::{BatchLoader, Loader};
@@ -133,7 +133,7 @@ fn a_batch_that_fails_or_answers_short_is_an_error_and_stores_nothing() {
 #[test]
 fn batches_and_their_keys_have_their_limits() {
     let (cache, batches) = (cache(), Batches::default());
-    let keys = vec!["key"; CACHE_BATCH_KEYS_MAX + 1];
+    let keys = vec!["key"; BATCH_KEYS_MAX + 1];
     let refused = block_on(cache.get_many_or_load(&keys, None, &batches)).unwrap_err();
     assert_eq!(refused.kind(), Kind::TooLarge);
     assert!(block_on(cache.get_many_or_load(&keys[1..], None, &batches)).is_ok());

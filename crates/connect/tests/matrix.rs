@@ -16,7 +16,8 @@ use std::sync::Arc;
 use forebay_cache::near::alone::Alone;
 use forebay_connect::declared::declared;
 use forebay_core::entry::Version;
-use forebay_core::limits::{MEMORY_BYTES_MIN, VALUE_BYTES_MAX_DEFAULT};
+use forebay_core::limits::VALUE_BYTES_MAX_DEFAULT;
+use forebay_core::limits::memory;
 use forebay_core::ports::broker::{AdminCapabilities, BrokerCapabilities};
 use forebay_core::ports::bus::BusCapabilities;
 use forebay_core::ports::clock::Clock;
@@ -119,7 +120,7 @@ fn page() -> String {
     let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
     let declared = declared(&clock).unwrap();
     let memory = Arc::new(Memory::new(MemoryOptions {
-        bytes_max: MEMORY_BYTES_MIN,
+        bytes_max: memory::BYTES_MIN,
         value_bytes_max: VALUE_BYTES_MAX_DEFAULT,
         first_version: Version(1),
     }));

@@ -21,7 +21,7 @@ impl Health {
     /// Adds a failure that only a restart repairs. Beyond the first few nothing new is learnt, so later ones are not kept.
     pub fn fail(&self, what: impl Into<String>) {
         let mut failures = locked(&self.failures);
-        if failures.len() < limits::HEALTH_FAILURES_MAX {
+        if failures.len() < limits::http::HEALTH_FAILURES_MAX {
             failures.push(what.into());
         }
     }
@@ -64,10 +64,10 @@ mod tests {
     fn the_first_failures_are_kept_and_no_more() {
         let health = Health::default();
         assert!(health.failures().is_empty());
-        for number in 0..limits::HEALTH_FAILURES_MAX + 5 {
+        for number in 0..limits::http::HEALTH_FAILURES_MAX + 5 {
             health.fail(format!("failure {number}"));
         }
-        assert_eq!(health.failures().len(), limits::HEALTH_FAILURES_MAX);
+        assert_eq!(health.failures().len(), limits::http::HEALTH_FAILURES_MAX);
         assert_eq!(health.failures().first().map(String::as_str), Some("failure 0"));
     }
 

@@ -39,11 +39,11 @@ pub struct Builder {
 impl Builder {
     pub(crate) fn new() -> Self {
         Self {
-            memory_bytes: limits::MEMORY_BYTES_DEFAULT,
+            memory_bytes: limits::memory::BYTES_DEFAULT,
             memory_total_bytes: None,
             warm: false,
             pinned: Prefixes::default(),
-            pinned_bytes_max: limits::PINNED_BYTES_DEFAULT,
+            pinned_bytes_max: limits::memory::PINNED_BYTES_DEFAULT,
             value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT,
             data: "forebay-data".into(),
             queue: BrokerOptions::default(),

@@ -79,7 +79,7 @@ fn refuse(what: &str) -> Error {
 
 /// Opens everything and starts it on the present runtime.
 pub(crate) async fn open(builder: Builder) -> Result<Forebay> {
-    if builder.memory_bytes < limits::MEMORY_BYTES_MIN {
+    if builder.memory_bytes < limits::memory::BYTES_MIN {
         return Err(refuse("memory must be at least 1 MiB"));
     }
     if builder.value_bytes_max == 0 || builder.value_bytes_max > limits::VALUE_BYTES_MAX_CEILING {

@@ -65,7 +65,7 @@ pub(crate) fn torture(root: &Path) -> Result<()> {
 
 fn tests(root: &Path) -> Command {
     let mut command = cargo(root);
-    command.args(["test", "--locked", "--workspace"]).env("FOREBAY_TOOLS", programs(root));
+    command.args(["test", "--locked", "--workspace", "--no-fail-fast"]).env("FOREBAY_TOOLS", programs(root));
     if std::env::var_os(TEST_THREADS).is_none() {
         // Tests with real clients and servers wait most of their time, for the disk and for each other.
         let cores = available_parallelism().map_or(1, NonZero::get);

@@ -116,8 +116,7 @@ impl Broker for KafkaBroker {
         outcome: Outcome,
         note: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Settled>> {
-        let settle = self.inner().settle(queue, delivery, outcome, note);
-        Box::pin(self.inner().bounded("settle delivery", settle))
+        Box::pin(self.inner().settle(queue, delivery, outcome, note))
     }
 
     fn held<'a>(&'a self, queue: &'a QueueName, delivery: DeliveryId) -> BoxFuture<'a, Result<Option<Held>>> {

@@ -14,15 +14,18 @@ use forebay_core::time::Instant;
 use crate::consume::member::{away, want};
 use crate::inner::Inner;
 use crate::queue::Queue;
-use crate::queue::letter::Letter;
-use crate::queue::shelf::{Consuming, Shelf};
+use crate::queue::shelf::{Consuming, Found, Shelf};
 use crate::settle::expire;
 
 const RECEIVE: &str = "receive from queue";
 
 /// What a look comes to.
 enum Look {
-    Found(Vec<Delivery>, Vec<(Arc<Letter>, u64)>),
+    Found {
+        found: Found,
+        /// A hold that has begun may be the next to run out.
+        soonest: bool,
+    },
     Gone,
     /// Nothing now; it is worth to look again then.
     Nothing {
@@ -62,13 +65,15 @@ impl Inner {
             let now = self.clock.now();
             let (again_at, give_up_at) = match queue.change_quietly(|shelf| look(&queue, shelf, &asked, now))
             {
-                Look::Found(deliveries, expired) => {
-                    for (letter, generation) in expired {
+                Look::Found { found, soonest } => {
+                    for (letter, generation) in found.expired {
                         self.run(expire(self.clone(), queue.clone(), letter, generation));
                     }
-                    if !deliveries.is_empty() {
+                    if soonest {
                         self.holds.notify_waiters();
-                        return Ok(deliveries);
+                    }
+                    if !found.taken.is_empty() {
+                        return Ok(found.taken.iter().map(|held| queue.delivery(held)).collect());
                     }
                     continue;
                 }
@@ -97,10 +102,10 @@ fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
     shelf.used_at = shelf.used_at.max(now);
     if shelf.turns.front() == Some(turn) {
         let until = now + receive.hold.unwrap_or(queue.settings.hold);
+        let end = shelf.next_end();
         let found = shelf.take(receive.count_max, until, *token, now);
         if !found.taken.is_empty() || !found.expired.is_empty() {
-            let held = found.taken.iter().filter_map(|position| shelf.at(*position));
-            return Look::Found(held.map(|held| queue.delivery(held)).collect(), found.expired);
+            return Look::Found { found, soonest: shelf.next_end() != end };
         }
     }
     let caught_up = shelf.is_caught_up();

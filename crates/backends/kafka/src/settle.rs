@@ -8,6 +8,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_envelope::envelope::Envelope;
+use tokio::sync::oneshot;
 
 use crate::inner::Inner;
 use crate::queue::commit::{Change, Fate};
@@ -28,23 +29,40 @@ impl Inner {
     ) -> Result<Settled> {
         self.check_open(SETTLE)?;
         let Some(queue) = self.known(name) else { return Ok(Settled::NotHeld) };
+        if outcome == Outcome::Done {
+            let Some(fate) = queue.settle(delivery.position, delivery.token) else {
+                return Ok(Settled::NotHeld);
+            };
+            return self.settled(&queue, fate, false).await;
+        }
         let Some(grip) = queue.grip(delivery.position, delivery.token) else { return Ok(Settled::NotHeld) };
+        if outcome == (Outcome::Return { seen: false }) {
+            grip.put_back();
+            return Ok(Settled::Done);
+        }
+        self.bounded(SETTLE, self.elsewhere(&queue, grip, outcome, note)).await
+    }
+
+    /// Carries out what has a message go on.
+    async fn elsewhere(
+        self: &Arc<Self>,
+        queue: &Queue,
+        grip: Grip<'_>,
+        outcome: Outcome,
+        note: Option<&str>,
+    ) -> Result<Settled> {
         let now = self.clock.now();
         match outcome {
-            Outcome::Done => self.end(&queue, grip, Change::Settled, false).await,
-            Outcome::Return { seen: false } => {
-                grip.put_back();
-                Ok(Settled::Done)
-            }
-            Outcome::Return { seen: true } => self.again(&queue, grip, now).await,
-            Outcome::RetryAt(at) => self.again(&queue, grip, at.max(now)).await,
+            Outcome::Done => self.end(queue, grip, Change::Settled, false).await,
+            Outcome::Return { .. } => self.again(queue, grip, now).await,
+            Outcome::RetryAt(at) => self.again(queue, grip, at.max(now)).await,
             Outcome::DeadLetter(reason) => {
                 let Some(letter) = grip.letter().filter(|_| grip.is_ours()).cloned() else {
                     return Ok(Settled::NotHeld);
                 };
                 let attempts = letter.envelope.attempt();
-                self.dead_letter(&queue, &letter, reason, attempts, note).await?;
-                self.end(&queue, grip, Change::Settled, true).await
+                self.dead_letter(queue, &letter, reason, attempts, note).await?;
+                self.end(queue, grip, Change::Settled, true).await
             }
         }
     }
@@ -57,9 +75,19 @@ impl Inner {
         change: Change,
         copied: bool,
     ) -> Result<Settled> {
-        let failed = || Error::new(Kind::Unavailable, SETTLE, queue.name().as_str());
         let Some(fate) = grip.begin(change, copied) else { return Ok(Settled::NotHeld) };
-        match fate.await {
+        self.settled(queue, fate, copied).await
+    }
+
+    /// Waits for the commit. That has an end: whoever commits gives each batch its time, and tells all that wait, or lets go of
+    /// them, when it ends itself.
+    async fn settled(&self, queue: &Queue, fate: oneshot::Receiver<Fate>, copied: bool) -> Result<Settled> {
+        let failed = || Error::new(Kind::Unavailable, SETTLE, queue.name().as_str());
+        let fate = fate.await;
+        if fate != Ok(Fate::Committed) {
+            self.check_open(SETTLE)?;
+        }
+        match fate {
             Ok(Fate::Committed) => Ok(Settled::Done),
             // Its partition is another process's, which hands it out again; a copy is there besides.
             Ok(Fate::Lost) if copied => Err(failed()),

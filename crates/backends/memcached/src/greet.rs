@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::commands::Dialect;
-use crate::link::LIMITS;
+use crate::link::input::LIMITS;
 use crate::settings::NodeSettings;
 
 /// The oldest whose meta commands are today's. With older ones the classic words are spoken.

@@ -1,54 +1,39 @@
 //! One connection that many callers share: their commands are sent in the order of their coming, several in one write, and
 //! the replies handed out in the same order. Whoever gives up waiting disturbs nobody: its reply is read and dropped.
 //!
-//! Where nothing is on its way the caller writes to the connection itself, and its task is not woken for that. A command that
-//! was given up is in its place before all that comes later, or is never sent: between the look whether it was given up and the
-//! write nobody else writes.
+//! Where nothing is on its way the caller writes to the connection itself, and reads its reply itself as long as nobody else
+//! waits for one: the connection's task is woken for neither. A command that was given up is in its place before all that comes
+//! later, or is never sent: between the look whether it was given up and the write nobody else writes.
 
-use std::collections::VecDeque;
+pub(crate) mod awaited;
+pub(crate) mod input;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::future::poll_fn;
 use std::io::{self, Error, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf, BytesMut};
 use forebay_core::limits::{
-    MEMCACHED_QUEUED_BYTES_MAX, MEMCACHED_QUEUED_CALLS_MAX, MEMCACHED_REPLY_LINE_BYTES_MAX,
-    MEMCACHED_SENT_CALLS_MAX, MEMCACHED_WRITE_BYTES, VALUE_BYTES_MAX_CEILING,
+    MEMCACHED_QUEUED_BYTES_MAX, MEMCACHED_QUEUED_CALLS_MAX, MEMCACHED_UNWATCHED_MAX, MEMCACHED_WRITE_BYTES,
 };
-use forebay_core::payload::Payload;
-use forebay_wire::memcached::reply::{Answer, Code, Marks, Reply, ReplyLimits, read};
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
+use self::awaited::{Awaited, Received, Sent};
+use self::input::Input;
+use self::reader::Turn;
 use crate::commands::{Commands, Dialect};
 
-/// What a server may answer.
-pub(crate) const LIMITS: ReplyLimits =
-    ReplyLimits { line_bytes_max: MEMCACHED_REPLY_LINE_BYTES_MAX, value_bytes_max: VALUE_BYTES_MAX_CEILING };
-/// What is read at once while nothing larger is awaited.
-const READ_BYTES: usize = 16 * 1024;
-/// A read buffer that a large value made is given back above this size.
-const BUFFER_BYTES_KEPT: usize = 256 * 1024;
 /// Calls taken from the queue at once.
 const TAKEN_AT_ONCE: usize = 64;
-
-/// A reply that is the caller's own.
-#[derive(Clone, Debug)]
-pub(crate) struct Received {
-    pub(crate) code: Code,
-    pub(crate) marks: Marks,
-    pub(crate) body: Payload,
-}
-
-impl From<Reply<'_>> for Received {
-    fn from(reply: Reply<'_>) -> Self {
-        Self { code: reply.code, marks: reply.marks, body: Payload::from(reply.body) }
-    }
-}
 
 /// The callers' end of a connection.
 pub(crate) struct Link {
@@ -72,12 +57,14 @@ pub(crate) struct Calls {
 /// What both ends share.
 struct Shared {
     output: AsyncMutex<Output>,
-    sent: Mutex<VecDeque<Sent>>,
-    /// Calls that may still be sent before others are answered.
-    room: Semaphore,
+    /// Held while somebody reads.
+    input: Mutex<Input>,
+    awaited: Awaited,
     ended: AtomicBool,
     /// Rung when a caller could not write all.
     rest_left: Notify,
+    /// Rung when the task has to begin to watch the connection for callers that read alone.
+    turns_begin: Notify,
 }
 
 /// Where commands are written.
@@ -97,7 +84,8 @@ impl Drop for Ended {
     fn drop(&mut self) {
         self.0.ended.store(true, SeqCst);
         // Nobody answers them any more.
-        self.0.sent.lock().clear();
+        self.0.awaited.calls.lock().clear();
+        self.0.input.lock().close();
     }
 }
 
@@ -107,14 +95,34 @@ struct Call {
     _room: OwnedSemaphorePermit,
 }
 
-/// A call whose answer is awaited.
-struct Sent {
-    first: u64,
-    count: u64,
-    quiet: bool,
-    seen: u64,
-    replies: Vec<Received>,
-    answer: oneshot::Sender<Vec<Received>>,
+/// All replies to a call, once they have come; `None` where the connection ended before.
+pub(crate) struct Answer {
+    answered: oneshot::Receiver<Vec<Received>>,
+    shared: Arc<Shared>,
+    /// While it is this one's turn to read, as far as is known here.
+    turn: Option<Turn>,
+}
+
+impl Future for Answer {
+    type Output = Option<Vec<Received>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(turn) = self.turn
+            && !self.shared.read_alone(turn, context)
+        {
+            self.turn = None;
+        }
+        // The task may have become the reader meanwhile: then it is the one who answers.
+        Pin::new(&mut self.answered).poll(context).map(Result::ok)
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(turn) = self.turn {
+            self.shared.awaited.reader.end_turn(turn);
+        }
+    }
 }
 
 impl Link {
@@ -122,10 +130,11 @@ impl Link {
         let (send, receive) = mpsc::channel(MEMCACHED_QUEUED_CALLS_MAX);
         let shared = Arc::new(Shared {
             output: AsyncMutex::new(Output { stream: None, rest: Vec::new(), is_crowded: false }),
-            sent: Mutex::default(),
-            room: Semaphore::new(MEMCACHED_SENT_CALLS_MAX),
+            input: Mutex::default(),
+            awaited: Awaited::default(),
             ended: AtomicBool::new(false),
             rest_left: Notify::new(),
+            turns_begin: Notify::new(),
         });
         let bytes = Arc::new(Semaphore::new(MEMCACHED_QUEUED_BYTES_MAX));
         let link = Self { id, mask, dialect, calls: send, bytes, shared: shared.clone() };
@@ -134,58 +143,115 @@ impl Link {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.ended.load(SeqCst)
+            || self.shared.awaited.reader.is_nobody() && self.shared.ends_unwatched()
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.shared.awaited.is_empty()
     }
 
     /// Sends or queues the commands; their replies come later. `None` where the connection has ended.
-    pub(crate) async fn send(&self, commands: Commands) -> Option<oneshot::Receiver<Vec<Received>>> {
+    pub(crate) async fn send(&self, commands: Commands) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
-        let Some((commands, answer)) = self.shared.send_now(commands, answer) else { return Some(answered) };
+        let shared = self.shared.clone();
+        let (commands, answer) = match shared.send_now(commands, answer) {
+            Ok(turn) => return Some(Answer { answered, shared, turn: Some(turn) }),
+            Err(back) => back,
+        };
         let size = commands.bytes.len().min(MEMCACHED_QUEUED_BYTES_MAX);
         let room = self.bytes.clone().acquire_many_owned(u32::try_from(size).ok()?).await.ok()?;
         self.calls.send(Call { commands, answer, _room: room }).await.ok()?;
-        Some(answered)
+        Some(Answer { answered, shared, turn: None })
     }
 
     /// Sends the commands and waits for all their replies. `None` where the connection ended before.
     pub(crate) async fn call(&self, commands: Commands) -> Option<Vec<Received>> {
-        self.send(commands).await?.await.ok()
+        self.send(commands).await?.await
     }
 }
 
+type Unsent = (Commands, oneshot::Sender<Vec<Received>>);
+
 impl Shared {
-    /// Sends the commands if nothing is on its way, or gives them back.
-    fn send_now(
-        &self,
-        commands: Commands,
-        answer: oneshot::Sender<Vec<Received>>,
-    ) -> Option<(Commands, oneshot::Sender<Vec<Received>>)> {
-        let Ok(mut output) = self.output.try_lock() else { return Some((commands, answer)) };
+    /// Sends the commands if nothing is on its way, or gives them back. Whoever has sent them has the turn to read.
+    fn send_now(&self, commands: Commands, answer: oneshot::Sender<Vec<Received>>) -> Result<Turn, Unsent> {
+        let Ok(mut output) = self.output.try_lock() else { return Err((commands, answer)) };
         let Output { stream: Some(stream), rest, is_crowded: false } = &mut *output else {
-            return Some((commands, answer));
+            return Err((commands, answer));
         };
         if !rest.is_empty() || commands.bytes.len() > MEMCACHED_WRITE_BYTES {
-            return Some((commands, answer));
+            return Err((commands, answer));
         }
-        let mut sent = self.sent.lock();
-        if !sent.is_empty() || self.ended.load(SeqCst) {
-            return Some((commands, answer));
+        let mut calls = self.awaited.calls.lock();
+        if !calls.is_empty() || self.ended.load(SeqCst) {
+            return Err((commands, answer));
         }
         // Nothing is sent, so there is room.
-        let Ok(room) = self.room.try_acquire() else { return Some((commands, answer)) };
+        let Ok(room) = self.awaited.room.try_acquire() else { return Err((commands, answer)) };
         room.forget();
-        let Commands { bytes, first, count, quiet, .. } = commands;
-        sent.push_back(Sent { first, count, quiet, seen: 0, replies: Vec::new(), answer });
-        drop(sent);
+        calls.push_back(Sent::new(&commands, answer));
+        let (turn, is_first) = self.awaited.reader.begin_turn();
+        drop(calls);
+        if is_first {
+            self.turns_begin.notify_one();
+        }
         // The connection's task writes what does not go at once, and meets the error if there is one.
-        let written = match Pin::new(stream).poll_write(&mut Context::from_waker(Waker::noop()), &bytes) {
+        let context = &mut Context::from_waker(Waker::noop());
+        let written = match Pin::new(stream).poll_write(context, &commands.bytes) {
             Poll::Ready(Ok(written)) => written,
             Poll::Ready(Err(_)) | Poll::Pending => 0,
         };
-        if let Some(left) = bytes.get(written..).filter(|left| !left.is_empty()) {
+        if let Some(left) = commands.bytes.get(written..).filter(|left| !left.is_empty()) {
             rest.extend_from_slice(left);
             self.rest_left.notify_one();
         }
-        None
+        Ok(turn)
+    }
+
+    /// Reads for a caller that is alone. Says whether it has to go on with that.
+    fn read_alone(&self, turn: Turn, context: &mut Context<'_>) -> bool {
+        let mut input = self.input.lock();
+        if !self.awaited.reader.is_turn(turn) {
+            return false;
+        }
+        match input.poll(context, &self.awaited) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(())) => false,
+            Poll::Ready(Err(error)) => {
+                input.fail(error);
+                drop(input);
+                self.awaited.reader.end_turn(turn);
+                false
+            }
+        }
+    }
+
+    /// Reads as the connection's task.
+    fn read(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Before the look, so that whoever makes the task the reader after it wakes it.
+        self.awaited.reader.register_task(context.waker());
+        let mut input = self.input.lock();
+        if !self.awaited.reader.is_task() {
+            return Poll::Pending;
+        }
+        input.poll(context, &self.awaited)
+    }
+
+    /// Looks at a connection that nobody reads, whether it has ended.
+    fn ends_unwatched(&self) -> bool {
+        // Whoever holds it reads.
+        let Some(mut input) = self.input.try_lock() else { return false };
+        if !self.awaited.reader.is_nobody() {
+            return false;
+        }
+        let context = &mut Context::from_waker(Waker::noop());
+        let Poll::Ready(Err(error)) = input.poll(context, &self.awaited) else { return false };
+        input.fail(error);
+        drop(input);
+        self.ended.store(true, SeqCst);
+        self.awaited.reader.give_to_task();
+        true
     }
 }
 
@@ -194,12 +260,14 @@ pub(crate) async fn carry(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     mut calls: Calls,
 ) -> io::Error {
-    let (mut input, output) = tokio::io::split(stream);
+    let (input, output) = tokio::io::split(stream);
     let shared = &*calls.ended.0;
+    shared.input.lock().open(Box::new(input));
     shared.output.lock().await.stream = Some(Box::new(output));
     let end = tokio::select! {
         end = write(&mut calls.calls, shared) => end,
-        end = receive(&mut input, &shared.sent, &shared.room) => end,
+        end = receive(shared) => end,
+        end = watch(shared) => end,
     };
     shared.output.lock().await.stream = None;
     drop(calls.ended);
@@ -238,17 +306,18 @@ async fn write(calls: &mut mpsc::Receiver<Call>, shared: &Shared) -> io::Result<
             if buffer.len() + commands.bytes.len() > MEMCACHED_WRITE_BYTES {
                 flush(output, &mut buffer).await?;
             }
-            if shared.room.available_permits() == 0 {
+            if shared.awaited.room.available_permits() == 0 {
                 // What is awaited must have been sent.
                 flush(output, &mut buffer).await?;
             }
-            shared.room.acquire().await.map_err(Error::other)?.forget();
-            let Commands { bytes, first, count, quiet, .. } = commands;
-            shared.sent.lock().push_back(Sent { first, count, quiet, seen: 0, replies: Vec::new(), answer });
-            if bytes.len() > MEMCACHED_WRITE_BYTES {
-                output.write_all(&bytes).await?;
+            shared.awaited.room.acquire().await.map_err(Error::other)?.forget();
+            shared.awaited.calls.lock().push_back(Sent::new(&commands, answer));
+            // A caller that reads alone might not be polled while another one waits for its reply.
+            shared.awaited.reader.give_to_task();
+            if commands.bytes.len() > MEMCACHED_WRITE_BYTES {
+                output.write_all(&commands.bytes).await?;
             } else {
-                buffer.extend_from_slice(&bytes);
+                buffer.extend_from_slice(&commands.bytes);
             }
         }
         flush(output, &mut buffer).await?;
@@ -261,287 +330,26 @@ async fn flush(output: &mut (impl AsyncWrite + Unpin), buffer: &mut Vec<u8>) -> 
     Ok(())
 }
 
-async fn receive(
-    input: &mut (impl AsyncRead + Unpin),
-    sent: &Mutex<VecDeque<Sent>>,
-    room: &Semaphore,
-) -> io::Result<()> {
-    let mut buffer = BytesMut::new();
-    let mut needed = 1;
+async fn receive(shared: &Shared) -> io::Result<()> {
+    poll_fn(|context| -> Poll<io::Result<()>> {
+        loop {
+            ready!(shared.read(context))?;
+        }
+    })
+    .await
+}
+
+/// Makes the task the reader again after a while in which nobody has begun to read alone: so the end of an idle connection is
+/// seen, and a reply comes to whoever was alone and is not polled any more.
+async fn watch(shared: &Shared) -> io::Result<()> {
     loop {
-        while buffer.len() < needed {
-            if buffer.is_empty() && buffer.capacity() > BUFFER_BYTES_KEPT {
-                buffer = BytesMut::new();
-            }
-            buffer.reserve((needed - buffer.len()).max(READ_BYTES));
-            if input.read_buf(&mut buffer).await? == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-        }
-        let consumed = match read(&buffer, &LIMITS) {
-            Answer::Complete { reply, consumed } => {
-                take(reply, sent, room)?;
-                consumed
-            }
-            Answer::Incomplete { needed: more } => {
-                needed = more;
-                continue;
-            }
-            Answer::Broken => return Err(Error::new(ErrorKind::InvalidData, "no reply of memcached's")),
-        };
-        buffer.advance(consumed);
-        needed = 1;
-    }
-}
-
-/// Gives a reply to the call that is its turn.
-fn take(reply: Reply<'_>, sent: &Mutex<VecDeque<Sent>>, room: &Semaphore) -> io::Result<()> {
-    let mut waiting = sent.lock();
-    let Some(call) = waiting.front_mut() else {
-        return Err(Error::new(ErrorKind::InvalidData, "a reply that nobody waits for"));
-    };
-    let last = if call.quiet { reply.code == Code::Noop } else { call.seen + 1 >= call.count };
-    if !call.expects(&reply) {
-        return Err(Error::new(ErrorKind::InvalidData, "a reply to another command"));
-    }
-    call.seen += 1;
-    if !(call.answer.is_closed() || call.quiet && last) {
-        call.replies.push(reply.into());
-    }
-    if last && let Some(call) = waiting.pop_front() {
-        room.add_permits(1);
-        // Whoever does not wait any more does not get it.
-        let _ = call.answer.send(call.replies);
-    }
-    Ok(())
-}
-
-impl Sent {
-    /// Whether it can be a reply to this call: not more of them than commands, each with its command's number if any.
-    fn expects(&self, reply: &Reply<'_>) -> bool {
-        let number = reply.marks.opaque.map(|opaque| opaque.wrapping_sub(self.first));
-        match (self.quiet, number) {
-            (true, Some(number)) => number < self.count && self.seen < self.count,
-            (false, Some(number)) => number == self.seen,
-            (true, None) => self.seen < self.count || reply.code == Code::Noop,
-            (false, None) => true,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-    use tokio::io::{DuplexStream, duplex};
-    use tokio::task::JoinHandle;
-
-    use super::*;
-
-    const META: Dialect = Dialect::Meta { numbers_ours: false };
-
-    fn linked() -> (Arc<Link>, DuplexStream, JoinHandle<io::Error>) {
-        let (ours, theirs) = duplex(1 << 20);
-        let (link, calls) = Link::new(1, 0, META);
-        (Arc::new(link), theirs, tokio::spawn(carry(ours, calls)))
-    }
-
-    fn looks(first: u64, count: u64) -> Commands {
-        let mut commands = Commands::new(first, META);
-        (0..count).for_each(|_| commands.look(b"k"));
-        commands
-    }
-
-    async fn expect(server: &mut DuplexStream, text: &[u8]) {
-        let mut read = vec![0; text.len()];
-        server.read_exact(&mut read).await.unwrap();
-        assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(text));
-    }
-
-    #[tokio::test]
-    async fn replies_go_to_their_callers_in_order() {
-        let (link, mut server, _task) = linked();
-        let one = link.send(looks(10, 1)).await.unwrap();
-        let two = link.send(looks(20, 2)).await.unwrap();
-        expect(&mut server, b"mg k f c O10\r\nmg k f c O20\r\nmg k f c O21\r\n").await;
-        server.write_all(b"EN O10\r\nVA 1 O20\r\na\r\nEN O21\r\n").await.unwrap();
-        assert_eq!(one.await.unwrap()[0].code, Code::Miss);
-        let two = two.await.unwrap();
-        assert_eq!((&*two[0].body, two[1].code), (&b"a"[..], Code::Miss));
-    }
-
-    /// Lets the connection's task do what it can.
-    async fn settle() {
-        for _ in 0..10 {
-            yield_now().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn who_is_alone_writes_to_the_connection_itself() {
-        let (link, mut server, _task) = linked();
-        settle().await;
-        let one = link.send(looks(10, 1)).await.unwrap();
-        // The task has had no turn yet.
-        let mut read = [0; 14];
-        assert_eq!(server.read_exact(&mut read).now_or_never().unwrap().unwrap(), 14);
-        let two = link.send(looks(20, 1)).await.unwrap();
-        assert!(server.read_u8().now_or_never().is_none(), "the next one waits for others");
-        expect(&mut server, b"mg k f c O20\r\n").await;
-        server.write_all(b"EN O10\r\nEN O20\r\n").await.unwrap();
-        assert!(one.await.is_ok() && two.await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn what_the_connection_does_not_take_at_once_goes_before_all_else() {
-        let (ours, mut server) = duplex(5);
-        let (link, calls) = Link::new(1, 0, META);
-        let _task = tokio::spawn(carry(ours, calls));
-        settle().await;
-        let one = link.send(looks(10, 2)).await.unwrap();
-        let two = link.send(looks(20, 1)).await.unwrap();
-        expect(&mut server, b"mg k f c O10\r\nmg k f c O11\r\nmg k f c O20\r\n").await;
-        server.write_all(b"EN O10\r\nEN O11\r\nEN O20\r\n").await.unwrap();
-        assert_eq!((one.await.unwrap().len(), two.await.unwrap().len()), (2, 1));
-    }
-
-    #[tokio::test]
-    async fn callers_that_come_together_share_a_write_until_one_comes_alone() {
-        let (link, mut server, _task) = linked();
-        settle().await;
-        let mut all = Vec::new();
-        for number in 0..3 {
-            all.push(link.send(looks(number, 1)).await.unwrap());
-        }
-        expect(&mut server, b"mg k f c O0\r\nmg k f c O1\r\nmg k f c O2\r\n").await;
-        server.write_all(b"EN O0\r\nEN O1\r\nEN O2\r\n").await.unwrap();
-        for call in all {
-            call.await.unwrap();
-        }
-        for (number, by_itself) in [(3, false), (4, true)] {
-            let call = link.send(looks(number, 1)).await.unwrap();
-            let mut read = vec![0; 13];
-            let at_once = server.read_exact(&mut read).now_or_never().is_some();
-            assert_eq!(at_once, by_itself, "call {number}");
-            if !at_once {
-                server.read_exact(&mut read).await.unwrap();
-            }
-            server.write_all(format!("EN O{number}\r\n").as_bytes()).await.unwrap();
-            call.await.unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn who_was_sent_when_the_connection_is_dropped_is_told_so() {
-        let (link, _server, task) = linked();
-        settle().await;
-        let call = link.send(looks(3, 1)).await.unwrap();
-        task.abort();
-        assert!(call.await.is_err() && link.has_ended());
-        assert!(link.call(looks(9, 1)).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn who_gives_up_disturbs_nobody() {
-        let (link, mut server, _task) = linked();
-        let gone = link.send(looks(1, 1)).await.unwrap();
-        expect(&mut server, b"mg k f c O1\r\n").await;
-        drop(gone);
-        let stays = link.send(looks(2, 1)).await.unwrap();
-        expect(&mut server, b"mg k f c O2\r\n").await;
-        server.write_all(b"VA 5 O1\r\nother\r\nVA 3 O2\r\nown\r\n").await.unwrap();
-        assert_eq!(&*stays.await.unwrap()[0].body, b"own");
-    }
-
-    #[tokio::test]
-    async fn a_quiet_call_ends_with_its_noop_and_has_only_its_hits() {
-        let (link, mut server, _task) = linked();
-        let mut commands = Commands::new(5, META);
-        commands.get([&b"k"[..]; 3].into_iter());
-        let quiet = link.send(commands).await.unwrap();
-        expect(&mut server, b"mg k v f c q O5\r\nmg k v f c q O6\r\nmg k v f c q O7\r\nmn\r\n").await;
-        server.write_all(b"VA 1 O6\r\nx\r\nMN\r\n").await.unwrap();
-        let replies = quiet.await.unwrap();
-        assert_eq!(replies.iter().map(|reply| reply.marks.opaque).collect::<Vec<_>>(), [Some(6)]);
-    }
-
-    async fn ends_at(replies: &[u8]) {
-        let (link, mut server, task) = linked();
-        let call = link.send(looks(3, 1)).await.unwrap();
-        expect(&mut server, b"mg k f c O3\r\n").await;
-        server.write_all(replies).await.unwrap();
-        let _ = call.await;
-        assert_eq!(task.await.unwrap().kind(), ErrorKind::InvalidData);
-        assert!(link.has_ended());
-        assert!(link.call(looks(9, 1)).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_reply_to_another_command_ends_the_connection() {
-        ends_at(b"EN O4\r\n").await;
-        ends_at(b"EN O3\r\nEN O3\r\n").await;
-        ends_at(b"what\r\n").await;
-    }
-
-    #[tokio::test]
-    async fn more_replies_than_were_asked_for_end_the_connection() {
-        let (link, mut server, task) = linked();
-        let mut commands = Commands::new(5, META);
-        commands.get([&b"k"[..]; 2].into_iter());
-        let call = link.send(commands).await.unwrap();
-        server.write_all(b"VA 1 O5\r\nx\r\nVA 1 O6\r\nx\r\nVA 1 O6\r\nx\r\nMN\r\n").await.unwrap();
-        assert!(call.await.is_err());
-        assert_eq!(task.await.unwrap().kind(), ErrorKind::InvalidData);
-    }
-
-    #[tokio::test]
-    async fn the_end_of_the_connection_ends_every_call() {
-        let (link, mut server, task) = linked();
-        let call = link.send(looks(3, 1)).await.unwrap();
-        expect(&mut server, b"mg k f c O3\r\n").await;
-        drop(server);
-        assert!(call.await.is_err());
-        task.await.unwrap();
-        assert!(link.has_ended());
-    }
-
-    #[tokio::test]
-    async fn no_more_is_sent_than_may_be_unanswered_and_all_goes_on_after_it() {
-        let (link, mut server, _task) = linked();
-        let total = MEMCACHED_SENT_CALLS_MAX as u64 + 100;
-        let all = link.clone();
-        let calls = tokio::spawn(async move {
-            let mut waiting = Vec::new();
-            for number in 0..total {
-                waiting.push(all.send(looks(number, 1)).await.unwrap());
-            }
-            for call in waiting {
-                call.await.unwrap();
-            }
-        });
-        for number in 0..total {
-            expect(&mut server, format!("mg k f c O{number}\r\n").as_bytes()).await;
-            if number + 1 >= MEMCACHED_SENT_CALLS_MAX as u64 {
-                let answered = number + 1 - MEMCACHED_SENT_CALLS_MAX as u64;
-                server.write_all(format!("EN O{answered}\r\n").as_bytes()).await.unwrap();
+        shared.turns_begin.notified().await;
+        loop {
+            let turns = shared.awaited.reader.turns();
+            sleep(MEMCACHED_UNWATCHED_MAX).await;
+            if shared.awaited.reader.end_watch(turns) {
+                break;
             }
         }
-        for number in 101..MEMCACHED_SENT_CALLS_MAX as u64 + 100 {
-            server.write_all(format!("EN O{number}\r\n").as_bytes()).await.unwrap();
-        }
-        calls.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_value_larger_than_any_buffer_comes_whole() {
-        let (link, mut server, _task) = linked();
-        let call = link.send(looks(1, 1)).await.unwrap();
-        let value = vec![b'v'; 3_000_000];
-        let send = value.clone();
-        tokio::spawn(async move {
-            server.write_all(b"VA 3000000 O1\r\n").await.unwrap();
-            server.write_all(&send).await.unwrap();
-            server.write_all(b"\r\n").await.unwrap();
-        });
-        assert!(*call.await.unwrap()[0].body == value[..]);
     }
 }

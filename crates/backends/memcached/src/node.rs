@@ -16,7 +16,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::commands::Commands;
-use crate::link::{Link, Received};
+use crate::link::Link;
+use crate::link::awaited::Received;
 use crate::settings::NodeSettings;
 
 /// Whether a node can be used.
@@ -141,7 +142,11 @@ impl Node {
             Some(key) => {
                 key.iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)))
             }
-            None => self.turn.fetch_add(1, Relaxed),
+            // Who is alone stays on one connection, and so with one thread of the server's, which is awake the sooner for that.
+            None => {
+                let idle = |link: &Option<Arc<Link>>| link.as_ref().is_some_and(|link| link.is_idle());
+                links.iter().position(idle).unwrap_or_else(|| self.turn.fetch_add(1, Relaxed))
+            }
         };
         (0..links.len())
             .filter_map(|step| links.get(turn.wrapping_add(step) % links.len())?.as_ref())

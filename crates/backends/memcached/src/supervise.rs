@@ -8,13 +8,12 @@ use forebay_core::limits::{MEMCACHED_CALL_COMMANDS_MAX, MEMCACHED_RETRY_MAX, MEM
 use forebay_core::ports::clock::Clock;
 use forebay_wire::memcached::reply::Code;
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::commands::{Commands, Dialect};
 use crate::greet::{connect, number_of};
-use crate::link::{Link, Received, carry};
+use crate::link::{Answer, Link, carry};
 use crate::node::{Missed, Node, State};
 
 /// A connection, and the question whether all sent over it has happened, while that is not answered.
@@ -22,7 +21,7 @@ struct Kept {
     link: Arc<Link>,
     /// Its place among those of the node. A new one takes a free place, so that no key that has one changes it.
     place: usize,
-    asked: Option<oneshot::Receiver<Vec<Received>>>,
+    asked: Option<Answer>,
 }
 
 struct Supervisor {
@@ -162,7 +161,7 @@ impl Supervisor {
                 }
             }
             if let Some(asked) = &mut kept.asked {
-                // An error is its end.
+                // Without replies it has ended.
                 let _ = timeout_at(deadline, asked).await?;
                 kept.asked = None;
             }

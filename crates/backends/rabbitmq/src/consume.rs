@@ -60,7 +60,7 @@ pub(crate) fn want(inner: &Arc<Inner>, queue: &Arc<Queue>) {
 async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, channel: Option<Channel>, epoch: u64) {
     let opened = try_open(inner, queue, link, channel.as_ref(), epoch).await;
     let now = inner.clock.now();
-    let not_before = now + limits::RABBITMQ_PAUSE;
+    let not_before = now + limits::rabbitmq::PAUSE;
     match opened {
         Ok(Opened::Yes(channel)) => {
             let connected = channel.status().connected();
@@ -74,7 +74,7 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, channel: Opti
                 mine
             });
             if !mine {
-                let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, channel.close(200, "late".into())).await;
+                let _ = time::timeout(limits::rabbitmq::GOODBYE_MAX, channel.close(200, "late".into())).await;
                 put_off(queue, epoch, not_before);
             }
         }
@@ -82,7 +82,7 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, channel: Opti
         Err(refusal) => {
             if let Some(channel) = channel {
                 let _ =
-                    time::timeout(limits::RABBITMQ_GOODBYE_MAX, channel.close(200, "broken".into())).await;
+                    time::timeout(limits::rabbitmq::GOODBYE_MAX, channel.close(200, "broken".into())).await;
             }
             put_off(queue, epoch, not_before);
             if refusal.is_not_found() {
@@ -194,7 +194,7 @@ async fn await_arrival(queue: &Queue, count: u64) {
             changed.await;
         }
     };
-    let _ = time::timeout(limits::RABBITMQ_ARRIVAL_MAX, arrived).await;
+    let _ = time::timeout(limits::rabbitmq::ARRIVAL_MAX, arrived).await;
 }
 
 /// What is done with a queue of which nobody asks for messages.
@@ -210,7 +210,7 @@ enum Rest {
 /// Gives back what lies here if nobody has asked for any for a while, and takes no more.
 pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
     let Some(link) = inner.link_now() else { return };
-    let since = inner.clock.now() - limits::RABBITMQ_IDLE;
+    let since = inner.clock.now() - limits::rabbitmq::IDLE;
     let needed = |shelf: &Shelf| match &shelf.consuming {
         // What of an ordered queue was given back while an earlier message is held would come before that one.
         Consuming::Yes { .. } => shelf.is_unused(since) && !(shelf.leading && shelf.is_holding()),

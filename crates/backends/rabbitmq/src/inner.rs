@@ -128,7 +128,7 @@ impl Inner {
 
     /// Gives up the channel over which the queue's messages came: they are the server's again.
     pub(crate) fn drop_channel(&self, queue: &Queue, epoch: u64) {
-        let not_before = self.clock.now() + limits::RABBITMQ_PAUSE;
+        let not_before = self.clock.now() + limits::rabbitmq::PAUSE;
         let cleared =
             queue.change(|shelf| (shelf.epoch() == epoch).then(|| shelf.clear(Consuming::No { not_before })));
         if let Some(cleared) = cleared {
@@ -206,14 +206,14 @@ impl Keeper for Inner {
 async fn close(cleared: Cleared) {
     if let Some(channel) = &cleared.channel {
         let closing = channel.close(200, "given up".into());
-        let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, closing).await;
+        let _ = time::timeout(limits::rabbitmq::GOODBYE_MAX, closing).await;
     }
 }
 
 /// Runs the errands, and now and then gives back what nobody here asks for, until the broker is closed.
 pub(crate) async fn run_errands(inner: Arc<Inner>, mut received: Errands) {
     let mut running = FuturesUnordered::new();
-    let mut look = time::interval(limits::RABBITMQ_LOOK);
+    let mut look = time::interval(limits::rabbitmq::LOOK);
     let closed = inner.closed();
     tokio::pin!(closed);
     loop {

@@ -21,7 +21,7 @@ use crate::queue::names::Lane;
 /// In which of the server's waiting queues a message waits next, the longest wait that does not end too late; `None` where
 /// it has not to wait, or so shortly that whoever receives it can see to that.
 pub(crate) fn wait_class(due: Instant, now: Instant) -> Option<u32> {
-    let classes = limits::RABBITMQ_WAIT_CLASSES;
+    let classes = limits::rabbitmq::WAIT_CLASSES;
     let ms = u64::try_from(due.since(now).as_millis()).unwrap_or(u64::MAX);
     let class = ms.checked_ilog2()?.min(*classes.end());
     classes.contains(&class).then_some(class)
@@ -58,7 +58,7 @@ impl Inner {
             routes.push((route, &envelope.message.payload));
         }
         // The server closes the channel of a message that is larger than it takes: others are not to suffer from that.
-        let large = routes.iter().any(|(_, payload)| payload.len() > limits::RABBITMQ_SHARED_BYTES_MAX);
+        let large = routes.iter().any(|(_, payload)| payload.len() > limits::rabbitmq::SHARED_BYTES_MAX);
         let channel = if large { link.confirming_channel().await } else { link.publisher().await };
         let channel = channel.map_err(|refusal| refusal.during(operation, name.as_str()))?;
         let publish = async {

@@ -100,7 +100,7 @@ impl Inner {
 fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
     let Asked { receive, turn, begun, token } = asked;
     shelf.used_at = shelf.used_at.max(now);
-    let soon = *begun + limits::RABBITMQ_EMPTY_MIN;
+    let soon = *begun + limits::rabbitmq::EMPTY_MIN;
     let patient = receive.wait_until.max(soon);
     let nothing = |again_at, give_up_at| Look::Nothing { again_at, give_up_at };
     let since = match &shelf.consuming {
@@ -108,15 +108,15 @@ fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
         Consuming::Yes { since, .. } => *since,
         // It will be settled soon whether there is something.
         Consuming::Opening | Consuming::Stopping { .. } => {
-            return nothing(None, patient.max(*begun + limits::RABBITMQ_ARRIVAL_MAX));
+            return nothing(None, patient.max(*begun + limits::rabbitmq::ARRIVAL_MAX));
         }
-        Consuming::Resting { .. } => return nothing(Some(now + limits::RABBITMQ_LOOK), patient),
+        Consuming::Resting { .. } => return nothing(Some(now + limits::rabbitmq::LOOK), patient),
         Consuming::No { not_before } => {
-            return nothing(Some((*not_before).max(now + limits::RABBITMQ_LOOK)), patient);
+            return nothing(Some((*not_before).max(now + limits::rabbitmq::LOOK)), patient);
         }
     };
     // Where a queue is made of several, all have had time to say what they have.
-    let settled = since + limits::RABBITMQ_EMPTY_MIN;
+    let settled = since + limits::rabbitmq::EMPTY_MIN;
     if queue.lanes().len() > 1 && now < settled {
         return nothing(Some(settled), patient.max(settled));
     }

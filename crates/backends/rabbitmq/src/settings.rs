@@ -52,13 +52,13 @@ impl RabbitSettings {
         if uri.scheme != AMQPScheme::AMQP {
             return Err(Error::new(Kind::Unsupported, "read URL of RabbitMQ", "amqps"));
         }
-        uri.query.heartbeat = Some(limits::RABBITMQ_HEARTBEAT_S);
+        uri.query.heartbeat = Some(limits::rabbitmq::HEARTBEAT_S);
         let mut settings = Self {
             uri,
             queues: QueueKind::default(),
             prefix: String::new(),
-            prefetch: limits::RABBITMQ_PREFETCH_DEFAULT,
-            wait: limits::RABBITMQ_WAIT_DEFAULT,
+            prefetch: limits::rabbitmq::PREFETCH_DEFAULT,
+            wait: limits::rabbitmq::WAIT_DEFAULT,
         };
         let parsed = Url::parse(url).map_err(|_| refuse("it is no URL"))?;
         for (name, value) in parsed.query_pairs() {
@@ -77,14 +77,14 @@ impl RabbitSettings {
             }
             "prefix" => {
                 let fits =
-                    value.len() <= limits::RABBITMQ_PREFIX_BYTES_MAX && !value.chars().any(char::is_control);
+                    value.len() <= limits::rabbitmq::PREFIX_BYTES_MAX && !value.chars().any(char::is_control);
                 self.prefix = fits.then(|| value.to_owned())?;
             }
             "prefetch" => self.prefetch = value.parse().ok().filter(|prefetch| *prefetch > 0)?,
             "wait_ms" => {
                 let wait = Duration::from_millis(value.parse().ok()?);
                 self.wait =
-                    Some(wait).filter(|wait| *wait <= limits::RABBITMQ_WAIT_MAX && !wait.is_zero())?;
+                    Some(wait).filter(|wait| *wait <= limits::rabbitmq::WAIT_MAX && !wait.is_zero())?;
             }
             "heartbeat_s" => {
                 self.uri.query.heartbeat = Some(value.parse().ok().filter(|seconds| *seconds > 0)?);

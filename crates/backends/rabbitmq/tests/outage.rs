@@ -1,65 +1,45 @@
 //! The server, or the wire to it, goes away under load and comes back: nothing that was confirmed is lost, no consumer stays
 //! deaf, and every call ends.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_contract::ground::Ground;
 use forebay_contract::outage::faults::Fault;
 use forebay_contract::outage::{Bounds, Outage};
+use forebay_contract::servers::lent::Pool;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_contract::servers::wire::Wire;
-use forebay_core::ports::clock::{Clock, Run};
 use forebay_rabbitmq::broker::RabbitBroker;
 use forebay_rabbitmq::settings::RabbitSettings;
 use forebay_runtime::clock::TokioClock;
-use tokio::time::timeout;
 
 /// How long a call waits for the server.
 const WAIT: Duration = Duration::from_secs(3);
 const BOUNDS: Bounds =
     Bounds { wait: WAIT, slack: Duration::from_secs(4), consumers: 2, well: 60, pace: Duration::ZERO };
-/// How long its works may take to end.
-const END_MAX: Duration = Duration::from_secs(10);
+/// No call of a test takes longer, nor does the end of what was run for it.
+const CALL_MAX: Duration = Duration::from_secs(10);
 
-/// The one server, lent to one test at a time, and how many have had it.
-static SERVER: OnceLock<Mutex<(RabbitMq, u32)>> = OnceLock::new();
+static SERVERS: Pool<RabbitMq> = Pool::new(1, || Some(RabbitMq::start()));
 
 /// Loads a server over a wire, does something to either, and looks whether all is well afterwards.
 fn survives(fault: &Fault<RabbitMq>) {
-    // A test that failed has left a server that works or one that does not: the next one finds out.
-    let mut lent = SERVER
-        .get_or_init(|| Mutex::new((RabbitMq::start(), 0)))
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    lent.1 += 1;
-    let (server, turn) = (&lent.0, lent.1);
+    let (server, ground) = (SERVERS.lend().unwrap(), Ground::new(CALL_MAX));
     let wire = Wire::to(server.address);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let url = format!(
-        "amqp://{}/%2f?wait_ms={}&heartbeat_s=2&prefix=outage{turn}.",
-        wire.address,
-        WAIT.as_millis()
-    );
-    let clock: Arc<dyn Clock> = runtime.block_on(async { Arc::new(TokioClock::new()) });
+    let (address, wait, turn) = (wire.address, WAIT.as_millis(), server.turn);
+    let url = format!("amqp://{address}/%2f?wait_ms={wait}&heartbeat_s=2&prefix=outage{turn}.");
+    let clock = ground.run(async { Arc::new(TokioClock::new()) });
     let opened = RabbitBroker::open(RabbitSettings::parse(&url).unwrap(), clock.clone());
-    let works = opened.work.into_iter().filter_map(|work| match work.run {
-        Run::Task(task) => Some(runtime.spawn(task)),
-        Run::Thread(_) => None,
-    });
-    let works: Vec<_> = works.collect();
-    let broker = opened.broker;
-    let mut load = Outage::begin(runtime.handle(), Arc::new(broker.clone()), clock, BOUNDS, Outage::queues());
+    let (broker, works) = (opened.broker, ground.spawn(opened.work));
+    let mut load = Outage::begin(ground.handle(), Arc::new(broker.clone()), clock, BOUNDS, Outage::queues());
     // Or a kill would show what RabbitMQ forgets.
     server.sync_log();
-    load.suffers(fault, "RabbitMQ", server, &wire);
+    load.suffers(fault, "RabbitMQ", &server, &wire);
     broker.close();
-    runtime.block_on(async {
-        for work in works {
-            timeout(END_MAX, work).await.expect("it ends when it is closed").unwrap();
-        }
-    });
+    ground.join(works);
 }
 
 forebay_contract::outage! { survives:

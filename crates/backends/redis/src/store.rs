@@ -125,6 +125,25 @@ impl RedisStore {
         self.run(about, script, &keys, arguments).await
     }
 
+    async fn put_by_script(&self, key: &[u8], value: &[u8], put: Put) -> Result<Changed> {
+        let about = writing(key);
+        check_value(about, value)?;
+        let (life, version) = (life_text(put.life), condition(put.version));
+        let mode: &[u8] = match put.mode {
+            Mode::Set => b"set",
+            Mode::Add => b"add",
+            Mode::Replace => b"replace",
+            Mode::Append => b"append",
+            Mode::Prepend => b"prepend",
+        };
+        let (tags, known) = (self.tags_begin(), life_text(Some(limits::redis::TAG_KNOWS)));
+        let longest = limits::VALUE_BYTES_MAX_CEILING.to_string();
+        let flags = put.flags.to_be_bytes();
+        let arguments: [&[u8]; 8] =
+            [mode, &flags, life.as_bytes(), &version, value, &tags, known.as_bytes(), longest.as_bytes()];
+        changed(&self.change(about, &self.scripts.put, key, &[], &arguments).await?, about)
+    }
+
     async fn get_together(&self, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
         let mut answers = Vec::with_capacity(keys.len());
         for keys in keys.chunks(limits::redis::GET_KEYS_MAX) {
@@ -172,6 +191,10 @@ impl Drop for RedisStore {
 /// Keys are checked by the caller to be printable; others are not told.
 fn reading<'a>(keys: &[&'a [u8]]) -> About<'a> {
     About { operation: "read", on: keys.first().map_or("", |key| shown(key)) }
+}
+
+fn writing(key: &[u8]) -> About<'_> {
+    About { operation: "write", on: shown(key) }
 }
 
 fn shown(key: &[u8]) -> &str {
@@ -242,17 +265,15 @@ impl RemoteStore for RedisStore {
     }
 
     fn get<'a>(&'a self, keys: &'a [&'a [u8]]) -> BoxFuture<'a, Vec<Result<Option<Shared>>>> {
-        Box::pin(async move {
-            match (&self.together, keys) {
-                (Some(together), [key]) => {
-                    let about = reading(keys);
-                    let value = together.reads.read(about, self.key_of(key)).await;
-                    vec![value.and_then(|value| read_one(value, about))]
-                }
-                (Some(_), keys) => self.get_together(keys).await,
-                (None, keys) => self.get_apart(keys).await,
-            }
-        })
+        match (&self.together, keys) {
+            (Some(together), [key]) => Box::pin(async move {
+                let about = reading(keys);
+                let value = together.reads.read(about, self.key_of(key)).await;
+                vec![value.and_then(|value| read_one(value, about))]
+            }),
+            (Some(_), keys) => Box::pin(self.get_together(keys)),
+            (None, keys) => Box::pin(self.get_apart(keys)),
+        }
     }
 
     fn get_or_lease<'a>(&'a self, key: &'a [u8], lease: Duration) -> BoxFuture<'a, Result<Asked>> {
@@ -322,28 +343,13 @@ impl RemoteStore for RedisStore {
     }
 
     fn put<'a>(&'a self, key: &'a [u8], value: &'a [u8], put: Put) -> BoxFuture<'a, Result<Changed>> {
-        Box::pin(async move {
-            let about = About { operation: "write", on: shown(key) };
-            check_value(about, value)?;
-            let (life, version) = (life_text(put.life), condition(put.version));
-            // One that is over at once only removes.
-            if put.mode == Mode::Set && version.is_empty() && life != "0" {
-                return self.put_plain(about, key, value, put.flags, &life).await;
+        match put {
+            // What is called most does not carry what the others need. One that is over at once only removes.
+            Put { mode: Mode::Set, version: None, life, .. } if life != Some(Duration::ZERO) => {
+                Box::pin(self.put_plain(key, value, put))
             }
-            let mode: &[u8] = match put.mode {
-                Mode::Set => b"set",
-                Mode::Add => b"add",
-                Mode::Replace => b"replace",
-                Mode::Append => b"append",
-                Mode::Prepend => b"prepend",
-            };
-            let (tags, known) = (self.tags_begin(), life_text(Some(limits::redis::TAG_KNOWS)));
-            let longest = limits::VALUE_BYTES_MAX_CEILING.to_string();
-            let flags = put.flags.to_be_bytes();
-            let arguments: [&[u8]; 8] =
-                [mode, &flags, life.as_bytes(), &version, value, &tags, known.as_bytes(), longest.as_bytes()];
-            changed(&self.change(about, &self.scripts.put, key, &[], &arguments).await?, about)
-        })
+            _ => Box::pin(self.put_by_script(key, value, put)),
+        }
     }
 
     fn remove<'a>(

@@ -77,7 +77,7 @@ impl Locks {
     }
 
     /// The lock of this name for so long, or `None` if somebody has it. Names are 1 to 244 bytes, leases 1 ms to
-    /// [`limits::CACHE_LOCK_LEASE_MAX`]. `Full`: the store has no room.
+    /// [`limits::cache::LOCK_LEASE_MAX`]. `Full`: the store has no room.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -239,7 +239,7 @@ impl fmt::Debug for Lock {
 }
 
 fn check_lease(name: &[u8], lease: Duration) -> Result<()> {
-    if lease < Duration::from_millis(1) || lease > limits::CACHE_LOCK_LEASE_MAX {
+    if lease < Duration::from_millis(1) || lease > limits::cache::LOCK_LEASE_MAX {
         let context = format!("{}: lease must be 1 ms to 24 hours", printable(name));
         return Err(Error::new(Kind::Invalid, "take lock", context));
     }

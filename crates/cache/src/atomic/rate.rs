@@ -27,9 +27,9 @@ use crate::cache::{Cache, check, printable};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How much, 1 to [`limits::CACHE_RATE_LIMIT_MAX`].
+    /// How much, 1 to [`limits::cache::RATE_LIMIT_MAX`].
     pub limit: u64,
-    /// In how long, 1 ms to [`limits::CACHE_RATE_WINDOW_MAX`].
+    /// In how long, 1 ms to [`limits::cache::RATE_WINDOW_MAX`].
     pub window: Duration,
 }
 
@@ -109,10 +109,10 @@ impl RateLimiter {
     /// ```
     pub fn new(cache: Arc<Cache>, rate: RateLimit) -> Result<Self> {
         let refuse = |what: &str| Err(Error::new(Kind::Invalid, "limit rate", what));
-        if rate.limit == 0 || rate.limit > limits::CACHE_RATE_LIMIT_MAX {
+        if rate.limit == 0 || rate.limit > limits::cache::RATE_LIMIT_MAX {
             return refuse("limit must be 1 to 2^40");
         }
-        if rate.window < Duration::from_millis(1) || rate.window > limits::CACHE_RATE_WINDOW_MAX {
+        if rate.window < Duration::from_millis(1) || rate.window > limits::cache::RATE_WINDOW_MAX {
             return refuse("window must be 1 ms to 366 days");
         }
         Ok(Self { cache, rate })

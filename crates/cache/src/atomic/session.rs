@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forebay_core::entry::{Condition, Read, State, Write, Written};
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::CACHE_CHANGE_TRIES_MAX;
+use forebay_core::limits::cache::CHANGE_TRIES_MAX;
 use forebay_core::payload::Payload;
 
 use crate::cache::{Cache, check, printable};
@@ -48,7 +48,7 @@ impl Sessions {
     /// somebody was faster. False where there is no such session. `Full`: others are faster again and again.
     pub fn change(&self, id: &[u8], mut change: impl FnMut(Payload) -> Result<Payload>) -> Result<bool> {
         let key = full(id)?;
-        for _ in 0..CACHE_CHANGE_TRIES_MAX {
+        for _ in 0..CHANGE_TRIES_MAX {
             let mut found = None;
             self.cache.store.read(&key, Read::at(self.cache.clock.now()), &mut |view| {
                 found = (view.state == State::Fresh).then(|| (Payload::from(view.value), view.version));

@@ -8,7 +8,7 @@ use forebay_core::entry::{
     Written,
 };
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::CACHE_CHANGE_TRIES_MAX;
+use forebay_core::limits::cache::CHANGE_TRIES_MAX;
 use forebay_core::limits::near::SHARED_LEASE_MIN;
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
@@ -116,7 +116,7 @@ impl Alone {
     /// exactly that.
     fn put_over(&self, key: &[u8], value: &[u8], put: Put) -> Result<Changed> {
         let extends = matches!(put.mode, Mode::Append | Mode::Prepend);
-        for _ in 0..CACHE_CHANGE_TRIES_MAX {
+        for _ in 0..CHANGE_TRIES_MAX {
             let now = self.clock.now();
             let write = Write { flags: put.flags, expires_at: ends(now, put.life), ..Write::at(now) };
             let write = match (put.version, put.mode) {
@@ -142,7 +142,7 @@ impl Alone {
     }
 
     fn remove_over(&self, key: &[u8], version: Option<Version>) -> Result<Changed> {
-        for _ in 0..CACHE_CHANGE_TRIES_MAX {
+        for _ in 0..CHANGE_TRIES_MAX {
             let now = self.clock.now();
             let there = self.look(key, now);
             let expected = match (there, version) {
@@ -162,7 +162,7 @@ impl Alone {
 
     /// A held key has a placeholder that nobody was granted.
     fn hold(&self, key: &[u8], hold: Duration) -> Result<()> {
-        for _ in 0..CACHE_CHANGE_TRIES_MAX {
+        for _ in 0..CHANGE_TRIES_MAX {
             let now = self.clock.now();
             match self.ask(key, now, ends(now, Some(hold.max(SHARED_LEASE_MIN)))) {
                 Asked::Granted(_) | Asked::Hit(_) => return Ok(()),
@@ -178,7 +178,7 @@ impl Alone {
     }
 
     fn sum(&self, key: &[u8], addition: Addition) -> Result<Sum> {
-        for _ in 0..CACHE_CHANGE_TRIES_MAX {
+        for _ in 0..CHANGE_TRIES_MAX {
             let now = self.clock.now();
             let create = addition.create.map(|(number, life)| (number, ends(now, life)));
             let Addition { delta, step, .. } = addition;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use fastbloom::AtomicBloomFilter;
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::GUARD_KEYS_MAX;
+use forebay_core::limits::cache::GUARD_KEYS_MAX;
 use forebay_core::ports::loader::KeySource;
 use parking_lot::RwLock;
 

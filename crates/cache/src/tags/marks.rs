@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use forebay_core::entry::Version;
-use forebay_core::limits::CACHE_TAG_STRIPES;
+use forebay_core::limits::cache::TAG_STRIPES;
 use forebay_core::time::Instant;
 
 /// When which tag or namespace was last made invalid, on a count of all invalidations: a fixed number of places that names
@@ -21,7 +21,7 @@ impl Marks {
     /// is invalid, because its marks are gone.
     pub(crate) fn new(now: Instant) -> Self {
         let first = Version::first(now).0;
-        let places = (0..CACHE_TAG_STRIPES).map(|_| AtomicU64::new(first)).collect();
+        let places = (0..TAG_STRIPES).map(|_| AtomicU64::new(first)).collect();
         Self { present: AtomicU64::new(first), places, hasher: RandomState::new() }
     }
 
@@ -32,7 +32,7 @@ impl Marks {
 
     /// The name's place.
     pub(super) fn place(&self, name: &[u8]) -> u16 {
-        (self.hasher.hash_one(name) % CACHE_TAG_STRIPES as u64) as u16
+        (self.hasher.hash_one(name) % TAG_STRIPES as u64) as u16
     }
 
     /// When the place was last made invalid.
@@ -69,15 +69,15 @@ mod tests {
         let earlier = Marks::new(Instant::from_ms(1));
         earlier.invalidate(b"a");
         let later = Marks::new(Instant::from_ms(2));
-        assert!((0..CACHE_TAG_STRIPES).all(|place| later.last(place as u16) > earlier.present()));
+        assert!((0..TAG_STRIPES).all(|place| later.last(place as u16) > earlier.present()));
     }
 
     #[test]
     fn any_number_of_names_share_the_same_places() {
         let marks = Marks::new(Instant::from_ms(1));
-        for number in 0..3 * CACHE_TAG_STRIPES {
+        for number in 0..3 * TAG_STRIPES {
             marks.invalidate(&number.to_le_bytes());
         }
-        assert_eq!(marks.places.len(), CACHE_TAG_STRIPES);
+        assert_eq!(marks.places.len(), TAG_STRIPES);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::CACHE_NAMESPACE_BYTES_MAX;
+use forebay_core::limits::cache::NAMESPACE_BYTES_MAX;
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::loader::Loader;
@@ -39,7 +39,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// The namespace of this name, 1 to [`CACHE_NAMESPACE_BYTES_MAX`] bytes without a zero byte. All of one
+    /// The namespace of this name, 1 to [`NAMESPACE_BYTES_MAX`] bytes without a zero byte. All of one
     /// cache and name are one.
     ///
     /// ```
@@ -56,7 +56,7 @@ impl Namespace {
     /// # Ok::<(), forebay_core::error::Error>(())
     /// ```
     pub fn new(cache: Arc<Cache>, name: &[u8]) -> Result<Self> {
-        if name.is_empty() || name.len() > CACHE_NAMESPACE_BYTES_MAX || name.contains(&0) {
+        if name.is_empty() || name.len() > NAMESPACE_BYTES_MAX || name.contains(&0) {
             let what = "a name has 1 to 100 bytes, none of them zero";
             return Err(Error::new(Kind::Invalid, "name namespace", what));
         }

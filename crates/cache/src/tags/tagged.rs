@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::CACHE_ENTRY_TAGS_MAX;
+use forebay_core::limits::cache::ENTRY_TAGS_MAX;
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::loader::Loader;
@@ -83,7 +83,7 @@ impl Tagged {
         self.open(&entry)
     }
 
-    /// Sets a value with its tags, at most [`CACHE_ENTRY_TAGS_MAX`]; `life` of `None` is without end.
+    /// Sets a value with its tags, at most [`ENTRY_TAGS_MAX`]; `life` of `None` is without end.
     ///
     /// ```
     /// use forebay_cache::tags::Tagged;
@@ -213,7 +213,7 @@ impl Tagged {
     }
 
     pub(super) fn places(&self, tags: &[&str]) -> Result<Vec<u16>> {
-        if tags.len() > CACHE_ENTRY_TAGS_MAX {
+        if tags.len() > ENTRY_TAGS_MAX {
             return Err(Error::new(Kind::Invalid, "tag entry", "an entry has at most 16 tags"));
         }
         Ok(tags.iter().map(|tag| self.cache.marks.place(tag.as_bytes())).collect())

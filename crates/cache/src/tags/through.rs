@@ -52,7 +52,7 @@ pub struct TaggedReadThrough {
 
 impl TaggedReadThrough {
     /// Tagged entries in front of `loader`, which is asked in tasks of `spawn`. What it brings carries the tags that `tags`
-    /// names for it, at most [`CACHE_ENTRY_TAGS_MAX`](forebay_core::limits::CACHE_ENTRY_TAGS_MAX); with more of them the load
+    /// names for it, at most [`ENTRY_TAGS_MAX`](forebay_core::limits::cache::ENTRY_TAGS_MAX); with more of them the load
     /// fails as `Invalid`. `Invalid` names the option that is out of range.
     ///
     /// ```

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forebay_core::limits::{LOADS_CONCURRENT_DEFAULT, LOADS_WAITING_DEFAULT, NEGATIVES_MAX_DEFAULT};
+use forebay_core::limits::cache::{LOADS_CONCURRENT_DEFAULT, LOADS_WAITING_DEFAULT, NEGATIVES_MAX_DEFAULT};
 
 use crate::protect::breaker::BreakerOptions;
 use crate::protect::guard::Guard;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::LOAD_HARD_TIMEOUT_DEFAULT;
+use forebay_core::limits::cache::LOAD_HARD_TIMEOUT_DEFAULT;
 
 use crate::fill::Terms;
 

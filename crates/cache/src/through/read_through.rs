@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::{LOAD_STARTS_MAX, LOADS_CEILING};
+use forebay_core::limits::cache::{LOAD_STARTS_MAX, LOADS_CEILING};
 use forebay_core::payload::Payload;
 use forebay_core::ports::clock::Spawn;
 use forebay_core::ports::loader::{BatchLoader, Loader};

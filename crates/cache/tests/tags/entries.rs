@@ -103,7 +103,7 @@ fn a_caller_whose_tag_is_made_invalid_again_and_again_is_answered_all_the_same()
 fn an_entry_has_as_many_tags_as_the_limit_and_its_life() {
     let scene = Scene::new();
     let tagged = tagged(&scene);
-    let names: Vec<String> = (0..=limits::CACHE_ENTRY_TAGS_MAX).map(|number| number.to_string()).collect();
+    let names: Vec<String> = (0..=limits::cache::ENTRY_TAGS_MAX).map(|number| number.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let refused = tagged.set("a", "A", &names, None).unwrap_err();
     assert_eq!(refused.kind(), Kind::Invalid);
@@ -158,11 +158,11 @@ fn a_load_that_began_before_its_namespace_was_made_invalid_fills_nothing() {
 fn names_and_keys_of_namespaces_have_their_limits() {
     let scene = Scene::new();
     let new = |name: &[u8]| Namespace::new(scene.cache.clone(), name);
-    let longest = new(&[b'n'; limits::CACHE_NAMESPACE_BYTES_MAX]).unwrap_or_else(|error| panic!("{error}"));
-    for wrong in [&b""[..], b"a\0b", &[b'n'; limits::CACHE_NAMESPACE_BYTES_MAX + 1]] {
+    let longest = new(&[b'n'; limits::cache::NAMESPACE_BYTES_MAX]).unwrap_or_else(|error| panic!("{error}"));
+    for wrong in [&b""[..], b"a\0b", &[b'n'; limits::cache::NAMESPACE_BYTES_MAX + 1]] {
         assert!(new(wrong).is_err_and(|error| error.kind() == Kind::Invalid));
     }
-    let key = "k".repeat(limits::KEY_BYTES_MAX - limits::CACHE_NAMESPACE_BYTES_MAX - 24);
+    let key = "k".repeat(limits::KEY_BYTES_MAX - limits::cache::NAMESPACE_BYTES_MAX - 24);
     longest.set(&key, "value", None).unwrap();
     assert!(longest.get(&key).is_some());
     assert_eq!(longest.set("k".repeat(250), "value", None).unwrap_err().kind(), Kind::TooLarge);

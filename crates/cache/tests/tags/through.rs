@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use forebay_cache::tags::{Tagged, TaggedReadThrough};
 use forebay_cache::{GuardOptions, Policy, ReadThroughOptions, Served};
 use forebay_core::error::{Error, Kind};
-use forebay_core::limits::CACHE_ENTRY_TAGS_MAX;
+use forebay_core::limits::cache::ENTRY_TAGS_MAX;
 use forebay_core::payload::Payload;
 use forebay_core::ports::loader::Loader;
 use parking_lot::Mutex;
@@ -141,8 +141,8 @@ fn as_many_tags_as_may_be_are_carried_and_one_more_is_refused() {
     let named = |count: usize| (0..count).map(|tag| tag.to_string()).collect::<Vec<_>>().join(" ");
     let source = Arc::new(Source::default());
     let pages = over(&scene, source.clone(), options(Policy::endless()));
-    source.put(&named(CACHE_ENTRY_TAGS_MAX));
+    source.put(&named(ENTRY_TAGS_MAX));
     assert!(scene.finish(pages.get("a")).unwrap().is_some());
-    source.put(&named(CACHE_ENTRY_TAGS_MAX + 1));
+    source.put(&named(ENTRY_TAGS_MAX + 1));
     assert_eq!(scene.finish(pages.get("b")).unwrap_err().kind(), Kind::Invalid);
 }

@@ -1,4 +1,4 @@
-//! What is done to a server, or to the wire to it, while a broker is loaded; named by what must hold afterwards.
+//! What is done to a server, or to the wire to it, while what it serves is loaded; named by what must hold afterwards.
 
 use std::time::Duration;
 

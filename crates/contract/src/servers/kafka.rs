@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -32,17 +33,25 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Starts one, with all its files in a folder of its own. `None`, and a line that says so, where it was not fetched.
+    /// Whether it was fetched. A line says so once if not.
+    pub fn is_there() -> bool {
+        static IS_THERE: OnceLock<bool> = OnceLock::new();
+        *IS_THERE.get_or_init(|| {
+            let is_there = fs::read_dir(JARS).is_ok_and(|mut files| files.next().is_some());
+            if !is_there {
+                // Past the test harness, which shows nothing of a test that passes.
+                let line =
+                    "skipped: Apache Kafka is not in .tools/kafka; `cargo xtask setup` fetches it with Maven\n";
+                let _ = io::stderr().write_all(line.as_bytes());
+            }
+            is_there
+        })
+    }
+
+    /// Starts one, with all its files in a folder of its own. `None` where it was not fetched.
     pub fn start() -> Option<Self> {
-        let there = fs::read_dir(JARS).is_ok_and(|mut files| files.next().is_some());
-        if !there {
-            // Past the test harness, which shows nothing of a test that passes.
-            let line =
-                "skipped: Apache Kafka is not in .tools/kafka; `cargo xtask setup` fetches it with Maven\n";
-            let _ = io::stderr().write_all(line.as_bytes());
-            return None;
-        }
-        Some((0..LAUNCHES_MAX).find_map(|_| Self::launch_new()).expect("kafka ends at once"))
+        let start = || (0..LAUNCHES_MAX).find_map(|_| Self::launch_new()).expect("kafka ends at once");
+        Self::is_there().then(start)
     }
 
     fn launch_new() -> Option<Self> {

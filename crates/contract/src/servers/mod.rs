@@ -3,11 +3,13 @@
 //!
 //! - [`memcached`], [`redis`], [`rabbitmq`], [`kafka`], [`moto`]: the servers
 //! - [`wire`]: a wire to one of them that can be cut, and that can lose what goes over it
-//! - [`within`]: waiting for something without sleeping for a guessed time
+//! - [`lent`]: a few of them that many tests share, one at a time
+//! - [`within`], [`until`]: waiting for something without sleeping for a guessed time
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot start its parts has failed")]
 
 pub mod kafka;
+pub mod lent;
 pub mod memcached;
 pub mod moto;
 pub mod port;
@@ -19,4 +21,4 @@ mod wait;
 pub mod wire;
 
 pub use self::restarts::{Pauses, Restarts};
-pub use self::wait::within;
+pub use self::wait::{until, within};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use forebay_core::entry::{Condition, Lease, Mode, Written};
-use forebay_core::limits::MEMORY_BYTES_MIN;
+use forebay_core::limits::memory::BYTES_MIN;
 use forebay_core::ports::local_store::LocalStore;
 
 use super::ask::{Make, at, delete, get, set, set_if, set_until, value, write};
@@ -106,7 +106,7 @@ pub fn small_entries_make_way_for_large_ones(make: Make<'_>) {
 /// Under every kind of change at once: what is shown is what was written last, or nothing.
 pub fn a_full_store_forgets_and_never_lies(make: Make<'_>) {
     const KEYS: u64 = 3_000;
-    let store = make(MEMORY_BYTES_MIN);
+    let store = make(BYTES_MIN);
     let mut random = Random(99);
     let mut written: HashMap<u64, Vec<u8>> = HashMap::new();
     let mut leases: Vec<(u64, Lease)> = Vec::new();
@@ -212,7 +212,7 @@ pub fn evictions_are_counted(make: Make<'_>) {
 
 /// Values that change their size, some often and some never, do not push each other out.
 pub fn what_was_overwritten_takes_no_room(make: Make<'_>) {
-    let store = make(MEMORY_BYTES_MIN);
+    let store = make(BYTES_MIN);
     let mut random = Random(3);
     let value = vec![0; 900];
     for step in 0..100_000u64 {

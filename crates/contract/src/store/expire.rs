@@ -1,7 +1,7 @@
 //! The end of life: exact for every verb, cheap in the background.
 
 use forebay_core::entry::{Claim, Condition, Counted, Deleted, Mode, Version, Write, Written};
-use forebay_core::limits::{MEMORY_SHARDS_MAX, SWEEP_ENTRIES_MAX};
+use forebay_core::limits::memory::{SHARDS_MAX, SWEEP_ENTRIES_MAX};
 use forebay_core::time::Instant;
 
 use super::ask::{
@@ -98,7 +98,7 @@ pub fn sweeping_looks_at_a_bounded_number_of_entries(make: Make<'_>) {
     let mut calls = 0;
     while left > 0 {
         let dropped = store.sweep(at(1)) as u64;
-        assert!(dropped <= (SWEEP_ENTRIES_MAX * MEMORY_SHARDS_MAX) as u64);
+        assert!(dropped <= (SWEEP_ENTRIES_MAX * SHARDS_MAX) as u64);
         left -= dropped;
         calls += 1;
         assert!(calls <= items, "sweeping comes to an end");

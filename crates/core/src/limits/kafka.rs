@@ -35,15 +35,22 @@ pub const SENDING_KIB_MAX: usize = 256 * 1024;
 pub const SENDING_MESSAGES_MAX: usize = 100_000;
 /// The pause before a message is offered again for which there was no room among these.
 pub const SENDING_PAUSE: Duration = Duration::from_millis(5);
-/// Bytes that one queue has received and not yet looked at.
+/// Bytes that one queue has received and not yet looked at, beyond the last ones that were asked for. Each partition has its
+/// share of it.
 pub const FETCHED_KIB_MAX: usize = 32 * 1024;
-/// Messages of the same.
+/// The least share.
+pub const FETCHED_KIB_MIN: usize = 64;
+/// Bytes that are asked for of one partition at a time, if its share is not less.
+pub const FETCH_KIB_MAX: usize = 1_024;
+/// Messages of one partition that were received and not yet looked at; at it no more is asked for.
 pub const FETCHED_MESSAGES_MAX: usize = 2_000;
 /// The longest that a server holds back the answer to a request for messages while it has none. A partition that is to be read
 /// again, because there is room again, waits for the end of such a request.
 pub const FETCH_WAIT: Duration = Duration::from_millis(50);
-/// Messages that are read before whoever waits for some is told.
-pub const READ_MAX: usize = 256;
+/// Messages of one partition that are read before they are taken in, and whoever waits for some is told.
+pub const READ_MAX: usize = 32;
+/// The same in bytes, beyond a last one.
+pub const READ_BYTES_MAX: usize = 1024 * 1024;
 /// How often it is looked whether more messages come that can be settled by the same commit.
 pub const GATHER_MAX: usize = 100;
 /// The size of a file of a topic; what is finished goes file by file.

@@ -79,7 +79,7 @@ fn options(settings: &Settings) -> BrokerOptions {
         log: LogOptions {
             // The settings are checked to fit; beyond four gigabytes there is nothing to lose.
             segment_bytes: u32::try_from(settings.segment_bytes.0).unwrap_or(u32::MAX),
-            pending_bytes_max: limits::LOG_PENDING_BYTES_MAX,
+            pending_bytes_max: limits::log::PENDING_BYTES_MAX,
             disk_bytes_max: settings.queue_disk.0,
             damaged: settings.damaged,
         },

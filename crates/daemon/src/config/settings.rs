@@ -96,29 +96,29 @@ settings! {
         "FILE|off", "Who may use the memcached protocol: lines of name:password, as memcached's -Y has them; by SASL PLAIN on its binary form. off lets everybody in";
     memcached_idle: Switch<Span> = Switch::Off,
         "TIME|off", "How long a memcached connection may be silent before it is closed";
-    memcached_buffers: Size = Size(limits::MEMCACHED_BUFFERS_BYTES_DEFAULT as u64),
+    memcached_buffers: Size = Size(limits::memcached::BUFFERS_BYTES_DEFAULT as u64),
         "SIZE", "Memory for half-read commands and half-sent answers of all its connections; one largest value always has room";
     http: Switch<SocketAddr> = Switch::On(local(8080)),
         "ADDR|off", "Where to speak HTTP; port 0 takes a free one";
     amqp: Switch<SocketAddr> = Switch::On(local(5672)),
         "ADDR|off", "Where to speak AMQP 0-9-1; port 0 takes a free one";
-    memory: Size = Size(limits::MEMORY_BYTES_DEFAULT as u64),
+    memory: Size = Size(limits::memory::BYTES_DEFAULT as u64),
         "SIZE", "Memory for cached entries, keys and overhead included";
     warm_restart: bool = false,
         "true|false", "Whether a stop in good order leaves the cache to the next start, in the data directory";
     pinned: Prefixes = Prefixes::usual(),
         "PREFIX,…|off", "Keys that begin so are never forgotten before their time: durable before they are answered, and kept over kill -9";
-    pinned_memory: Size = Size(limits::PINNED_BYTES_DEFAULT),
+    pinned_memory: Size = Size(limits::memory::PINNED_BYTES_DEFAULT),
         "SIZE", "Memory for pinned keys, beside all other memory; beyond it their writes are refused. On disk they take up to about twice that";
     value_bytes_max: Size = Size(limits::VALUE_BYTES_MAX_DEFAULT as u64),
         "SIZE", "Largest cached value";
-    queue_disk: Size = Size(limits::LOG_DISK_BYTES_DEFAULT),
+    queue_disk: Size = Size(limits::log::DISK_BYTES_DEFAULT),
         "SIZE", "Disk for all queues; beyond it publishes are refused";
     queue_memory: Size = Size(limits::QUEUE_HOT_BYTES_DEFAULT as u64),
         "SIZE", "Memory for payloads that wait in queues; the rest is read from disk";
     memory_total: Derived = Derived::Auto,
         "SIZE|auto", "Memory for cache and queues together: as queues grow the cache shrinks, down to a quarter, then publishes are refused; auto adds room for some ten million messages to memory and queue-memory";
-    segment_bytes: Size = Size(limits::SEGMENT_BYTES_DEFAULT as u64),
+    segment_bytes: Size = Size(limits::log::SEGMENT_BYTES_DEFAULT as u64),
         "SIZE", "Size of one file of the commit log; a message must fit into one";
     damaged: Damaged = Damaged::Refuse,
         "refuse|set-aside", "What to do at the start with a damaged record of the commit log";
@@ -146,7 +146,7 @@ impl Settings {
     /// Says which setting is outside its range, by its name.
     pub(crate) fn check(&self) -> std::result::Result<(), (&'static str, String)> {
         let (memory_min, value_max) =
-            (limits::MEMORY_BYTES_MIN as u64, limits::VALUE_BYTES_MAX_CEILING as u64);
+            (limits::memory::BYTES_MIN as u64, limits::VALUE_BYTES_MAX_CEILING as u64);
         let within = |name, size: Size, min: u64, max: u64| {
             if (min..=max).contains(&size.0) {
                 return Ok(());
@@ -176,12 +176,12 @@ impl Settings {
             ));
         }
         // A segment larger than the batch that is written at once could not be filled by it.
-        let segment_max = limits::LOG_PENDING_BYTES_MAX as u64;
+        let segment_max = limits::log::PENDING_BYTES_MAX as u64;
         within("segment_bytes", self.segment_bytes, 1 << 20, segment_max)?;
         if !self.segment_bytes.0.is_multiple_of(8) {
             return Err(("segment_bytes", "expected a multiple of 8".into()));
         }
-        let disk_min = limits::BROKER_SEGMENTS_MIN * self.segment_bytes.0;
+        let disk_min = limits::log::BROKER_SEGMENTS_MIN * self.segment_bytes.0;
         within("queue_disk", self.queue_disk, disk_min, u64::MAX)?;
         if self.memcached_threads > limits::LISTENER_THREADS_MAX {
             return Err(("memcached_threads", format!("expected at most {}", limits::LISTENER_THREADS_MAX)));

@@ -7,7 +7,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use forebay_broker::EmbeddedBroker;
-use forebay_core::limits::{GOVERNOR_PAUSE, GOVERNOR_REST_FACTOR, GOVERNOR_SHRINK_STEPS_MAX};
+use forebay_core::limits::memory::{GOVERNOR_PAUSE, GOVERNOR_REST_FACTOR, GOVERNOR_SHRINK_STEPS_MAX};
 use forebay_core::ports::clock::{Clock, Run, Work};
 use forebay_core::pressure::{Pressure, PressureStats, Rung};
 use forebay_log::Durable;

@@ -6,9 +6,8 @@
 //! refused. Measures are taken at once, and taken back only when there is some slack, so that nothing swings.
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::{
-    CACHE_FLOOR_SHARE, GOVERNOR_CACHE_STEPS, GOVERNOR_SLACK_SHARE, MEMORY_BYTES_MIN,
-    QUEUE_ENTRIES_BYTES_DEFAULT,
+use forebay_core::limits::memory::{
+    BYTES_MIN, CACHE_FLOOR_SHARE, GOVERNOR_CACHE_STEPS, GOVERNOR_SLACK_SHARE, QUEUE_ENTRIES_BYTES_DEFAULT,
 };
 use forebay_core::pressure::{QueueMemory, Rung};
 
@@ -35,7 +34,7 @@ impl Budget {
                 format!("of {total} bytes, with {cache_max} for the cache and {bodies_max} for payloads");
             return Err(Error::new(Kind::Invalid, "share out a total", context));
         }
-        let cache_min = (cache_max / CACHE_FLOOR_SHARE).max(MEMORY_BYTES_MIN as u64).min(cache_max);
+        let cache_min = (cache_max / CACHE_FLOOR_SHARE).max(BYTES_MIN as u64).min(cache_max);
         Ok(Self { total, total_is_set, cache_max, cache_min, bodies_max })
     }
 

@@ -52,7 +52,7 @@ impl BrokerOptions {
     /// Says which setting is outside its range, if one is.
     pub fn check(&self) -> Result<()> {
         self.log.check()?;
-        let disk_bytes_min = limits::BROKER_SEGMENTS_MIN * u64::from(self.log.segment_bytes);
+        let disk_bytes_min = limits::log::BROKER_SEGMENTS_MIN * u64::from(self.log.segment_bytes);
         if self.log.disk_bytes_max < disk_bytes_min {
             let context = format!("disk_bytes_max must be at least {disk_bytes_min}");
             return Err(Error::new(Kind::Invalid, "open broker", context));

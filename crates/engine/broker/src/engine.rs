@@ -83,7 +83,7 @@ impl Engine {
         length: usize,
         mut act: impl FnMut() -> Result<T>,
     ) -> Result<T> {
-        for _ in 1..limits::LOG_TRIES_MAX {
+        for _ in 1..limits::log::TRIES_MAX {
             match act() {
                 Err(error) if error.kind() == Kind::Full => {
                     if !self.journal.ready(class, length).await {

@@ -33,9 +33,9 @@ pub struct LogOptions {
 impl Default for LogOptions {
     fn default() -> Self {
         Self {
-            segment_bytes: limits::SEGMENT_BYTES_DEFAULT,
-            pending_bytes_max: limits::LOG_PENDING_BYTES_MAX,
-            disk_bytes_max: limits::LOG_DISK_BYTES_DEFAULT,
+            segment_bytes: limits::log::SEGMENT_BYTES_DEFAULT,
+            pending_bytes_max: limits::log::PENDING_BYTES_MAX,
+            disk_bytes_max: limits::log::DISK_BYTES_DEFAULT,
             damaged: Damaged::default(),
         }
     }
@@ -45,7 +45,7 @@ impl LogOptions {
     /// Says which setting is outside its range, if one is.
     pub fn check(&self) -> Result<()> {
         let refuse = |what: &str| Err(Error::new(Kind::Invalid, "open log", what));
-        if !(limits::SEGMENT_BYTES_MIN..=limits::SEGMENT_BYTES_MAX).contains(&self.segment_bytes)
+        if !(limits::log::SEGMENT_BYTES_MIN..=limits::log::SEGMENT_BYTES_MAX).contains(&self.segment_bytes)
             || !self.segment_bytes.is_multiple_of(8)
         {
             return refuse("segment_bytes must be a multiple of 8 from 512 B to 1 GiB");

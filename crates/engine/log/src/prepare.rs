@@ -132,7 +132,7 @@ impl Shared {
                     match self.wanted(&state) {
                         // The disk was full. Nobody says when it no longer is.
                         Some(_) if state.no_room => {
-                            self.preparer_wakes.wait_for(&mut state, limits::LOG_FULL_RETRY);
+                            self.preparer_wakes.wait_for(&mut state, limits::log::FULL_RETRY);
                         }
                         Some(_) => {}
                         None => self.preparer_wakes.wait(&mut state),
@@ -159,7 +159,7 @@ impl Shared {
         let number = state.next_number();
         if let Some(retired) = state.retired.front() {
             // A budget that was lowered since is kept by giving files back.
-            let reuse = (self.needs_more(state) || state.prepared.len() < limits::SEGMENTS_SPARE_MAX)
+            let reuse = (self.needs_more(state) || state.prepared.len() < limits::log::SEGMENTS_SPARE_MAX)
                 && retired.bytes == bytes
                 && state.disk_bytes() <= self.options.disk_bytes_max;
             return Some(if reuse {
@@ -176,7 +176,7 @@ impl Shared {
     }
 
     fn needs_more(&self, state: &State) -> bool {
-        state.prepared.len() < limits::SEGMENTS_AHEAD.max(state.lines.segments_wanted())
+        state.prepared.len() < limits::log::SEGMENTS_AHEAD.max(state.lines.segments_wanted())
     }
 
     /// Whether one more segment fits the disk budget.

@@ -152,7 +152,7 @@ impl Handles {
         let mut open = self.open.lock();
         if open.iter().all(|(present, _)| *present != number) {
             open.push_front((number, file));
-            open.truncate(limits::SEGMENT_HANDLES_MAX);
+            open.truncate(limits::log::SEGMENT_HANDLES_MAX);
         }
     }
 
@@ -171,17 +171,17 @@ mod tests {
     #[test]
     fn open_files_of_finished_segments_have_a_bound() {
         let files = Saboteur::new();
-        let count = limits::SEGMENT_HANDLES_MAX as u64 + 10;
+        let count = limits::log::SEGMENT_HANDLES_MAX as u64 + 10;
         for number in 1..=count {
             Segment::create(&files, number, 512).unwrap();
         }
         let handles = Handles::new(Arc::new(files));
         for _ in 0..2 {
             (1..=count).for_each(|number| drop(handles.get(number).unwrap()));
-            assert_eq!(handles.open.lock().len(), limits::SEGMENT_HANDLES_MAX);
+            assert_eq!(handles.open.lock().len(), limits::log::SEGMENT_HANDLES_MAX);
         }
         handles.forget(count);
-        assert_eq!(handles.open.lock().len(), limits::SEGMENT_HANDLES_MAX - 1);
+        assert_eq!(handles.open.lock().len(), limits::log::SEGMENT_HANDLES_MAX - 1);
     }
 
     #[test]

@@ -128,12 +128,12 @@ impl Shared {
         state.in_flight = None;
         state.syncs += batch.pieces.len() as u64;
         state.sync_ns += sync_ns;
-        let moment = Duration::from_nanos(sync_ns / GATHER_SHARE).min(limits::LOG_GATHER_MAX);
+        let moment = Duration::from_nanos(sync_ns / GATHER_SHARE).min(limits::log::GATHER_MAX);
         state.gather = Gather { records: batch.records + state.open.records, until: Instant::now() + moment };
         // The reader of a batch holds the lock, so this is its only owner.
         if let Some(mut buffer) =
             Arc::into_inner(batch).and_then(|mut batch| batch.pieces.pop()).map(|piece| piece.bytes)
-            && buffer.capacity() <= limits::BATCH_BUFFER_BYTES_KEPT
+            && buffer.capacity() <= limits::log::BATCH_BUFFER_BYTES_KEPT
         {
             buffer.clear();
             state.spare_buffer = buffer;

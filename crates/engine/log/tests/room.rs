@@ -48,7 +48,7 @@ fn settle(log: &Log) {
 fn a_batch_that_needs_more_segments_than_are_ready_waits_for_them_and_is_appended_whole() {
     let files = Saboteur::new();
     let Opened { log, .. } = start(&files);
-    let count = 2 * limits::SEGMENTS_AHEAD;
+    let count = 2 * limits::log::SEGMENTS_AHEAD;
     let mut room = room(&log, count);
     settle(&log);
     assert!(append(&log, &room, count).unwrap().is_none());
@@ -172,7 +172,7 @@ fn who_waits_is_told_when_the_log_closes() {
 #[test]
 fn the_line_of_those_who_wait_has_an_end() {
     let Opened { log, .. } = start(&Saboteur::new());
-    let mut waiting: Vec<_> = (0..limits::LOG_WAITERS_MAX).map(|_| room(&log, 15)).collect();
+    let mut waiting: Vec<_> = (0..limits::log::WAITERS_MAX).map(|_| room(&log, 15)).collect();
     // From the first on, so that none has to look through all those before it.
     assert!(waiting.iter_mut().all(|room| poll(room).is_pending()));
     match poll(&mut room(&log, 1)) {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant as Watch};
 
 use forebay_core::entry::{Read, Version, Write};
-use forebay_core::limits::SWEEP_DROPPED_MAX;
+use forebay_core::limits::memory::SWEEP_DROPPED_MAX;
 use forebay_core::ports::local_store::LocalStore;
 use forebay_core::time::Instant;
 use forebay_memory::{Memory, MemoryOptions};

@@ -4,9 +4,7 @@
 //! its key remembered for a while. The main queue gives what was used another round for every use, up to three.
 //! Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023.
 
-use forebay_core::limits::{
-    MEMORY_EVICTED_MAX, MEMORY_HOLDS_MAX, MEMORY_MOVED_BYTES_MAX, MEMORY_SHRINK_STEP_BYTES, MEMORY_SPARED_MAX,
-};
+use forebay_core::limits::memory::{EVICTED_MAX, HOLDS_MAX, MOVED_BYTES_MAX, SHRINK_STEP_BYTES, SPARED_MAX};
 
 use crate::ghost::Ghost;
 use crate::records::heap::Position;
@@ -23,7 +21,7 @@ const LOOKED_UP_COST: usize = 4;
 
 /// How often a write may take the shard to make room for a value.
 pub(crate) fn holds_max(value_len: usize) -> usize {
-    MEMORY_HOLDS_MAX * (1 + value_len / (1024 * 1024))
+    HOLDS_MAX * (1 + value_len / (1024 * 1024))
 }
 
 impl Shard {
@@ -35,7 +33,7 @@ impl Shard {
         }
         let (mut spared, mut own_spared, mut let_go) = (0, 0, 0);
         while self.bytes_bound() + self.weight(hash, key.len(), value_len) > self.bytes_max {
-            if let_go == MEMORY_EVICTED_MAX {
+            if let_go == EVICTED_MAX {
                 return false;
             }
             let Some((queue, position)) = self.oldest() else {
@@ -68,7 +66,7 @@ impl Shard {
     /// Whether the shard is within a smaller budget, after having pushed out as much as the lock may be held for. The budget
     /// follows in small steps, so that no write finds itself far beyond it.
     pub(crate) fn shrink(&mut self, bytes_max: usize) -> bool {
-        let step = self.bytes_max.min(self.bytes_bound()).saturating_sub(MEMORY_SHRINK_STEP_BYTES);
+        let step = self.bytes_max.min(self.bytes_bound()).saturating_sub(SHRINK_STEP_BYTES);
         self.bytes_max = bytes_max.max(step).min(self.bytes_max);
         let mut spared = 0;
         while self.bytes_bound() > self.bytes_max {
@@ -90,7 +88,7 @@ impl Shard {
 
     /// Spares an entry that was used, as long as not too many were.
     fn spare_one(&mut self, spared: &mut usize, queue: QueueName, position: Position) -> bool {
-        let spares = *spared < MEMORY_SPARED_MAX && self.spare(queue, position);
+        let spares = *spared < SPARED_MAX && self.spare(queue, position);
         *spared += usize::from(spares);
         spares
     }
@@ -99,7 +97,7 @@ impl Shard {
     pub(crate) fn give_back(&mut self) -> bool {
         let mut moved = 0;
         while let Some(from) = self.heap.in_the_way_of_cut() {
-            if moved >= MEMORY_MOVED_BYTES_MAX {
+            if moved >= MOVED_BYTES_MAX {
                 return false;
             }
             let Some(to) = self.heap.free_below(from) else { return true };
@@ -110,7 +108,7 @@ impl Shard {
                 0 => return true,
                 step => moved += step,
             }
-            if moved >= MEMORY_MOVED_BYTES_MAX {
+            if moved >= MOVED_BYTES_MAX {
                 return false;
             }
         }
@@ -165,7 +163,7 @@ impl Shard {
     fn make_way(&mut self, value_len: usize) -> bool {
         let mut moved = 0;
         loop {
-            if moved >= MEMORY_MOVED_BYTES_MAX {
+            if moved >= MOVED_BYTES_MAX {
                 return false;
             }
             let step = match self.heap.ready_step() {
@@ -294,6 +292,6 @@ mod tests {
                 (before, spared) = (now, now - before);
             }
         }
-        assert_eq!(spared, MEMORY_SPARED_MAX, "of {number} that were used");
+        assert_eq!(spared, SPARED_MAX, "of {number} that were used");
     }
 }

@@ -1,6 +1,6 @@
 //! What has been removed and up to which version: the reason why a lease cannot revive an older value.
 
-use forebay_core::limits::MEMORY_LEASE_STRIPES;
+use forebay_core::limits::memory::LEASE_STRIPES;
 use forebay_core::time::Instant;
 
 /// The highest version known to be gone, by stripe of keys. A key shares its stripe with others, so a fill may be refused
@@ -14,7 +14,7 @@ pub(crate) struct Floors {
 impl Floors {
     /// Nothing older than `first` was ever leased by this store.
     pub(crate) fn new(first: u64) -> Self {
-        Self { removed: vec![first; MEMORY_LEASE_STRIPES].into(), flushed: 0, flush_at: None }
+        Self { removed: vec![first; LEASE_STRIPES].into(), flushed: 0, flush_at: None }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -51,5 +51,5 @@ impl Floors {
 
 /// Bits that neither the shard (upper half) nor the table's tags (top seven) use alone.
 fn stripe(hash: u64) -> usize {
-    (hash >> 16) as usize % MEMORY_LEASE_STRIPES
+    (hash >> 16) as usize % LEASE_STRIPES
 }

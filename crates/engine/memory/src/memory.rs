@@ -8,7 +8,8 @@ use foldhash::fast::RandomState;
 use forebay_core::entry::{
     Arithmetic, Counted, Delete, Deleted, Lease, Mode, Read, Version, View, Write, Written,
 };
-use forebay_core::limits::{KEY_BYTES_MAX, MEMORY_SHARD_BYTES_MIN, MEMORY_SHARDS_MAX};
+use forebay_core::limits::KEY_BYTES_MAX;
+use forebay_core::limits::memory::{SHARD_BYTES_MIN, SHARDS_MAX};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_core::ports::pledges::Pledges;
 use forebay_core::stats::{StoreDetail, StoreStats};
@@ -109,8 +110,8 @@ impl Memory {
 
 /// A power of two: as many as leave each shard room for several of the largest values, and none too small to be worth it.
 fn shard_count(bytes_max: usize, value_bytes_max: usize) -> usize {
-    let shard_bytes = MEMORY_SHARD_BYTES_MIN.max(value_bytes_max.saturating_mul(4));
-    let count = (bytes_max / shard_bytes).clamp(1, MEMORY_SHARDS_MAX);
+    let shard_bytes = SHARD_BYTES_MIN.max(value_bytes_max.saturating_mul(4));
+    let count = (bytes_max / shard_bytes).clamp(1, SHARDS_MAX);
     1 << count.ilog2()
 }
 
@@ -217,7 +218,7 @@ mod tests {
             (256 * MIB, MIB, 64),
             (300 * MIB, MIB, 64),
             (256 * MIB, 1024, 256),
-            (1024 * 1024 * MIB, MIB, MEMORY_SHARDS_MAX),
+            (1024 * 1024 * MIB, MIB, SHARDS_MAX),
             (0, usize::MAX, 1),
         ] {
             assert_eq!(shard_count(bytes_max, value_bytes_max), count, "{bytes_max} {value_bytes_max}");
@@ -261,7 +262,7 @@ mod tests {
         let large = vec![1; MIB];
         assert_eq!(store.write_within(b"key", &large, Write::at(now), 1), Written::NoRoom);
         let evicted = store.stats().evicted - before.evicted;
-        assert!(evicted > 0 && evicted <= forebay_core::limits::MEMORY_EVICTED_MAX as u64, "{evicted}");
+        assert!(evicted > 0 && evicted <= forebay_core::limits::memory::EVICTED_MAX as u64, "{evicted}");
         assert!(!store.read(b"key", Read::at(now), &mut |_| ()), "the older value is not shown any more");
         assert!(matches!(store.write(b"key", &large, Write::at(now)), Written::Stored(_)));
         assert!(store.stats().bytes <= store.stats().bytes_max);
@@ -286,7 +287,7 @@ mod tests {
     #[test]
     fn versions_do_not_overtake_the_clock_in_any_size_of_store() {
         let now = Instant::from_ms(1_700_000_000_000);
-        for count in [1, MEMORY_SHARDS_MAX as u64] {
+        for count in [1, SHARDS_MAX as u64] {
             // A million writes in a second, all to one key, whose shard takes every `count`th version.
             let last = Version::first(now).0 + 1_000_000 * count;
             let a_second_later = Version::first(Instant::from_ms(now.as_ms() + 1_000)).0;

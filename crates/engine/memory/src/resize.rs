@@ -5,7 +5,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use forebay_core::limits::{KEY_BYTES_MAX, MEMORY_MOVED_BYTES_MAX};
+use forebay_core::limits::KEY_BYTES_MAX;
+use forebay_core::limits::memory::MOVED_BYTES_MAX;
 use parking_lot::MutexGuard;
 
 use crate::memory::Memory;
@@ -98,7 +99,7 @@ impl Memory {
                 MutexGuard::bump(&mut shard);
             }
             // Writers move the other way; should they never pause, what is free stays with the shard.
-            let steps_max = 64 + 8 * shard.heap.region_bytes() / MEMORY_MOVED_BYTES_MAX;
+            let steps_max = 64 + 8 * shard.heap.region_bytes() / MOVED_BYTES_MAX;
             for _ in 0..steps_max {
                 if shard.give_back() {
                     break;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use forebay_core::limits::{
-    MEMORY_SEGMENT_BYTES_MAX, SWEEP_DROPPED_MAX, SWEEP_ENTRIES_MAX, SWEEP_HOLD_DROPPED_MAX,
+use forebay_core::limits::memory::{
+    SEGMENT_BYTES_MAX, SWEEP_DROPPED_MAX, SWEEP_ENTRIES_MAX, SWEEP_HOLD_DROPPED_MAX,
 };
 use forebay_core::ports::clock::{Clock, Run, Work};
 use forebay_core::time::Instant;
@@ -19,7 +19,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// The pause between sweeps while they have nothing.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-const _: () = assert!(MEMORY_SEGMENT_BYTES_MAX / SPAN_MIN <= SWEEP_ENTRIES_MAX);
+const _: () = assert!(SEGMENT_BYTES_MAX / SPAN_MIN <= SWEEP_ENTRIES_MAX);
 
 /// What a sweep came across.
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,7 +137,7 @@ mod tests {
             let fields = Fields { now: at(0), flags: 0, expires_at, marks: Marks::default() };
             shard.insert(shard.hash(&key), &key, b"", fields);
         }
-        let most = MEMORY_SEGMENT_BYTES_MAX / SPAN_MIN;
+        let most = SEGMENT_BYTES_MAX / SPAN_MIN;
         for (ms, left) in [(10, count / 10), (20, 0)] {
             let (mut holds, mut looks) = (0, 0);
             while shard.heap.due(0, at(ms).as_ms()).is_some() {

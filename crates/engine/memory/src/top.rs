@@ -3,9 +3,8 @@
 //! Metwally, Agrawal, El Abbadi: "Efficient computation of frequent and top-k elements in data streams", ICDT 2005. A key that
 //! is not among the candidates takes the place of the least of them, and inherits its count as its error.
 
-use forebay_core::limits::{
-    KEY_BYTES_MAX, MEMORY_SAMPLE_READS, MEMORY_TOP_FADE, MEMORY_TOP_KEYS, MEMORY_TOP_SHOWN_MAX,
-};
+use forebay_core::limits::KEY_BYTES_MAX;
+use forebay_core::limits::memory::{SAMPLE_READS, TOP_FADE, TOP_KEYS, TOP_SHOWN_MAX};
 use forebay_core::stats::TopKey;
 use forebay_core::time::Instant;
 use parking_lot::Mutex;
@@ -36,7 +35,7 @@ impl Sampler {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 17;
         self.random ^= self.random << 5;
-        let gap_max = (hits / 8).clamp(1, 2 * MEMORY_SAMPLE_READS);
+        let gap_max = (hits / 8).clamp(1, 2 * SAMPLE_READS);
         self.sampled = hits;
         self.next = hits + 1 + u64::from(self.random) % gap_max;
         weight
@@ -49,10 +48,10 @@ pub(crate) struct Top {
 }
 
 struct Sketch {
-    hashes: [u64; MEMORY_TOP_KEYS],
+    hashes: [u64; TOP_KEYS],
     /// Reads, and how many of them may be others'.
-    counts: [u64; MEMORY_TOP_KEYS],
-    errors: [u64; MEMORY_TOP_KEYS],
+    counts: [u64; TOP_KEYS],
+    errors: [u64; TOP_KEYS],
     keys: Box<[Key]>,
     faded_at: Instant,
 }
@@ -77,11 +76,11 @@ impl Key {
 
 impl Default for Top {
     fn default() -> Self {
-        let keys = vec![Key { length: 0, bytes: [0; KEY_BYTES_MAX] }; MEMORY_TOP_KEYS].into();
+        let keys = vec![Key { length: 0, bytes: [0; KEY_BYTES_MAX] }; TOP_KEYS].into();
         let sketch = Sketch {
-            hashes: [0; MEMORY_TOP_KEYS],
-            counts: [0; MEMORY_TOP_KEYS],
-            errors: [0; MEMORY_TOP_KEYS],
+            hashes: [0; TOP_KEYS],
+            counts: [0; TOP_KEYS],
+            errors: [0; TOP_KEYS],
             keys,
             faded_at: Instant::default(),
         };
@@ -102,7 +101,7 @@ impl Top {
     pub(crate) fn keys(&self) -> Vec<TopKey> {
         let mut keys = self.sketch.lock().known();
         keys.sort_unstable_by(|one, other| other.reads.cmp(&one.reads).then_with(|| one.key.cmp(&other.key)));
-        keys.truncate(MEMORY_TOP_SHOWN_MAX);
+        keys.truncate(TOP_SHOWN_MAX);
         keys
     }
 }
@@ -126,7 +125,7 @@ impl Sketch {
         if self.faded_at == Instant::default() {
             self.faded_at = now;
         }
-        let halvings = now.since(self.faded_at).as_millis() / MEMORY_TOP_FADE.as_millis();
+        let halvings = now.since(self.faded_at).as_millis() / TOP_FADE.as_millis();
         let Ok(halvings @ 1..) = u32::try_from(halvings) else { return };
         self.faded_at = now;
         for count in self.counts.iter_mut().chain(&mut self.errors) {
@@ -180,11 +179,11 @@ mod tests {
     fn reads_fade_with_time() {
         let top = Top::default();
         note(&top, 1, 1_000, NOW);
-        let later = NOW + MEMORY_TOP_FADE * 3;
+        let later = NOW + TOP_FADE * 3;
         note(&top, 2, 500, later);
         let reads: Vec<_> = top.keys().iter().map(|key| key.reads).collect();
         assert_eq!(reads, [500, 125]);
-        note(&top, 3, 7, later + MEMORY_TOP_FADE * 1_000);
+        note(&top, 3, 7, later + TOP_FADE * 1_000);
         assert_eq!(top.keys().len(), 1, "in the end they are forgotten");
     }
 
@@ -203,7 +202,7 @@ mod tests {
             }
         }
         assert_eq!(weights, last);
-        let expected = 1_000_000 / MEMORY_SAMPLE_READS;
+        let expected = 1_000_000 / SAMPLE_READS;
         assert!((expected / 2..expected * 2).contains(&samples), "{samples} samples");
     }
 

@@ -51,8 +51,8 @@ impl Mailbox {
     fn put(&self, reply: Reply) -> bool {
         let mut waiting = self.waiting.lock();
         let bytes = waiting.bytes + reply.bytes;
-        let is_over = !waiting.replies.is_empty() && bytes > limits::AMQP_REPLIES_BYTES_MAX;
-        if is_over || waiting.replies.len() >= limits::AMQP_REPLIES_MAX {
+        let is_over = !waiting.replies.is_empty() && bytes > limits::amqp::REPLIES_BYTES_MAX;
+        if is_over || waiting.replies.len() >= limits::amqp::REPLIES_MAX {
             return false;
         }
         waiting.bytes = bytes;
@@ -170,13 +170,13 @@ mod tests {
         let asker = replies.enlist("tag", &mailbox, (1, 1), [0, 0]);
         let send = |bytes| replies.send("", &asker.name, &asker.name, &message(bytes));
         let count = || std::iter::from_fn(|| mailbox.next().now_or_never()).count();
-        send(limits::AMQP_REPLIES_BYTES_MAX + 1);
+        send(limits::amqp::REPLIES_BYTES_MAX + 1);
         send(1);
         assert_eq!(count(), 1, "the first one always has room");
-        (0..=limits::AMQP_REPLIES_MAX).for_each(|_| send(0));
-        assert_eq!(count(), limits::AMQP_REPLIES_MAX);
+        (0..=limits::amqp::REPLIES_MAX).for_each(|_| send(0));
+        assert_eq!(count(), limits::amqp::REPLIES_MAX);
         let mut with_header = message(0);
-        with_header.headers.set("h", Value::Bytes(vec![0; limits::AMQP_REPLIES_BYTES_MAX]));
+        with_header.headers.set("h", Value::Bytes(vec![0; limits::amqp::REPLIES_BYTES_MAX]));
         send(0);
         replies.send("", &asker.name, &asker.name, &with_header);
         assert_eq!(count(), 1, "headers count, too");

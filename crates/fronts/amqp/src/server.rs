@@ -123,7 +123,7 @@ impl Bound {
 async fn expire(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut stopped = pin!(stopped(&mut stop));
     loop {
-        let next = shared.clock.sleep_until(shared.clock.now() + limits::AMQP_UNUSED_LOOK);
+        let next = shared.clock.sleep_until(shared.clock.now() + limits::amqp::UNUSED_LOOK);
         tokio::select! {
             () = &mut stopped => return,
             () = next => {

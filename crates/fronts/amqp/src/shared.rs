@@ -50,7 +50,7 @@ impl Shared {
             broker: parts.broker,
             clock: parts.clock,
             connections: Arc::default(),
-            bodies: Budget::new(limits::AMQP_BODIES_BYTES_MAX),
+            bodies: Budget::new(limits::amqp::BODIES_BYTES_MAX),
             options,
             version: parts.version,
             numbers: AtomicU64::new(0),

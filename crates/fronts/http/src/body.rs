@@ -63,7 +63,7 @@ impl Held {
         self,
         make: impl FnOnce(&[u8]) -> Answer<T> + Send + 'static,
     ) -> Answer<(T, Paid)> {
-        let is_short = self.bytes.len() <= limits::HTTP_BODY_READ_AT_ONCE_BYTES_MAX;
+        let is_short = self.bytes.len() <= limits::http::BODY_READ_AT_ONCE_BYTES_MAX;
         let Self { bytes, paid } = self;
         let make = move || make(&bytes).map(|made| (made, paid));
         if is_short {
@@ -86,7 +86,7 @@ pub(crate) async fn read(app: &App, headers: &HeaderMap, body: Body, bytes_max: 
     if declared.is_some_and(|length: usize| length > bytes_max) {
         return Err(too_large(bytes_max));
     }
-    let deadline = app.parts.clock.now() + limits::HTTP_BODY_WAIT_MAX;
+    let deadline = app.parts.clock.now() + limits::http::BODY_WAIT_MAX;
     tokio::select! {
         held = collect(&app.bodies, body, bytes_max) => held,
         () = app.parts.clock.sleep_until(deadline) => {
@@ -192,8 +192,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_body_is_read_while_its_thread_does_other_work() {
-        let budget = Budget::new(limits::HTTP_BODIES_BYTES_MAX);
-        let long = held(&budget, limits::HTTP_BODY_READ_AT_ONCE_BYTES_MAX + 1).await.unwrap();
+        let budget = Budget::new(limits::http::BODIES_BYTES_MAX);
+        let long = held(&budget, limits::http::BODY_READ_AT_ONCE_BYTES_MAX + 1).await.unwrap();
         let (tell, told) = mpsc::channel();
         let reading = long.read(move |_| {
             assert!(told.recv_timeout(PATIENCE).is_ok(), "the other work had its turn");
@@ -205,8 +205,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_reading_that_panics_is_a_refusal() {
-        let budget = Budget::new(limits::HTTP_BODIES_BYTES_MAX);
-        let long = held(&budget, limits::HTTP_BODY_READ_AT_ONCE_BYTES_MAX + 1).await.unwrap();
+        let budget = Budget::new(limits::http::BODIES_BYTES_MAX);
+        let long = held(&budget, limits::http::BODY_READ_AT_ONCE_BYTES_MAX + 1).await.unwrap();
         let refused = long.read::<()>(|_| panic!("on purpose")).await.unwrap_err();
         assert_eq!(refused.status, 500);
     }

@@ -43,7 +43,7 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits::HTTP_HEAD_WAIT_MAX)
+        .header_read_timeout(limits::http::HEAD_WAIT_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
@@ -114,7 +114,7 @@ impl<S> Stream<S> {
         }
         let clock = &self.clock;
         let stuck =
-            self.stuck.get_or_insert_with(|| clock.sleep_until(clock.now() + limits::HTTP_WRITE_WAIT_MAX));
+            self.stuck.get_or_insert_with(|| clock.sleep_until(clock.now() + limits::http::WRITE_WAIT_MAX));
         ready!(stuck.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -241,7 +241,7 @@ mod tests {
     async fn a_client_that_takes_no_answer_is_hung_up_on() {
         let mut connected = connect();
         connected.ask("/large").await;
-        assert!(about(connected.ended().await, limits::HTTP_WRITE_WAIT_MAX));
+        assert!(about(connected.ended().await, limits::http::WRITE_WAIT_MAX));
     }
 
     #[tokio::test(start_paused = true)]
@@ -251,7 +251,7 @@ mod tests {
         let mut taken = 0;
         let mut piece = [0; PIPE_BYTES];
         while taken < LARGE {
-            tokio::time::sleep(limits::HTTP_WRITE_WAIT_MAX - MOMENT).await;
+            tokio::time::sleep(limits::http::WRITE_WAIT_MAX - MOMENT).await;
             let bytes = connected.client.read(&mut piece).await.unwrap();
             assert!(bytes > 0, "hung up on after {taken} bytes");
             taken += bytes;
@@ -261,14 +261,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_never_finishes_a_head_is_hung_up_on() {
         let connected = connect();
-        assert!(about(connected.ended().await, limits::HTTP_HEAD_WAIT_MAX), "of a first request");
+        assert!(about(connected.ended().await, limits::http::HEAD_WAIT_MAX), "of a first request");
         let mut connected = connect();
         connected.client.write_all(b"GET /small HTTP/1.1\r\n").await.unwrap();
-        assert!(about(connected.ended().await, limits::HTTP_HEAD_WAIT_MAX), "of one half sent");
+        assert!(about(connected.ended().await, limits::http::HEAD_WAIT_MAX), "of one half sent");
         let mut connected = connect();
         connected.ask("/small").await;
         connected.client.write_all(b"GET /small HTTP/1.1\r\n").await.unwrap();
-        assert!(about(connected.ended().await, limits::HTTP_HEAD_WAIT_MAX), "of a later one");
+        assert!(about(connected.ended().await, limits::http::HEAD_WAIT_MAX), "of a later one");
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ impl FromRequest<App> for JsonBytes {
 
     async fn from_request(request: Request, app: &App) -> Answer<Self> {
         let (head, body) = request.into_parts();
-        let held = body::read(app, &head.headers, body, limits::HTTP_BODY_BYTES_MAX).await?;
+        let held = body::read(app, &head.headers, body, limits::http::BODY_BYTES_MAX).await?;
         if !held.bytes().is_empty() && !is_json(&head.headers) {
             return Err(Refused::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -24,7 +24,7 @@ use crate::errors::{Answer, ErrorBody};
 use crate::parts::Cached;
 use crate::router::App;
 
-/// The label of the queues beyond [`limits::METRICS_QUEUES_MAX`], summed up.
+/// The label of the queues beyond [`limits::http::METRICS_QUEUES_MAX`], summed up.
 const OTHERS: &str = "(others)";
 
 /// Shows the metrics
@@ -93,7 +93,7 @@ async fn list_queues(app: &App) -> Answer<Vec<QueueInfo>> {
 fn labelled(queues: Vec<QueueInfo>) -> Vec<(String, QueueStats)> {
     let mut queues = queues.into_iter();
     let name = |QueueInfo { settings, stats, .. }| (settings.name.to_string(), stats);
-    let mut labelled: Vec<_> = queues.by_ref().take(limits::METRICS_QUEUES_MAX).map(name).collect();
+    let mut labelled: Vec<_> = queues.by_ref().take(limits::http::METRICS_QUEUES_MAX).map(name).collect();
     if let Some(QueueInfo { stats: mut others, .. }) = queues.next() {
         queues.for_each(|queue| add(&mut others, &queue.stats));
         labelled.push((OTHERS.to_owned(), others));
@@ -396,11 +396,11 @@ mod tests {
             };
             labelled((0..count).map(queue).collect())
         };
-        assert_eq!(queues(limits::METRICS_QUEUES_MAX).len(), limits::METRICS_QUEUES_MAX);
-        let labelled = queues(limits::METRICS_QUEUES_MAX + 5);
-        assert_eq!(labelled.len(), limits::METRICS_QUEUES_MAX + 1);
+        assert_eq!(queues(limits::http::METRICS_QUEUES_MAX).len(), limits::http::METRICS_QUEUES_MAX);
+        let labelled = queues(limits::http::METRICS_QUEUES_MAX + 5);
+        assert_eq!(labelled.len(), limits::http::METRICS_QUEUES_MAX + 1);
         let (label, others) = labelled.last().unwrap();
         assert_eq!((label.as_str(), others.ready), (OTHERS, 5));
-        assert_eq!(others.oldest_ms, limits::METRICS_QUEUES_MAX as u64 + 4);
+        assert_eq!(others.oldest_ms, limits::http::METRICS_QUEUES_MAX as u64 + 4);
     }
 }

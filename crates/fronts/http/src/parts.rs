@@ -38,7 +38,7 @@ impl Options {
         Self {
             address,
             connections_max: limits::CONNECTIONS_DEFAULT,
-            bodies_bytes_max: limits::HTTP_BODIES_BYTES_MAX,
+            bodies_bytes_max: limits::http::BODIES_BYTES_MAX,
             value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT,
         }
     }

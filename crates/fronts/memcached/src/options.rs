@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use forebay_core::limits::{
-    CONNECTIONS_DEFAULT, DRAIN_DEFAULT, MEMCACHED_BUFFERS_BYTES_DEFAULT, VALUE_BYTES_MAX_DEFAULT,
-};
+use forebay_core::limits::memcached::BUFFERS_BYTES_DEFAULT;
+use forebay_core::limits::{CONNECTIONS_DEFAULT, DRAIN_DEFAULT, VALUE_BYTES_MAX_DEFAULT};
 
 use crate::access::users::Users;
 
@@ -48,7 +47,7 @@ impl Default for Options {
             threads: thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_DEFAULT_MAX),
             connections_max: CONNECTIONS_DEFAULT,
             value_bytes_max: VALUE_BYTES_MAX_DEFAULT,
-            buffers_bytes_max: MEMCACHED_BUFFERS_BYTES_DEFAULT,
+            buffers_bytes_max: BUFFERS_BYTES_DEFAULT,
             users: None,
             idle: None,
             drain: DRAIN_DEFAULT,

@@ -1,6 +1,7 @@
 //! One connection's place in its stream, without the connection: bytes in, answers out.
 
-use forebay_core::limits::{MEMCACHED_INPUT_BYTES, OUTPUT_BYTES_MAX};
+use forebay_core::limits::OUTPUT_BYTES_MAX;
+use forebay_core::limits::memcached::INPUT_BYTES;
 use forebay_wire::memcached::command::Command;
 use forebay_wire::memcached::parse::{Limits, Parsed, parse};
 use forebay_wire::memcached::{auth, binary};
@@ -98,7 +99,7 @@ impl Session {
             if rest.is_empty() {
                 break Next::Read { needed: 1 };
             }
-            if turn.out.len() >= OUTPUT_BYTES_MAX || consumed >= MEMCACHED_INPUT_BYTES {
+            if turn.out.len() >= OUTPUT_BYTES_MAX || consumed >= INPUT_BYTES {
                 break Next::Send;
             }
             let (ran, length, swallow) = match self.resume.take() {
@@ -201,7 +202,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     use forebay_core::entry::Version;
-    use forebay_core::limits::MEMCACHED_TURN_KEYS_MAX;
+    use forebay_core::limits::memcached::TURN_KEYS_MAX;
     use forebay_core::ports::BoxFuture;
     use forebay_core::ports::clock::Clock;
     use forebay_core::time::Instant;
@@ -368,10 +369,10 @@ mod tests {
     #[test]
     fn a_get_of_keys_that_are_not_there_pauses_too() {
         let mut client = Client::new();
-        let input = format!("get{}\r\n", " k".repeat(2 * MEMCACHED_TURN_KEYS_MAX + 1));
+        let input = format!("get{}\r\n", " k".repeat(2 * TURN_KEYS_MAX + 1));
         for turn in 1..=2 {
             assert_eq!(client.advance(input.as_bytes()), Progress { consumed: 0, next: Next::Send });
-            assert_eq!(client.tally.get(Count::Gets), (turn * MEMCACHED_TURN_KEYS_MAX) as u64);
+            assert_eq!(client.tally.get(Count::Gets), (turn * TURN_KEYS_MAX) as u64);
         }
         assert_eq!(client.ask(&input), "END\r\n");
     }
@@ -386,7 +387,7 @@ mod tests {
         while consumed == 0 {
             consumed = client.advance(&input).consumed;
             let answered = (client.tally.get(Count::GetHits) - hits) as usize;
-            assert!((1..=MEMCACHED_TURN_KEYS_MAX).contains(&answered));
+            assert!((1..=TURN_KEYS_MAX).contains(&answered));
             hits += answered as u64;
             // What it has no business with any more would now be answered otherwise, and would end the line.
             input[..3 + 2 * hits as usize].fill(b'\n');
@@ -399,9 +400,9 @@ mod tests {
     #[test]
     fn a_long_input_is_more_than_one_turn() {
         let mut client = Client::new();
-        let input = b"mg k q\r\n".repeat(MEMCACHED_INPUT_BYTES / 8 + 1);
+        let input = b"mg k q\r\n".repeat(INPUT_BYTES / 8 + 1);
         let progress = client.advance(&input);
-        assert_eq!(progress, Progress { consumed: MEMCACHED_INPUT_BYTES, next: Next::Send });
+        assert_eq!(progress, Progress { consumed: INPUT_BYTES, next: Next::Send });
     }
 
     #[test]

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use forebay_core::limits::{
-    KEY_BYTES_MAX, MEMCACHED_GET_LINE_BYTES_MAX, MEMCACHED_LINE_BYTES_MAX, MEMCACHED_OPEN_LINE_BYTES_MAX,
-    OUTPUT_BYTES_MAX,
-};
+use forebay_core::limits::memcached::{GET_LINE_BYTES_MAX, LINE_BYTES_MAX, OPEN_LINE_BYTES_MAX};
+use forebay_core::limits::{KEY_BYTES_MAX, OUTPUT_BYTES_MAX};
 use forebay_core::ports::clock::Clock;
 use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
@@ -54,9 +52,9 @@ impl<S: Backing> Shared<S> {
         let limits = Limits {
             key_bytes_max: KEY_BYTES_MAX,
             item_bytes_max: options.value_bytes_max,
-            open_line_bytes_max: MEMCACHED_OPEN_LINE_BYTES_MAX,
-            line_bytes_max: MEMCACHED_LINE_BYTES_MAX,
-            get_line_bytes_max: MEMCACHED_GET_LINE_BYTES_MAX,
+            open_line_bytes_max: OPEN_LINE_BYTES_MAX,
+            line_bytes_max: LINE_BYTES_MAX,
+            get_line_bytes_max: GET_LINE_BYTES_MAX,
         };
         let started = clock.now();
         let peers = Arc::new(Peers::new(options.connections_max));

@@ -24,7 +24,7 @@ client = Client(ADDRESS)
 DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "grave"}
 EVERYTHING = pika.BasicProperties(
     content_type="text/plain", content_encoding="utf-8", delivery_mode=2, priority=3, correlation_id="c",
-    reply_to="r", expiration="600000", message_id="m", timestamp=1_700_000_000, type="t", user_id="guest",
+    reply_to="r", expiration="86400000", message_id="m", timestamp=1_700_000_000, type="t", user_id="guest",
     app_id="a", cluster_id="k",
     headers={"text": "x", "int": 1, "long": 1 << 40, "none": None, "list": [1, "two", {"three": 3}],
              "table": {"inner": {"deep": True}}, "bytes": b"\x00\xff"},
@@ -195,13 +195,13 @@ def passing():
     return [there(name) for name in ["passing", "stays"]]
 
 
-LENGTH = {"x_max_length": 5, "x_message_ttl": 600_000}
+LENGTH = {"x_max_length": 5, "x_message_ttl": 86_400_000}
 SUBJECTS = {
     "a queue": [
         ("declared", lambda: declare("kept", **LENGTH)),
         ("declared again", lambda: declare("kept", **LENGTH)),
-        ("declared with another length", lambda: declare("kept", x_max_length=6, x_message_ttl=600_000)),
-        ("declared as passing", lambda: client.channel.queue_declare("kept", arguments={"x-max-length": 5, "x-message-ttl": 600_000})),
+        ("declared with another length", lambda: declare("kept", x_max_length=6, x_message_ttl=86_400_000)),
+        ("declared as passing", lambda: client.channel.queue_declare("kept", arguments={"x-max-length": 5, "x-message-ttl": 86_400_000})),
         ("deleted", lambda: delete("kept")),
         ("is gone", lambda: there("kept")),
     ],
@@ -279,7 +279,7 @@ SUBJECTS = {
     ],
     "times": [
         ("published", lambda: (declare("tomb"), declare("short", x_message_ttl=1000, x_dead_letter_exchange="", x_dead_letter_routing_key="tomb"),
-                               declare("unused", x_expires=1000), declare("used", x_expires=600_000), put("short", b"expires"))),
+                               declare("unused", x_expires=1000), declare("used", x_expires=86_400_000), put("short", b"expires"))),
         ("expired", lambda: until("it has expired", lambda: not there("short")[1]) and until("it is in its tomb", lambda: there("tomb")[1])),
         ("tells", lambda: (deaths("tomb"), there("used"))),
         ("unused", lambda: (client.connection.sleep(2), there("unused"))),

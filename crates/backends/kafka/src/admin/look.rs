@@ -161,7 +161,10 @@ mod tests {
                 shelf.arrive(record, offset.into(), now);
             }
         });
-        let take = || queue.change(|shelf| shelf.take(10, now + Duration::from_secs(30), 7, now).taken);
+        let take = || -> Vec<u64> {
+            let taken = queue.change(|shelf| shelf.take(10, now + Duration::from_secs(30), 7, now).taken);
+            taken.iter().map(|held| held.letter.number).collect()
+        };
         let mut taken = Taken::none(&queue);
         taken.all.extend(take().into_iter().map(|position| DeliveryId { position, token: 7 }));
         // One was sent back meanwhile.

@@ -221,7 +221,7 @@ fn replayed(record: &BorrowedMessage<'_>, gone: &Ranges) -> Option<Replayed> {
         Instant::from_ms(record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0));
     let payload = Payload::from(record.payload().unwrap_or_default());
     let id = || MessageId::generate(at, [0, offset.unsigned_abs()]);
-    let (envelope, origin) = envelope::read(header(record).as_deref(), record.key(), payload, at, id);
+    let (envelope, origin) = envelope::read(header(record), record.key(), payload, at, id);
     (!gone.contains(offset) && origin.is_none()).then(|| Replayed {
         position: (offset + 1).unsigned_abs(),
         message: envelope.message,

@@ -140,7 +140,7 @@ impl Shared {
         let number = header(record).unwrap_or_default();
         // The server gives the time: what others have published without a number is told apart by it.
         let at = record.timestamp().to_millis().unwrap_or_default();
-        let id = format!("{at} {}", String::from_utf8_lossy(&number));
+        let id = format!("{at} {}", String::from_utf8_lossy(number));
         let notice = Some(Payload::from(record.payload().unwrap_or_default()));
         let mut tape = self.tape.lock();
         if tape.read(Entry { offset, id, notice }) {

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use forebay_core::limits::kafka as limits;
-use rdkafka::consumer::Consumer;
 use tokio::time;
 
-use super::member::{Member, list};
 use super::trim::trim;
 use crate::inner::Inner;
 use crate::queue::Queue;
 use crate::queue::shelf::{Consuming, Shelf};
 
 /// Reads on where there is room again, and ends when nobody asks for this queue any more.
-pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) {
+pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>) {
     let mut look = time::interval(limits::LOOK);
     let mut trimmed_at = inner.clock.now();
     loop {
@@ -23,12 +21,7 @@ pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<
             _ = look.tick() => {}
             () = changed => {}
         }
-        let resumed = queue.change_quietly(Shelf::resume_with_room);
-        if !resumed.is_empty()
-            && let Err(error) = member.resume(&list(queue, resumed))
-        {
-            tracing::warn!(queue = %queue.name(), %error, "kafka: cannot resume a partition");
-        }
+        queue.change_quietly(Shelf::resume_with_room);
         let now = inner.clock.now();
         let unused = |shelf: &Shelf| {
             shelf.consuming == Consuming::Gone || (shelf.is_unused(now - limits::IDLE) && !shelf.is_holding())

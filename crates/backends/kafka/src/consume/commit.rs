@@ -31,12 +31,13 @@ pub(super) async fn commit(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<
     }
 }
 
-/// Lets those who settle together come before they are committed: as long as there are more of them each time one looks.
+/// Lets those who settle together come before they are committed: as long as there are more of them each time one looks, and
+/// any that could come.
 async fn gather(queue: &Queue) {
     let mut waiting = 0;
     for _ in 0..limits::GATHER_MAX {
-        let now = queue.look(Shelf::waiting_count);
-        if now <= waiting {
+        let (now, more) = queue.look(|shelf| (shelf.waiting_count(), shelf.is_held()));
+        if now <= waiting || !more {
             return;
         }
         waiting = now;

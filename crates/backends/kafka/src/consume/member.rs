@@ -1,6 +1,7 @@
 //! A member of a queue's group: joining, what it is told of partitions that come and go, and leaving.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
@@ -8,7 +9,7 @@ use forebay_core::limits::kafka as limits;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::Notify;
 use tokio::task;
@@ -29,6 +30,10 @@ pub(super) const CONSUME: &str = "receive from queue";
 /// What is told of partitions that come and go.
 pub(super) struct Watch {
     queue: Arc<Queue>,
+    /// Whose it is, once that was made.
+    member: OnceLock<Weak<Member>>,
+    /// Partitions that have queues of their own at the client.
+    split: Mutex<BTreeSet<Source>>,
     /// Partitions that came, and were not yet seen to.
     pub(super) assigned: Mutex<Option<Vec<Source>>>,
     pub(super) came: Notify,
@@ -40,10 +45,12 @@ impl ClientContext for Watch {}
 
 impl ConsumerContext for Watch {
     fn pre_rebalance(&self, member: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let Rebalance::Revoke(partitions) = rebalance else { return };
-        let mut gone = sources(partitions);
+        let gone = match rebalance {
+            Rebalance::Revoke(partitions) => sources(partitions),
+            Rebalance::Assign(partitions) => return self.split(sources(partitions)),
+            Rebalance::Error(_) => return,
+        };
         if gone.contains(&FIRST) {
-            gone.extend(waits());
             self.told(member.incremental_unassign(&list(&self.queue, waits())));
         }
         if let Some(assigned) = &mut *self.assigned.lock() {
@@ -56,14 +63,10 @@ impl ConsumerContext for Watch {
     fn post_rebalance(&self, member: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
-                let mut came = sources(partitions);
+                let came = sources(partitions);
                 if came.contains(&FIRST) {
-                    came.extend(waits());
                     self.told(member.incremental_assign(&list(&self.queue, waits())));
                 }
-                // The client remembers of a partition that it was paused when it went, and never reads it again. Here nothing
-                // of it was read yet: later this would bring again what was.
-                self.told(member.resume(&list(&self.queue, came.iter().copied())));
                 self.assigned.lock().get_or_insert_default().extend(came);
                 self.came.notify_one();
             }
@@ -74,6 +77,20 @@ impl ConsumerContext for Watch {
 }
 
 impl Watch {
+    /// Has the client put what comes of these into a queue for each, from the first message on: of a partition's messages none
+    /// may overtake others.
+    fn split(&self, sources: Vec<Source>) {
+        let Some(member) = self.member.get().and_then(Weak::upgrade) else { return };
+        let mut split = self.split.lock();
+        // Once is enough, and who reads the queue meanwhile would not be woken any more.
+        for source in sources {
+            let topic = self.queue.names.lane(source.lane);
+            if !split.contains(&source) && member.split_partition_queue(topic, source.partition).is_some() {
+                split.insert(source);
+            }
+        }
+    }
+
     fn told(&self, result: KafkaResult<()>) {
         if let Err(error) = result {
             tracing::warn!(queue = %self.queue.name(), %error, "kafka: partitions cannot be taken or given");
@@ -88,10 +105,15 @@ fn waits() -> impl Iterator<Item = Source> {
     (0..).zip(limits::WAIT_LEVELS).map(|(partition, _)| Source { lane: Lane::Wait, partition })
 }
 
-/// Of the one topic that is subscribed.
+/// Of the one topic that is subscribed, and what goes with them.
 fn sources(partitions: &TopicPartitionList) -> Vec<Source> {
     let source = |partition| Source { lane: Lane::Main, partition };
-    partitions.elements().iter().map(|element| source(element.partition())).collect()
+    let mut sources: Vec<_> =
+        partitions.elements().iter().map(|element| source(element.partition())).collect();
+    if sources.contains(&FIRST) {
+        sources.extend(waits());
+    }
+    sources
 }
 
 pub(super) fn list(queue: &Queue, sources: impl IntoIterator<Item = Source>) -> TopicPartitionList {
@@ -119,8 +141,9 @@ pub(crate) fn want(inner: &Arc<Inner>, queue: &Arc<Queue>) {
 
 async fn consume(inner: Arc<Inner>, queue: Arc<Queue>) {
     let mut left = None;
+    let leaving = Leaving(&queue);
     let consumed = try_consume(&inner, &queue, &mut left).await;
-    queue.change(|shelf| shelf.leave(Consuming::Yes { joined: false }));
+    drop(leaving);
     if let Some(member) = left {
         // Leaving waits for an answer.
         drop(task::spawn_blocking(move || drop(member)).await);
@@ -136,10 +159,19 @@ async fn consume(inner: Arc<Inner>, queue: Arc<Queue>) {
     queue.change(|shelf| shelf.leave(Consuming::No { not_before }));
 }
 
+/// Lets go of all partitions when it goes, if only because nobody runs the member any more: who waits for a commit is told.
+struct Leaving<'a>(&'a Queue);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.change(|shelf| shelf.leave(Consuming::Yes { joined: false }));
+    }
+}
+
 /// Consumes until nobody asks any more, or it goes no further.
 async fn try_consume(inner: &Arc<Inner>, queue: &Arc<Queue>, left: &mut Option<Arc<Member>>) -> Result<()> {
     let failed = |error| refusal(error, CONSUME, queue.name().as_str());
-    let session = inner.settings.session;
+    let (session, fetched_kib) = (inner.settings.session, fetched_kib(inner, queue).await?);
     let mut config = config(&inner.settings);
     config
         .set("group.id", queue.names.group())
@@ -157,9 +189,20 @@ async fn try_consume(inner: &Arc<Inner>, queue: &Arc<Queue>, left: &mut Option<A
         .set("fetch.max.bytes", limits::MESSAGE_BYTES_MAX.to_string())
         .set("receive.message.max.bytes", (limits::MESSAGE_BYTES_MAX + 2 * 1024 * 1024).to_string())
         .set("queued.min.messages", limits::FETCHED_MESSAGES_MAX.to_string())
-        .set("queued.max.messages.kbytes", limits::FETCHED_KIB_MAX.to_string());
-    let watch = Watch { queue: queue.clone(), assigned: Mutex::default(), came: Notify::new() };
+        .set("queued.max.messages.kbytes", fetched_kib.to_string())
+        .set("max.partition.fetch.bytes", (fetched_kib.min(limits::FETCH_KIB_MAX) * 1_024).to_string())
+        // It says that all was read even where no message lies right before the end.
+        .set("enable.partition.eof", "true");
+    let watch = Watch {
+        queue: queue.clone(),
+        member: OnceLock::new(),
+        split: Mutex::default(),
+        assigned: Mutex::default(),
+        came: Notify::new(),
+    };
     let member: Arc<Member> = Arc::new(config.create_with_context(watch).map_err(failed)?);
+    // Nobody has set it before.
+    let _ = member.context().member.set(Arc::downgrade(&member));
     *left = Some(member.clone());
     // The group shares out the other topic alone; of this one nobody else tells the client where it is.
     let (asks, asked, wait) = (member.clone(), queue.clone(), inner.settings.wait);
@@ -167,11 +210,24 @@ async fn try_consume(inner: &Arc<Inner>, queue: &Arc<Queue>, left: &mut Option<A
     found.await?.map_err(failed)?;
     member.subscribe(&[&queue.names.main]).map_err(failed)?;
     tokio::select! {
-        read = read(inner, queue, &member) => read,
+        biased;
+        // Somebody waits for it, and it has little to do before it waits itself.
         never = commit(inner, queue, &member) => match never {},
+        () = attend(inner, queue) => Ok(()),
         never = carry(inner, queue) => match never {},
-        () = attend(inner, queue, &member) => Ok(()),
+        read = read(inner, queue, &member) => read,
     }
+}
+
+/// What the client may have of each partition: its share of what it may have of the queue.
+async fn fetched_kib(inner: &Inner, queue: &Arc<Queue>) -> Result<usize> {
+    let (clients, asked, wait) = (inner.clients(CONSUME)?, queue.clone(), inner.settings.wait);
+    let found = inner.blocking(CONSUME, move || {
+        let found = clients.admin.inner().fetch_metadata(Some(&asked.names.main), wait)?;
+        Ok(found.topics().iter().map(|topic| topic.partitions().len()).sum::<usize>())
+    });
+    let found = found.await?.map_err(|error: KafkaError| refusal(error, CONSUME, queue.name().as_str()))?;
+    Ok((limits::FETCHED_KIB_MAX / (found + limits::WAIT_LEVELS.len())).max(limits::FETCHED_KIB_MIN))
 }
 
 /// Nothing of the queue is to be had: its consumer could not join in time.

@@ -4,6 +4,7 @@
 mod attend;
 mod carry;
 mod commit;
+mod follow;
 pub(crate) mod member;
 pub(crate) mod read;
 mod trim;

@@ -1,69 +1,69 @@
 //! Reading the partitions that are ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_core::error::Result;
-use forebay_core::limits::kafka as limits;
-use forebay_core::message::MessageId;
-use forebay_core::payload::Payload;
-use forebay_core::time::Instant;
-use futures_util::{FutureExt, StreamExt};
+use forebay_core::error::{Error, Kind, Result};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::Offset;
-use tokio::{task, time};
+use tokio::time;
 
+use super::follow::follow;
 use super::member::{CONSUME, Member, list};
 use crate::inner::Inner;
 use crate::link::refusal;
-use crate::message::envelope::{self, HEADER};
+use crate::message::envelope::HEADER;
 use crate::queue::Queue;
 use crate::queue::contiguous::Offset as At;
-use crate::queue::intake::Record;
 use crate::queue::letter::Source;
 use crate::queue::names::Lane;
 use crate::queue::shelf::Consuming;
 
-/// Reads what comes of our partitions.
+/// Reads what comes of our partitions, each from a queue of its own, and what the client has to tell.
 pub(super) async fn read(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) -> Result<()> {
-    let mut records = member.stream();
-    let mut taken = 0;
+    let mut events = member.stream();
+    let (mut followed, mut following) = (BTreeSet::new(), FuturesUnordered::new());
     loop {
-        let ready = if taken < limits::READ_MAX { records.next().now_or_never() } else { None };
-        let record = match ready {
-            Some(record) => record,
-            None => {
-                if taken > 0 {
-                    // Whoever waits is told of all that was there at once, and however much there is, what was settled is
-                    // committed meanwhile.
-                    queue.changed.notify_waiters();
-                    task::yield_now().await;
-                    taken = 0;
+        tokio::select! {
+            biased;
+            () = member.context().came.notified() => {
+                let Some(sources) = member.context().assigned.lock().take() else { continue };
+                for source in &sources {
+                    if followed.insert(*source) {
+                        let told = queue.change_quietly(|shelf| shelf.reader(*source));
+                        let topic = queue.names.lane(source.lane);
+                        let came = member.split_partition_queue(topic, source.partition);
+                        let came = came.ok_or_else(|| unread(queue))?;
+                        following.push(follow(inner, queue, *source, told, came));
+                    }
                 }
-                tokio::select! {
-                    biased;
-                    () = member.context().came.notified() => None,
-                    record = records.next() => record,
-                }
+                open(inner, queue, member, sources).await?;
             }
-        };
-        open(inner, queue, member).await?;
-        taken += 1;
-        match record {
-            None => {}
-            Some(Ok(record)) => take_in(inner, queue, member, &record),
-            Some(Err(error)) => go_on(queue, error)?,
+            event = events.next() => match event {
+                None => {}
+                // It would be missing among those that its own queue brings.
+                Some(Ok(_)) => return Err(unread(queue)),
+                Some(Err(error)) => go_on(queue, error)?,
+            },
+            Some(ended) = following.next() => ended?,
         }
     }
 }
 
+fn unread(queue: &Queue) -> Error {
+    let error = Error::new(Kind::Unavailable, CONSUME, queue.name().as_str());
+    error.because("a partition has no queue of its own")
+}
+
 /// The client goes on by itself from all but the errors that this returns.
-fn go_on(queue: &Queue, error: KafkaError) -> Result<()> {
+pub(super) fn go_on(queue: &Queue, error: KafkaError) -> Result<()> {
     match error.rdkafka_error_code() {
         // Deleted, or not there yet on this server.
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {}
@@ -91,8 +91,12 @@ fn tell(queue: &Queue, error: KafkaError) {
 }
 
 /// Asks what of newly assigned partitions is settled. Nothing of them is handed out before.
-async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<Member>) -> Result<()> {
-    let Some(sources) = member.context().assigned.lock().take() else { return Ok(()) };
+async fn open(
+    inner: &Arc<Inner>,
+    queue: &Arc<Queue>,
+    member: &Arc<Member>,
+    sources: Vec<Source>,
+) -> Result<()> {
     let (asked, names, wait) = (member.clone(), queue.clone(), inner.settings.wait);
     let clients = inner.clients(CONSUME)?;
     let found = inner.blocking(CONSUME, move || {
@@ -151,37 +155,14 @@ fn heads<C: ClientContext>(
 }
 
 /// What this library has put beside a payload.
-pub(crate) fn header(record: &BorrowedMessage<'_>) -> Option<Vec<u8>> {
+pub(crate) fn header<'a>(record: &'a BorrowedMessage<'_>) -> Option<&'a [u8]> {
     let headers = record.headers().filter(|headers| headers.count() > 0)?;
     // The client gives up on a name that is no text, which a foreign message may have.
     catch_unwind(AssertUnwindSafe(|| {
         let first = headers.get(0);
-        first.value.filter(|_| first.key == HEADER).map(<[u8]>::to_vec)
+        first.value.filter(|_| first.key == HEADER)
     }))
     .unwrap_or_default()
-}
-
-fn take_in(inner: &Inner, queue: &Queue, member: &Member, record: &BorrowedMessage<'_>) {
-    let now = inner.clock.now();
-    let lane = if record.topic() == queue.names.main { Lane::Main } else { Lane::Wait };
-    let source = Source { lane, partition: record.partition() };
-    let put_ms = record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(now.as_ms());
-    let header = header(record);
-    let header_bytes = header.as_ref().map_or(0, Vec::len);
-    let payload = Payload::from(record.payload().unwrap_or_default());
-    let id = || MessageId::generate(now, [inner.clock.random(), inner.clock.random()]);
-    let (mut envelope, origin) =
-        envelope::read(header.as_deref(), record.key(), payload, Instant::from_ms(put_ms), id);
-    // Clocks of other processes may be ahead; nothing was published later than it came.
-    envelope.published_at = envelope.published_at.min(now);
-    let record = Record { source, offset: record.offset(), put_ms, envelope, origin, header_bytes };
-    let pause = queue.change_quietly(|shelf| {
-        shelf.arrive(record, inner.number(), now);
-        shelf.pause_if_full(source)
-    });
-    if pause && let Err(error) = member.pause(&list(queue, [source])) {
-        tracing::warn!(queue = %queue.name(), %error, "kafka: cannot pause a partition");
-    }
 }
 
 #[cfg(test)]

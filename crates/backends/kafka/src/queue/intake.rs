@@ -7,6 +7,7 @@ use std::time::Duration;
 use forebay_core::limits::kafka as limits;
 use forebay_core::time::Instant;
 use forebay_envelope::envelope::Envelope;
+use tokio::sync::Notify;
 
 use super::commit::Fate;
 use super::contiguous::{Contiguous, Offset, Tries};
@@ -41,6 +42,22 @@ pub(crate) struct Record {
     pub(crate) header_bytes: usize,
 }
 
+impl Record {
+    /// What it takes of this process's memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.envelope.message.payload.len() + self.header_bytes
+    }
+}
+
+/// What there is room for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Room {
+    /// Messages.
+    pub(crate) count: usize,
+    /// Their bytes, beyond a last one.
+    pub(crate) bytes: usize,
+}
+
 /// What of a partition was not read before it was settled.
 pub(crate) struct Skipped {
     pub(crate) source: Source,
@@ -62,10 +79,11 @@ impl Shelf {
             head,
             last_ms: 0,
             bytes: 0,
-            paused: false,
+            full: false,
             dirty: false,
         };
         self.partitions.insert(source, partition);
+        self.tell_reader(source);
     }
 
     /// A partition is ours no more: what lies here of it is others', held or not.
@@ -73,6 +91,7 @@ impl Shelf {
         if self.partitions.remove(&source).is_none() {
             return;
         }
+        self.tell_reader(source);
         self.ready.retain(|_, letter| letter.source != source);
         self.later.retain(|_, letter| letter.source != source);
         self.carried.retain(|_, letter| letter.source != source);
@@ -104,7 +123,8 @@ impl Shelf {
 
     /// Takes in what was read. What is not of our partitions, or settled already, is left.
     pub(crate) fn arrive(&mut self, record: Record, number: Position, now: Instant) {
-        let Record { source, offset, put_ms, mut envelope, origin, header_bytes } = record;
+        let bytes = record.bytes();
+        let Record { source, offset, put_ms, mut envelope, origin, .. } = record;
         let Some(partition) = self.partitions.get_mut(&source) else { return };
         if !partition.offsets.read(offset) {
             partition.dirty = true;
@@ -117,7 +137,6 @@ impl Shelf {
         }
         let (place, due) = ((partition.last_ms, source.partition, offset), envelope.due);
         let tried = tries.is_some();
-        let bytes = envelope.message.payload.len() + header_bytes;
         let letter = Arc::new(Letter { envelope, origin, source, offset, place, number, tried, bytes });
         partition.bytes += letter.bytes;
         match source.lane {
@@ -132,14 +151,51 @@ impl Shelf {
         }
     }
 
-    /// Whether so much of a partition lies here that it is not to be read for now. Said once.
-    pub(crate) fn pause_if_full(&mut self, source: Source) -> bool {
+    /// Takes in what was read together of one partition, and says whether somebody waits for such; `None`, and nothing is taken
+    /// in, if that is not ours.
+    pub(crate) fn arrive_all(
+        &mut self,
+        source: Source,
+        records: impl IntoIterator<Item = Record>,
+        number: impl Fn() -> Position,
+        now: Instant,
+    ) -> Option<bool> {
+        self.partitions.get(&source)?;
+        let carried = self.carried.len();
+        records.into_iter().for_each(|record| self.arrive(record, number(), now));
+        Some(!self.turns.is_empty() || self.carried.len() > carried)
+    }
+
+    /// Nothing more of a partition is on the servers, though no message may lie right before its end. Whether that was not known.
+    pub(crate) fn is_read_to_its_end(&mut self, source: Source) -> bool {
+        let Some(partition) = self.partitions.get_mut(&source) else { return false };
+        let is_new = partition.head > partition.offsets.next();
+        partition.head = partition.head.min(partition.offsets.next());
+        is_new
+    }
+
+    /// Where its reader is told of a partition, for as long as this process lives.
+    pub(crate) fn reader(&mut self, source: Source) -> Arc<Notify> {
+        self.readers.entry(source).or_default().clone()
+    }
+
+    fn tell_reader(&self, source: Source) {
+        if let Some(reader) = self.readers.get(&source) {
+            reader.notify_one();
+        }
+    }
+
+    /// How much more may be read of a partition, if it is ours. Once it is full that is nothing until the half is gone.
+    pub(crate) fn room(&mut self, source: Source) -> Option<Room> {
         let bytes_max = self.bytes_max();
-        let Some(partition) = self.partitions.get_mut(&source).filter(|partition| !partition.paused) else {
-            return false;
-        };
-        partition.paused = partition.is_over(1, bytes_max);
-        partition.paused
+        let partition = self.partitions.get_mut(&source)?;
+        partition.full |= partition.is_over(1, bytes_max);
+        if partition.full {
+            return Some(Room::default());
+        }
+        let span = usize::try_from(limits::SPAN_MAX.saturating_sub(partition.offsets.span())).unwrap_or(0);
+        let count = limits::OPEN_MAX.saturating_sub(partition.offsets.open_count()).min(span);
+        Some(Room { count, bytes: bytes_max.saturating_sub(partition.bytes) })
     }
 
     /// What of each partition may lie here: a share of what may of the queue.
@@ -148,22 +204,23 @@ impl Shelf {
         share.min(limits::OPEN_BYTES_MAX)
     }
 
-    /// Partitions that are to be read again. Said once.
-    pub(crate) fn resume_with_room(&mut self) -> Vec<Source> {
+    /// Has partitions read on that were full and are so no more.
+    pub(crate) fn resume_with_room(&mut self) {
         let bytes_max = self.bytes_max();
-        let over = self.partitions.iter_mut();
-        let over = over.filter(|(_, partition)| partition.paused && !partition.is_over(2, bytes_max));
-        over.map(|(source, partition)| {
-            partition.paused = false;
-            *source
-        })
-        .collect()
+        for (source, partition) in &mut self.partitions {
+            if partition.full && !partition.is_over(2, bytes_max) {
+                partition.full = false;
+                if let Some(reader) = self.readers.get(source) {
+                    reader.notify_one();
+                }
+            }
+        }
     }
 
     /// Whether all that was there when the partitions came has been looked at.
     pub(crate) fn is_caught_up(&self) -> bool {
         let main = self.partitions.iter().filter(|(source, _)| source.lane == Lane::Main);
-        let behind = |partition: &Partition| partition.offsets.next() < partition.head && !partition.paused;
+        let behind = |partition: &Partition| partition.offsets.next() < partition.head && !partition.full;
         self.consuming == Consuming::Yes { joined: true } && !main.map(|(_, p)| p).any(behind)
     }
 

@@ -73,7 +73,7 @@ impl Queue {
     /// A receiver's place among those who wait.
     pub(crate) fn turn(&self) -> Turn<'_> {
         let number = self.turn_next.fetch_add(1, Relaxed);
-        self.change(|shelf| shelf.turns.push_back(number));
+        self.change_quietly(|shelf| shelf.turns.push_back(number));
         Turn { queue: self, number }
     }
 
@@ -98,6 +98,16 @@ impl Queue {
         Some(Grip { queue: self, generation, held: Some(held) })
     }
 
+    /// Settles a held delivery; `None` if it is not held.
+    pub(crate) fn settle(&self, position: Position, token: u32) -> Option<oneshot::Receiver<Fate>> {
+        let fate = self.change_quietly(|shelf| {
+            let (held, generation) = shelf.grip(position, token)?;
+            Some(shelf.begin(held.letter.clone(), generation, Some(held), Change::Settled))
+        })?;
+        self.commits.notify_one();
+        Some(fate)
+    }
+
     /// Settles what nobody holds.
     pub(crate) fn finish(&self, letter: Arc<Letter>, generation: u64) -> oneshot::Receiver<Fate> {
         let fate = self.change(|shelf| shelf.begin(letter, generation, None, Change::Settled));
@@ -114,7 +124,13 @@ pub(crate) struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.queue.change(|shelf| shelf.turns.retain(|number| *number != self.number));
+        let others_wait = self.queue.change_quietly(|shelf| {
+            shelf.turns.retain(|number| *number != self.number);
+            !shelf.turns.is_empty()
+        });
+        if others_wait {
+            self.queue.changed.notify_waiters();
+        }
     }
 }
 

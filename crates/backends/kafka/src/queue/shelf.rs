@@ -9,6 +9,7 @@ use forebay_core::limits;
 use forebay_core::limits::kafka::TRIES_MAX;
 use forebay_core::time::Instant;
 use rdkafka::error::KafkaError;
+use tokio::sync::Notify;
 
 use super::commit::Waiting;
 use super::contiguous::Contiguous;
@@ -61,8 +62,8 @@ pub(super) struct Partition {
     /// The latest time of its messages.
     pub(super) last_ms: u64,
     pub(super) bytes: usize,
-    /// It is not read for now.
-    pub(super) paused: bool,
+    /// It is read no further for now.
+    pub(super) full: bool,
     /// There is something to commit.
     pub(super) dirty: bool,
 }
@@ -70,8 +71,8 @@ pub(super) struct Partition {
 /// What a receiver finds.
 #[derive(Default)]
 pub(crate) struct Found {
-    /// Positions that were taken for it, and are held now.
-    pub(crate) taken: Vec<Position>,
+    /// What was taken for it, and is held now.
+    pub(crate) taken: Vec<Arc<Held>>,
     /// What is past its time to live and is gripped now, with the assignments under which it came.
     pub(crate) expired: Vec<(Arc<Letter>, u64)>,
 }
@@ -93,6 +94,8 @@ pub(crate) struct Shelf {
     pub(super) ends: BTreeSet<(Instant, Position)>,
     pub(super) gripped: HashMap<Position, Gripped>,
     pub(super) partitions: BTreeMap<Source, Partition>,
+    /// Who reads a partition is notified here when it comes, goes, or has room again.
+    pub(super) readers: BTreeMap<Source, Arc<Notify>>,
     pub(super) waiting: Vec<Waiting>,
     /// A commit is under way.
     pub(super) committing: bool,
@@ -122,6 +125,7 @@ impl Shelf {
             ends: BTreeSet::new(),
             gripped: HashMap::new(),
             partitions: BTreeMap::new(),
+            readers: BTreeMap::new(),
             waiting: Vec::new(),
             committing: false,
             batches: 0,
@@ -136,17 +140,40 @@ impl Shelf {
     pub(crate) fn take(&mut self, count_max: usize, until: Instant, token: u32, now: Instant) -> Found {
         self.ripen(now);
         let mut found = Found::default();
-        let mut busy = if self.ordered { self.busy() } else { HashSet::new() };
-        let mut tries = if self.ordered { self.tries() } else { HashMap::new() };
-        let mut bytes = 0;
-        let mut places = Vec::new();
+        for letter in self.pick(count_max) {
+            if letter.message().expires_at.is_some_and(|at| at <= now) {
+                if let Some(partition) = self.partitions.get(&letter.source) {
+                    found.expired.push((letter.clone(), partition.generation));
+                    self.busy_with(&letter);
+                }
+                continue;
+            }
+            let held = Arc::new(Held { letter, token, until, offered: false });
+            found.taken.push(held.clone());
+            self.hold(held);
+        }
+        found
+    }
+
+    /// Takes out up to so many of what may be handed out now, in order.
+    fn pick(&mut self, count_max: usize) -> Vec<Arc<Letter>> {
+        let (mut picked, mut bytes) = (Vec::new(), 0);
+        if !self.ordered {
+            while picked.len() < count_max
+                && bytes < limits::RECEIVE_BYTES_MAX
+                && let Some((_, letter)) = self.ready.pop_first()
+            {
+                bytes += letter.bytes;
+                picked.push(letter);
+            }
+            return picked;
+        }
+        let (mut busy, mut tries, mut places) = (self.busy(), self.tries(), Vec::new());
         for (place, letter) in &self.ready {
             if places.len() >= count_max || bytes >= limits::RECEIVE_BYTES_MAX {
                 break;
             }
-            if self.ordered
-                && let Some(key) = letter.key()
-            {
+            if let Some(key) = letter.key() {
                 let tried = tries.entry(letter.source).or_default();
                 // Whatever of these fails must find room in what a commit says.
                 if (!letter.tried && *tried >= TRIES_MAX) || !busy.insert(key.to_owned()) {
@@ -157,20 +184,7 @@ impl Shelf {
             bytes += letter.bytes;
             places.push(*place);
         }
-        for place in places {
-            let Some(letter) = self.ready.remove(&place) else { continue };
-            if letter.message().expires_at.is_some_and(|at| at <= now) {
-                if let Some(partition) = self.partitions.get(&letter.source) {
-                    found.expired.push((letter.clone(), partition.generation));
-                    self.busy_with(&letter);
-                }
-                continue;
-            }
-            let position = letter.number;
-            self.hold(Arc::new(Held { letter, token, until, offered: false }));
-            found.taken.push(position);
-        }
-        found
+        places.into_iter().filter_map(|place| self.ready.remove(&place)).collect()
     }
 
     /// Keys of which nothing may be handed out now.
@@ -215,6 +229,11 @@ impl Shelf {
         } else {
             self.ready.insert(letter.place, letter);
         }
+    }
+
+    /// Somebody holds something.
+    pub(crate) fn is_held(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// Somebody holds something, or it is being settled.
@@ -329,7 +348,7 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use forebay_core::limits::kafka::{OPEN_BYTES_MAX, OPEN_MAX};
+    use forebay_core::limits::kafka::{OPEN_BYTES_MAX, OPEN_MAX, SPAN_MAX};
     use forebay_core::message::{Message, MessageId};
     use forebay_envelope::envelope::Envelope;
     use tokio::sync::oneshot::Receiver;
@@ -368,8 +387,8 @@ mod tests {
 
     fn take(shelf: &mut Shelf, now: Instant) -> Vec<(String, u32)> {
         let found = shelf.take(1_000, now + Duration::from_secs(30), TOKEN, now);
-        let told = |position: &Position| {
-            let envelope = &shelf.at(*position).unwrap().letter.envelope;
+        let told = |held: &Arc<Held>| {
+            let envelope = &held.letter.envelope;
             (envelope.message.id.as_str().to_owned(), envelope.attempts)
         };
         found.taken.iter().map(told).collect()
@@ -377,6 +396,10 @@ mod tests {
 
     fn ids(shelf: &mut Shelf, now: Instant) -> Vec<String> {
         take(shelf, now).into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn count(shelf: &mut Shelf) -> usize {
+        shelf.room(MAIN).unwrap().count
     }
 
     fn begin(shelf: &mut Shelf, position: Position, change: Change) -> Receiver<Fate> {
@@ -432,8 +455,7 @@ mod tests {
     #[test]
     fn what_lies_here_goes_with_its_partition_held_or_not() {
         let mut shelf = shelf(false, &["-1", "-2", "-3"]);
-        let found = shelf.take(2, later(30_000), TOKEN, NOW);
-        assert_eq!(found.taken, [0, 1]);
+        assert_eq!(shelf.take(2, later(30_000), TOKEN, NOW).taken.len(), 2);
         let mut fate = begin(&mut shelf, 0, Change::Settled);
         let (gripped, generation) = shelf.grip(1, TOKEN).unwrap();
         shelf.revoke(MAIN);
@@ -480,18 +502,47 @@ mod tests {
     fn a_partition_is_read_no_further_at_its_bound_and_again_at_half_of_it() {
         let mut shelf = shelf(false, &[]);
         for offset in 0..i64::try_from(OPEN_MAX).unwrap() {
-            assert!(!shelf.pause_if_full(MAIN), "{offset}");
+            assert_eq!(count(&mut shelf), OPEN_MAX - usize::try_from(offset).unwrap());
             shelf.arrive(record(MAIN, offset, "-", NOW), offset.unsigned_abs(), NOW);
         }
-        assert!(shelf.pause_if_full(MAIN));
-        assert!(!shelf.pause_if_full(MAIN), "it is said once");
-        assert!(shelf.resume_with_room().is_empty());
+        assert_eq!(count(&mut shelf), 0);
         while !ids(&mut shelf, NOW).is_empty() {}
         let half = OPEN_MAX as u64 / 2;
         (0..half).for_each(|position| drop(begin(&mut shelf, position, Change::Settled)));
-        assert!(shelf.resume_with_room().is_empty());
+        shelf.resume_with_room();
+        assert_eq!(count(&mut shelf), 0);
         drop(begin(&mut shelf, half, Change::Settled));
-        assert_eq!(shelf.resume_with_room(), [MAIN]);
+        assert_eq!(count(&mut shelf), 0, "its reader was not told yet");
+        shelf.resume_with_room();
+        assert_eq!(count(&mut shelf), OPEN_MAX / 2 + 1);
+        shelf.revoke(MAIN);
+        assert!(shelf.room(MAIN).is_none());
+    }
+
+    #[test]
+    fn no_more_is_read_together_than_may_lie_between_the_first_open_message_and_the_newest() {
+        let mut shelf = shelf(false, &["-1"]);
+        let end = i64::try_from(SPAN_MAX).unwrap();
+        shelf.arrive(record(MAIN, end - 3, "-2", NOW), 1, NOW);
+        assert_eq!(count(&mut shelf), 2);
+        shelf.arrive(record(MAIN, end - 1, "-3", NOW), 2, NOW);
+        assert_eq!(count(&mut shelf), 0);
+    }
+
+    #[tokio::test]
+    async fn who_reads_a_partition_is_told_when_it_comes_goes_or_has_room_again() {
+        let mut shelf = Shelf::new(false);
+        let reader = shelf.reader(MAIN);
+        shelf.assign(MAIN, 0, "", 0);
+        reader.notified().await;
+        shelf.arrive(Record { header_bytes: OPEN_BYTES_MAX, ..record(MAIN, 0, "-", NOW) }, 0, NOW);
+        assert_eq!(count(&mut shelf), 0);
+        ids(&mut shelf, NOW);
+        drop(begin(&mut shelf, 0, Change::Settled));
+        shelf.resume_with_room();
+        reader.notified().await;
+        shelf.revoke(MAIN);
+        reader.notified().await;
     }
 
     #[test]
@@ -503,18 +554,21 @@ mod tests {
                 offset.unsigned_abs(),
                 NOW,
             );
-            shelf.pause_if_full(MAIN)
+            count(shelf) == 0
         };
         assert!(!arrive(&mut shelf, 0, OPEN_BYTES_MAX / 2));
+        assert!(shelf.room(MAIN).unwrap().bytes < OPEN_BYTES_MAX / 2);
         for partition in 1..1_000 {
             shelf.assign(Source { partition, ..MAIN }, 0, "", 0);
         }
         assert!(arrive(&mut shelf, 1, 0), "there is room for less of each");
         (1..1_000).for_each(|partition| shelf.revoke(Source { partition, ..MAIN }));
-        assert!(shelf.resume_with_room().is_empty(), "half of its bound lies here still");
+        shelf.resume_with_room();
+        assert_eq!(count(&mut shelf), 0, "half of its bound lies here still");
         ids(&mut shelf, NOW);
         drop(begin(&mut shelf, 0, Change::Settled));
-        assert_eq!(shelf.resume_with_room(), [MAIN]);
+        shelf.resume_with_room();
+        assert!(count(&mut shelf) > 0);
         assert!(arrive(&mut shelf, 2, OPEN_BYTES_MAX));
     }
 
@@ -614,6 +668,22 @@ mod tests {
         assert!(!shelf.is_caught_up());
         shelf.arrive(record(MAIN, 6, "-1", NOW), 1, NOW);
         assert!(shelf.is_caught_up());
+        shelf.assign(MAIN, 7, "", 9);
+        assert!(!shelf.is_caught_up());
+        assert!(shelf.is_read_to_its_end(MAIN) && !shelf.is_read_to_its_end(MAIN));
+        assert!(shelf.is_caught_up(), "what lies before the end is none of the messages");
+    }
+
+    #[test]
+    fn who_waits_is_told_of_what_came_and_nobody_where_it_is_not_ours() {
+        let mut shelf = shelf(false, &[]);
+        let came = |offset, due| [record(MAIN, offset, "-", due)];
+        assert!(!shelf.arrive_all(MAIN, came(0, NOW), || 0, NOW).unwrap());
+        assert!(shelf.arrive_all(MAIN, came(1, later(60_000)), || 1, NOW).unwrap(), "it is to be moved on");
+        shelf.turns.push_back(0);
+        assert!(shelf.arrive_all(MAIN, came(2, NOW), || 2, NOW).unwrap());
+        shelf.revoke(MAIN);
+        assert!(shelf.arrive_all(MAIN, came(3, NOW), || 3, NOW).is_none());
     }
 
     #[test]

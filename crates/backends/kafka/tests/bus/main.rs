@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use forebay_contract::bus::Rig;
 use forebay_contract::servers::Restarts;
+use forebay_contract::servers::kafka::Kafka;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::bus::Bus;
 use ground::Ground;
@@ -41,13 +42,7 @@ impl Rig for Ground {
             }
             sleep(QUIET).await;
         };
-        self.on(async {
-            tokio::select! {
-                biased;
-                () = future => true,
-                () = quiet => false,
-            }
-        })
+        self.process.run_until(quiet, future)
     }
 
     fn close(&self) {
@@ -69,7 +64,7 @@ mod contract {
     }
 
     fn there() -> bool {
-        Ground::is_there()
+        super::Kafka::is_there()
     }
 
     forebay_contract::bus!(bus if there);

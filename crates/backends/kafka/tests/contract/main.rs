@@ -11,18 +11,17 @@ use std::time::Duration;
 
 use forebay_contract::broker::Rig;
 use forebay_contract::broker::pace::Pace;
+use forebay_contract::ground::Ground;
 use forebay_contract::servers::kafka::Kafka;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
-use forebay_core::ports::clock::{Clock, Run};
+use forebay_core::ports::clock::Clock;
 use forebay_core::time::Instant;
 use forebay_kafka::broker::KafkaBroker;
 use forebay_kafka::settings::KafkaSettings;
 use forebay_runtime::clock::TokioClock;
 
-use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 /// One server for all cases; each has queues of its own.
 static SERVER: OnceLock<Option<Kafka>> = OnceLock::new();
@@ -36,12 +35,16 @@ fn there() -> bool {
     server().is_some()
 }
 
+/// No call of a test takes longer.
+const CALL_MAX: Duration = Duration::from_secs(60);
+
 struct Real {
     settings: KafkaSettings,
     clock: Arc<dyn Clock>,
-    runtime: Option<Runtime>,
     broker: Option<KafkaBroker>,
     work: Vec<JoinHandle<()>>,
+    /// What it runs on: it goes last.
+    ground: Ground,
 }
 
 /// Queues of one partition: their order is that of arrival.
@@ -58,10 +61,10 @@ fn real(partitions: u32) -> Real {
     let case = NEXT.fetch_add(1, Relaxed);
     let server = server().expect("cases are passed over without a server").url();
     let url = format!("{server}?prefix=case{case}.&partitions={partitions}&session_ms=2000");
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let clock = runtime.block_on(async { Arc::new(TokioClock::new()) });
+    let ground = Ground::new(CALL_MAX);
+    let clock = ground.run(async { Arc::new(TokioClock::new()) });
     let settings = KafkaSettings::parse(&url).unwrap();
-    let mut rig = Real { settings, clock, runtime: Some(runtime), broker: None, work: Vec::new() };
+    let mut rig = Real { settings, clock, ground, broker: None, work: Vec::new() };
     rig.open();
     rig
 }
@@ -69,16 +72,8 @@ fn real(partitions: u32) -> Real {
 impl Real {
     fn open(&mut self) {
         let opened = KafkaBroker::open(self.settings.clone(), self.clock.clone());
-        for work in opened.work {
-            if let Run::Task(task) = work.run {
-                self.work.push(self.runtime().spawn(task));
-            }
-        }
+        self.work = self.ground.spawn(opened.work);
         self.broker = Some(opened.broker);
-    }
-
-    fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().unwrap()
     }
 }
 
@@ -106,11 +101,11 @@ impl Rig for Real {
     }
 
     fn run(&self, future: BoxFuture<'_, ()>) {
-        self.runtime().block_on(async { timeout(Duration::from_secs(60), future).await }).expect("it hangs");
+        self.ground.run(future);
     }
 
     fn poll(&self, future: &mut BoxFuture<'_, ()>) -> bool {
-        self.runtime().block_on(async { timeout(self.pace().quiet, future).await.is_ok() })
+        self.ground.run_for(self.pace().quiet, future)
     }
 
     fn close(&self) {
@@ -118,9 +113,7 @@ impl Rig for Real {
     }
 
     fn reopen(&mut self) {
-        for work in std::mem::take(&mut self.work) {
-            self.runtime().block_on(work).unwrap();
-        }
+        self.ground.join(std::mem::take(&mut self.work));
         self.open();
     }
 
@@ -128,15 +121,6 @@ impl Rig for Real {
         self.work.drain(..).for_each(|work| work.abort());
         self.broker = None;
         self.reopen();
-    }
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        self.broker = None;
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -11,7 +11,6 @@ use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{Order, QueueName, QueueSettings};
 use futures_util::future::join_all;
-use tokio::time::timeout;
 
 use super::{Real, one_partition, real, some_partitions, there};
 
@@ -32,7 +31,7 @@ impl Real {
     }
 
     pub(super) fn on<T>(&self, asked: impl Future<Output = T>) -> T {
-        self.runtime().block_on(async { timeout(LIMIT, asked).await }).expect("it hangs")
+        self.ground.run(asked)
     }
 
     pub(super) fn declare(&self, settings: &QueueSettings) -> Result<()> {
@@ -84,7 +83,6 @@ impl Real {
     }
 }
 
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
 pub(super) const LONG: Duration = Duration::from_secs(30);
 pub(super) const SHORT: Duration = Duration::from_millis(300);
 

@@ -11,8 +11,8 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::processes::{LIMIT, LONG, id, queue};
-use super::{Real, server, some_partitions, there};
+use super::processes::{LONG, id, queue};
+use super::{CALL_MAX, Real, server, some_partitions, there};
 
 impl Real {
     /// What a topic of that queue is called.
@@ -43,7 +43,7 @@ impl Real {
     /// All topics that there are.
     fn topics(&self) -> Vec<String> {
         let consumer: BaseConsumer = self.foreign().create().unwrap();
-        let metadata = consumer.fetch_metadata(None, LIMIT).unwrap();
+        let metadata = consumer.fetch_metadata(None, CALL_MAX).unwrap();
         metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
     }
 
@@ -136,7 +136,7 @@ fn what_is_said_of_messages_that_are_retained_no_more_is_removed_with_them() {
     assert_eq!(one.on(settled).unwrap(), Settled::Done);
     let consumer: BaseConsumer = one.foreign().create().unwrap();
     let gone = format!("{}_-gone", one.topic("kept"));
-    let ends = || consumer.fetch_watermarks(&gone, 0, LIMIT).unwrap();
+    let ends = || consumer.fetch_watermarks(&gone, 0, CALL_MAX).unwrap();
     assert_eq!(ends().1, 1, "it is said that the message is gone");
     assert!(one.comes(|| ends() == (1, 1)), "{:?}", ends());
 }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use crate::commands::{Commands, Dialect, Entry, HELD_FLAGS, LEASED_FLAGS, Numbered, Over, is_key};
 use crate::greet::number_of;
 use crate::life::exptime;
-use crate::link::{Link, Received};
+use crate::link::Link;
+use crate::link::awaited::Received;
 use crate::node::{Node, Trouble};
 use crate::store::{Inner, Place};
 

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::ask::{check_key, failed, shared};
 use crate::commands::Dialect;
-use crate::link::{Link, Received};
+use crate::link::Link;
+use crate::link::awaited::Received;
 use crate::node::{Node, Trouble};
 use crate::store::{Inner, Place};
 

@@ -10,7 +10,7 @@ use forebay_wire::memcached::reply::Code;
 use super::ask::{Ask, shared};
 use crate::commands::{Dialect, Entry, LEASED_FLAGS, Numbered, Over};
 use crate::life;
-use crate::link::Received;
+use crate::link::awaited::Received;
 use crate::store::Inner;
 
 /// The incarnation of a grant whose number is never given twice, by any server at any time.

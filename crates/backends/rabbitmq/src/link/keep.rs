@@ -50,7 +50,7 @@ pub(crate) async fn keep<K: Keeper>(keeper: Arc<K>) {
                 end.send_replace(true);
                 keeper.lost();
                 let goodbye = link.connection.close(200, "closed".into());
-                let _ = time::timeout(limits::RABBITMQ_GOODBYE_MAX, goodbye).await;
+                let _ = time::timeout(limits::rabbitmq::GOODBYE_MAX, goodbye).await;
             }
             Err(error) => {
                 failures += 1;
@@ -67,7 +67,7 @@ async fn connect(keeper: &impl Keeper) -> Result<Connection, Box<dyn std::error:
     let properties = ConnectionProperties::default().with_connection_name("forebay".into());
     let connecting = Connection::connect_uri(keeper.settings().uri.clone(), properties);
     tokio::select! {
-        connected = time::timeout(limits::RABBITMQ_CONNECT_MAX, connecting) => Ok(connected??),
+        connected = time::timeout(limits::rabbitmq::CONNECT_MAX, connecting) => Ok(connected??),
         () = keeper.closed() => Err("closed".into()),
     }
 }
@@ -89,7 +89,7 @@ async fn watch(keeper: &impl Keeper, link: &Link) {
     while link.connection.status().connected() {
         tokio::select! {
             () = keeper.closed() => return,
-            _ = time::timeout(limits::RABBITMQ_LOOK, events.next()) => {}
+            _ = time::timeout(limits::rabbitmq::LOOK, events.next()) => {}
         }
     }
 }
@@ -97,7 +97,7 @@ async fn watch(keeper: &impl Keeper, link: &Link) {
 /// Doubled for each failure, with up to half of it taken off by chance so that not all come back at once.
 fn pause(failures: u32, random: u64) -> Duration {
     let longest = limits::BROKER_PAUSE_MAX;
-    let pause = limits::RABBITMQ_PAUSE.saturating_mul(1 << failures.min(8)).min(longest);
+    let pause = limits::rabbitmq::PAUSE.saturating_mul(1 << failures.min(8)).min(longest);
     pause.mul_f64(1.0 - (random % 1_000) as f64 / 2_000.0)
 }
 
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_their_bound_and_differ() {
-        assert_eq!(pause(0, 0), limits::RABBITMQ_PAUSE);
+        assert_eq!(pause(0, 0), limits::rabbitmq::PAUSE);
         assert_eq!(pause(40, 0), limits::BROKER_PAUSE_MAX);
         assert!(pause(3, 999) < pause(3, 0) && pause(3, 999) >= pause(3, 0) / 2);
     }

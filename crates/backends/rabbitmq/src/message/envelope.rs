@@ -1,6 +1,6 @@
 //! A message as AMQP has it: the payload is the body, its envelope one header among AMQP's own properties.
 
-use forebay_core::limits::RABBITMQ_ENVELOPE_BYTES_MAX;
+use forebay_core::limits::rabbitmq::ENVELOPE_BYTES_MAX;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::time::Instant;
@@ -15,7 +15,7 @@ const PERSISTENT: u8 = 2;
 
 /// AMQP's properties with everything in them: they must fit into one frame.
 pub(crate) fn write(envelope: &Envelope) -> BasicProperties {
-    let bytes = envelope.encode((), (), RABBITMQ_ENVELOPE_BYTES_MAX);
+    let bytes = envelope.encode((), (), ENVELOPE_BYTES_MAX);
     let mut headers = FieldTable::default();
     headers.insert(HEADER.into(), AMQPValue::ByteArray(ByteArray::from(bytes)));
     let message = &envelope.message;
@@ -128,7 +128,7 @@ mod tests {
             envelope = envelope.leave(&from, Reason::Rejected, 1, Some(&note), NOW);
         }
         let properties = write(&envelope);
-        assert!(bytes_in(&properties).len() <= RABBITMQ_ENVELOPE_BYTES_MAX);
+        assert!(bytes_in(&properties).len() <= ENVELOPE_BYTES_MAX);
         let back = read(&properties, Vec::new(), NOW, || id("other"));
         assert!((1..envelope.history.len()).contains(&back.history.len()));
         assert_eq!(back.history.last(), envelope.history.last());

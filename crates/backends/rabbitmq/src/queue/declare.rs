@@ -184,7 +184,7 @@ impl Inner {
                 };
                 match link.ask(channel.queue_declare(name.clone(), options, FieldTable::default())).await {
                     Ok(_) => return Ok(channel),
-                    Err(refusal) if refusal.is_locked() => time::sleep(limits::RABBITMQ_LOCK_PAUSE).await,
+                    Err(refusal) if refusal.is_locked() => time::sleep(limits::rabbitmq::LOCK_PAUSE).await,
                     Err(refusal) => return Err(refusal),
                 }
             }
@@ -277,5 +277,5 @@ fn wait_arguments(class: u32) -> FieldTable {
 
 /// All classes of waiting queues.
 pub(crate) fn wait_classes() -> impl Iterator<Item = u32> {
-    limits::RABBITMQ_WAIT_CLASSES
+    limits::rabbitmq::WAIT_CLASSES
 }

@@ -35,7 +35,7 @@ impl Names {
     /// `Unsupported` where the server could not have a queue of that name.
     pub(crate) fn new(prefix: &str, queue: &QueueName) -> Result<Self> {
         let name = format!("{prefix}{queue}");
-        if name.len() > limits::RABBITMQ_NAME_BYTES_MAX || name.starts_with("amq.") {
+        if name.len() > limits::rabbitmq::NAME_BYTES_MAX || name.starts_with("amq.") {
             let context =
                 format!("{queue}: a name with its prefix has at most 220 bytes and no amq. before it");
             return Err(Error::new(Kind::Unsupported, "name queue", context));
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_name_at_its_limit_leaves_room_for_all_that_belongs_to_it() {
-        let at = QueueName::new(&"q".repeat(limits::RABBITMQ_NAME_BYTES_MAX - 2)).unwrap();
+        let at = QueueName::new(&"q".repeat(limits::rabbitmq::NAME_BYTES_MAX - 2)).unwrap();
         let names = Names::new("p.", &at).unwrap();
         let all = [
             names.lane(Lane::Again),
@@ -105,7 +105,7 @@ mod tests {
         let different: std::collections::HashSet<_> = all.iter().map(|name| name.as_str()).collect();
         assert_eq!(different.len(), all.len());
         assert!(all.iter().all(|name| name.as_str().len() > at.as_str().len() + 2));
-        let beyond = QueueName::new(&"q".repeat(limits::RABBITMQ_NAME_BYTES_MAX - 1)).unwrap();
+        let beyond = QueueName::new(&"q".repeat(limits::rabbitmq::NAME_BYTES_MAX - 1)).unwrap();
         assert_eq!(Names::new("p.", &beyond).unwrap_err().kind(), Kind::Unsupported);
         assert_eq!(Names::new("", &QueueName::new("amq.x").unwrap()).unwrap_err().kind(), Kind::Unsupported);
     }

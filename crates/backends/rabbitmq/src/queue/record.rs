@@ -10,7 +10,7 @@ use crate::broker::CAPABILITIES;
 
 /// Says which setting is not for this broker, if one is.
 pub(crate) fn check(settings: &QueueSettings) -> Result<()> {
-    let priorities = settings.priority_max > limits::RABBITMQ_PRIORITY_MAX;
+    let priorities = settings.priority_max > limits::rabbitmq::PRIORITY_MAX;
     record::check(settings, CAPABILITIES, &[("priority_max above 9", priorities)])
 }
 

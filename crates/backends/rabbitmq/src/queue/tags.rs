@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use forebay_core::limits::RABBITMQ_TAGS_AHEAD_MAX;
+use forebay_core::limits::rabbitmq::TAGS_AHEAD_MAX;
 
 /// The server's numbers for the deliveries of a channel: 1, 2, 3, over all its consumers.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Tags {
 impl Tags {
     /// It has come.
     pub(super) fn arrive(&mut self, tag: u64) {
-        if tag.saturating_sub(self.last) > RABBITMQ_TAGS_AHEAD_MAX {
+        if tag.saturating_sub(self.last) > TAGS_AHEAD_MAX {
             self.odd = true;
         }
         if tag > self.last && !self.odd {
@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn numbers_that_leap_are_not_counted() {
         let mut tags = tags(&[1], &[1]);
-        tags.arrive(2 + RABBITMQ_TAGS_AHEAD_MAX);
-        tags.settle(2 + RABBITMQ_TAGS_AHEAD_MAX);
+        tags.arrive(2 + TAGS_AHEAD_MAX);
+        tags.settle(2 + TAGS_AHEAD_MAX);
         assert_eq!((tags.settled_up_to(), tags.open.len()), (0, 0));
     }
 }

@@ -1,6 +1,6 @@
 //! RabbitMQ keeps what every bus promises, on the real server, over its restarts, and tells what was lost.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod faults;
 mod ground;
@@ -41,13 +41,7 @@ impl Rig for Ground {
             }
             sleep(QUIET).await;
         };
-        self.on(async {
-            tokio::select! {
-                biased;
-                () = future => true,
-                () = quiet => false,
-            }
-        })
+        self.process.run_until(quiet, future)
     }
 
     fn close(&self) {

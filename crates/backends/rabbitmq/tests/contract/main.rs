@@ -1,6 +1,6 @@
 //! RabbitMQ keeps what every broker promises, on the real server.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod processes;
 
@@ -10,27 +10,30 @@ use std::time::Duration;
 
 use forebay_contract::broker::Rig;
 use forebay_contract::broker::pace::Pace;
+use forebay_contract::ground::Ground;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
-use forebay_core::ports::clock::{Clock, Run};
+use forebay_core::ports::clock::Clock;
 use forebay_core::time::Instant;
 use forebay_rabbitmq::broker::RabbitBroker;
 use forebay_rabbitmq::settings::RabbitSettings;
 use forebay_runtime::clock::TokioClock;
-use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 /// One server for all cases; each has queues of its own.
 static SERVER: OnceLock<RabbitMq> = OnceLock::new();
 
+/// No call of a test takes longer.
+const CALL_MAX: Duration = Duration::from_secs(60);
+
 struct Real {
     settings: RabbitSettings,
     clock: Arc<dyn Clock>,
-    runtime: Option<Runtime>,
     broker: Option<RabbitBroker>,
     work: Vec<JoinHandle<()>>,
+    /// What it runs on: it goes last.
+    ground: Ground,
 }
 
 fn quorum() -> Real {
@@ -45,10 +48,10 @@ fn real(queues: &str) -> Real {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let prefix = NEXT.fetch_add(1, Relaxed);
     let url = format!("{}?prefix=case{prefix}.&queues={queues}", SERVER.get_or_init(RabbitMq::start).url());
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let clock = runtime.block_on(async { Arc::new(TokioClock::new()) });
+    let ground = Ground::new(CALL_MAX);
+    let clock = ground.run(async { Arc::new(TokioClock::new()) });
     let settings = RabbitSettings::parse(&url).unwrap();
-    let mut rig = Real { settings, clock, runtime: Some(runtime), broker: None, work: Vec::new() };
+    let mut rig = Real { settings, clock, ground, broker: None, work: Vec::new() };
     rig.open();
     rig
 }
@@ -56,16 +59,8 @@ fn real(queues: &str) -> Real {
 impl Real {
     fn open(&mut self) {
         let opened = RabbitBroker::open(self.settings.clone(), self.clock.clone());
-        for work in opened.work {
-            if let Run::Task(task) = work.run {
-                self.work.push(self.runtime().spawn(task));
-            }
-        }
+        self.work = self.ground.spawn(opened.work);
         self.broker = Some(opened.broker);
-    }
-
-    fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().unwrap()
     }
 }
 
@@ -91,11 +86,11 @@ impl Rig for Real {
     }
 
     fn run(&self, future: BoxFuture<'_, ()>) {
-        self.runtime().block_on(async { timeout(Duration::from_secs(60), future).await }).expect("it hangs");
+        self.ground.run(future);
     }
 
     fn poll(&self, future: &mut BoxFuture<'_, ()>) -> bool {
-        self.runtime().block_on(async { timeout(self.pace().quiet, future).await.is_ok() })
+        self.ground.run_for(self.pace().quiet, future)
     }
 
     fn close(&self) {
@@ -103,9 +98,7 @@ impl Rig for Real {
     }
 
     fn reopen(&mut self) {
-        for work in std::mem::take(&mut self.work) {
-            self.runtime().block_on(work).unwrap();
-        }
+        self.ground.join(std::mem::take(&mut self.work));
         self.open();
     }
 
@@ -113,15 +106,6 @@ impl Rig for Real {
         self.work.drain(..).for_each(|work| work.abort());
         self.broker = None;
         self.reopen();
-    }
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        self.broker = None;
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -25,7 +25,7 @@ impl Real {
     }
 
     fn on<T>(&self, asked: impl Future<Output = T>) -> T {
-        self.runtime().block_on(async { timeout(LIMIT, asked).await }).expect("it hangs")
+        self.ground.run(asked)
     }
 
     fn declare(&self, settings: &QueueSettings) -> Result<()> {
@@ -51,7 +51,6 @@ impl Real {
     }
 }
 
-const LIMIT: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);
 

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use forebay_core::error::Result;
 use forebay_core::limits;
-use forebay_core::ports::remote_store::Changed;
+use forebay_core::ports::remote_store::{Changed, Put};
 use redis::{Cmd, Value};
 use tokio::time::Instant;
 
 use super::entry::{self, Name, Plain};
-use super::{RedisStore, life_text};
+use super::{RedisStore, check_value, life_text, writing};
 use crate::link::{About, time_for_bytes};
 use crate::script::{Call, strange};
 
@@ -17,20 +17,15 @@ use crate::script::{Call, strange};
 const MORE_BYTES: usize = 64;
 
 impl RedisStore {
-    /// `life` is as scripts take it.
-    pub(super) async fn put_plain(
-        &self,
-        about: About<'_>,
-        key: &[u8],
-        value: &[u8],
-        flags: u32,
-        life: &str,
-    ) -> Result<Changed> {
+    pub(super) async fn put_plain(&self, key: &[u8], value: &[u8], put: Put) -> Result<Changed> {
+        let about = writing(key);
+        check_value(about, value)?;
+        let life = life_text(put.life);
         let (name, version) = (self.name_of(key), entry::version_of(self.clock.random()));
         let size = name.len() + value.len() + MORE_BYTES;
         let end = Instant::now() + self.settings.timeout + time_for_bytes(size);
         let mut command = Cmd::with_capacity(6, size);
-        command.arg("SET").arg(name).arg(Plain { flags, version, value });
+        command.arg("SET").arg(name).arg(Plain { flags: put.flags, version, value });
         if !life.is_empty() {
             command.arg("PX").arg(life);
         }
@@ -40,11 +35,16 @@ impl RedisStore {
         }
         let answer = match &self.together {
             Some(together) => together.writes.write(about, command, size).await?,
-            None => self.ask(about, &name.to_bytes(), &command).await?,
+            None => Box::pin(self.ask(about, &name.to_bytes(), &command)).await?,
         };
         match answer {
             Value::Okay | Value::Nil => {}
-            Value::BulkString(before) => self.leave_tags(about, name, &before, end).await,
+            Value::BulkString(before) => {
+                if let Some(tags) = entry::tags_of(&before).filter(|tags| !tags.is_empty()) {
+                    // Seldom: nobody else is to have room for it.
+                    Box::pin(self.leave_tags(about, name, &tags, end)).await;
+                }
+            }
             _ => return Err(strange(about)),
         }
         Ok(Changed::Done(version))
@@ -53,8 +53,7 @@ impl RedisStore {
     /// The entry is gone before its time. Its tags know its key a while longer, for a lease of it that goes with them.
     ///
     /// Where that does not come about, they know it until the entry's own time is over, as if it were still there.
-    async fn leave_tags(&self, about: About<'_>, name: Name<'_>, before: &[u8], end: Instant) {
-        let Some(tags) = entry::tags_of(before).filter(|tags| !tags.is_empty()) else { return };
+    async fn leave_tags(&self, about: About<'_>, name: Name<'_>, tags: &[&[u8]], end: Instant) {
         let begin = self.tags_begin();
         let sets: Vec<_> = tags.iter().map(|tag| [begin.as_slice(), tag].concat()).collect();
         let entry = name.to_bytes();

@@ -1,22 +1,25 @@
-//! Plain writes that come together go together, as reads do: who writes while another one's answer is on its way waits for it
-//! with all others who do, and then all of them go in one pipeline. Who is alone writes at once.
+//! Plain writes that come together go together: who writes while another one does goes into one pipeline with all others who
+//! come at about the same time, and the next pipeline does not wait for the answers to that one. Who is alone writes at once.
 //!
 //! A write that was given up must not happen after what its caller does next. So it is taken from those that wait and handed to
 //! the connection, whose order all calls share, in one step, and whoever gives up waits that step out: its write has its place
 //! before all that comes, or is never sent.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::task::Poll;
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::unconstrained;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::timeout;
 
 use super::reads::Present;
@@ -97,48 +100,59 @@ impl Writes {
 impl Lane {
     /// Serves until the link is closed or nobody can come any more.
     pub(super) async fn serve(mut self) {
-        let mut came = Vec::new();
+        let (mut came, mut sent) = (Vec::new(), FuturesUnordered::new());
+        let mut closed = pin!(self.link.closed());
         loop {
-            let count = tokio::select! {
-                count = self.coming.recv_many(&mut came, limits::redis::WRITES_MAX) => count,
-                () = self.link.closed() => return,
-            };
-            if count == 0 {
-                return;
+            let has_room = sent.len() < limits::redis::WRITES_SENT_MAX;
+            tokio::select! {
+                biased;
+                () = &mut closed => return,
+                Some(()) = sent.next(), if !sent.is_empty() => continue,
+                count = self.coming.recv_many(&mut came, limits::redis::WRITES_MAX), if has_room => if count == 0 { return },
             }
-            begun_under(&self.handing, self.write(&mut came)).await;
-        }
-    }
-
-    /// Hands over what is not given up before it waits for anything.
-    async fn write(&self, came: &mut Vec<Write>) {
-        let (pipeline, answers) = still_wanted(came);
-        if answers.is_empty() {
-            return;
-        }
-        let about = TOGETHER;
-        let asked = match self.link.standing(about) {
-            Ok(standing) => self.link.ask_all(about, standing, &pipeline, self.link.settings.timeout).await,
-            Err(error) => Err(error),
-        };
-        // Whoever does not wait any more does not get it.
-        match asked {
-            Ok(values) if values.len() == answers.len() => {
-                answers.into_iter().zip(values).for_each(|(answer, value)| {
-                    let _ = answer.send(value);
-                });
+            // Whoever is about to write as well has its turn first: then it goes into the same pipeline.
+            yield_now().await;
+            while came.len() < limits::redis::WRITES_MAX
+                && let Ok(write) = self.coming.try_recv()
+            {
+                came.push(write);
             }
-            Ok(_) => fail(answers, &strange(about)),
-            Err(error) => fail(answers, &error),
+            let mut batch = Box::pin(unconstrained(send(&self.link, std::mem::take(&mut came))));
+            if begin_under(&self.handing, batch.as_mut()).await.is_pending() {
+                sent.push(batch);
+            }
         }
     }
 }
 
+/// Hands over what is not given up before it waits for anything.
+async fn send(link: &Link, came: Vec<Write>) {
+    let (pipeline, answers) = still_wanted(came);
+    if answers.is_empty() {
+        return;
+    }
+    let about = TOGETHER;
+    let asked = match link.standing(about) {
+        Ok(standing) => link.ask_all(about, standing, &pipeline, link.settings.timeout).await,
+        Err(error) => Err(error),
+    };
+    // Whoever does not wait any more does not get it.
+    match asked {
+        Ok(values) if values.len() == answers.len() => {
+            answers.into_iter().zip(values).for_each(|(answer, value)| {
+                let _ = answer.send(value);
+            });
+        }
+        Ok(_) => fail(answers, &strange(about)),
+        Err(error) => fail(answers, &error),
+    }
+}
+
 /// The commands of those who have not given up, and where their answers go.
-fn still_wanted(came: &mut Vec<Write>) -> (Pipeline, Vec<oneshot::Sender<Result<Value>>>) {
+fn still_wanted(came: Vec<Write>) -> (Pipeline, Vec<oneshot::Sender<Result<Value>>>) {
     let mut pipeline = Pipeline::with_capacity(came.len());
     let mut answers = Vec::with_capacity(came.len());
-    for Write { command, answer } in came.drain(..).filter(|write| !write.answer.is_closed()) {
+    for Write { command, answer } in came.into_iter().filter(|write| !write.answer.is_closed()) {
         pipeline.add_command(command);
         answers.push(answer);
     }
@@ -152,12 +166,10 @@ fn fail(answers: Vec<oneshot::Sender<Result<Value>>>, error: &Error) {
 }
 
 /// Does what comes before the first wait under the lock. No budget may make that wait earlier.
-async fn begun_under<T>(lock: &Mutex<()>, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(unconstrained(work));
-    let mut begins = true;
+async fn begin_under<T>(lock: &Mutex<()>, mut work: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     poll_fn(|context| {
-        let _lock = std::mem::take(&mut begins).then(|| lock.lock());
-        work.as_mut().poll(context)
+        let _lock = lock.lock();
+        Poll::Ready(work.as_mut().poll(context))
     })
     .await
 }
@@ -183,7 +195,9 @@ mod tests {
             assert!(!lock.is_locked());
             7
         };
-        assert_eq!(begun_under(&lock, work).await, 7);
+        let mut work = Box::pin(work);
+        assert!(begin_under(&lock, work.as_mut()).await.is_pending());
+        assert_eq!(work.await, 7);
     }
 
     #[test]
@@ -216,7 +230,7 @@ mod tests {
         let ((one, _wanted), (given_up, nobody), (two, _wanted_too)) =
             (asked("one"), asked("none"), asked("two"));
         drop(nobody);
-        let (pipeline, answers) = still_wanted(&mut vec![one, given_up, two]);
+        let (pipeline, answers) = still_wanted(vec![one, given_up, two]);
         let sent = String::from_utf8(pipeline.get_packed_pipeline()).unwrap();
         assert!(sent.contains("one") && sent.contains("two") && !sent.contains("none"), "{sent}");
         assert_eq!(answers.len(), 2);

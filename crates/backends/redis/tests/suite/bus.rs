@@ -4,7 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forebay_contract::bus::Rig;
+use forebay_contract::outage::bus::Buses;
+use forebay_contract::outage::faults::Fault;
+use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::servers::Restarts;
+use forebay_contract::servers::redis::{Keeps, Redis};
+use forebay_contract::servers::wire::Wire;
 use forebay_core::limits::redis::LOOK_PAUSE;
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
@@ -12,8 +17,8 @@ use forebay_core::ports::bus::Bus;
 use forebay_redis::bus::{Kept, RedisBus};
 use tokio::time::sleep;
 
+use crate::faults::{DEAF_MAX, LATE, TIMEOUT};
 use crate::ground::Ground;
-use forebay_contract::servers::redis::{Keeps, Redis};
 
 /// How long it takes to hand on what has come.
 const QUIET: Duration = Duration::from_millis(5);
@@ -94,6 +99,43 @@ mod on_a_server_that_keeps {
     }
 
     forebay_contract::bus!(one);
+}
+
+/// What is stated of a bus's calls: none waits for a server that is away.
+const BOUNDS: Bounds =
+    Bounds { wait: TIMEOUT, slack: LATE, consumers: 1, well: 20, pace: Duration::from_millis(2) };
+
+/// Loads two buses over a wire, does something to it or to the server, and looks whether all is well afterwards.
+fn suffer(fault: &Fault<Redis>, keep_all: bool) {
+    let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
+    let wire = Wire::to(redis.address);
+    let url = format!("redis://{}?timeout_ms={}", wire.address, TIMEOUT.as_millis());
+    let bus = || ground.bus(&url, Kept::default()) as Arc<dyn Bus>;
+    let buses = Buses { all: vec![bus(), bus()], keep_all, deaf_max: DEAF_MAX };
+    let mut load = Outage::begin_on_buses(ground.handle(), &buses, BOUNDS);
+    load.suffers(fault, "Redis' bus", &redis, &wire);
+}
+
+fn survives(fault: &Fault<Redis>) {
+    suffer(fault, true);
+}
+
+/// A server that was started anew may have lost something, for all that can be known of it: everything from before is told as
+/// a gap.
+fn survives_with_a_gap(fault: &Fault<Redis>) {
+    suffer(fault, false);
+}
+
+forebay_contract::outage! { survives_with_a_gap:
+    a_restart_loses_nothing_and_leaves_nobody_deaf
+    a_kill_loses_nothing_and_leaves_nobody_deaf
+}
+
+forebay_contract::outage! { survives:
+    a_server_that_stands_still_loses_nothing_and_leaves_nobody_deaf
+    a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf
+    answers_that_are_lost_cost_no_message_and_leave_nobody_deaf
+    a_wire_that_carries_nothing_loses_nothing_and_leaves_nobody_deaf
 }
 
 #[test]

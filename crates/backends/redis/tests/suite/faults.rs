@@ -26,10 +26,10 @@ use crate::ground::Ground;
 
 /// How long a consumer may hear nothing after all is well again.
 pub(crate) const DEAF_MAX: Duration = Duration::from_secs(60);
-const TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What a call may be late by on a busy machine.
-const LATE: Duration = Duration::from_secs(2);
+pub(crate) const LATE: Duration = Duration::from_secs(2);
 
 fn name(name: &str) -> QueueName {
     QueueName::new(name).unwrap()
@@ -95,7 +95,8 @@ fn what_was_handed_out_by_an_answer_that_was_lost_comes_back_without_waiting_for
         let (broker, queue) = (broker.clone(), settings.name.clone());
         async move { broker.receive(&queue, asked).await.map(|deliveries| deliveries.len()) }
     });
-    within(DEAF_MAX, "the server has handed it out", || redis.cli(&["ZCARD", "{forebay}:holds"]) == "1");
+    let pending = || redis.cli(&["XPENDING", "{forebay}:stream:q", "forebay"]);
+    within(DEAF_MAX, "the server has handed it out", || pending().starts_with('1'));
     wire.cut(Does::Pass);
     let _ = ground.run(begun).unwrap();
     let asked =

@@ -6,7 +6,8 @@
 use std::sync::{Arc, Weak};
 
 use forebay_core::error::{Kind, Result};
-use forebay_core::limits::{REPLAY_MESSAGES_MAX, WRITE_BEHIND_CHECK_PAUSE, WRITE_BEHIND_RETAIN};
+use forebay_core::limits::REPLAY_MESSAGES_MAX;
+use forebay_core::limits::cache::{WRITE_BEHIND_CHECK_PAUSE, WRITE_BEHIND_RETAIN};
 use forebay_core::ports::broker::ReplayFrom;
 use forebay_core::ports::clock::{Clock, Run, Work};
 

@@ -32,9 +32,9 @@ impl Default for WriteBehindOptions {
     fn default() -> Self {
         Self {
             life: None,
-            keys_max: limits::WRITE_BEHIND_KEYS_DEFAULT,
-            bytes_max: limits::WRITE_BEHIND_BYTES_DEFAULT,
-            concurrency: limits::WRITE_BEHIND_CONCURRENCY_DEFAULT,
+            keys_max: limits::cache::WRITE_BEHIND_KEYS_DEFAULT,
+            bytes_max: limits::cache::WRITE_BEHIND_BYTES_DEFAULT,
+            concurrency: limits::cache::WRITE_BEHIND_CONCURRENCY_DEFAULT,
             retry: RetryPolicy::default(),
             time_limit: None,
         }
@@ -72,7 +72,7 @@ pub(super) fn settings(name: &str, options: &WriteBehindOptions) -> Result<Queue
         dead_letter: Some(dead),
         order: Order::Key,
         newest_by_key: true,
-        retain: Retain::For(limits::WRITE_BEHIND_RETAIN),
+        retain: Retain::For(limits::cache::WRITE_BEHIND_RETAIN),
         ..QueueSettings::new(QueueName::new(&queue)?)
     })
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::WRITE_BEHIND_ENTRY_BYTES;
+use forebay_core::limits::cache::WRITE_BEHIND_ENTRY_BYTES;
 use forebay_core::payload::Payload;
 use forebay_core::time::Instant;
 use parking_lot::Mutex;

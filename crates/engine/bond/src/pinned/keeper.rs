@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use forebay_core::error::{Error, Kind};
-use forebay_core::limits::{PINNED_BATCH_BYTES_MAX, PINNED_BATCH_RECORDS_MAX, PINNED_SEGMENTS_SLACK};
+use forebay_core::limits::memory::{PINNED_BATCH_BYTES_MAX, PINNED_BATCH_RECORDS_MAX, PINNED_SEGMENTS_SLACK};
 use forebay_log::{Class, Room};
 
 use super::entry::{Key, live_bytes};

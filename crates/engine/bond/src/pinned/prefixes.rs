@@ -1,7 +1,8 @@
 //! Which keys are pinned results: those that begin with one of these.
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::{KEY_BYTES_MAX, PINNED_PREFIXES_MAX};
+use forebay_core::limits::KEY_BYTES_MAX;
+use forebay_core::limits::memory::PINNED_PREFIXES_MAX;
 
 /// What the daemon pins unless told otherwise: Celery's results, its groups and its chords' counters, as its memcached
 /// backend names them, and results of tasks under `task:`.

@@ -38,7 +38,7 @@ impl ResultsOptions {
     pub fn new(prefixes: Prefixes) -> Self {
         Self {
             prefixes,
-            bytes_max: limits::PINNED_BYTES_DEFAULT,
+            bytes_max: limits::memory::PINNED_BYTES_DEFAULT,
             value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT,
             damaged: Damaged::default(),
         }
@@ -49,11 +49,11 @@ impl ResultsOptions {
     fn log(&self, present: &Present, segment_bytes_min: u64) -> LogOptions {
         let largest = (self.value_bytes_max + limits::KEY_BYTES_MAX) as u64 + SEGMENT_BYTES_BESIDE;
         let bytes = largest.max(present.largest).max(segment_bytes_min).next_multiple_of(4_096);
-        let segment_bytes = u32::try_from(bytes).unwrap_or(limits::SEGMENT_BYTES_MAX);
-        let beyond = limits::PINNED_SEGMENTS_BEYOND * u64::from(segment_bytes);
+        let segment_bytes = u32::try_from(bytes).unwrap_or(limits::log::SEGMENT_BYTES_MAX);
+        let beyond = limits::memory::PINNED_SEGMENTS_BEYOND * u64::from(segment_bytes);
         LogOptions {
             segment_bytes,
-            pending_bytes_max: limits::LOG_PENDING_BYTES_MAX.max(2 * segment_bytes as usize),
+            pending_bytes_max: limits::log::PENDING_BYTES_MAX.max(2 * segment_bytes as usize),
             disk_bytes_max: self.bytes_max.max(present.total).saturating_mul(2).saturating_add(beyond),
             damaged: self.damaged,
         }
@@ -125,7 +125,7 @@ impl Results {
     /// `Damaged`: a record that had been durable does not verify; nothing was changed. `Unsupported`: a newer program wrote
     /// it. `Full`, `Io`: the disk.
     pub fn open(files: Arc<dyn Files>, options: ResultsOptions, clock: Arc<dyn Clock>) -> Result<Opened> {
-        Self::open_with(files, options, limits::PINNED_SEGMENT_BYTES_MIN, clock)
+        Self::open_with(files, options, limits::memory::PINNED_SEGMENT_BYTES_MIN, clock)
     }
 
     pub(super) fn open_with(
@@ -257,7 +257,7 @@ impl Shared {
                     if *closing {
                         break;
                     }
-                    self.changed.wait_for(&mut closing, limits::PINNED_RETRY_PAUSE);
+                    self.changed.wait_for(&mut closing, limits::memory::PINNED_RETRY_PAUSE);
                 }
                 Step::Idle => {
                     let mut closing = self.closing.lock();
@@ -266,7 +266,7 @@ impl Shared {
                         if *closing {
                             break;
                         }
-                        self.changed.wait_for(&mut closing, limits::PINNED_SWEEP_PAUSE);
+                        self.changed.wait_for(&mut closing, limits::memory::PINNED_SWEEP_PAUSE);
                     }
                 }
                 Step::Ended => break,

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use forebay_core::entry::State;
-use forebay_core::limits::{PINNED_LEASE_STRIPES, SWEEP_DROPPED_MAX};
+use forebay_core::limits::memory::{PINNED_LEASE_STRIPES, SWEEP_DROPPED_MAX};
 use forebay_core::stats::PinnedStats;
 use forebay_core::time::Instant;
 use forebay_log::Position;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forebay_core::delivery::Reason;
-use forebay_core::limits::WRITE_BEHIND_CHECK_PAUSE;
+use forebay_core::limits::cache::WRITE_BEHIND_CHECK_PAUSE;
 use forebay_core::ports::broker::BrokerAdmin;
 
 use crate::scene::{Deed, Scene};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use forebay_contract::clock::SimClock;
-use forebay_core::limits::{REPLAY_MESSAGES_MAX, WRITE_BEHIND_CHECK_PAUSE, WRITE_BEHIND_RETAIN};
+use forebay_core::limits::REPLAY_MESSAGES_MAX;
+use forebay_core::limits::cache::{WRITE_BEHIND_CHECK_PAUSE, WRITE_BEHIND_RETAIN};
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
 use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{QueueName, QueueSettings};

@@ -42,7 +42,7 @@ fn copies_that_need_more_than_is_made_ready_unasked_are_one_that_is_parked_and_h
     let bench = Bench::new(1_000);
     let ttl = |settings: &mut QueueSettings| settings.message_ttl = Some(Duration::from_secs(1));
     queue(&bench, "q", "amq.fanout", None, ttl);
-    let copies = limits::SEGMENTS_AHEAD + 1;
+    let copies = limits::log::SEGMENTS_AHEAD + 1;
     let to: Vec<_> = (0..copies).map(|number| format!("to {number}")).collect();
     for to in &to {
         bind(&bench, "amq.fanout", to, "");

@@ -102,7 +102,7 @@ impl Journal {
         claim_above_bytes: usize,
     ) -> Self {
         let segments_max = options.disk_bytes_max / u64::from(options.segment_bytes).max(1);
-        let reserve = (segments_max / limits::LOG_RESERVE_SHARE).max(limits::LOG_RESERVE_SEGMENTS_MIN);
+        let reserve = (segments_max / limits::log::RESERVE_SHARE).max(limits::log::RESERVE_SEGMENTS_MIN);
         let publish = segments_max.saturating_sub(reserve).max(1);
         // The bell has been rung to begin with: the life before may have left something to do.
         let live = Live { oldest_since: log.segments().into_inner(), rung: true, ..Live::default() };
@@ -141,7 +141,7 @@ impl Journal {
 
     /// What is left of a log from which nothing more can be freed must still take so many segments.
     pub(super) fn check_ever(&self, segments: u64) -> Result<()> {
-        if segments + limits::CARRY_SEGMENTS_MIN > self.segments_max.publish + 2 {
+        if segments + limits::log::CARRY_SEGMENTS_MIN > self.segments_max.publish + 2 {
             let context = format!("{segments} segments at once");
             return Err(Error::new(Kind::TooLarge, "publish to log", context));
         }
@@ -262,7 +262,7 @@ impl Journal {
         let room = self.log.room(Class::Free, lengths.iter().copied())?;
         let too_large = || Error::new(Kind::TooLarge, "append to log", format!("{} copies", records.len()));
         // The timers wait for nobody, so that nobody would ever make ready what they need.
-        if room.segments() > limits::SEGMENTS_AHEAD {
+        if room.segments() > limits::log::SEGMENTS_AHEAD {
             return Err(too_large());
         }
         let mut live = self.live.lock();
@@ -415,14 +415,14 @@ impl Journal {
             // Each byte carried frees at least one, so that carrying never costs more than publishing has. It begins
             // only when the oldest segment stands still while the log goes on: one that is being emptied by its
             // consumers needs no help.
-            let stands_still = newest.saturating_sub(live.oldest_since.1) >= limits::CARRY_SEGMENTS_MIN;
+            let stands_still = newest.saturating_sub(live.oldest_since.1) >= limits::log::CARRY_SEGMENTS_MIN;
             garbage > live.all.bytes && (live.carrying || stands_still)
         };
         if !live.carrying && !gives_way {
             live.wanted = 0;
         }
         let is_stuck = self.stuck.load(Acquire) == oldest;
-        let chance = if live.carrying && !is_stuck && stats.segments >= limits::CARRY_SEGMENTS_MIN {
+        let chance = if live.carrying && !is_stuck && stats.segments >= limits::log::CARRY_SEGMENTS_MIN {
             Chance::Carry { segment: oldest }
         } else if gives_way {
             Chance::GiveWay

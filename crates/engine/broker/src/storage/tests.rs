@@ -147,7 +147,7 @@ fn a_batch_of_many_segments_is_taken_whole_or_refused_whole() {
     let bench = Bench::new(100);
     let q = bench.queue("q");
     let message = Message::new(MessageId::given("m").unwrap(), vec![b'x'; 3_000].into());
-    let count = 10 * limits::SEGMENTS_AHEAD;
+    let count = 10 * limits::log::SEGMENTS_AHEAD;
     assert_eq!(bench.publish_all(&q, vec![message; count]), Ok(()));
     assert_eq!(bench.depth(&q), count as u64);
 }

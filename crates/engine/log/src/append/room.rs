@@ -29,8 +29,8 @@ impl Class {
     /// Segments that must be left, made ready, for the classes above.
     pub(crate) fn leaves(self) -> usize {
         match self {
-            Self::New => limits::SEGMENTS_LEFT_BY_NEW,
-            Self::Step => limits::SEGMENTS_LEFT_BY_STEPS,
+            Self::New => limits::log::SEGMENTS_LEFT_BY_NEW,
+            Self::Step => limits::log::SEGMENTS_LEFT_BY_STEPS,
             Self::Free => 0,
         }
     }
@@ -97,7 +97,7 @@ impl Lines {
             }
             return Some(place);
         }
-        if line.len() >= limits::LOG_WAITERS_MAX {
+        if line.len() >= limits::log::WAITERS_MAX {
             return None;
         }
         self.next += 1;

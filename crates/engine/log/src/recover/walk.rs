@@ -195,7 +195,7 @@ impl<'a> Walk<'a> {
             if holes > 0 {
                 let hole = || format!("{} is there and a segment before it is not", source.name());
                 behind.proof.get_or_insert_with(hole);
-                if holes > limits::SEGMENTS_MISSING_MAX {
+                if holes > limits::log::SEGMENTS_MISSING_MAX {
                     let what = format!("{holes} segments before {}", source.name());
                     return Err(
                         Error::new(Kind::Damaged, "recover log", what).because("too many are missing")

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use forebay_core::limits::{MEMORY_SEGMENT_BYTES_MAX, MEMORY_SEGMENT_BYTES_MIN};
+use forebay_core::limits::memory::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 use super::queue::{Queue, QueueName};
 use super::record::{ALIGNMENT, Header, INLINE_MAX, Marks, key_in, span_max};
@@ -404,11 +404,10 @@ impl Heap {
     }
 }
 
-const _: () = assert!(MEMORY_SEGMENT_BYTES_MAX / RECORDS_IN_SEGMENT_MIN <= INLINE_MAX);
+const _: () = assert!(SEGMENT_BYTES_MAX / RECORDS_IN_SEGMENT_MIN <= INLINE_MAX);
 
 /// The largest shard that positions can address.
-pub(crate) const HEAP_BYTES_MAX: usize =
-    MEMORY_SEGMENT_BYTES_MAX << (31 - (MEMORY_SEGMENT_BYTES_MAX / ALIGNMENT).ilog2());
+pub(crate) const HEAP_BYTES_MAX: usize = SEGMENT_BYTES_MAX << (31 - (SEGMENT_BYTES_MAX / ALIGNMENT).ilog2());
 
 /// What a region for so many bytes of entries has.
 pub(super) fn capacity(bytes_max: usize, segment_bytes: usize) -> usize {
@@ -417,6 +416,6 @@ pub(super) fn capacity(bytes_max: usize, segment_bytes: usize) -> usize {
 
 /// A power of two that positions of 32 bits can address in a shard of this size.
 fn segment_bytes(bytes_max: usize) -> usize {
-    let wanted = (bytes_max / SEGMENTS_WANTED).clamp(MEMORY_SEGMENT_BYTES_MIN, MEMORY_SEGMENT_BYTES_MAX);
+    let wanted = (bytes_max / SEGMENTS_WANTED).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
     1 << wanted.ilog2()
 }

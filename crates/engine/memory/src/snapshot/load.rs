@@ -2,7 +2,8 @@
 
 use forebay_core::entry::Version;
 use forebay_core::error::Result;
-use forebay_core::limits::{KEY_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, VALUE_BYTES_MAX_CEILING};
+use forebay_core::limits::memory::SNAPSHOT_CHUNK_BYTES;
+use forebay_core::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX_CEILING};
 use forebay_core::time::Instant;
 
 use super::format::{self, CHUNK_HEADER_BYTES, HEADER_BYTES, Kept, MAIN, READ, STALE, damaged};

@@ -1,7 +1,7 @@
 //! Writing: every shard's queues from their oldest entries on, a chunk at a time.
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::SNAPSHOT_CHUNK_BYTES;
+use forebay_core::limits::memory::SNAPSHOT_CHUNK_BYTES;
 use forebay_core::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 

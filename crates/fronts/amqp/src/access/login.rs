@@ -37,7 +37,7 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(directory: Arc<Directory>) -> Self {
-        Self { directory, looking: Semaphore::new(limits::PASSWORDS_AT_ONCE) }
+        Self { directory, looking: Semaphore::new(limits::amqp::PASSWORDS_AT_ONCE) }
     }
 
     /// Judges the proof that a client gives. Passwords are looked at beside the threads of the connections.

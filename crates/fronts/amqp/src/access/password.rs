@@ -29,7 +29,7 @@ impl Hashed {
         }
         // One who tries passwords must not take more of the machine than that.
         let cost = u64::from(params.m_cost()) * u64::from(params.t_cost());
-        if params.m_cost() > limits::PASSWORD_KIB_MAX || cost > limits::PASSWORD_COST_MAX {
+        if params.m_cost() > limits::amqp::PASSWORD_KIB_MAX || cost > limits::amqp::PASSWORD_COST_MAX {
             return Err("expected a hash that takes at most 256 MiB, and 1 GiB over all passes");
         }
         Ok(Self(text.into()))

@@ -131,7 +131,7 @@ impl Consumers {
         let shared = room(self.shared, self.held);
         self.by_tag.values_mut().filter_map(move |consumer| {
             let count = if consumer.no_ack {
-                limits::AMQP_DELIVERIES_AT_ONCE
+                limits::amqp::DELIVERIES_AT_ONCE
             } else {
                 shared.min(room(consumer.prefetch, consumer.held))
             };
@@ -144,8 +144,8 @@ impl Consumers {
 /// How much more may be held at once.
 fn room(prefetch: u16, held: usize) -> usize {
     match prefetch {
-        0 => limits::AMQP_DELIVERIES_AT_ONCE,
-        limit => usize::from(limit).saturating_sub(held).min(limits::AMQP_DELIVERIES_AT_ONCE),
+        0 => limits::amqp::DELIVERIES_AT_ONCE,
+        limit => usize::from(limit).saturating_sub(held).min(limits::amqp::DELIVERIES_AT_ONCE),
     }
 }
 

@@ -52,7 +52,7 @@ impl Incoming {
             return Err(Exception::precondition(text));
         };
         // Small ones always have room.
-        let counted = if bytes > limits::AMQP_BODY_BYTES_FREE { bytes } else { 0 };
+        let counted = if bytes > limits::amqp::BODY_BYTES_FREE { bytes } else { 0 };
         let Some(room) = bodies.take(counted) else {
             return Err(Exception::new(
                 ReplyCode::ResourceError,
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_body_comes_in_pieces_and_an_empty_one_in_none() {
-        let bodies = Budget::new(limits::AMQP_BODIES_BYTES_MAX);
+        let bodies = Budget::new(limits::amqp::BODIES_BYTES_MAX);
         let incoming = more(publish().header(&header(3), &bodies).unwrap());
         let incoming = more(incoming.body(b"ab").unwrap());
         let Step::Complete(published) = incoming.body(b"c").unwrap() else { panic!("it is not complete") };
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_does_not_come_next_is_refused_with_its_code() {
-        let bodies = Budget::new(limits::AMQP_BODIES_BYTES_MAX);
+        let bodies = Budget::new(limits::amqp::BODIES_BYTES_MAX);
         let code = |step: Result<Step>| step.unwrap_err().code;
         assert_eq!(code(publish().body(b"x")), ReplyCode::UnexpectedFrame);
         let wrong = ContentHeader { class_id: 10, ..header(1) };
@@ -162,8 +162,8 @@ mod tests {
     }
     #[test]
     fn large_bodies_come_up_to_what_all_may_take_and_small_ones_always() {
-        let bodies = Budget::new(limits::AMQP_BODY_BYTES_FREE + 1);
-        let free = limits::AMQP_BODY_BYTES_FREE as u64;
+        let bodies = Budget::new(limits::amqp::BODY_BYTES_FREE + 1);
+        let free = limits::amqp::BODY_BYTES_FREE as u64;
         let coming = publish().header(&header(free + 1), &bodies);
         let refused = publish().header(&header(free + 1), &bodies).unwrap_err();
         assert_eq!(refused.code, ReplyCode::ResourceError);

@@ -25,7 +25,7 @@ impl Parked {
 
     /// True where no more may wait here.
     pub(crate) fn is_full(&self) -> bool {
-        self.frames >= limits::AMQP_PARKED_FRAMES_MAX || self.bytes >= limits::AMQP_PARKED_BYTES_MAX
+        self.frames >= limits::amqp::PARKED_FRAMES_MAX || self.bytes >= limits::amqp::PARKED_BYTES_MAX
     }
 
     /// Lets the frame wait, behind those of its channel that do.
@@ -79,13 +79,13 @@ mod tests {
         parked.put_back(1, first);
         assert_eq!([parked.take(1), parked.take(1)].map(Option::unwrap), [(*b"a").into(), (*b"b").into()]);
         assert!(parked.is_empty() && !parked.has(1));
-        for frame in 0..limits::AMQP_PARKED_FRAMES_MAX {
+        for frame in 0..limits::amqp::PARKED_FRAMES_MAX {
             assert!(!parked.is_full());
             parked.push(u16::try_from(frame % 7).unwrap(), b"x");
         }
         assert!(parked.is_full());
         assert!(parked.take(3).is_some() && !parked.is_full());
-        parked.push(3, &vec![0; limits::AMQP_PARKED_BYTES_MAX]);
+        parked.push(3, &vec![0; limits::amqp::PARKED_BYTES_MAX]);
         assert!(parked.take(3).is_some() && parked.is_full());
     }
 
@@ -117,7 +117,7 @@ mod tests {
         bench.hold_log(true);
         client.publish(1, "", "q", b"m").await;
         client.say(1, &declare("other")).await;
-        let many = 2 * limits::AMQP_PARKED_FRAMES_MAX;
+        let many = 2 * limits::amqp::PARKED_FRAMES_MAX;
         let mut frames = Vec::new();
         (0..many).for_each(|_| forebay_wire::amqp::write::method(&mut frames, 1, &tx::Select {}));
         assert!(client.says_only_some_of(&frames).await);

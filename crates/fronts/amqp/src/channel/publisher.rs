@@ -85,7 +85,7 @@ impl Publisher {
         self.on_the_way = true;
         let mut bytes = 0;
         let within = |outbound: &&Outbound| {
-            let has_room = bytes < limits::AMQP_PUBLISHING_BYTES_MAX;
+            let has_room = bytes < limits::amqp::PUBLISHING_BYTES_MAX;
             bytes += outbound.bytes;
             has_room
         };
@@ -138,7 +138,7 @@ pub(crate) async fn bring(way: &Way, batch: Vec<Outbound>) -> Arrived {
         }
     }
     let shares = stream::iter(shares.into_values().map(|share| share.bring(way)));
-    let mut arrived = shares.buffer_unordered(limits::AMQP_PUBLISHING_QUEUES_MAX).flat_map(stream::iter);
+    let mut arrived = shares.buffer_unordered(limits::amqp::PUBLISHING_QUEUES_MAX).flat_map(stream::iter);
     while let Some((place, fate)) = arrived.next().await {
         if let Some(worst) = fates.get_mut(place).filter(|present| **present != Fate::Failed) {
             *worst = if fate == Fate::Taken { *worst } else { fate };
@@ -265,10 +265,10 @@ mod tests {
         let message = Message::new(MessageId::given("m").unwrap(), "".into());
         let mut publisher = Publisher::default();
         for _ in 0..4 {
-            let (message, bytes) = (Arc::new(message.clone()), limits::AMQP_PUBLISHING_BYTES_MAX / 2);
+            let (message, bytes) = (Arc::new(message.clone()), limits::amqp::PUBLISHING_BYTES_MAX / 2);
             publisher.push(Outbound { message, bytes, queues: Vec::new(), number: None });
         }
-        let oversize = limits::AMQP_PUBLISHING_BYTES_MAX * 2;
+        let oversize = limits::amqp::PUBLISHING_BYTES_MAX * 2;
         publisher.push(Outbound {
             message: message.into(),
             bytes: oversize,
@@ -306,7 +306,7 @@ mod tests {
         }
         let headers = Properties { headers: Some(table.as_table()), ..Properties::default() };
         let bytes_each = queues * 100 * size_of::<(String, HeaderValue)>();
-        for _ in 0..2 * limits::AMQP_PUBLISHING_BYTES_MAX / bytes_each {
+        for _ in 0..2 * limits::amqp::PUBLISHING_BYTES_MAX / bytes_each {
             octets.extend(published(1, "amq.fanout", "", &headers, b""));
         }
         assert!(client.says_only_some_of(&octets).await);

@@ -30,8 +30,8 @@ pub(crate) struct Allowance {
 impl Allowance {
     /// `of_all` are the bytes of all connections.
     pub(crate) fn new(of_all: Arc<Budget>) -> Self {
-        let messages = Budget::new(limits::AMQP_TX_MESSAGES_MAX);
-        Self { messages, bytes: Budget::new(limits::AMQP_TX_BYTES_MAX), of_all }
+        let messages = Budget::new(limits::amqp::TX_MESSAGES_MAX);
+        Self { messages, bytes: Budget::new(limits::amqp::TX_BYTES_MAX), of_all }
     }
 
     /// Room for one message of so many bytes.
@@ -94,19 +94,19 @@ mod tests {
 
     #[test]
     fn an_allowance_ends_at_a_number_and_at_a_size_of_one_connection_and_of_all() {
-        let all = Budget::new(limits::AMQP_TX_BYTES_MAX + 10);
+        let all = Budget::new(limits::amqp::TX_BYTES_MAX + 10);
         let (one, other) = (Allowance::new(Arc::clone(&all)), Allowance::new(all));
         let refused = |taken: Result<[Room; 3]>| taken.unwrap_err().to_string();
-        let room = one.take(limits::AMQP_TX_BYTES_MAX).unwrap();
+        let room = one.take(limits::amqp::TX_BYTES_MAX).unwrap();
         let text = "PRECONDITION_FAILED - transactions have too many messages, commit more often";
         assert_eq!(refused(one.take(1)), text);
         assert_eq!(refused(other.take(11)), text);
         assert!(other.take(10).is_ok());
         drop(room);
-        let many: Vec<_> = (0..limits::AMQP_TX_MESSAGES_MAX).map(|_| one.take(0).unwrap()).collect();
+        let many: Vec<_> = (0..limits::amqp::TX_MESSAGES_MAX).map(|_| one.take(0).unwrap()).collect();
         assert!(one.take(0).is_err());
         drop(many);
-        assert!(one.take(limits::AMQP_TX_BYTES_MAX).is_ok());
+        assert!(one.take(limits::amqp::TX_BYTES_MAX).is_ok());
     }
 
     async fn publish(client: &mut Client, number: u16) {
@@ -128,7 +128,7 @@ mod tests {
             client.say(number, &tx::Select {}).await;
             client.expect::<tx::SelectOk>(number).await;
         }
-        let many = limits::AMQP_TX_BYTES_MAX / (800 * size_of::<forebay_core::message::Value>()) / 2;
+        let many = limits::amqp::TX_BYTES_MAX / (800 * size_of::<forebay_core::message::Value>()) / 2;
         for _ in 0..many {
             publish(&mut client, 1).await;
         }

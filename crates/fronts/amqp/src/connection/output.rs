@@ -32,7 +32,7 @@ impl Output {
         self.sent = 0;
         self.octets.clear();
         // A large message must not keep its room for ever.
-        self.octets.shrink_to(limits::AMQP_INPUT_BYTES);
+        self.octets.shrink_to(limits::amqp::INPUT_BYTES);
     }
 
     /// Where all ends that was sent or is to be, counted from the connection's first octet.

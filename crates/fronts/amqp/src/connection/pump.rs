@@ -66,7 +66,7 @@ impl Session {
         let is_over = self.out.is_over() || self.phase.is_over();
         let wait_until = self.now() + limits::RECEIVE_WAIT_MAX;
         for (number, channel) in &mut self.channels {
-            if is_over || channel.closing || channel.held_len() >= limits::AMQP_UNSETTLED_MAX {
+            if is_over || channel.closing || channel.held_len() >= limits::amqp::UNSETTLED_MAX {
                 channel.consumers.stop();
                 continue;
             }

@@ -66,7 +66,7 @@ struct Line<'s> {
 impl<'s> Line<'s> {
     fn new(session: &'s mut Session, peer: SocketAddr) -> Self {
         let now = session.now();
-        let greeted_by = now + limits::AMQP_HANDSHAKE_WAIT_MAX;
+        let greeted_by = now + limits::amqp::HANDSHAKE_WAIT_MAX;
         let (input, needed, is_deaf) = (Vec::new(), 1, false);
         Self { session, peer, input, needed, heard_at: now, said_at: now, taken_at: now, is_deaf, greeted_by }
     }
@@ -126,7 +126,7 @@ impl<'s> Line<'s> {
 
     /// Sends what is left, as far as the client takes it.
     async fn farewell(self, mut writer: impl AsyncWrite + Unpin) {
-        let patience = self.session.now() + limits::AMQP_CLOSE_WAIT_MAX;
+        let patience = self.session.now() + limits::amqp::CLOSE_WAIT_MAX;
         let patience = self.session.shared.clock.sleep_until(patience);
         let out = &mut self.session.out;
         let say = async {
@@ -147,7 +147,7 @@ impl<'s> Line<'s> {
 
     /// Whether more of what the client says is read: what must wait, waits with the client beyond a bound.
     fn may_read(&self) -> bool {
-        self.session.may_take() && self.input.len() < self.needed.max(limits::AMQP_INPUT_BYTES)
+        self.session.may_take() && self.input.len() < self.needed.max(limits::amqp::INPUT_BYTES)
     }
 
     /// By what the alarm is set.
@@ -158,7 +158,7 @@ impl<'s> Line<'s> {
     /// Room for what is awaited, by and by: it grows with what has come.
     fn make_room(&mut self) {
         let missing = self.needed.saturating_sub(self.input.len());
-        self.input.reserve(missing.clamp(1024, limits::AMQP_INPUT_BYTES));
+        self.input.reserve(missing.clamp(1024, limits::amqp::INPUT_BYTES));
     }
 
     /// Carries out all that is complete, as far as that may be done now.
@@ -171,7 +171,7 @@ impl<'s> Line<'s> {
         }
         input.drain(..consumed.min(input.len()));
         if input.is_empty() {
-            input.shrink_to(limits::AMQP_INPUT_BYTES);
+            input.shrink_to(limits::amqp::INPUT_BYTES);
         }
         self.input = input;
     }
@@ -272,7 +272,7 @@ impl<'s> Line<'s> {
             // Looked at anew once it is open.
             _ => None,
         };
-        let far = self.session.now() + limits::AMQP_HANDSHAKE_WAIT_MAX;
+        let far = self.session.now() + limits::amqp::HANDSHAKE_WAIT_MAX;
         let at = [beats, patience, self.session.overdue_at].into_iter().flatten().fold(far, Instant::min);
         self.session.shared.clock.sleep_until(at)
     }

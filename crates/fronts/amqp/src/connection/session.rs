@@ -97,7 +97,7 @@ impl Session {
             user: String::new(),
             phase: Phase::Greeting,
             frame_bytes_max: FRAME_BYTES_MIN,
-            channels_max: limits::AMQP_CHANNELS_MAX,
+            channels_max: limits::amqp::CHANNELS_MAX,
             heartbeat_seconds: 0,
             tells_cancels: false,
             tells_blocked: false,
@@ -144,9 +144,9 @@ impl Session {
     pub(crate) fn may_take(&self) -> bool {
         let (messages, bytes) = self.publishing;
         !self.out.is_over()
-            && messages < limits::AMQP_PUBLISHING_MESSAGES_MAX
-            && bytes < limits::AMQP_PUBLISHING_BYTES_MAX
-            && self.settles.len() < limits::AMQP_SETTLING_MAX
+            && messages < limits::amqp::PUBLISHING_MESSAGES_MAX
+            && bytes < limits::amqp::PUBLISHING_BYTES_MAX
+            && self.settles.len() < limits::amqp::SETTLING_MAX
     }
 
     /// Says why the channel or the connection ends, and ends it as far as that is done from here.
@@ -171,7 +171,7 @@ impl Session {
         let (reply_code, reply_text) = (exception.code.number(), ShortStr::cut(&text));
         let MethodId { class: class_id, method: method_id } = exception.method;
         self.send(0, &connection::Close { reply_code, reply_text, class_id, method_id });
-        self.phase = Phase::Closing(self.now() + limits::AMQP_CLOSE_WAIT_MAX);
+        self.phase = Phase::Closing(self.now() + limits::amqp::CLOSE_WAIT_MAX);
     }
 
     /// Answers a client that closes the connection. The queues that it has for itself go before it hears that: whoever comes

@@ -70,9 +70,9 @@ impl Session {
         self.tells_blocked = can(b"connection.blocked");
         self.tells_refusals = can(b"authentication_failure_close");
         self.log_in(start.mechanism.as_str(), start.response.0, peer).await?;
-        let heartbeat = limits::AMQP_HEARTBEAT.as_secs() as u16;
-        let frame_max = limits::AMQP_FRAME_BYTES_MAX;
-        self.send(0, &connection::Tune { channel_max: limits::AMQP_CHANNELS_MAX, frame_max, heartbeat });
+        let heartbeat = limits::amqp::HEARTBEAT.as_secs() as u16;
+        let frame_max = limits::amqp::FRAME_BYTES_MAX;
+        self.send(0, &connection::Tune { channel_max: limits::amqp::CHANNELS_MAX, frame_max, heartbeat });
         self.phase = Phase::Tuning;
         Ok(())
     }
@@ -81,7 +81,7 @@ impl Session {
     fn tune(&mut self, tune: connection::TuneOk) -> Result<()> {
         let not_allowed = |text: String| Err(Exception::new(ReplyCode::NotAllowed, text));
         let connection::TuneOk { channel_max, frame_max, heartbeat } = tune;
-        let (channels, frame) = (limits::AMQP_CHANNELS_MAX, limits::AMQP_FRAME_BYTES_MAX);
+        let (channels, frame) = (limits::amqp::CHANNELS_MAX, limits::amqp::FRAME_BYTES_MAX);
         if frame_max != 0 && frame_max < FRAME_BYTES_MIN {
             return not_allowed(format!(
                 "negotiated frame_max = {frame_max} is lower than the minimum allowed value ({FRAME_BYTES_MIN})"

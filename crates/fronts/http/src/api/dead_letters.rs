@@ -40,7 +40,7 @@ pub(crate) async fn list(
         Some(name) => name,
         None => QueueName::new(PARKED)?,
     };
-    let peeked = match app.parts.admin.peek(&dead_letters, limits::HTTP_PEEK_MAX).await {
+    let peeked = match app.parts.admin.peek(&dead_letters, limits::http::PEEK_MAX).await {
         Ok(peeked) => peeked,
         // Nothing has died yet: the queue is made with its first dead letter.
         Err(error) if error.kind() == Kind::NotFound => Vec::new(),

@@ -30,13 +30,13 @@ impl HeaderValues {
             Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, error))
         };
         let text = json.get();
-        if text.len() > limits::HTTP_HEADERS_JSON_BYTES_MAX {
-            return too_large("bytes of JSON in its headers:", limits::HTTP_HEADERS_JSON_BYTES_MAX);
+        if text.len() > limits::http::HEADERS_JSON_BYTES_MAX {
+            return too_large("bytes of JSON in its headers:", limits::http::HEADERS_JSON_BYTES_MAX);
         }
         match serde_json::Deserializer::from_str(text).deserialize_map(Fields(self)) {
             Ok(headers) => Ok(headers),
-            Err(_) if self.read > limits::HTTP_HEADER_VALUES_MAX => {
-                too_large("values in the headers of one request:", limits::HTTP_HEADER_VALUES_MAX)
+            Err(_) if self.read > limits::http::HEADER_VALUES_MAX => {
+                too_large("values in the headers of one request:", limits::http::HEADER_VALUES_MAX)
             }
             Err(error) => {
                 // The place is one inside the headers, which would be taken for one in the body.
@@ -48,7 +48,7 @@ impl HeaderValues {
 
     fn count<E: de::Error>(&mut self) -> Result<(), E> {
         self.read += 1;
-        if self.read > limits::HTTP_HEADER_VALUES_MAX { Err(E::custom("too many values")) } else { Ok(()) }
+        if self.read > limits::http::HEADER_VALUES_MAX { Err(E::custom("too many values")) } else { Ok(()) }
     }
 }
 
@@ -178,8 +178,8 @@ mod tests {
     fn headers_at_their_length_are_read_and_beyond_it_refused() {
         let padded = |bytes: usize| format!(r#"{{{}"a":1}}"#, " ".repeat(bytes - 7));
         let mut values = HeaderValues::default();
-        assert!(read(&mut values, &padded(limits::HTTP_HEADERS_JSON_BYTES_MAX)).is_ok());
-        let refused = read(&mut values, &padded(limits::HTTP_HEADERS_JSON_BYTES_MAX + 1)).unwrap_err();
+        assert!(read(&mut values, &padded(limits::http::HEADERS_JSON_BYTES_MAX)).is_ok());
+        let refused = read(&mut values, &padded(limits::http::HEADERS_JSON_BYTES_MAX + 1)).unwrap_err();
         assert_eq!(refused.status, 413);
         assert!(refused.body.error.starts_with("read message 3: bytes of JSON"), "{}", refused.body.error);
     }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn the_values_of_all_headers_of_a_request_are_bounded_together() {
         let list = |items: usize| format!(r#"{{"a":[1{}]}}"#, ",1".repeat(items - 1));
-        let half = limits::HTTP_HEADER_VALUES_MAX / 2;
+        let half = limits::http::HEADER_VALUES_MAX / 2;
         let mut values = HeaderValues::default();
         assert!(read(&mut values, &list(half - 1)).is_ok(), "the list itself is a value as well");
         assert!(read(&mut values, &list(half - 1)).is_ok());

@@ -26,7 +26,7 @@ use crate::router::App;
 /// Messages to look at unless asked otherwise.
 pub(crate) const PEEK_DEFAULT: usize = 10;
 type ReplayPlace = Whole<0, EXACT_MAX>;
-type PeekCount = Whole<1, { limits::HTTP_PEEK_MAX as u64 }>;
+type PeekCount = Whole<1, { limits::http::PEEK_MAX as u64 }>;
 
 /// One message, or several at once.
 #[derive(ToSchema)]
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn the_headers_of_all_messages_share_one_bound() {
-        let values = limits::HTTP_HEADER_VALUES_MAX / 4;
+        let values = limits::http::HEADER_VALUES_MAX / 4;
         let message = format!(r#"{{"payload":"","headers":{{"a":[1{}]}}}}"#, ",1".repeat(values - 2));
         let body = |count: usize| format!(r#"{{"messages":[{}]}}"#, vec![message.as_str(); count].join(","));
         assert!(read_drafts(body(4).as_bytes()).is_ok());

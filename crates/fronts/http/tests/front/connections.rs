@@ -158,7 +158,7 @@ fn a_stop_does_not_wait_for_the_rest_of_a_head() {
     let began = Instant::now();
     served.tell_to_stop();
     assert!(served.drain().unfinished.is_empty());
-    assert!(began.elapsed() < limits::HTTP_HEAD_WAIT_MAX / 2, "{:?}", began.elapsed());
+    assert!(began.elapsed() < limits::http::HEAD_WAIT_MAX / 2, "{:?}", began.elapsed());
     for stream in [&mut fresh, &mut half, &mut later] {
         // Where the front had not read everything, the system says so by a reset.
         assert!(!stream.read(&mut [0]).is_ok_and(|bytes| bytes > 0), "hung up");

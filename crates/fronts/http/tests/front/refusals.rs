@@ -131,7 +131,7 @@ fn a_body_that_is_not_json_is_refused() {
 fn a_body_over_the_limit_is_refused_before_it_is_read() {
     let served = Served::start();
     served.queue("q");
-    let length = (forebay_core::limits::HTTP_BODY_BYTES_MAX + 1).to_string();
+    let length = (forebay_core::limits::http::BODY_BYTES_MAX + 1).to_string();
     let headers = [("content-type", "application/json"), ("content-length", length.as_str())];
     let refused = served.ask("POST", "/v1/queues/q/messages", &headers, b"");
     assert_eq!(refused.status, 413);

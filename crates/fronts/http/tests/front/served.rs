@@ -32,7 +32,7 @@ pub(crate) const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// The memory of the cache under test.
 pub(crate) fn memory_options(clock: &dyn Clock) -> MemoryOptions {
     MemoryOptions {
-        bytes_max: limits::MEMORY_BYTES_MIN,
+        bytes_max: limits::memory::BYTES_MIN,
         value_bytes_max: VALUE_BYTES_MAX,
         first_version: Version::first(clock.now()),
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, hint};
 
-use forebay_core::limits::MEMCACHED_USERS_MAX;
+use forebay_core::limits::memcached::USERS_MAX;
 
 /// Names and their passwords.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,8 +41,8 @@ impl Users {
         }
         match users.len() {
             0 => Err("expected at least one line of name:password".into()),
-            count if count > MEMCACHED_USERS_MAX => {
-                Err(format!("expected at most {MEMCACHED_USERS_MAX} users"))
+            count if count > USERS_MAX => {
+                Err(format!("expected at most {USERS_MAX} users"))
             }
             _ => Ok(Self(users)),
         }
@@ -94,7 +94,7 @@ mod tests {
             let error = Users::read(text).unwrap_err();
             assert!(error.contains(what) && !error.contains("secret"), "{text:?}: {error}");
         }
-        let many: String = (0..=MEMCACHED_USERS_MAX).map(|number| format!("u{number}:p\n")).collect();
+        let many: String = (0..=USERS_MAX).map(|number| format!("u{number}:p\n")).collect();
         assert!(Users::read(&many).unwrap_err().contains("at most"));
     }
 }

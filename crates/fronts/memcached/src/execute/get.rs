@@ -1,7 +1,8 @@
 //! `get`, `gets`, `gat`, `gats`.
 
 use forebay_core::entry::Read;
-use forebay_core::limits::{MEMCACHED_TURN_KEYS_MAX, OUTPUT_BYTES_MAX};
+use forebay_core::limits::OUTPUT_BYTES_MAX;
+use forebay_core::limits::memcached::TURN_KEYS_MAX;
 use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::command::Get;
 use forebay_wire::memcached::words::{Place, Words};
@@ -39,7 +40,7 @@ pub(crate) fn get<S: Pledges>(turn: &mut Turn<'_, S>, get: Get<'_>) -> Ran {
     };
     let mut answered = 0;
     loop {
-        if turn.out.len() >= OUTPUT_BYTES_MAX || answered == MEMCACHED_TURN_KEYS_MAX {
+        if turn.out.len() >= OUTPUT_BYTES_MAX || answered == TURN_KEYS_MAX {
             return Ran::Paused(Paused { place: keys.place(), touch: get.touch, versions: get.versions });
         }
         let Some(key) = keys.next() else { break };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use forebay_cache::{Near, NearCache};
 use forebay_core::entry::{Claim, State, Version, View};
 use forebay_core::error::Result;
-use forebay_core::limits::{MEMCACHED_TURN_KEYS_MAX, OUTPUT_BYTES_MAX};
+use forebay_core::limits::OUTPUT_BYTES_MAX;
+use forebay_core::limits::memcached::TURN_KEYS_MAX;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::pledges::Pledge;
 use forebay_core::stats::StoreStats;
@@ -114,7 +115,7 @@ fn get(turn: &mut Turn<'_, Front>, get: Get<'_>) -> Ran {
     let mut answered = 0;
     loop {
         let place = Paused { place: keys.place(), touch: get.touch, versions: get.versions };
-        if turn.out.len() >= OUTPUT_BYTES_MAX || answered == MEMCACHED_TURN_KEYS_MAX {
+        if turn.out.len() >= OUTPUT_BYTES_MAX || answered == TURN_KEYS_MAX {
             return Ran::Paused(place);
         }
         let Some(key) = keys.next() else { break };

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use forebay_core::limits::MEMCACHED_BUFFER_BYTES_FREE;
+use forebay_core::limits::memcached::BUFFER_BYTES_FREE;
 use tokio::sync::Notify;
 
 /// Bytes that the buffers of all connections may take beyond what each has for free.
@@ -48,7 +48,7 @@ impl Held {
     /// The buffer is to have so many bytes. False if the budget has no room for more; then nothing changes.
     #[must_use]
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
-        let wanted = bytes.saturating_sub(MEMCACHED_BUFFER_BYTES_FREE);
+        let wanted = bytes.saturating_sub(BUFFER_BYTES_FREE);
         if wanted > self.bytes {
             if !self.budget.take(wanted - self.bytes) {
                 return false;
@@ -61,7 +61,7 @@ impl Held {
     /// The same once there is room; false if there is none before `given_up` is ready, or never.
     pub(crate) async fn grow_before(&mut self, bytes: usize, given_up: impl Future<Output = ()>) -> bool {
         let budget = Arc::clone(&self.budget);
-        if bytes.saturating_sub(MEMCACHED_BUFFER_BYTES_FREE) > budget.bytes_max {
+        if bytes.saturating_sub(BUFFER_BYTES_FREE) > budget.bytes_max {
             return false;
         }
         let mut given_up = pin!(given_up);
@@ -80,7 +80,7 @@ impl Held {
 
     /// The buffer has so many bytes and no more.
     pub(crate) fn shrink(&mut self, bytes: usize) {
-        let wanted = bytes.saturating_sub(MEMCACHED_BUFFER_BYTES_FREE);
+        let wanted = bytes.saturating_sub(BUFFER_BYTES_FREE);
         if wanted < self.bytes {
             self.budget.taken.fetch_sub(self.bytes - wanted, Relaxed);
             self.bytes = wanted;
@@ -99,7 +99,7 @@ impl Drop for Held {
 mod tests {
     use super::*;
 
-    const FREE: usize = MEMCACHED_BUFFER_BYTES_FREE;
+    const FREE: usize = BUFFER_BYTES_FREE;
 
     #[test]
     fn what_is_taken_never_exceeds_the_budget_and_is_given_back() {

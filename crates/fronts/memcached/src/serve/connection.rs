@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use forebay_core::limits::MEMCACHED_INPUT_BYTES;
+use forebay_core::limits::memcached::INPUT_BYTES;
 use forebay_core::limits::near::MEMCACHED_NEAR_ROOM_WAIT;
 use forebay_core::ports::pledges::Pledge;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -204,7 +204,7 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
             let present = self.partial.len();
             // How long a line becomes is not known: it grows by its own length, so that it is not copied too often.
             let missing = if self.needed <= present + 1 { present } else { self.needed - present };
-            let room = missing.max(PARTIAL_BYTES_MIN).min(present.max(MEMCACHED_INPUT_BYTES));
+            let room = missing.max(PARTIAL_BYTES_MIN).min(present.max(INPUT_BYTES));
             if !self.partial_held.grow(present + room) {
                 return Poll::Ready(self.answer_with(Session::give_up, false, cx, answers));
             }

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 
-use forebay_core::limits::{MEMCACHED_INPUT_BYTES, OUTPUT_BYTES_MAX};
+use forebay_core::limits::OUTPUT_BYTES_MAX;
+use forebay_core::limits::memcached::INPUT_BYTES;
 
 use crate::stats::counters::Tally;
 
@@ -25,7 +26,7 @@ pub(crate) struct Answers {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
-        input: vec![0; MEMCACHED_INPUT_BYTES].into_boxed_slice(),
+        input: vec![0; INPUT_BYTES].into_boxed_slice(),
         answers: Answers::default(),
     });
 }

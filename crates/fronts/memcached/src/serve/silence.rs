@@ -1,6 +1,6 @@
 //! Connections whose clients say nothing.
 
-use forebay_core::limits::{MEMCACHED_IDLE_LOOK_MAX, MEMCACHED_IDLE_LOOK_MIN};
+use forebay_core::limits::memcached::{IDLE_LOOK_MAX, IDLE_LOOK_MIN};
 use tokio::sync::watch;
 
 use super::stop::stopped;
@@ -11,7 +11,7 @@ use crate::shared::Shared;
 /// that time more, and a second.
 pub(crate) async fn call_silent<S: Backing>(shared: &Shared<S>, mut stop: watch::Receiver<bool>) {
     let Some(idle) = shared.options.idle else { return };
-    let pause = (idle / 4).clamp(MEMCACHED_IDLE_LOOK_MIN, MEMCACHED_IDLE_LOOK_MAX);
+    let pause = (idle / 4).clamp(IDLE_LOOK_MIN, IDLE_LOOK_MAX);
     loop {
         tokio::select! {
             () = stopped(&mut stop) => break,

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use forebay_core::limits::MEMCACHED_CONNECTIONS_SHOWN_MAX;
+use forebay_core::limits::memcached::CONNECTIONS_SHOWN_MAX;
 use forebay_core::time::Instant;
 
 use super::sheet::Sheet;
@@ -19,7 +19,7 @@ pub(crate) fn connections<S: Backing>(shared: &Shared<S>, asking: u64, now: Inst
         sheet.stat(format_args!("{id}:addr"), address);
         state(sheet, id, "conn_listening", 0);
     }
-    for (id, peer) in shared.peers.oldest(MEMCACHED_CONNECTIONS_SHOWN_MAX) {
+    for (id, peer) in shared.peers.oldest(CONNECTIONS_SHOWN_MAX) {
         match peer.origin {
             Origin::Tcp { remote, local } => {
                 ends(sheet, id, format_args!("tcp:{remote}"), format_args!("tcp:{local}"));

@@ -53,8 +53,8 @@ impl Session {
             let text = format!("attempt to reuse consumer tag '{tag}'");
             return Err(Exception::new(ReplyCode::NotAllowed, text));
         }
-        if consumers.len() >= limits::AMQP_CONSUMERS_MAX {
-            let text = format!("channel has {} consumers, and may have no more", limits::AMQP_CONSUMERS_MAX);
+        if consumers.len() >= limits::amqp::CONSUMERS_MAX {
+            let text = format!("channel has {} consumers, and may have no more", limits::amqp::CONSUMERS_MAX);
             return Err(Exception::precondition(text));
         }
         queue.add_consumer(consume.exclusive, &self.vhost.name)?;

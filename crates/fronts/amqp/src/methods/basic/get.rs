@@ -24,7 +24,7 @@ impl Session {
         self.apply_settles();
         queue.touch(self.now());
         let shared = Arc::clone(&self.shared);
-        if self.channel(number)?.held_len() >= limits::AMQP_UNSETTLED_MAX {
+        if self.channel(number)?.held_len() >= limits::amqp::UNSETTLED_MAX {
             return Err(Exception::precondition("channel has too many unsettled deliveries"));
         }
         let receive = Receive { count_max: 1, hold: Some(Duration::MAX), wait_until: self.now() };

@@ -117,7 +117,7 @@ pub(crate) fn read(table: Table<'_>, flags: Flags, place: &str) -> Result<Asked>
         Some(value) => return Err(arguments.unacceptable("x-single-active-consumer", value)),
     };
     let delivery_limit = match arguments.number("x-delivery-limit")? {
-        None if is_quorum => Some(limits::AMQP_DELIVERY_LIMIT_DEFAULT),
+        None if is_quorum => Some(limits::amqp::DELIVERY_LIMIT_DEFAULT),
         limit => limit,
     };
     let consumer_timeout = arguments.time("x-consumer-timeout")?;

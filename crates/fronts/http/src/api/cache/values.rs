@@ -20,7 +20,7 @@ use crate::number::{self, Whole};
 use crate::parts::Cached;
 use crate::router::App;
 
-type TtlMs = Whole<1, { limits::TTL_MAX.as_secs() * 1_000 }>;
+type TtlMs = Whole<1, { limits::http::TTL_MAX.as_secs() * 1_000 }>;
 
 /// Any bytes.
 #[derive(ToSchema)]
