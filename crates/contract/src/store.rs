@@ -11,7 +11,6 @@
 pub mod ask;
 pub mod budget;
 pub mod concurrency;
-pub mod condition;
 pub mod count;
 pub mod delete;
 pub mod expire;
@@ -20,8 +19,10 @@ pub mod get;
 pub mod lease;
 pub mod linear;
 pub mod model;
-pub mod named;
+pub mod version;
 pub mod write;
+
+pub use version::{condition, named};
 
 /// One test for every case of the suite. `$make` is a function or closure `Fn(usize) -> Arc<dyn LocalStore>`.
 #[macro_export]
@@ -162,7 +163,8 @@ mod tests {
         let subjects = [
             include_str!("store/get.rs"),
             include_str!("store/write.rs"),
-            include_str!("store/condition.rs"),
+            include_str!("store/version/condition.rs"),
+            include_str!("store/version/named.rs"),
             include_str!("store/lease.rs"),
             include_str!("store/delete.rs"),
             include_str!("store/expire.rs"),

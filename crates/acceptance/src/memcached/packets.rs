@@ -15,10 +15,15 @@ const MARK: u32 = u32::MAX;
 /// One request.
 #[derive(Clone, Debug, Default)]
 pub struct Packet {
+    /// What it is about.
     pub opcode: u8,
+    /// What stands before the key.
     pub extras: Vec<u8>,
+    /// The key.
     pub key: Vec<u8>,
+    /// The value.
     pub value: Vec<u8>,
+    /// The version that must be there, or 0.
     pub compare: u64,
 }
 
@@ -59,11 +64,6 @@ impl Packet {
         bytes.extend(self.compare.to_be_bytes());
         [&bytes, &self.extras[..], &self.key, &self.value].concat()
     }
-}
-
-/// Whether `text` is one of the opcodes that say nothing of success.
-pub const fn is_quiet(opcode: u8) -> bool {
-    matches!(opcode, 0x09 | 0x0d | 0x11..=0x1a | 0x1e | 0x24)
 }
 
 /// A conversation with one server. Equal versions of a key stay equal, in the order in which they were first seen.

@@ -32,8 +32,9 @@ pub fn a_deletion_of_another_version_is_refused(make: Make<'_>) {
     let store = make(ROOMY);
     let version = set(&*store, b"key", b"value", at(0));
     for keep_stale in [None, Some(None)] {
-        let delete =
-            |version| store.delete(b"key", Delete { version: Some(version), keep_stale, now: at(0) });
+        let delete = |version| {
+            store.delete(b"key", Delete { version: Some(version), keep_stale, ..Delete::at(at(0)) })
+        };
         assert_eq!(delete(Version(version.0 + 1)), Deleted::Exists);
         assert_eq!(get(&*store, b"key", at(0)).unwrap().state, State::Fresh);
     }

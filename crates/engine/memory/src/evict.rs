@@ -225,7 +225,7 @@ mod tests {
 
     fn insert(shard: &mut Shard, number: u32) -> Found {
         let hash = shard.hash(&number.to_be_bytes());
-        let fields = Fields { now: NOW, flags: 0, expires_at: None, marks: Marks::default() };
+        let fields = Fields { now: NOW, flags: 0, expires_at: None, marks: Marks::default(), named: None };
         shard.insert(hash, &number.to_be_bytes(), &VALUE, fields)
     }
 

@@ -313,6 +313,7 @@ mod tests {
             version: None,
             create: Some((1, None)),
             touch: None,
+            named: None,
         };
         assert_eq!(memory.count(&key, create), Counted::NotFound);
         assert_eq!(memory.delete(&key, Delete::at(now)), Deleted::NotFound);

@@ -112,7 +112,7 @@ mod tests {
         for number in 0..100u32 {
             let key = number.to_be_bytes();
             let expires_at = Some(at(if number % 2 == 0 { 10 } else { 20 }));
-            let fields = Fields { now: at(0), flags: 0, expires_at, marks: Marks::default() };
+            let fields = Fields { now: at(0), flags: 0, expires_at, marks: Marks::default(), named: None };
             shard.insert(shard.hash(&key), &key, b"value", fields);
         }
         let due = |shard: &Shard, ms: u64| shard.heap.due(0, at(ms).as_ms()).is_some();
@@ -134,7 +134,7 @@ mod tests {
             let key = number.to_be_bytes();
             // Some stay, so that segments are looked at again and again.
             let expires_at = Some(at(if number % 10 == 0 { 20 } else { 10 }));
-            let fields = Fields { now: at(0), flags: 0, expires_at, marks: Marks::default() };
+            let fields = Fields { now: at(0), flags: 0, expires_at, marks: Marks::default(), named: None };
             shard.insert(shard.hash(&key), &key, b"", fields);
         }
         let most = SEGMENT_BYTES_MAX / SPAN_MIN;

@@ -5,17 +5,14 @@
 //! 1.6.18, oddities included, because clients were written against it: numbers are read as C reads them, a NUL ends a line
 //! early, only spaces separate.
 
-mod admin;
 pub mod auth;
 pub mod binary;
+mod classic;
 pub mod command;
-mod keyed;
 mod line;
 pub mod meta;
 mod number;
 pub mod parse;
 pub mod refusal;
 pub mod reply;
-mod retrieval;
-mod storage;
 pub mod words;

@@ -1,10 +1,11 @@
 //! The way in: the head of a byte stream becomes one command, or the wish for more bytes.
 
+use super::classic::{admin, keyed, retrieval, storage};
 use super::command::{Command, Refused, Verb};
 use super::line::{Found, find};
+use super::meta;
 use super::refusal::Refusal;
 use super::words::{Line, Words};
-use super::{admin, keyed, meta, retrieval, storage};
 
 /// What memcached counts besides key, value and flags when it compares an item with its limit: its header, the
 /// version, and the ends of key and value.

@@ -41,9 +41,7 @@ impl Users {
         }
         match users.len() {
             0 => Err("expected at least one line of name:password".into()),
-            count if count > USERS_MAX => {
-                Err(format!("expected at most {USERS_MAX} users"))
-            }
+            count if count > USERS_MAX => Err(format!("expected at most {USERS_MAX} users")),
             _ => Ok(Self(users)),
         }
     }

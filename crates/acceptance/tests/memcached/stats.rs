@@ -1,7 +1,5 @@
 //! `stats` beside memcached's own: the same names in the same order, values of the same type, and the same counts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::net::SocketAddr;
 
 use forebay_acceptance::front::Front;

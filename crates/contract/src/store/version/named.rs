@@ -6,7 +6,7 @@ use forebay_core::entry::{
 };
 use forebay_core::ports::local_store::LocalStore;
 
-use super::ask::{
+use crate::store::ask::{
     Make, ROOMY, arithmetic, at, delete, get, get_or_lease, get_to_load, read, set, set_if, stored, value,
 };
 

@@ -1,9 +1,9 @@
 //! Commands without a key: `flush_all`, `verbosity`, `stats`, `cache_memlimit`.
 
-use super::command::{Command, FlushAll, MemoryLimit, Refused, Section};
-use super::number::{signed_32, unsigned_32};
-use super::refusal::Refusal;
-use super::words::Line;
+use crate::memcached::command::{Command, FlushAll, MemoryLimit, Refused, Section};
+use crate::memcached::number::{signed_32, unsigned_32};
+use crate::memcached::refusal::Refusal;
+use crate::memcached::words::Line;
 
 /// The smallest budget memcached takes.
 const MEBIBYTES_MIN: u32 = 8;
@@ -11,7 +11,7 @@ const MEBIBYTES_MIN: u32 = 8;
 const MEBIBYTES_MAX: u32 = 1_000_000_000;
 
 /// `flush_all [delay] [noreply]`.
-pub(super) fn flush_all<'a>(line: &Line<'a>) -> Command<'a> {
+pub(in crate::memcached) fn flush_all<'a>(line: &Line<'a>) -> Command<'a> {
     let count = line.count();
     if count > 3 {
         return Refused::aloud(Refusal::Unknown).into();
@@ -25,7 +25,7 @@ pub(super) fn flush_all<'a>(line: &Line<'a>) -> Command<'a> {
 }
 
 /// `verbosity <level> [noreply]`.
-pub(super) fn verbosity<'a>(line: &Line<'a>) -> Command<'a> {
+pub(in crate::memcached) fn verbosity<'a>(line: &Line<'a>) -> Command<'a> {
     if !(2..=3).contains(&line.count()) {
         return Refused::aloud(Refusal::Unknown).into();
     }
@@ -37,7 +37,7 @@ pub(super) fn verbosity<'a>(line: &Line<'a>) -> Command<'a> {
 }
 
 /// `cache_memlimit <mebibytes> [noreply]`.
-pub(super) fn memory_limit<'a>(line: &Line<'a>) -> Command<'a> {
+pub(in crate::memcached) fn memory_limit<'a>(line: &Line<'a>) -> Command<'a> {
     if !(2..=3).contains(&line.count()) {
         return Refused::aloud(Refusal::Unknown).into();
     }
@@ -52,7 +52,7 @@ pub(super) fn memory_limit<'a>(line: &Line<'a>) -> Command<'a> {
 }
 
 /// `stats [section]`. Words after the section do not matter.
-pub(super) fn stats<'a>(line: &Line<'a>) -> Command<'a> {
+pub(in crate::memcached) fn stats<'a>(line: &Line<'a>) -> Command<'a> {
     if line.count() == 1 {
         return Command::Stats(Section::General);
     }

@@ -1,8 +1,6 @@
 //! The binary protocol: the same packets to memcached and to our front, chosen and random, whole or in pieces; every byte of the
 //! answers compared but versions, which are compared as which equal which.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::net::SocketAddr;
 
 use forebay_acceptance::front::Front;

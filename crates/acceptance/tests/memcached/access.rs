@@ -1,8 +1,6 @@
 //! Who may use the memcached front, and for how long in silence. What is answered in the text protocol to those who have not said who
 //! they are is compared with memcached's own `-Y`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,14 +1,14 @@
 //! `set`, `add`, `replace`, `append`, `prepend`, `cas`: one line and a value after it.
 
-use super::command::{Bytes, Command, Oversized, Refused, Store, Verb};
-use super::number::{signed_32, unsigned, unsigned_32};
-use super::parse::{Body, Limits, Parsed, body_length};
-use super::refusal::Refusal;
-use super::words::Line;
+use crate::memcached::command::{Bytes, Command, Oversized, Refused, Store, Verb};
+use crate::memcached::number::{signed_32, unsigned, unsigned_32};
+use crate::memcached::parse::{Body, Limits, Parsed, body_length};
+use crate::memcached::refusal::Refusal;
+use crate::memcached::words::Line;
 
 /// `<verb> <key> <flags> <exptime> <bytes> [noreply]`, and `cas` with its version after the length.
 /// `verb` is made from the version word, which only `cas` has.
-pub(super) fn store<'a>(
+pub(in crate::memcached) fn store<'a>(
     line: &Line<'a>,
     verb: impl FnOnce(u64) -> Verb,
     compares: bool,

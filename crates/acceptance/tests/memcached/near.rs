@@ -1,8 +1,6 @@
 //! The memcached front before a shared memcached: what is answered at once, how old it can be, and what a shared store that
 //! is away costs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::time::{Duration, Instant};
 
 use forebay_acceptance::memcached::differential::lines;

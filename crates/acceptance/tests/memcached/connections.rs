@@ -1,7 +1,5 @@
 //! Broken connections, greedy ones, and the ends of all: none of them harms another.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use forebay_core::entry::{Claim, Condition, Mode, State, Version, Write, Written};
 
-use super::ask::{Make, ROOMY, at, delete, get, get_to_load, mark_stale, set, set_if, stored, value};
+use crate::store::ask::{Make, ROOMY, at, delete, get, get_to_load, mark_stale, set, set_if, stored, value};
 
 /// After it, the version is another one.
 pub fn a_write_over_the_right_version_is_stored_once(make: Make<'_>) {

@@ -1,18 +1,22 @@
 //! `get`, `gets`, `gat`, `gats`: any number of keys in one line.
 
-use super::command::{Command, Get, Refused};
-use super::number::signed_32;
-use super::parse::Limits;
-use super::refusal::Refusal;
-use super::words::Words;
+use crate::memcached::command::{Command, Get, Refused};
+use crate::memcached::number::signed_32;
+use crate::memcached::parse::Limits;
+use crate::memcached::refusal::Refusal;
+use crate::memcached::words::Words;
 
 /// `words` are those after the verb.
-pub(super) fn get<'a>(words: Words<'a>, versions: bool, limits: &Limits) -> Command<'a> {
+pub(in crate::memcached) fn get<'a>(words: Words<'a>, versions: bool, limits: &Limits) -> Command<'a> {
     read(words, None, versions, limits)
 }
 
 /// The first word after the verb is the new end of life.
-pub(super) fn get_and_touch<'a>(mut words: Words<'a>, versions: bool, limits: &Limits) -> Command<'a> {
+pub(in crate::memcached) fn get_and_touch<'a>(
+    mut words: Words<'a>,
+    versions: bool,
+    limits: &Limits,
+) -> Command<'a> {
     let Some(exptime) = words.next() else {
         return Refused::aloud(Refusal::Unknown).into();
     };

@@ -1,8 +1,6 @@
 //! The same random bytes to memcached and to our front: streams of commands, most well-formed, some not, whole or in
 //! pieces; every byte of the answers compared. What is excepted is listed in `docs/memcached-differences.md`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use forebay_acceptance::front::Front;
 use forebay_acceptance::memcached::differential::near_form;
 use forebay_acceptance::memcached::near::NearFront;

@@ -1,7 +1,5 @@
 //! The meta commands and the same bytes to memcached: chosen cases, every byte of the answers compared.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use forebay_acceptance::memcached::differential::{assert_both, assert_same, assert_same_near, lines};
 
 #[test]

@@ -1,13 +1,13 @@
 //! `delete`, `incr`, `decr`, `touch`: one key, one line, no value.
 
-use super::command::{Command, Count, Delete, Refused, Touch};
-use super::number::{signed_32, unsigned};
-use super::parse::Limits;
-use super::refusal::Refusal;
-use super::words::Line;
+use crate::memcached::command::{Command, Count, Delete, Refused, Touch};
+use crate::memcached::number::{signed_32, unsigned};
+use crate::memcached::parse::Limits;
+use crate::memcached::refusal::Refusal;
+use crate::memcached::words::Line;
 
 /// `delete <key> [0] [noreply]`. The 0 is a hold time that old clients still send.
-pub(super) fn delete<'a>(line: &Line<'a>, limits: &Limits) -> Command<'a> {
+pub(in crate::memcached) fn delete<'a>(line: &Line<'a>, limits: &Limits) -> Command<'a> {
     let count = line.count();
     if !(2..=4).contains(&count) {
         return Refused::aloud(Refusal::Unknown).into();
@@ -30,7 +30,7 @@ pub(super) fn delete<'a>(line: &Line<'a>, limits: &Limits) -> Command<'a> {
 }
 
 /// `incr|decr <key> <step> [noreply]`.
-pub(super) fn count<'a>(line: &Line<'a>, up: bool, limits: &Limits) -> Command<'a> {
+pub(in crate::memcached) fn count<'a>(line: &Line<'a>, up: bool, limits: &Limits) -> Command<'a> {
     let (key, quiet) = match key_and_argument(line, limits) {
         Ok(found) => found,
         Err(refused) => return refused.into(),
@@ -42,7 +42,7 @@ pub(super) fn count<'a>(line: &Line<'a>, up: bool, limits: &Limits) -> Command<'
 }
 
 /// `touch <key> <exptime> [noreply]`.
-pub(super) fn touch<'a>(line: &Line<'a>, limits: &Limits) -> Command<'a> {
+pub(in crate::memcached) fn touch<'a>(line: &Line<'a>, limits: &Limits) -> Command<'a> {
     let (key, quiet) = match key_and_argument(line, limits) {
         Ok(found) => found,
         Err(refused) => return refused.into(),

@@ -1,7 +1,5 @@
 //! The same bytes to memcached and to our front: chosen cases, every byte of the answers compared.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use forebay_acceptance::front::Front;
 use forebay_acceptance::memcached::differential::{assert_same, assert_same_near, each, lines};
 use forebay_acceptance::raw::{Raw, converse, text};

@@ -1,0 +1,12 @@
+//! The memcached front, beside memcached.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access;
+mod answers;
+mod binary;
+mod connections;
+mod meta;
+mod near;
+mod stats;
+mod streams;
