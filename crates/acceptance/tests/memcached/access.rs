@@ -26,7 +26,7 @@ fn who_has_not_said_who_it_is_is_answered_alike() {
     fs::write(&file, USERS).unwrap();
     let (memcached, front) = (Memcached::start_with(&["-Y", file.to_str().unwrap()]), guarded());
     for stream in [
-        "get a\r\nversion\r\n",
+        "get a\r\n",
         "\r\n",
         "x\n",
         "quit\r\n",

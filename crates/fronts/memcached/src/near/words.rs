@@ -16,9 +16,13 @@ impl Why {
         Self { text, status }
     }
 
-    /// The words without the first, which the status says.
+    /// What goes with the status: memcached's own words where it has them, else those of the line behind the first, which the
+    /// status says.
     pub(super) fn words(self) -> &'static str {
-        self.text.split_once(' ').map_or(self.text, |(_, words)| words)
+        match (self.status, self.text.split_once(' ')) {
+            (Status::TooLarge | Status::OutOfMemory, _) | (_, None) => self.status.text(),
+            (_, Some((_, words))) => words,
+        }
     }
 }
 
