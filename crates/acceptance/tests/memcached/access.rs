@@ -43,7 +43,7 @@ fn who_has_not_said_who_it_is_is_answered_alike() {
         "set x 0 0 11\nuser secret\r\nmn\r\n",
         "set x 0 0 11\r\nuser secret\r\nset x 0 0 11\r\nuser secret\r\nget x\r\n",
         "set x 0 0 10\r\nuser wrong\r\n",
-        "set x 0 0 12\r\nnobody secret\r\n",
+        "set x 0 0 13\r\nnobody secret\r\n",
         "set x 0 0 4\r\nuser\r\n",
         "set x 0 0 0\r\n\r\n",
         "set x 0 0 x\r\n",
