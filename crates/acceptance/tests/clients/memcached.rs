@@ -41,11 +41,6 @@ fn pylibmc_runs_unchanged() {
 }
 
 #[test]
-fn pylibmc_says_who_it_is() {
-    python_session_with_a_password("memcached/pylibmc_session.py");
-}
-
-#[test]
 fn bmemcached_runs_unchanged() {
     python_session("memcached/bmemcached_session.py");
 }

@@ -52,4 +52,4 @@ if credentials:
         pass
     assert mc.get("b") == "three"
 mc.disconnect_all()
-print("ok")
+print("bmemcached: all well")

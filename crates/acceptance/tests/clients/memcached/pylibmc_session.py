@@ -1,16 +1,15 @@
 """A pylibmc (libmemcached) session against a running daemon, in the text and the binary protocol: every verb the client has, and bad
-input. Arguments: host:port, and a name and a password where they are asked for."""
+input. Argument: host:port."""
 
 import sys
 
 import pylibmc
 
-address, *credentials = sys.argv[1:]
+address = sys.argv[1]
 
 
 def client(binary):
-    known = dict(zip(("username", "password"), credentials)) if binary else {}
-    return pylibmc.Client([address], binary=binary, behaviors={"cas": True, "tcp_nodelay": True}, **known)
+    return pylibmc.Client([address], binary=binary, behaviors={"cas": True, "tcp_nodelay": True})
 
 
 def fails(kind, call, *arguments, **named):
@@ -67,13 +66,6 @@ def session(mc, binary):
     assert mc.get("b") == "three", "the connection is in step"
 
 
-for binary in [True] if credentials else [False, True]:
+for binary in (False, True):
     session(client(binary), binary)
-
-if credentials:
-    wrong = pylibmc.Client([address], binary=True, username=credentials[0], password="wrong")
-    assert fails(pylibmc.Error, wrong.get, "b"), "a wrong password must not be let in"
-    nobody = pylibmc.Client([address], binary=True)
-    assert fails(pylibmc.Error, nobody.set, "b", "x"), "nobody must not be let in"
-    assert client(True).get("b") == "three"
-print("ok")
+print("pylibmc: all well")
