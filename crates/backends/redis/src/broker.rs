@@ -1,14 +1,12 @@
-//! The port `Broker` on Redis Streams: every step is one script or one transaction, so a crash in between loses nothing.
+//! The port `Broker` on Redis Streams: every step is one script, so a crash in between loses nothing.
 
 pub(crate) mod answers;
 mod codec;
 mod declare;
 mod desk;
-mod plain;
 mod scripts;
 pub(crate) mod session;
 mod settle;
-mod take;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -29,7 +27,6 @@ use tokio::time::{self, sleep, timeout};
 
 use self::answers::Fields;
 use self::desk::{Desk, Request, unserved};
-use self::plain::Written;
 use self::session::{Back, Session, delivery, token_text};
 use self::settle::{Ack, Acks};
 use crate::bell;
@@ -43,9 +40,9 @@ const MOMENT_MAX: u64 = 1 << 52;
 
 /// A broker on Redis Streams.
 ///
-/// A queue is a stream with one consumer group, which hands out what needs nothing but its place, and sorted sets that say of
-/// all others what is ready, held, or waits. All moments are the server's, but for when a plain message was published: the
-/// clocks of the processes that use it should agree with it to the second. All queues of one prefix lie on one server, also of a cluster, so that a message and its dead letter are moved in
+/// A queue is a stream with one consumer group, whose pending list is exactly what is held, and sorted sets that say what is
+/// ready and what waits. All moments are the server's: the clocks of the processes that use it should agree with it to the
+/// second. All queues of one prefix lie on one server, also of a cluster, so that a message and its dead letter are moved in
 /// one step; several prefixes spread over several servers.
 ///
 /// A confirmed message is as safe as the server keeps it: see [`Durable`](crate::settings::Durable). A fail-over can lose what
@@ -116,28 +113,19 @@ impl RedisBroker {
     ) -> Result<()> {
         let about = About { operation: "publish to queue", on: queue.as_str() };
         let link = self.publishing.as_ref().unwrap_or(&self.session.link);
-        let written: Vec<Written<'_>> =
-            messages.iter().map(|message| Written { message, bytes: codec::write(message) }).collect();
+        let numbers = [more, limits::DEDUP_IDS_MAX].map(|number| number.to_string().into_bytes());
+        let mut arguments = Vec::from(numbers.map(Cow::Owned));
+        for message in messages {
+            arguments.push(Cow::Borrowed(message.id.as_str().as_bytes()));
+            arguments.push(Cow::Owned(codec::write(message)));
+            arguments.extend(rest_of(message));
+        }
+        let arguments: Vec<&[u8]> = arguments.iter().map(|argument| &**argument).collect();
+        let script = &self.session.scripts.publish;
         let before = link.stand(about, link.settings.patience).await?.number;
-        let publish = async {
-            let are_plain = !written.is_empty() && written.iter().all(Written::is_plain);
-            if are_plain && plain::publish(&self.session, link, about, queue, &written, more).await? {
-                return Ok(Value::BulkString(b"done".to_vec()));
-            }
-            let numbers = [more, limits::DEDUP_IDS_MAX].map(|number| number.to_string().into_bytes());
-            let mut arguments = Vec::from(numbers.map(Cow::Owned));
-            for Written { message, bytes } in &written {
-                arguments.push(Cow::Borrowed(message.id.as_str().as_bytes()));
-                arguments.push(Cow::Borrowed(bytes.as_slice()));
-                arguments.extend(rest_of(message));
-            }
-            let arguments: Vec<&[u8]> = arguments.iter().map(|argument| &**argument).collect();
-            let script = &self.session.scripts.publish;
-            self.session.run_until_done(link, about, script, queue, &arguments, None).await
-        };
         let answer = tokio::select! {
             biased;
-            answer = publish => answer?,
+            answer = self.session.run_until_done(link, about, script, queue, &arguments, None) => answer?,
             () = self.session.closing() => return Err(about.error(Kind::Closed)),
         };
         match answer {

@@ -95,11 +95,6 @@ impl Link {
         matches!(&*self.state.borrow(), State::Closed)
     }
 
-    /// Whether the keys may move to another server.
-    pub(crate) fn is_of_cluster(&self) -> bool {
-        matches!(self.target, Target::Slot(_))
-    }
-
     /// What is known of the server, also while there is no connection.
     pub(crate) fn facts(&self) -> Option<Facts> {
         *self.facts.lock()
@@ -156,12 +151,8 @@ impl Link {
         let mut wire = standing.wire;
         let answer = self.within(within, wire.send_packed_commands(commands, 0, commands.len())).await;
         let values = self.judge(about, number, answer)?;
-        Ok(values.into_iter().map(move |value| self.told(about, number, value)))
-    }
-
-    /// What was answered over the connection with this number, unless it is an error of the server's.
-    pub(crate) fn told(&self, about: About<'_>, number: u64, value: Value) -> Result<Value> {
-        self.judge(about, number, Some(Some(unless_error(value))))
+        let judged = move |value| self.judge(about, number, Some(Some(unless_error(value))));
+        Ok(values.into_iter().map(judged))
     }
 
     async fn within<T>(

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::link::{About, Link, time_for};
 
@@ -46,47 +46,6 @@ impl Script {
             }
             answer => answer,
         }
-    }
-
-    /// Runs it and commands behind it in one transaction, and gives back what each of them answered, errors of the commands
-    /// as they are. Where the server does not know the script yet, it is told it and asked again: the commands must do
-    /// nothing without it.
-    pub(crate) async fn run_before(
-        &self,
-        link: &Link,
-        call: Call<'_>,
-        behind: Vec<Cmd>,
-    ) -> Result<Vec<Value>> {
-        let standing = link.stand(call.about, call.patience).await?;
-        let command = self.command("EVALSHA", &self.hash, call);
-        let within = call.within.unwrap_or(link.settings.timeout);
-        let within = [&command].into_iter().chain(&behind).map(time_for).fold(within, |sum, time| sum + time);
-        let mut all = Pipeline::with_capacity(behind.len() + 3);
-        all.cmd("MULTI").add_command(command);
-        behind.into_iter().for_each(|command| {
-            all.add_command(command);
-        });
-        all.cmd("EXEC");
-        for is_told in [false, true] {
-            // The last is the answer to all; where one before it is an error, nothing was carried out.
-            let answers = link.ask_all(call.about, standing.clone(), &all, within).await?;
-            let answer = answers.into_iter().collect::<Result<Vec<_>>>()?.pop();
-            let Some(Value::Array(answers)) = answer else { return Err(strange(call.about)) };
-            let mut answers = answers.into_iter();
-            let first = answers.next().ok_or_else(|| strange(call.about))?;
-            match link.told(call.about, standing.number, first) {
-                Err(error) if is_unknown(&error) && !is_told => {
-                    let mut load = redis::cmd("SCRIPT");
-                    load.arg("LOAD").arg(&self.code);
-                    link.ask_on(call.about, standing.clone(), &load, link.settings.timeout).await?;
-                }
-                first => return Ok(std::iter::once(first?).chain(answers).collect()),
-            }
-        }
-        Err(call
-            .about
-            .error(Kind::Unavailable)
-            .because("the server does not keep the scripts that it is told"))
     }
 
     fn command(&self, verb: &str, script: &str, call: Call<'_>) -> Cmd {

@@ -62,10 +62,6 @@ pub const ACKS_WAITING_MAX: usize = 10_000;
 pub const RUNG_MAX: usize = 1_024;
 /// Bytes that one script takes in; a larger message goes alone.
 pub const PUBLISH_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// A larger message is no plain one: of those so many bytes at most are handed out by one command, and it counts messages.
-pub const PLAIN_BYTES_MAX: usize = 16 * 1024;
-/// Plain messages from which on commands behind a script add them, and not the script.
-pub const PLAIN_TOGETHER_MIN: usize = 4;
 /// Messages that one step of an administration's work looks at or moves; others are served between the steps.
 pub const STEP_MESSAGES_MAX: usize = 100;
 /// Messages that one look shows.

@@ -77,34 +77,25 @@ impl Fields {
         }
     }
 
-    /// An entry of a stream: its position, and its names and values. Or its position only.
+    /// An entry of a stream: its position, and its names and values if they were told, and not its id only.
     pub(crate) fn entry(&mut self) -> Option<(u64, Option<Self>)> {
-        match self.0.next()? {
+        let (id, rest) = match self.0.next()? {
             Value::Array(entry) => {
                 let mut entry = Self(entry.into_iter());
-                let id = entry.text()?;
-                Some((id.strip_prefix("0-")?.parse().ok()?, Some(entry.fields()?)))
+                (entry.text()?, Some(entry.fields()?))
             }
-            Value::BulkString(position) => Some((std::str::from_utf8(&position).ok()?.parse().ok()?, None)),
-            _ => None,
-        }
+            Value::BulkString(id) => (String::from_utf8(id).ok()?, None),
+            _ => return None,
+        };
+        Some((id.split_once('-')?.0.parse().ok()?, rest))
     }
 
     /// The message that these names and values are.
     pub(crate) fn letter_of_entry(&mut self, position: u64, tries: u32) -> Option<Letter> {
-        let (mut id, mut message, mut history, mut published) = (None, None, Vec::new(), None);
-        while !self.is_empty() {
-            let (name, value) = (self.bytes()?, self.bytes()?);
-            match name.as_slice() {
-                b"i" => id = Some(value),
-                b"m" => message = Some(value),
-                b"p" => published = Some(value),
-                b"h" => history = value,
-                _ => {}
-            }
-        }
-        let message = codec::read(&id?, message?)?;
-        let published_at = Instant::from_ms(std::str::from_utf8(&published?).ok()?.parse().ok()?);
+        let mut value = |name: &[u8]| if self.bytes()? == name { self.bytes() } else { None };
+        let (id, message, history, published) = (value(b"i")?, value(b"m")?, value(b"h")?, value(b"p")?);
+        let message = codec::read(&id, message)?;
+        let published_at = Instant::from_ms(std::str::from_utf8(&published).ok()?.parse().ok()?);
         Some(Letter { position, tries, published_at, message, history: read_history(&history)? })
     }
 

@@ -72,9 +72,6 @@ pub(super) fn fields(settings: &QueueSettings) -> String {
         dedup_window_ns: ns(settings.dedup_window),
         declaration: settings.declaration.to_vec(),
     };
-    // Of others the script that publishes lists every message.
-    let lists_all = stored.drop_head || settings.message_ttl.is_some();
-    let plain_max = if lists_all { "-1".to_owned() } else { stored.length_max.to_string() };
     json!({
         "settings": json!(stored).to_string(),
         "order": if stored.order_by_key { "key" } else { "arrival" },
@@ -85,7 +82,6 @@ pub(super) fn fields(settings: &QueueSettings) -> String {
         "ttl": settings.message_ttl.map_or_else(|| "-1".to_owned(), ms),
         "dead": stored.dead_letter.unwrap_or_default(),
         "hold": ms(settings.hold),
-        "plain": plain_max,
     })
     .to_string()
 }

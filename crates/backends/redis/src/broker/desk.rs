@@ -15,8 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::session::{Back, Session};
-use super::take::{Asked, Reader, Taken};
+use super::session::{Back, Session, Taken};
 use crate::bell::Rung;
 use crate::link::About;
 
@@ -62,8 +61,6 @@ struct Line {
     again: bool,
     /// When to look without having been told to.
     look_at: Option<Instant>,
-    /// The last take brought too little for those who wait.
-    was_short: bool,
 }
 
 struct Waiting {
@@ -76,7 +73,9 @@ struct Waiting {
 struct Take {
     queue: QueueName,
     number: u64,
-    asked: Asked,
+    count: usize,
+    hold: Option<Duration>,
+    token: u32,
     /// It was sent. Where its answer is lost, messages may be held by nobody.
     was_sent: bool,
     result: Result<Taken>,
@@ -89,8 +88,6 @@ pub(super) struct Desk {
     back: Returns,
     returned: mpsc::UnboundedReceiver<(QueueName, DeliveryId)>,
     lines: HashMap<QueueName, Line>,
-    /// Who takes from a queue, where the answer to the last take came.
-    readers: HashMap<QueueName, Reader>,
     takes: FuturesUnordered<BoxFuture<'static, Take>>,
     returning: FuturesUnordered<BoxFuture<'static, ()>>,
     number: u64,
@@ -104,8 +101,7 @@ impl Desk {
     ) -> Self {
         let (back, returned) = mpsc::unbounded_channel();
         let (takes, returning) = (FuturesUnordered::new(), FuturesUnordered::new());
-        let (lines, readers) = (HashMap::new(), HashMap::new());
-        Self { session, requests, rung, back, returned, lines, readers, takes, returning, number: 0 }
+        Self { session, requests, rung, back, returned, lines: HashMap::new(), takes, returning, number: 0 }
     }
 
     /// Serves until the broker is closed or dropped, then gives back what came too late for anybody.
@@ -185,7 +181,6 @@ impl Desk {
             if line.taking.is_some_and(|(_, late_at)| late_at <= now) {
                 // Whatever it still brings is handed out then; the line goes on.
                 line.taking = None;
-                self.readers.remove(queue);
                 line.look_at = Some(now);
             }
             line.answer_in_vain(now, &self.back);
@@ -225,16 +220,13 @@ impl Desk {
         let late_at = Instant::now() + settings.patience + settings.timeout;
         line.taking = Some((self.number, late_at));
         let (session, queue, number) = (self.session.clone(), queue.clone(), self.number);
-        let token = ((session.clock.random() >> 32) as u32).max(1);
-        let reader = self.readers.get(&queue).cloned();
-        let reader = reader.unwrap_or_else(|| Reader::new(session.clock.random()));
-        let asked = Asked { count, hold, token, wakes: line.was_short, reader };
+        let token = (session.clock.random() >> 32) as u32;
         self.takes.push(Box::pin(async move {
             let (was_sent, result) = match session.stand(&queue).await {
-                Ok(()) => (true, session.take(&queue, asked.clone()).await),
+                Ok(()) => (true, session.take(&queue, count, hold, token).await),
                 Err(error) => (false, Err(error)),
             };
-            Take { queue, number, asked, was_sent, result }
+            Take { queue, number, count, hold, token, was_sent, result }
         }));
     }
 
@@ -242,33 +234,22 @@ impl Desk {
         let now = Instant::now();
         let (mut left, mut unread) = (VecDeque::new(), Vec::new());
         let line = self.lines.entry(take.queue.clone()).or_default();
-        let is_in_time = line.taking.is_some_and(|(number, _)| number == take.number);
-        if is_in_time {
+        if line.taking.is_some_and(|(number, _)| number == take.number) {
             line.taking = None;
-            self.readers.remove(&take.queue);
         }
         match take.result {
             Ok(taken) => {
                 let count = taken.deliveries.len() + taken.unread.len();
-                let may_have_more = count >= take.asked.count || taken.due_in == Some(Duration::ZERO);
-                if is_in_time {
-                    if self.readers.len() >= limits::QUEUES_MAX {
-                        self.readers.clear();
-                    }
-                    self.readers.insert(take.queue.clone(), taken.reader);
-                }
+                let may_have_more = count >= take.count || taken.due_in == Some(Duration::ZERO);
                 let due = taken.due_in.unwrap_or(limits::redis::LOOK_PAUSE).min(limits::redis::LOOK_PAUSE);
                 line.look_at = Some(now + due);
                 left.extend(taken.deliveries);
                 unread = taken.unread;
-                line.hand_out(&mut left, take.asked.hold, &self.back);
+                line.hand_out(&mut left, take.hold, &self.back);
                 if may_have_more {
                     line.waiting.iter_mut().for_each(|waiting| waiting.tried = false);
                 }
                 line.answer_in_vain(now, &self.back);
-                line.was_short = !may_have_more;
-                // Who waits on must be woken when something comes, and nothing may have come before that is known.
-                line.again |= line.was_short && !take.asked.wakes && !line.waiting.is_empty();
             }
             Err(error) => {
                 line.look_at = Some(now + limits::redis::LOOK_PAUSE);
@@ -277,8 +258,7 @@ impl Desk {
                     self.returning.push(Box::pin(reclaim(
                         self.session.clone(),
                         take.queue.clone(),
-                        take.asked.reader,
-                        take.asked.token,
+                        take.token,
                     )));
                 }
                 let about = about(&take.queue);
@@ -323,9 +303,9 @@ impl Desk {
 }
 
 /// Tries until the server is there again and has given back what it handed to nobody; a hold runs out at last.
-async fn reclaim(session: Arc<Session>, queue: QueueName, reader: Reader, token: u32) {
+async fn reclaim(session: Arc<Session>, queue: QueueName, token: u32) {
     for _ in 0..limits::redis::RECLAIM_TRIES_MAX {
-        match session.reclaim(&queue, &reader, token).await {
+        match session.reclaim(&queue, token).await {
             Err(error) if error.kind() == Kind::Unavailable => sleep(limits::redis::LOOK_PAUSE).await,
             Ok(()) | Err(_) => return,
         }

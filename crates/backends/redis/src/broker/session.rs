@@ -10,12 +10,13 @@ use forebay_core::limits;
 use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{PARKED, QueueName, QueueSettings};
 use forebay_core::time::Instant;
+use futures_util::future::try_join_all;
 use parking_lot::Mutex;
-use redis::{Cmd, Value};
+use redis::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::answers::Letter;
+use super::answers::{Fields, Letter};
 use super::declare;
 use super::scripts::Scripts;
 use crate::link::{About, Link};
@@ -25,15 +26,14 @@ use crate::settings::Durable;
 /// Settings as they lie in the server, and as they were read.
 type Known = (Vec<u8>, Arc<QueueSettings>);
 
-/// The token of what is held for the first time. No take has it.
-pub(super) const FIRST: u32 = 0;
-
 pub(crate) struct Session {
     pub(crate) link: Arc<Link>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) scripts: Scripts,
     /// Begins all keys.
     pub(crate) root: String,
+    /// Who holds what this process takes, in the group's pending list.
+    consumer: String,
     /// The fields of a queue that is declared because dead letters must go somewhere.
     fresh_fields: String,
     /// How long what is parked again waits.
@@ -42,15 +42,30 @@ pub(crate) struct Session {
     known: Mutex<HashMap<QueueName, Known>>,
     /// How often what lies at a position of a queue could not be read here.
     unread: Mutex<HashMap<(QueueName, u64), u32>>,
-    /// Queues that take in nothing by the short way, or have hardly any room, and until when that is taken for so.
-    not_plain: Mutex<HashMap<QueueName, Instant>>,
 }
 
-/// Over which connection something is asked, and how long its answer is waited for; `None` is the settings' time.
-#[derive(Clone, Copy)]
-pub(super) struct Way<'a> {
-    pub(super) link: &'a Link,
-    pub(super) within: Option<Duration>,
+/// What a take brought.
+pub(super) struct Taken {
+    pub(super) deliveries: Vec<Delivery>,
+    /// Taken as well, but not to be read.
+    pub(super) unread: Vec<DeliveryId>,
+    /// How long until something more is due.
+    pub(super) due_in: Option<Duration>,
+}
+
+/// What a take has made held, of which not all need have been told.
+struct Held {
+    settings: Arc<QueueSettings>,
+    due_in: Option<Duration>,
+    until: Instant,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    position: u64,
+    tries: u32,
+    /// Its names and values.
+    told: Option<Fields>,
 }
 
 /// Why a delivery goes back.
@@ -73,15 +88,15 @@ impl Session {
     pub(super) fn new(link: Arc<Link>, clock: Arc<dyn Clock>) -> Result<Self> {
         let fresh = QueueSettings::new(QueueName::new(PARKED)?);
         Ok(Self {
-            scripts: Scripts::new(link.is_of_cluster()),
+            scripts: Scripts::new(),
             // The hash tag keeps all keys on one server of a cluster.
             root: format!("{{{}}}:", link.settings.prefix),
+            consumer: format!("forebay-{:016x}", clock.random()),
             fresh_fields: declare::fields(&fresh),
             parked_wait: declare::ms(fresh.retry.backoff.longest),
             closing: watch::Sender::new(false),
             known: Mutex::default(),
             unread: Mutex::default(),
-            not_plain: Mutex::default(),
             link,
             clock,
         })
@@ -129,41 +144,15 @@ impl Session {
         arguments: &[&[u8]],
         within: Option<Duration>,
     ) -> Result<Value> {
-        let at = self.key("queue", queue);
+        let at = format!("{}queue:{queue}", self.root);
         let mut all = vec![self.root.as_bytes(), queue.as_str().as_bytes()];
         all.extend(arguments);
         let patience = self.link.settings.patience;
         let call = Call { about, patience, within, keys: &[at.as_bytes()], arguments: &all };
-        there(about, script.run(link, call).await?)
-    }
-
-    /// The same with commands behind the script, in one transaction with it. They name the door, or bring to its place what
-    /// is behind it.
-    pub(super) async fn run_before(
-        &self,
-        way: Way<'_>,
-        about: About<'_>,
-        script: &Script,
-        queue: &QueueName,
-        arguments: &[&[u8]],
-        mut behind: Vec<Cmd>,
-    ) -> Result<(Value, Vec<Value>)> {
-        let at = self.key("queue", queue);
-        let mut all = vec![self.root.as_bytes(), queue.as_str().as_bytes()];
-        all.extend(arguments);
-        let mut shut = redis::cmd("RENAMENX");
-        shut.arg(self.key("door", queue)).arg(self.key("stream", queue));
-        behind.push(shut);
-        let patience = self.link.settings.patience;
-        let call = Call { about, patience, within: way.within, keys: &[at.as_bytes()], arguments: &all };
-        let mut answers = script.run_before(way.link, call, behind).await?.into_iter();
-        let first = answers.next().ok_or_else(|| strange(about))?;
-        Ok((there(about, first)?, answers.collect()))
-    }
-
-    /// The name of a key of a queue.
-    pub(super) fn key(&self, word: &str, queue: &QueueName) -> String {
-        format!("{}{word}:{queue}", self.root)
+        match script.run(link, call).await? {
+            Value::BulkString(word) if word == b"missing" => Err(about.error(Kind::NotFound)),
+            answer => Ok(answer),
+        }
     }
 
     /// Refuses to trust a server with messages that keeps less than the settings ask for.
@@ -192,6 +181,83 @@ impl Session {
         [self.fresh_fields.as_bytes(), self.parked_wait.as_bytes()]
     }
 
+    /// Takes what is ready. Its answer is waited for beyond the time of other calls: a late one still tells what is held.
+    pub(super) async fn take(
+        &self,
+        queue: &QueueName,
+        count: usize,
+        hold: Option<Duration>,
+        token: u32,
+    ) -> Result<Taken> {
+        let about = About { operation: "receive from queue", on: queue.as_str() };
+        let (count, hold) = (count.to_string(), hold.map_or_else(String::new, declare::ms));
+        let token_text = token_text(token);
+        let [bytes, told] = [limits::RECEIVE_BYTES_MAX, limits::redis::TAKE_TOLD_MAX].map(|n| n.to_string());
+        let [fresh, wait] = self.moving();
+        let rest = [count.as_bytes(), hold.as_bytes(), token_text.as_bytes(), self.consumer.as_bytes()];
+        let arguments = [&[fresh, wait], &rest[..], &[bytes.as_bytes(), told.as_bytes()]].concat();
+        let within = Some(limits::redis::TAKE_WAIT_MAX);
+        let answer =
+            self.run_until_done(&self.link, about, &self.scripts.take, queue, &arguments, within).await?;
+        let held = self.read_held(queue, answer).ok_or_else(|| strange(about))?;
+        let untold = held.entries.iter().filter(|entry| entry.told.is_none()).map(|entry| entry.position);
+        let mut told = self.read_entries(about, queue, untold.collect()).await?;
+        let (mut deliveries, mut unread) = (Vec::with_capacity(held.entries.len()), Vec::new());
+        for Entry { position, tries, told: entry } in held.entries {
+            let entry = entry.or_else(|| told.remove(&position));
+            match entry.and_then(|mut entry| entry.letter_of_entry(position, tries)) {
+                Some(letter) => deliveries.push(delivery(&held.settings, letter, token, held.until)),
+                None => unread.push(DeliveryId { position, token }),
+            }
+        }
+        Ok(Taken { deliveries, unread, due_in: held.due_in })
+    }
+
+    fn read_held(&self, queue: &QueueName, answer: Value) -> Option<Held> {
+        let mut fields = Fields::of(answer)?;
+        let settings = self.settings(queue, fields.bytes()?)?;
+        let due = fields.maybe_number()?.map(Instant::from_ms);
+        let (until, now) = (fields.moment()?, fields.moment()?);
+        let mut held = Held { settings, due_in: due.map(|due| due.since(now)), until, entries: Vec::new() };
+        if !fields.is_empty() {
+            let (mut tries, mut entries) = (fields.fields()?, fields.fields()?);
+            while !entries.is_empty() {
+                let (position, told) = entries.entry()?;
+                held.entries.push(Entry { position, tries: tries.tries()?, told });
+            }
+        }
+        Some(held)
+    }
+
+    /// What lies at these positions of a queue's stream.
+    async fn read_entries(
+        &self,
+        about: About<'_>,
+        queue: &QueueName,
+        positions: Vec<u64>,
+    ) -> Result<HashMap<u64, Fields>> {
+        let mut found = HashMap::with_capacity(positions.len());
+        if positions.is_empty() {
+            return Ok(found);
+        }
+        let key = format!("{}stream:{queue}", self.root);
+        let standing = self.link.stand(about, self.link.settings.patience).await?;
+        let answers = runs(positions).into_iter().map(|(first, last)| {
+            let mut command = redis::cmd("XRANGE");
+            command.arg(&key).arg(first).arg(last);
+            let (link, standing) = (&self.link, standing.clone());
+            async move { link.ask_on(about, standing, &command, limits::redis::TAKE_WAIT_MAX).await }
+        });
+        for answer in try_join_all(answers).await? {
+            let mut entries = Fields::of(answer).ok_or_else(|| strange(about))?;
+            while !entries.is_empty() {
+                let (position, entry) = entries.entry().ok_or_else(|| strange(about))?;
+                found.extend(entry.map(|entry| (position, entry)));
+            }
+        }
+        Ok(found)
+    }
+
     /// How a delivery goes back that cannot be read. Another process may be able to read it, and it may be a newer one of this
     /// one: it waits a while, some times, and then holds up nobody any longer. Where it is parked it stays.
     pub(super) fn unread(&self, queue: &QueueName, position: u64, back: Back) -> Back {
@@ -212,19 +278,6 @@ impl Session {
         back
     }
 
-    /// Whether the short way of publishing has been of no use for this queue a moment ago.
-    pub(super) fn is_known_not_plain(&self, queue: &QueueName) -> bool {
-        self.not_plain.lock().get(queue).is_some_and(|until| *until > self.clock.now())
-    }
-
-    pub(super) fn note_not_plain(&self, queue: &QueueName) {
-        let mut not_plain = self.not_plain.lock();
-        if not_plain.len() >= limits::QUEUES_MAX {
-            not_plain.clear();
-        }
-        not_plain.insert(queue.clone(), self.clock.now() + limits::redis::LOOK_PAUSE);
-    }
-
     /// Gives a delivery back that nobody got to see; also while the session is closing.
     pub(super) async fn give_back(&self, queue: &QueueName, id: DeliveryId, back: Back) -> Result<()> {
         let about = About { operation: "give back delivery", on: queue.as_str() };
@@ -242,6 +295,21 @@ impl Session {
         self.run_until_done(&self.link, about, &self.scripts.settle, queue, &arguments, None)
             .await
             .map(|_| ())
+    }
+
+    /// Gives back what was handed out by a take whose answer was lost; also while the session is closing.
+    pub(super) async fn reclaim(&self, queue: &QueueName, token: u32) -> Result<()> {
+        let about = About { operation: "give back deliveries", on: queue.as_str() };
+        let (token, most) = (token_text(token), limits::RECEIVE_DELIVERIES_MAX.to_string());
+        let mut from = b"-".to_vec();
+        loop {
+            let arguments = [self.consumer.as_bytes(), token.as_bytes(), from.as_slice(), most.as_bytes()];
+            let script = &self.scripts.reclaim;
+            match self.run_until_done(&self.link, about, script, queue, &arguments, None).await? {
+                Value::BulkString(next) => from = next,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Ends the messages whose time is over, also in queues that nobody looks at, until the link is closed.
@@ -303,13 +371,32 @@ pub(crate) fn delivery(
     }
 }
 
-fn there(about: About<'_>, answer: Value) -> Result<Value> {
-    match answer {
-        Value::BulkString(word) if word == b"missing" => Err(about.error(Kind::NotFound)),
-        answer => Ok(answer),
+/// The stretches of positions without a gap, each as its first and last.
+fn runs(mut positions: Vec<u64>) -> Vec<(u64, u64)> {
+    positions.sort_unstable();
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for position in positions {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(position) => *last = position,
+            _ => runs.push((position, position)),
+        }
     }
+    runs
 }
 
 pub(super) fn token_text(token: u32) -> String {
     format!("{token:08x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_read_in_stretches_without_a_gap() {
+        assert_eq!(runs(vec![]), []);
+        assert_eq!(runs(vec![7]), [(7, 7)]);
+        assert_eq!(runs(vec![9, 3, 4, 5, 1]), [(1, 1), (3, 5), (9, 9)]);
+        assert_eq!(runs(vec![u64::MAX, u64::MAX - 1]), [(u64::MAX - 1, u64::MAX)]);
+    }
 }

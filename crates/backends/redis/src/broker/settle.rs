@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::moment_text;
-use super::session::{FIRST, Session, token_text};
+use super::session::{Session, token_text};
 use crate::link::About;
 use crate::script::strange;
 
@@ -150,16 +150,8 @@ async fn acknowledge_all(session: &Session, queue: &QueueName, acks: Vec<Ack>) {
     if acks.is_empty() {
         return;
     }
-    let (acks, again) = each_once(acks);
-    let first = acks.iter().take_while(|ack| ack.id.token == FIRST).count();
-    let mut texts = vec![first.to_string()];
-    for (number, Ack { id, .. }) in acks.iter().enumerate() {
-        if number < first {
-            texts.push(format!("0-{}", id.position));
-        } else {
-            texts.extend([id.position.to_string(), token_text(id.token)]);
-        }
-    }
+    let texts: Vec<String> =
+        acks.iter().flat_map(|ack| [ack.id.position.to_string(), token_text(ack.id.token)]).collect();
     let arguments: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
     let about = about(queue);
     let answer = session.run_until_done(&session.link, about, &session.scripts.ack, queue, &arguments, None);
@@ -167,7 +159,7 @@ async fn acknowledge_all(session: &Session, queue: &QueueName, acks: Vec<Ack>) {
         Value::BulkString(each) if each.len() == acks.len() => Ok(each),
         _ => Err(strange(about)),
     });
-    for (place, ack) in acks.into_iter().chain(again).enumerate() {
+    for (place, ack) in acks.into_iter().enumerate() {
         let answer = match &settled {
             Ok(each) if each.get(place) == Some(&b'1') => Ok(Settled::Done),
             Ok(_) => Ok(Settled::NotHeld),
@@ -176,23 +168,6 @@ async fn acknowledge_all(session: &Session, queue: &QueueName, acks: Vec<Ack>) {
         // Whoever does not wait any more does not get it.
         let _ = ack.answer.send(answer);
     }
-}
-
-/// Each delivery once, those that are held for the first time before the others; and those that are named again.
-fn each_once(mut acks: Vec<Ack>) -> (Vec<Ack>, Vec<Ack>) {
-    let key = |ack: &Ack| (ack.id.token != FIRST, ack.id.position, ack.id.token);
-    acks.sort_by_key(key);
-    let mut again = Vec::new();
-    let mut once: Vec<Ack> = Vec::with_capacity(acks.len());
-    for ack in acks {
-        let is_again = once.last().is_some_and(|last| key(last) == key(&ack));
-        if is_again {
-            again.push(ack);
-        } else {
-            once.push(ack);
-        }
-    }
-    (once, again)
 }
 
 fn about(queue: &QueueName) -> About<'_> {

@@ -1,7 +1,5 @@
 //! The suite of the ports `Broker` and `BrokerAdmin` on one Redis that writes everything to its disk.
 
-mod plain;
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,10 +1,8 @@
 //! What callers ask for at one time goes to the server together, and each is told its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use forebay_contract::servers::redis::{Keeps, Redis};
-use forebay_contract::servers::within;
 use forebay_core::delivery::{Delivery, DeliveryId, Outcome, Settled};
 use forebay_core::entry::Mode;
 use forebay_core::message::{Message, MessageId};
@@ -76,16 +74,7 @@ fn acknowledgements_of_one_time_are_few_steps_of_the_server_and_leave_nothing() 
     assert!(steps < COUNT / 2, "{steps} steps");
     let mut left: Vec<String> = bench.redis.cli(&["KEYS", "*"]).lines().map(str::to_owned).collect();
     left.sort();
-    assert_eq!(
-        left,
-        [
-            "{forebay}:names",
-            "{forebay}:pending",
-            "{forebay}:queue:q",
-            "{forebay}:stream:q",
-            "{forebay}:takes:q"
-        ]
-    );
+    assert_eq!(left, ["{forebay}:names", "{forebay}:queue:q", "{forebay}:stream:q"]);
     assert_eq!(bench.redis.cli(&["XLEN", "{forebay}:stream:q"]), "0");
 }
 
@@ -100,32 +89,21 @@ fn of_one_delivery_acknowledged_many_times_at_once_one_is_done_and_others_beside
     assert_eq!((settled[1], settled[3]), (Settled::NotHeld, Settled::Done));
     let done = [0, 2, 4].into_iter().filter(|place| settled[*place] == Settled::Done).count();
     assert_eq!(done, 1);
-    let pending = bench.redis.cli(&["XPENDING", "{forebay}:stream:q", "forebay", "-", "+", "9"]);
-    assert_eq!(pending.lines().next(), Some(format!("0-{}", second.position).as_str()));
-    assert_eq!(bench.redis.cli(&["XLEN", "{forebay}:stream:q"]), "1");
+    assert_eq!(bench.redis.cli(&["HKEYS", "{forebay}:tokens:q"]), second.position.to_string());
 }
 
 #[test]
-fn the_bell_rings_for_the_first_that_comes_to_who_waits() {
+fn the_bell_rings_when_something_comes_to_where_nothing_was() {
     let bench = bench();
     let rung = || calls(&bench.redis, "publish");
     (0..5).for_each(|id| bench.publish(id..id + 1));
-    assert_eq!(bench.receive(COUNT).len(), 5);
-    bench.publish(5..6);
-    assert_eq!(rung(), 0, "nobody waits");
-    assert_eq!(bench.receive(COUNT).len(), 1);
-    let wait_until = bench.ground.clock.now() + Duration::from_secs(25);
-    let waits = bench.ground.handle().spawn({
-        let (broker, q) = (bench.broker.clone(), bench.q.clone());
-        async move { broker.receive(&q, Receive { count_max: 1, hold: None, wait_until }).await }
-    });
-    let asleep = || bench.redis.cli(&["HGET", "{forebay}:queue:q", "asleep"]) == "1";
-    within(Duration::from_secs(20), "it is known that somebody waits", asleep);
-    bench.publish(6..8);
-    assert_eq!(bench.ground.run(waits).unwrap().unwrap().len(), 1);
-    // Whoever looked once more, and found enough, is told once more.
-    (8..12).for_each(|id| bench.publish(id..id + 1));
-    assert!(rung() <= 2, "{} rings", rung());
+    assert_eq!(rung(), 1, "who waits is told of the first");
+    assert_eq!(bench.receive(3).len(), 3);
+    bench.publish(5..7);
+    assert_eq!(rung(), 1, "nobody has found that there is nothing");
+    assert_eq!(bench.receive(COUNT).len(), 4);
+    bench.publish(7..8);
+    assert_eq!(rung(), 2);
 }
 
 #[test]
@@ -135,7 +113,7 @@ fn what_somebody_removed_from_the_stream_by_hand_takes_nothing_else_with_it() {
     for (round, count) in [3, COUNT].into_iter().enumerate() {
         bench.publish(0..count);
         let second = (3 * round + 2).to_string();
-        assert_eq!(bench.redis.cli(&["XDEL", "{forebay}:stream:q", &format!("0-{second}")]), "1");
+        assert_eq!(bench.redis.cli(&["XDEL", "{forebay}:stream:q", &format!("{second}-0")]), "1");
         let deliveries = bench.receive(COUNT);
         let expected: Vec<String> = (0..count).filter(|id| *id != 1).map(|id| id.to_string()).collect();
         assert_eq!(ids(&deliveries), expected);

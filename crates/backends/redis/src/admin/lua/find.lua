@@ -4,30 +4,20 @@
 local queue = find(ARGV[2])
 if not queue then return 'missing' end
 bring_up(queue, ARGV[3], ARGV[4])
--- What is behind the end of the shorter look has not been looked at in one of the streams.
-local found, seen_to = nil, math.huge
-for _, stream in ipairs({ queue.stream, queue.rest }) do
-  local entries = call('XRANGE', stream, entry_of(ARGV[6]), '+', 'COUNT', ARGV[7])
-  if #entries == tonumber(ARGV[7]) then seen_to = math.min(seen_to, tonumber(position_of(entries[#entries][1]))) end
-  for _, entry in ipairs(entries) do
-    local letter = letter_of(entry)
-    if letter.id == ARGV[5] then
-      if not found or tonumber(letter.position) < tonumber(found.position) then found = letter end
-      break
+local last
+for _, entry in ipairs(call('XRANGE', queue.stream, ARGV[6], '+', 'COUNT', ARGV[7])) do
+  last = string.match(entry[1], '^%d+')
+  local field = entry[2]
+  if field[2] == ARGV[5] then
+    local where, moment = 'ready', '0'
+    if call('HEXISTS', queue.tokens, last) == 1 then
+      where, moment = 'held', call('ZSCORE', root .. 'holds', member(queue, last)) or '0'
+    else
+      local due = call('ZSCORE', queue.later, last)
+      if due then where, moment = 'delayed', due end
     end
+    local tries = call('HGET', queue.tries, last) or '0'
+    return { queue.settings, last, tries, field[8], field[2], field[4], field[6], where, text(tonumber(moment)) }
   end
 end
-if not found or tonumber(found.position) > seen_to then return seen_to < math.huge and text(seen_to + 1) or 0 end
-
-local position, where, moment = found.position, 'ready', '0'
-local due = call('ZSCORE', queue.later, position)
-local one = pending(queue, entry_of(position), entry_of(position), 1)[1]
-if call('HEXISTS', queue.tokens, position) == 1 then
-  where, moment = 'held', call('ZSCORE', root .. 'holds', member(queue, position)) or '0'
-elseif one then
-  where, moment = 'held', one.held_until
-elseif due then
-  where, moment = 'delayed', due
-end
-local tries = call('HGET', queue.tries, position) or '0'
-return { queue.settings, position, tries, found.published, found.id, found.message, found.history, where, text(tonumber(moment)) }
+return last and text(tonumber(last) + 1) or 0

@@ -11,16 +11,11 @@ while true do
   if not oldest or tonumber(first[1]) < tonumber(oldest) then oldest = first[1] end
   from = (math.floor(tonumber(first[2]) / CLASS) + 1) * CLASS
 end
-local next_one = unread(queue, cursor(queue), 1)[1]
-if next_one and (not oldest or tonumber(position_of(next_one[1])) < tonumber(oldest)) then oldest = position_of(next_one[1]) end
 local letter = oldest and read(queue, oldest)
 local age = letter and math.max(0, now - tonumber(letter.published)) or 0
 local counts = call('HMGET', queue.at, 'published', 'delivered', 'acked', 'retried', 'dead_lettered', 'dropped', 'repeated',
   'dedup_forgotten')
-local first, delayed = call('XPENDING', queue.stream, GROUP)[1], call('ZCARD', queue.later)
--- What is held for the first time is counted as delivered when that ends.
-counts[2] = text(tonumber(counts[2] or '0') + first)
-local answer = { queue.settings, queue.paused and '1' or '0', text(waiting(queue) - delayed), text(held(queue)), text(delayed),
-  text(age) }
+local answer = { queue.settings, queue.paused and '1' or '0', text(call('ZCARD', queue.ready) + call('ZCARD', queue.lines)),
+  text(call('HLEN', queue.tokens)), text(call('ZCARD', queue.later)), text(age) }
 for number = 1, 8 do answer[#answer + 1] = counts[number] or '0' end
 return answer

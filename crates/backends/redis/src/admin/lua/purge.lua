@@ -14,7 +14,4 @@ for _, line in ipairs(call('ZRANGE', queue.lines, 0, ARGV[3] - 1)) do
   forget(queue, text(tonumber(string.sub(line, -16))))
   removed = removed + 1
 end
-local next_ones = {}
-for number, entry in ipairs(unread(queue, cursor(queue), ARGV[3])) do next_ones[number] = entry[1] end
-if #next_ones > 0 then removed = removed + call('XDEL', queue.stream, unpack(next_ones)) end
 return removed

@@ -4,8 +4,6 @@ local queue = find(ARGV[2])
 if not queue then return 'missing' end
 bring_up(queue, ARGV[3], ARGV[4])
 local moved, rank, most = 0, tonumber(ARGV[6]), tonumber(ARGV[5])
-local lacking = rank + ARGV[7] - call('ZCARD', queue.ready)
-if lacking > 0 then list(queue, lacking) end
 local positions = call('ZRANGE', queue.ready, rank, rank + ARGV[7] - 1)
 for _, position in ipairs(positions) do
   if moved >= most then return { moved, -1 } end
@@ -13,8 +11,10 @@ for _, position in ipairs(positions) do
   local history = letter and lines(letter.history) or {}
   local came = history[#history]
   local to = came and came.queue ~= queue.name and find(came.queue)
-  if to and has_room(to, 1) then
-    enter(to, letter.id, letter.message, letter.history, 0, letter.priority, letter.key)
+  if to and waiting(to) < to.length then
+    local into = next_position(to)
+    take_in(to, into, letter.id, letter.message, letter.history, 0, letter.priority, letter.key)
+    arrive(to, into)
     call('ZREM', queue.ready, position)
     forget(queue, position)
     moved = moved + 1

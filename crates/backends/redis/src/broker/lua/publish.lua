@@ -20,17 +20,29 @@ while at <= last do
   end
   at = at + (is_plain and 3 or 7)
 end
-if not queue.drops and not has_room(queue, #fresh + tonumber(ARGV[3])) then return 'full' end
+if not queue.drops and waiting(queue) + #fresh + tonumber(ARGV[3]) > queue.length then return 'full' end
 
+local ready, position = {}, call('HINCRBY', queue.at, 'position', #fresh) - #fresh
 for _, at in ipairs(fresh) do
+  position = position + 1
+  local into = text(position)
   if ARGV[at + 2] == '' then
-    enter(queue, ARGV[at], ARGV[at + 1], '', 0, 0, '')
+    take_in(queue, into, ARGV[at], ARGV[at + 1], '', 0, 0, '')
+    ready[#ready + 1] = queue.classes == 0 and into or place(queue, 0, position)
+    ready[#ready + 1] = into
   else
-    local not_before = tonumber(ARGV[at + 2])
-    local wait = not_before > now and not_before or nil
-    enter(queue, ARGV[at], ARGV[at + 1], '', tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5], wait)
+    local not_before, expires = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+    take_in(queue, into, ARGV[at], ARGV[at + 1], '', expires, tonumber(ARGV[at + 4]), ARGV[at + 5])
+    if not_before > now then
+      call('ZADD', queue.later, not_before, into)
+      -- Who waits looks when the next delayed one is due, which may be sooner now.
+      wake(queue)
+    else
+      arrive(queue, into)
+    end
   end
 end
+arrive_all(queue, ready)
 
 local forgotten = 0
 for mark in pairs(seen) do call('ZADD', queue.marks, now + queue.window, mark) end

@@ -3,7 +3,11 @@
 local queue = find(ARGV[2])
 if not queue then return 'missing' end
 local position, outcome = ARGV[5], ARGV[7]
-if not release(queue, position, ARGV[6]) then return 0 end
+if call('HGET', queue.tokens, position) ~= ARGV[6] then return 0 end
+call('HDEL', queue.tokens, position)
+call('HDEL', queue.offered, position)
+call('ZREM', root .. 'holds', member(queue, position))
+call('XACK', queue.stream, GROUP, position)
 if outcome == 'dead' then
   local attempts = tonumber(call('HGET', queue.tries, position) or '0') + 1
   dead_letter(queue, position, ARGV[8], attempts, ARGV[9], ARGV[3], ARGV[4])
