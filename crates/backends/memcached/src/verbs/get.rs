@@ -10,7 +10,6 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::ask::{check_key, failed, shared};
-use crate::commands::Dialect;
 use crate::link::Link;
 use crate::link::awaited::Received;
 use crate::node::{Node, Trouble};
@@ -106,15 +105,14 @@ async fn read(
     let link = node.link(None, deadline).await?;
     let mut commands = node.commands(&link);
     commands.get(places.iter().map(|place| keys.get(*place).copied().unwrap_or_default()));
-    let first = commands.first;
+    let (first, quiet) = (commands.first, commands.quiet);
     let replies = node.call(&link, commands, deadline).await?;
     let mut found = Vec::with_capacity(replies.len());
     for (order, reply) in replies.into_iter().enumerate() {
-        let number = match link.dialect {
-            Dialect::Meta { .. } => {
-                reply.marks.opaque.and_then(|opaque| usize::try_from(opaque.wrapping_sub(first)).ok())
-            }
-            Dialect::Classic => Some(order),
+        let number = match reply.marks.opaque {
+            Some(opaque) => usize::try_from(opaque.wrapping_sub(first)).ok(),
+            // Where each key is answered, the order tells: the classic words have no numbers, nor has a miss before 1.6.18.
+            None => (!quiet).then_some(order),
         };
         match (reply.code, number.and_then(|number| places.get(number))) {
             (Code::Value, Some(place)) => found.push((*place, reply)),
@@ -124,4 +122,43 @@ async fn read(
         }
     }
     Ok((link, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::commands::Dialect;
+    use crate::link::carry;
+
+    /// What is found of these keys where the server says this.
+    async fn found(keys: &[&[u8]], says: &[u8]) -> std::result::Result<Vec<usize>, Trouble> {
+        let node = Node::new("localhost".parse().unwrap(), 1, Duration::from_secs(60), false);
+        let (ours, mut server) = duplex(1 << 16);
+        let (link, calls) = Link::new(1, 0, Dialect::Meta { numbers_ours: false });
+        let _task = tokio::spawn(carry(ours, calls));
+        node.set_links(vec![Some(Arc::new(link))]);
+        assert!(node.set_up());
+        let places: Vec<usize> = (0..keys.len()).collect();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let answer = async {
+            server.read_u8().await.unwrap();
+            server.write_all(says).await.unwrap();
+        };
+        let (read, ()) = tokio::join!(read(&node, keys, &places, deadline), answer);
+        Ok(read?.1.into_iter().map(|(place, _)| place).collect())
+    }
+
+    #[tokio::test]
+    async fn a_miss_without_its_number_is_one_where_each_key_is_answered() {
+        assert_eq!(found(&[b"a"], b"EN\r\n").await, Ok(vec![]));
+        assert_eq!(found(&[b"a"], b"EN O0\r\n").await, Ok(vec![]));
+        assert_eq!(found(&[b"a"], b"VA 1 f0 c1 O0\r\nx\r\n").await, Ok(vec![0]));
+        assert_eq!(found(&[b"a", b"b"], b"VA 1 f0 c1 O1\r\nx\r\nMN\r\n").await, Ok(vec![1]));
+        // Of which key it is cannot be told.
+        assert_eq!(found(&[b"a", b"b"], b"EN\r\nMN\r\n").await, Err(Trouble::Away));
+    }
 }
