@@ -198,9 +198,11 @@ impl Commands {
         if self.is_classic() { self.plain("version") } else { self.plain("mn") }
     }
 
-    /// Drops all entries.
+    /// Drops all entries. From 1.6.25 on the first command may leave those that were used within this second: whatever was is
+    /// dropped by the second one, which counts from one second ahead less one, and so at once.
     pub(crate) fn flush(&mut self) {
         self.plain("flush_all");
+        self.plain("flush_all 1");
     }
 
     /// A command without key and flags, whose reply brings no number.
@@ -310,9 +312,9 @@ mod tests {
         commands.flush();
         let expected = "set k 5 -1 3\r\na\r\n\r\nadd k 5 -1 3\r\na\r\n\r\ncas k 5 -1 3 9\r\na\r\n\r\n\
             delete k\r\ncas k 0 -1 0 9\r\n\r\ndelete k\r\nincr k 3\r\ndecr k 4\r\ntouch k 60\r\ngets k\r\n\
-            version\r\nflush_all\r\n";
+            version\r\nflush_all\r\nflush_all 1\r\n";
         assert_eq!(String::from_utf8(commands.bytes).unwrap(), expected);
-        assert_eq!(commands.count, 12);
+        assert_eq!(commands.count, 13);
     }
 
     #[test]
