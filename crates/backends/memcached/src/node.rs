@@ -262,6 +262,11 @@ impl Node {
         missed.is_empty() && self.set(State::Up)
     }
 
+    /// It answers and is being made fit: callers wait for what comes out.
+    pub(crate) fn let_callers_wait(&self) {
+        self.set(State::InDoubt);
+    }
+
     /// It cannot be used for now, and this is why.
     pub(crate) fn set_away(&self, state: State, why: &dyn Display) {
         *self.wanting.lock() = Some(why.to_string());

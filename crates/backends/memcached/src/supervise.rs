@@ -130,6 +130,8 @@ impl Supervisor {
     async fn make_fit(&mut self) -> io::Result<()> {
         self.settle_all_sent().await?;
         self.show_links();
+        // Calls that fail at once would be missed faster than they can be made up for.
+        self.node.let_callers_wait();
         loop {
             let missed = self.node.take_missed();
             if let Err(error) = self.make_up_for(&missed).await {

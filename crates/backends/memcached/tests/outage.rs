@@ -242,6 +242,40 @@ fn what_was_to_be_invalidated_while_a_node_stood_still_is_not_served_when_it_goe
 }
 
 #[test]
+fn a_node_comes_back_while_many_writes_fail_at_once() {
+    let mut rig = Real::new(1, "");
+    rig.stop(0);
+    let done = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = |number: usize| {
+        let (store, done, stop) = (rig.store.clone(), done.clone(), stop.clone());
+        rig.runtime.spawn(async move {
+            let key = format!("fails:{number}");
+            while !stop.load(SeqCst) {
+                if store.remove(key.as_bytes(), None, Duration::ZERO).await.is_ok() {
+                    done.fetch_add(1, SeqCst);
+                }
+                // Nothing is waited for while the node is known to be away.
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let writers: Vec<_> = (0..16).map(writer).collect();
+    lasting(500);
+    assert_eq!(done.load(SeqCst), 0, "the node is away");
+    rig.start(0);
+    let begun = Instant::now();
+    while done.load(SeqCst) < 1_000 {
+        assert!(begun.elapsed() < rig.recovery(), "the node is there and not used");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    stop.store(true, SeqCst);
+    for writer in writers {
+        rig.runtime.block_on(writer).expect("it ends");
+    }
+}
+
+#[test]
 fn a_call_that_is_given_up_disturbs_no_other() {
     let rig = Real::new(1, "&connections=1");
     let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
