@@ -107,7 +107,9 @@ impl Heard {
         let is_classic = self.dialect == Dialect::Classic;
         match (self.replies, reply.code) {
             (0, Code::Version) if is_older(reply.body) => self.dialect = Dialect::Classic,
-            (0, Code::Version) | (1, Code::Noop) | (2, Code::ClientError) => {}
+            (0, Code::Version) | (1, Code::Noop) => {}
+            // It does not take versions of ours; a near cache says so as an error of its own.
+            (2, Code::ClientError | Code::ServerError) => {}
             (1, Code::Unknown) => self.dialect = Dialect::Classic,
             // What meta commands were before says nothing.
             (1 | 2, _) if is_classic => {}
@@ -197,6 +199,10 @@ mod tests {
         for (words, dialect) in [
             ("VERSION 1.6.39\r\nMN\r\nEN\r\n", Dialect::Meta { numbers_ours: true }),
             ("VERSION 1.6.18\r\nMN\r\nCLIENT_ERROR invalid flag\r\n", Dialect::Meta { numbers_ours: false }),
+            (
+                "VERSION 1.6.39\r\nMN\r\nSERVER_ERROR a near cache does not choose versions, leave out E\r\n",
+                Dialect::Meta { numbers_ours: false },
+            ),
             ("VERSION 1.6.9\r\nMN\r\nEN\r\n", Dialect::Classic),
             ("VERSION 1.5.22\r\nERROR\r\nERROR\r\n", Dialect::Classic),
             ("VERSION 2.0\r\nERROR\r\nERROR\r\n", Dialect::Classic),

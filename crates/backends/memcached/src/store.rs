@@ -52,7 +52,7 @@ use crate::verbs::{arithmetic, fill, get, lease, put, remove, touch};
 /// ```
 #[derive(Clone)]
 pub struct MemcachedStore {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What all clones share.

@@ -6,16 +6,16 @@ use forebay_core::ports::remote_store::{Addition, Changed, Sum};
 use forebay_wire::memcached::reply::{Code, number};
 
 use super::ask::{Ask, There};
-use crate::commands::{Entry, Over};
+use crate::commands::{Commands, Entry, Over};
 use crate::store::Inner;
 
 pub(crate) async fn add(inner: &Inner, key: &[u8], addition: Addition) -> Result<Sum> {
     let ask = Ask::begin(inner, "count at key", key).await?;
     ask.outdates_home();
     for _ in 0..MEMCACHED_CHANGE_TRIES_MAX {
-        let mut commands = ask.commands();
-        commands.count(key, addition.step, addition.delta, ask.numbered());
-        let reply = ask.send_one(commands).await?;
+        let Addition { step, delta, .. } = addition;
+        let say = |commands: &mut Commands, numbered| commands.count(key, step, delta, numbered);
+        let ([reply], _) = ask.send_numbered(say).await?;
         let over = match reply.code {
             Code::Value => {
                 return number(reply.body.trim_ascii())

@@ -114,11 +114,38 @@ impl<'a> Ask<'a> {
 
     /// Sends commands that are each answered once, and returns the replies in their order.
     pub(crate) async fn send<const N: usize>(&self, commands: Commands) -> Result<[Received; N]> {
+        self.all_understood(self.exchange(commands).await?)
+    }
+
+    /// The same with commands that write under a version number of ours, and with that number. Where the server numbers this
+    /// key itself, they are said once more without one: nothing was written before.
+    pub(crate) async fn send_numbered<const N: usize>(
+        &self,
+        say: impl Fn(&mut Commands, Numbered),
+    ) -> Result<([Received; N], Numbered)> {
+        let mut numbered = self.numbered();
+        loop {
+            let mut commands = self.commands();
+            say(&mut commands, numbered);
+            let replies = self.exchange(commands).await?;
+            if numbered.0.is_some() && replies.iter().any(wants_no_number) {
+                numbered = Numbered(None);
+                continue;
+            }
+            return Ok((self.all_understood(replies)?, numbered));
+        }
+    }
+
+    async fn exchange(&self, commands: Commands) -> Result<Vec<Received>> {
         let node = &self.place.node;
         let mut unanswered = Unanswered { node, key: self.invalidates.then_some(self.key) };
         let replies = node.call(&self.link, commands, self.deadline).await;
         let replies = replies.map_err(|trouble| failed(self.operation, self.key, Some(node), trouble))?;
         unanswered.key = None;
+        Ok(replies)
+    }
+
+    fn all_understood<const N: usize>(&self, replies: Vec<Received>) -> Result<[Received; N]> {
         let replies: Result<Vec<Received>> =
             replies.into_iter().map(|reply| self.understood(reply)).collect();
         replies?.try_into().map_err(|_| self.error(Kind::Unavailable))
@@ -170,7 +197,7 @@ impl<'a> Ask<'a> {
     }
 
     /// A version number of ours, where the server takes one.
-    pub(crate) fn numbered(&self) -> Numbered {
+    fn numbered(&self) -> Numbered {
         let takes_ours = self.link.dialect == Dialect::Meta { numbers_ours: true };
         Numbered(takes_ours.then(|| self.random()))
     }
@@ -182,15 +209,16 @@ impl<'a> Ask<'a> {
 
     /// Writes an entry, and says under which version it is there if it is.
     pub(crate) async fn write(&self, entry: Entry<'_>, over: Over) -> Result<Changed> {
-        let mut commands = self.commands();
-        commands.write(self.key, entry, over, self.numbered());
         let (reply, version) = match self.link.dialect {
             Dialect::Meta { .. } => {
-                let reply = self.send_one(commands).await?;
+                let say = |commands: &mut Commands, numbered| commands.write(self.key, entry, over, numbered);
+                let ([reply], _) = self.send_numbered(say).await?;
                 let version = self.version(&reply.marks);
                 (reply, version)
             }
             Dialect::Classic => {
+                let mut commands = self.commands();
+                commands.write(self.key, entry, over, Numbered(None));
                 commands.look(self.key);
                 let [reply, there] = self.send(commands).await?;
                 let is_it = there.marks.flags == entry.flags && *there.body == *entry.value;
@@ -237,6 +265,11 @@ pub(crate) fn shared(link: &Link, reply: Received) -> Option<Shared> {
 
 fn is_placeholder(marks: &Marks) -> bool {
     marks.is_placeholder() || is_reserved(marks.flags)
+}
+
+/// An embedded Forebay gives the versions of keys that outlive its restart, and refuses those of others.
+fn wants_no_number(reply: &Received) -> bool {
+    reply.code == Code::ServerError && contains(&reply.body, b"leave out E")
 }
 
 /// A client's entry must not look like a placeholder.

@@ -8,7 +8,7 @@ use forebay_core::ports::remote_store::{Asked, Grant};
 use forebay_wire::memcached::reply::Code;
 
 use super::ask::{Ask, shared};
-use crate::commands::{Dialect, Entry, LEASED_FLAGS, Numbered, Over};
+use crate::commands::{Commands, Dialect, Entry, LEASED_FLAGS, Numbered, Over};
 use crate::life;
 use crate::link::awaited::Received;
 use crate::store::Inner;
@@ -21,22 +21,21 @@ pub(crate) const ANY_CONNECTION: u64 = 0;
 pub(crate) async fn get_or_lease(inner: &Inner, key: &[u8], lease: Duration) -> Result<Asked> {
     let ask = Ask::begin(inner, "get or lease key", key).await?;
     match ask.link.dialect {
-        Dialect::Meta { numbers_ours } => vivify(&ask, life::lease(lease), numbers_ours).await,
+        Dialect::Meta { .. } => vivify(&ask, life::lease(lease)).await,
         Dialect::Classic => place(&ask, life::lease(lease)).await,
     }
 }
 
 /// The server leaves the placeholder where it finds nothing.
-async fn vivify(ask: &Ask<'_>, seconds: u64, numbers_ours: bool) -> Result<Asked> {
-    let mut commands = ask.commands();
-    commands.vivify(ask.key, seconds, ask.numbered());
-    let reply = ask.send_one(commands).await?;
+async fn vivify(ask: &Ask<'_>, seconds: u64) -> Result<Asked> {
+    let say = |commands: &mut Commands, numbered| commands.vivify(ask.key, seconds, numbered);
+    let ([reply], Numbered(ours)) = ask.send_numbered(say).await?;
     if reply.code != Code::Value {
         return Err(ask.error(Kind::Unavailable));
     }
     Ok(match (reply.marks.won, reply.marks.version) {
         (true, Some(token)) => {
-            let incarnation = if numbers_ours { ANY_CONNECTION } else { ask.link.id };
+            let incarnation = if ours.is_some() { ANY_CONNECTION } else { ask.link.id };
             Asked::Granted(Grant { token, incarnation })
         }
         _ => found(ask, reply),

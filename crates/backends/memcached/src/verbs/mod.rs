@@ -8,3 +8,6 @@ pub(crate) mod lease;
 pub(crate) mod put;
 pub(crate) mod remove;
 pub(crate) mod touch;
+
+#[cfg(test)]
+mod tests;

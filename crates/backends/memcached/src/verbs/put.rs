@@ -7,7 +7,7 @@ use forebay_core::ports::remote_store::{Changed, Put};
 use forebay_wire::memcached::reply::{Code, Marks};
 
 use super::ask::{Ask, There, is_reserved};
-use crate::commands::{Dialect, Entry, Over};
+use crate::commands::{Commands, Dialect, Entry, Over};
 use crate::store::Inner;
 
 const OPERATION: &str = "put key";
@@ -120,9 +120,10 @@ async fn extend(ask: &Ask<'_>, value: &[u8], mode: Mode, over: Option<u64>) -> R
             (There::Nothing | There::Placeholder(_), None) => return Ok(Changed::NotStored),
             (There::Nothing | There::Placeholder(_), Some(_)) => return Ok(Changed::NotFound),
         };
-        let mut commands = ask.commands();
-        commands.extend_over(ask.key, value, mode == Mode::Append, number, ask.numbered());
-        let reply = ask.send_one(commands).await?;
+        let say = |commands: &mut Commands, numbered| {
+            commands.extend_over(ask.key, value, mode == Mode::Append, number, numbered);
+        };
+        let ([reply], _) = ask.send_numbered(say).await?;
         match reply.code {
             Code::Hit => return Ok(Changed::Done(ask.version(&reply.marks))),
             Code::Exists | Code::NotFound => {}

@@ -8,7 +8,7 @@ use forebay_core::ports::remote_store::Changed;
 use forebay_wire::memcached::reply::Code;
 
 use super::ask::{Ask, There};
-use crate::commands::{Commands, Entry, HELD_FLAGS, Over};
+use crate::commands::{Commands, Entry, HELD_FLAGS, Numbered, Over};
 use crate::life;
 use crate::store::Inner;
 
@@ -20,20 +20,22 @@ pub(crate) async fn remove(
 ) -> Result<Changed> {
     let ask = Ask::begin_change(inner, "remove key", key).await?;
     let over = version.map(|version| ask.number(version));
-    let mut commands = ask.commands();
-    // For memcached a placeholder is an entry: what is removed is looked at first.
-    commands.look(key);
-    add_removal(&ask, &mut commands, over, hold);
-    let [there, removed] = ask.send(commands).await?;
+    let look_and_remove = |commands: &mut Commands, numbered| {
+        // For memcached a placeholder is an entry: what is removed is looked at first.
+        commands.look(key);
+        say_removal(key, commands, over, hold, numbered);
+    };
+    let ([there, removed], _) = ask.send_numbered(look_and_remove).await?;
     match (removed.code, ask.there(&there)) {
         (Code::Hit, There::Value(_)) => Ok(Changed::Done(Version::default())),
         (Code::Hit, There::Nothing | There::Placeholder(_)) => Ok(Changed::NotFound),
         (Code::NotFound, _) => Ok(Changed::NotFound),
         (Code::Exists, There::Placeholder(number)) => {
-            let mut commands = ask.commands();
-            add_removal(&ask, &mut commands, Some(number), hold);
+            let remove = |commands: &mut Commands, numbered| {
+                say_removal(key, commands, Some(number), hold, numbered);
+            };
             // If it is another one by now, it was granted after this call began.
-            ask.send_one(commands).await?;
+            let ([_], _) = ask.send_numbered(remove).await?;
             Ok(Changed::NotFound)
         }
         (Code::Exists, _) => Ok(Changed::Exists),
@@ -42,11 +44,11 @@ pub(crate) async fn remove(
 }
 
 /// The removal itself: of what has this number, if one is named. A key that is held has an entry that says so.
-fn add_removal(ask: &Ask<'_>, commands: &mut Commands, number: Option<u64>, hold: Duration) {
+fn say_removal(key: &[u8], commands: &mut Commands, over: Option<u64>, hold: Duration, numbered: Numbered) {
     if hold.is_zero() {
-        return commands.remove(ask.key, number);
+        return commands.remove(key, over);
     }
     let life = i64::try_from(life::lease(hold)).unwrap_or(i64::MAX);
     let held = Entry { value: b"", flags: HELD_FLAGS, life };
-    commands.write(ask.key, held, number.map_or(Over::All, Over::Number), ask.numbered());
+    commands.write(key, held, over.map_or(Over::All, Over::Number), numbered);
 }
