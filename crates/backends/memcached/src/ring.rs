@@ -17,19 +17,21 @@ const PORT_UNNAMED: u16 = 11_211;
 pub(crate) struct Ring {
     /// Where, and the node's place in the list.
     points: Vec<(u32, usize)>,
-    nodes: usize,
+    /// How many digests gave the points of each node. It depends on all weights and on how many nodes there are.
+    digests: Vec<u32>,
 }
 
 impl Ring {
     pub(crate) fn new(nodes: &[NodeSettings]) -> Self {
         let total: u32 = nodes.iter().map(|node| node.weight).sum();
-        let mut points = Vec::new();
+        let (mut points, mut digests) = (Vec::new(), Vec::with_capacity(nodes.len()));
         for (place, node) in nodes.iter().enumerate() {
             // In this order and width, because the result is rounded down.
             let share = node.weight as f32 / total.max(1) as f32;
-            let digests =
+            let count =
                 (share * POINTS / POINTS_OF_DIGEST * nodes.len() as f32 + 0.000_000_000_1).floor() as u32;
-            for index in 0..digests {
+            digests.push(count);
+            for index in 0..count {
                 let name = match node.port {
                     PORT_UNNAMED => format!("{}-{index}", node.host),
                     port => format!("{}:{port}-{index}", node.host),
@@ -40,7 +42,12 @@ impl Ring {
             }
         }
         points.sort_unstable();
-        Self { points, nodes: nodes.len() }
+        Self { points, digests }
+    }
+
+    /// How many digests place the node. With as many in two rings it has the same points in both.
+    pub(crate) fn digests(&self, node: usize) -> Option<u32> {
+        self.digests.get(node).copied()
     }
 
     /// The key's node, and after it those that would have it in its place, each once.
@@ -50,7 +57,7 @@ impl Ring {
         let hash = u32::from_le_bytes([a, b, c, d]);
         let first = self.points.partition_point(|(point, _)| *point < hash);
         let around = self.points.iter().cycle().skip(first).take(self.points.len());
-        let mut seen = vec![false; self.nodes];
+        let mut seen = vec![false; self.digests.len()];
         around.filter_map(move |(_, node)| {
             let seen = seen.get_mut(*node)?;
             (!std::mem::replace(seen, true)).then_some(*node)
@@ -59,7 +66,7 @@ impl Ring {
 
     /// The key's node.
     pub(crate) fn first(&self, key: &[u8]) -> Option<usize> {
-        if self.nodes == 1 {
+        if self.digests.len() == 1 {
             return Some(0);
         }
         let digest: [u8; 16] = Md5::digest(key).into();

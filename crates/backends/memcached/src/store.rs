@@ -67,9 +67,8 @@ pub(crate) struct Inner {
 
 /// The nodes at one time.
 pub(crate) struct Cluster {
-    /// As they were named, in the ring's order.
-    listed: Vec<NodeSettings>,
     pub(crate) ring: Ring,
+    /// In the ring's order.
     pub(crate) nodes: Vec<Arc<Node>>,
 }
 
@@ -83,7 +82,7 @@ impl MemcachedStore {
         };
         let nodes: Vec<Arc<Node>> = settings.nodes.iter().map(node).collect();
         let works = nodes.iter().map(|node| work(node, &clock)).collect();
-        let cluster = Cluster { listed: settings.nodes.clone(), ring: Ring::new(&settings.nodes), nodes };
+        let cluster = Cluster { ring: Ring::new(&settings.nodes), nodes };
         let inner = Inner {
             settings,
             clock,
@@ -118,17 +117,22 @@ impl MemcachedStore {
                 node
             }));
         }
-        let stays = |node: &&Arc<Node>| after.iter().any(|kept| Arc::ptr_eq(kept, node));
-        let (stayed, gone): (Vec<_>, Vec<_>) = before.nodes.iter().partition(stays);
-        let reweighted = before
-            .listed
-            .iter()
-            .any(|old| nodes.iter().any(|new| new.is_same(old) && new.weight != old.weight));
-        for node in stayed {
-            node.keys_moved(reweighted || !works.is_empty(), reweighted || !gone.is_empty());
+        let after = Cluster { ring: Ring::new(nodes), nodes: after };
+        let place_after = |node: &Arc<Node>| after.nodes.iter().position(|kept| Arc::ptr_eq(kept, node));
+        let (mut stayed, mut gone, mut resized) = (Vec::new(), Vec::new(), false);
+        for (place, node) in before.nodes.iter().enumerate() {
+            match place_after(node) {
+                Some(place_after) => {
+                    resized |= before.ring.digests(place) != after.ring.digests(place_after);
+                    stayed.push(node);
+                }
+                None => gone.push(node),
+            }
         }
-        let cluster = Cluster { listed: nodes.to_vec(), ring: Ring::new(nodes), nodes: after.clone() };
-        *self.inner.cluster.write() = Arc::new(cluster);
+        for node in stayed {
+            node.keys_moved(resized || !works.is_empty(), resized || !gone.is_empty());
+        }
+        *self.inner.cluster.write() = Arc::new(after);
         gone.into_iter().for_each(|node| node.close());
         Ok(works)
     }
@@ -245,5 +249,31 @@ impl RemoteStore for MemcachedStore {
 
     fn touch<'a>(&'a self, key: &'a [u8], life: Option<Duration>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(touch::touch(&self.inner, key, life))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_runtime::clock::TokioClock;
+
+    use super::*;
+
+    #[test]
+    fn nodes_that_get_points_back_are_emptied_whatever_changed_their_number() {
+        let all: Vec<NodeSettings> =
+            (0..26).map(|number| format!("10.0.1.{number}:11311").parse().unwrap()).collect();
+        let url = format!("memcached://{}", all[0]).parse().unwrap();
+        let (store, _works) = MemcachedStore::new(url, Arc::new(TokioClock::new())).unwrap();
+        let go_on_with = |count: usize| {
+            let _works = store.set_nodes(&all[..count]).unwrap();
+            let cluster = store.inner.cluster();
+            let emptied = cluster.nodes[1..24].iter().filter(|node| node.take_missed().all).count();
+            (cluster.ring.digests(0).unwrap(), emptied)
+        };
+        assert_eq!(go_on_with(24), (40, 23), "they are new");
+        assert_eq!(go_on_with(24), (40, 0), "nothing has changed");
+        // A share is rounded down.
+        assert_eq!(go_on_with(25), (39, 0), "they give up points");
+        assert_eq!(go_on_with(26), (40, 23), "and have them again");
     }
 }
