@@ -31,10 +31,17 @@ pub(crate) struct Ask<'a> {
 }
 
 /// A change of a key of which it is not known whether it has happened, or still will: it ran out of time, its connection
-/// ended, or whoever asked has given up.
+/// ended or was not there, or whoever asked has given up.
 struct Unanswered<'a> {
     node: &'a Node,
     key: Option<&'a [u8]>,
+}
+
+impl Unanswered<'_> {
+    /// It is not so.
+    fn forget(mut self) {
+        self.key = None;
+    }
 }
 
 impl Drop for Unanswered<'_> {
@@ -83,15 +90,11 @@ impl<'a> Ask<'a> {
         if let Some(home) = place.home.as_ref().filter(|_| invalidates) {
             home.miss(key);
         }
-        match place.node.link(Some(key), deadline).await {
-            Ok(link) => Ok(Self { key, link, inner, operation, place, deadline, invalidates }),
-            Err(trouble) => {
-                if invalidates {
-                    place.node.miss(key);
-                }
-                Err(failed(operation, key, Some(&place.node), trouble))
-            }
-        }
+        let unanswered = Unanswered { node: &place.node, key: invalidates.then_some(key) };
+        let link = place.node.link(Some(key), deadline).await;
+        let link = link.map_err(|trouble| failed(operation, key, Some(&place.node), trouble))?;
+        unanswered.forget();
+        Ok(Self { key, link, inner, operation, place, deadline, invalidates })
     }
 
     /// The same over exactly this connection; `None` if it is no more.
@@ -138,10 +141,10 @@ impl<'a> Ask<'a> {
 
     async fn exchange(&self, commands: Commands) -> Result<Vec<Received>> {
         let node = &self.place.node;
-        let mut unanswered = Unanswered { node, key: self.invalidates.then_some(self.key) };
+        let unanswered = Unanswered { node, key: self.invalidates.then_some(self.key) };
         let replies = node.call(&self.link, commands, self.deadline).await;
         let replies = replies.map_err(|trouble| failed(self.operation, self.key, Some(node), trouble))?;
-        unanswered.key = None;
+        unanswered.forget();
         Ok(replies)
     }
 

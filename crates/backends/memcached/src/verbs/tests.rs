@@ -6,6 +6,7 @@ use std::time::Duration;
 use forebay_core::entry::{Mode, Step, Version};
 use forebay_core::ports::remote_store::{Addition, Asked, Changed, Fill, Filled, Put, RemoteStore, Sum};
 use forebay_runtime::clock::TokioClock;
+use futures_util::FutureExt;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 
 use crate::commands::Dialect;
@@ -54,6 +55,18 @@ async fn answer_as_pinned(server: DuplexStream) {
         };
         output.write_all(format!("{reply}\r\n").as_bytes()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_change_that_is_given_up_while_its_node_is_in_doubt_is_made_up_for() {
+    let (store, _server) = linked();
+    let node = store.inner.cluster().nodes[0].clone();
+    node.put_in_doubt();
+    assert!(store.get(&[b"read"]).now_or_never().is_none());
+    assert!(store.put(b"written", b"value", SET).now_or_never().is_none());
+    assert!(store.remove(b"removed", None, Duration::ZERO).now_or_never().is_none());
+    let missed = node.take_missed().keys;
+    assert_eq!(missed, [&b"written"[..], b"removed"].map(<[u8]>::to_vec).into());
 }
 
 #[tokio::test]
