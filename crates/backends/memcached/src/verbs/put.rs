@@ -22,7 +22,11 @@ pub(crate) async fn put(inner: &Inner, key: &[u8], value: &[u8], put: Put) -> Re
         }
         // Nothing that is there has this version and is not there.
         (Mode::Add, Some(_)) => Ok(Changed::NotStored),
-        (Mode::Add, None) => add(&Ask::begin(inner, OPERATION, key).await?, value, put).await,
+        (Mode::Add, None) => {
+            let ask = Ask::begin(inner, OPERATION, key).await?;
+            ask.outdates_home();
+            add(&ask, value, put).await
+        }
         (Mode::Set | Mode::Replace, Some(version)) => {
             let ask = Ask::begin_change(inner, OPERATION, key).await?;
             ask.write(entry(&ask, value, put), Over::Number(ask.number(version))).await

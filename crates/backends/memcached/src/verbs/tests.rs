@@ -11,22 +11,31 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex}
 
 use crate::commands::Dialect;
 use crate::link::{Link, carry};
+use crate::node::{Node, State};
 use crate::store::MemcachedStore;
 
 const LINK: u64 = 7;
 const SET: Put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
 
-/// A store over one node that is up and takes version numbers, and the other end of its connection.
+/// A store over nodes that are up and take version numbers, and the other ends of their connections.
+fn all_linked(url: &str) -> (MemcachedStore, Vec<DuplexStream>) {
+    let (store, _) = MemcachedStore::new(url.parse().unwrap(), Arc::new(TokioClock::new())).unwrap();
+    let link = |node: &Arc<Node>| {
+        let (ours, server) = duplex(1 << 16);
+        let (link, calls) = Link::new(LINK, 0, Dialect::Meta { numbers_ours: true });
+        tokio::spawn(carry(ours, calls));
+        node.set_links(vec![Some(Arc::new(link))]);
+        assert!(node.set_up());
+        server
+    };
+    let servers = store.inner.cluster().nodes.iter().map(link).collect();
+    (store, servers)
+}
+
+/// The same over one node.
 fn linked() -> (MemcachedStore, DuplexStream) {
-    let settings = "memcached://home:1?timeout=30s".parse().unwrap();
-    let (store, _) = MemcachedStore::new(settings, Arc::new(TokioClock::new())).unwrap();
-    let (ours, server) = duplex(1 << 16);
-    let (link, calls) = Link::new(LINK, 0, Dialect::Meta { numbers_ours: true });
-    tokio::spawn(carry(ours, calls));
-    let node = store.inner.cluster().nodes[0].clone();
-    node.set_links(vec![Some(Arc::new(link))]);
-    assert!(node.set_up());
-    (store, server)
+    let (store, mut servers) = all_linked("memcached://home:1?timeout=30s");
+    (store, servers.remove(0))
 }
 
 /// Answers as a daemon does whose keys outlive its restart: no number of another's is taken. What else is said is answered by
@@ -55,6 +64,20 @@ async fn answer_as_pinned(server: DuplexStream) {
         };
         output.write_all(format!("{reply}\r\n").as_bytes()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_another_node_begins_or_ends_outdates_what_the_keys_own_has() {
+    let (store, _servers) = all_linked("memcached://home:1,other:1?timeout=30s&failover=next");
+    let cluster = store.inner.cluster();
+    let home = &cluster.nodes[cluster.ring.first(b"key").unwrap()];
+    home.set_away(State::Away, &"it is not there");
+    let missed = || home.take_missed().keys.contains(&b"key"[..]);
+    let touch = |seconds| store.touch(b"key", Some(Duration::from_secs(seconds))).now_or_never();
+    assert!(touch(60).is_none() && !missed(), "it still lives");
+    assert!(touch(0).is_none() && missed());
+    let add = Put { mode: Mode::Add, ..SET };
+    assert!(store.put(b"key", b"value", add).now_or_never().is_none() && missed());
 }
 
 #[tokio::test]

@@ -11,6 +11,10 @@ use crate::store::Inner;
 
 pub(crate) async fn touch(inner: &Inner, key: &[u8], life: Option<Duration>) -> Result<bool> {
     let ask = Ask::begin(inner, "touch key", key).await?;
+    let ends = life.is_some_and(|life| life.is_zero());
+    if ends {
+        ask.outdates_home();
+    }
     let There::Value(_) = ask.look().await? else { return Ok(false) };
     let mut commands = ask.commands();
     commands.touch(key, ask.exptime(life));
@@ -34,7 +38,7 @@ pub(crate) async fn touch(inner: &Inner, key: &[u8], life: Option<Duration>) -> 
             Ok(false)
         }
         // A life of nothing ends what was there.
-        (Code::Hit | Code::Miss | Code::NotFound, _) => Ok(life.is_some_and(|life| life.is_zero())),
+        (Code::Hit | Code::Miss | Code::NotFound, _) => Ok(ends),
         _ => Err(ask.error(Kind::Unavailable)),
     }
 }
