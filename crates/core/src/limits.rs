@@ -184,7 +184,7 @@ pub const MEMCACHED_WRITE_BYTES: usize = 64 * 1024;
 pub const MEMCACHED_REPLY_LINE_BYTES_MAX: usize = 2_048;
 /// Lines of a memcached's answer to a connection's first words.
 pub const MEMCACHED_GREETING_LINES_MAX: usize = 1_000;
-/// Calls in a row that a node may leave unanswered before it is taken to be away.
+/// Calls in a row that a connection to a memcached may leave unanswered before it is looked whether its node is away.
 pub const MEMCACHED_UNANSWERED_MAX: u32 = 5;
 /// Keys whose invalidation a node has missed; with more of them all that it has is dropped.
 pub const MEMCACHED_MISSED_KEYS_MAX: usize = 10_000;

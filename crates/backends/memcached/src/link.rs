@@ -15,7 +15,7 @@ use std::future::poll_fn;
 use std::io::{self, Error, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker, ready};
 
 use forebay_core::limits::{
@@ -43,6 +43,8 @@ pub(crate) struct Link {
     pub(crate) mask: u64,
     /// What the server understands.
     pub(crate) dialect: Dialect,
+    /// Calls in a row that it has not answered in time.
+    unanswered: AtomicU32,
     calls: mpsc::Sender<Call>,
     bytes: Arc<Semaphore>,
     shared: Arc<Shared>,
@@ -137,7 +139,15 @@ impl Link {
             turns_begin: Notify::new(),
         });
         let bytes = Arc::new(Semaphore::new(MEMCACHED_QUEUED_BYTES_MAX));
-        let link = Self { id, mask, dialect, calls: send, bytes, shared: shared.clone() };
+        let link = Self {
+            id,
+            mask,
+            dialect,
+            unanswered: AtomicU32::new(0),
+            calls: send,
+            bytes,
+            shared: shared.clone(),
+        };
         (link, Calls { calls: receive, ended: Ended(shared) })
     }
 
@@ -149,6 +159,16 @@ impl Link {
     /// Whether nothing is on its way.
     pub(crate) fn is_idle(&self) -> bool {
         self.shared.awaited.is_empty()
+    }
+
+    /// It has answered.
+    pub(crate) fn answers(&self) {
+        self.unanswered.store(0, Relaxed);
+    }
+
+    /// It has not answered a call in time. Says how many in a row that are.
+    pub(crate) fn leaves_unanswered(&self) -> u32 {
+        self.unanswered.fetch_add(1, Relaxed).saturating_add(1)
     }
 
     /// Sends or queues the commands; their replies come later. `None` where the connection has ended.

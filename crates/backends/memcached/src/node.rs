@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use forebay_core::limits::{MEMCACHED_MISSED_KEYS_MAX, MEMCACHED_UNANSWERED_MAX};
@@ -82,7 +82,6 @@ pub(crate) struct Node {
     links: RwLock<Vec<Option<Arc<Link>>>>,
     turn: AtomicUsize,
     calls: AtomicU64,
-    unanswered: AtomicU32,
     missed: Mutex<Missed>,
     /// It may have entries of keys that it has given up to others since.
     leftovers: AtomicBool,
@@ -106,7 +105,6 @@ impl Node {
             links: RwLock::default(),
             turn: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
-            unanswered: AtomicU32::new(0),
             missed: Mutex::new(Missed { keys: HashSet::new(), all: forgets }),
             leftovers: AtomicBool::new(false),
             doubt: Notify::new(),
@@ -173,13 +171,14 @@ impl Node {
     ) -> Result<Vec<Received>, Trouble> {
         match timeout_at(deadline, link.call(commands)).await {
             Ok(Some(replies)) => {
-                self.unanswered.store(0, Relaxed);
+                link.answers();
                 Ok(replies)
             }
             Ok(None) if self.state() == State::Closed => Err(Trouble::Closed),
             Ok(None) => Err(Trouble::Away),
             Err(_) => {
-                if self.unanswered.fetch_add(1, Relaxed) + 1 >= MEMCACHED_UNANSWERED_MAX {
+                // Another connection may well answer, and must not hide that this one does not.
+                if link.leaves_unanswered() >= MEMCACHED_UNANSWERED_MAX {
                     self.put_in_doubt();
                 }
                 Err(Trouble::Late)
@@ -257,7 +256,6 @@ impl Node {
     /// It can be used, unless it has missed something meanwhile. Says whether it can.
     pub(crate) fn set_up(&self) -> bool {
         let missed = self.missed.lock();
-        self.unanswered.store(0, Relaxed);
         *self.wanting.lock() = None;
         missed.is_empty() && self.set(State::Up)
     }
@@ -294,7 +292,11 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
     use super::*;
+    use crate::commands::Dialect;
+    use crate::link::carry;
 
     fn node() -> Node {
         Node::new("localhost".parse().unwrap(), 1, Duration::from_secs(1), false)
@@ -344,6 +346,32 @@ mod tests {
         node.set_away(State::Away, &"it is not there");
         node.put_in_doubt();
         assert_eq!(node.state(), State::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_does_not_answer_is_not_hidden_by_another_one() {
+        let node = node();
+        let (ours, mut server) = duplex(1 << 16);
+        let dialect = Dialect::Meta { numbers_ours: true };
+        let ((deaf, _calls), (answers, calls)) = (Link::new(1, 0, dialect), Link::new(2, 0, dialect));
+        let _task = tokio::spawn(carry(ours, calls));
+        let _server = tokio::spawn(async move {
+            let mut question = [0; 4];
+            while server.read_exact(&mut question).await.is_ok() {
+                server.write_all(b"MN\r\n").await.unwrap();
+            }
+        });
+        assert!(node.set_up());
+        let ask = async |link: &Link| {
+            let mut commands = node.commands(link);
+            commands.ask();
+            node.call(link, commands, Instant::now() + Duration::from_millis(10)).await.is_ok()
+        };
+        for _ in 0..MEMCACHED_UNANSWERED_MAX {
+            assert_eq!(node.state(), State::Up);
+            assert!(ask(&answers).await && !ask(&deaf).await);
+        }
+        assert_eq!(node.state(), State::InDoubt);
     }
 
     #[tokio::test]

@@ -166,6 +166,7 @@ impl Supervisor {
                 // Without replies it has ended.
                 let _ = timeout_at(deadline, asked).await?;
                 kept.asked = None;
+                kept.link.answers();
             }
             io::Result::Ok(())
         };
