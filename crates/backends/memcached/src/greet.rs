@@ -31,8 +31,31 @@ pub(crate) struct Greeted {
     pub(crate) stream: Pin<Box<dyn Stream>>,
     /// What it understands.
     pub(crate) dialect: Dialect,
-    /// Tells this life of the server from others, as far as its own word goes.
-    pub(crate) life: u64,
+    pub(crate) life: Life,
+}
+
+/// A server's life between two starts, as far as its own word goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Life {
+    process: u64,
+    /// The second of its start.
+    started: u64,
+}
+
+impl Life {
+    /// Whether it is the same life. Who rounds its time and its age by themselves may seem to have begun a second apart.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.process == other.process && self.started.abs_diff(other.started) <= 1
+    }
+
+    /// A number that tells it from others, well mixed.
+    pub(crate) fn mask(&self) -> u64 {
+        let mut mixed = self.started.rotate_left(32) ^ self.process;
+        for _ in 0..3 {
+            mixed = (mixed ^ (mixed >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        (mixed ^ (mixed >> 29)) & NUMBER_BITS
+    }
 }
 
 /// Connects to a node and greets it.
@@ -153,14 +176,8 @@ impl Heard {
         Ok(())
     }
 
-    /// The process and the second of its start, well mixed.
-    fn life(&self) -> u64 {
-        let started = self.time.wrapping_sub(self.uptime);
-        let mut mixed = started.rotate_left(32) ^ self.process;
-        for _ in 0..3 {
-            mixed = (mixed ^ (mixed >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        }
-        (mixed ^ (mixed >> 29)) & NUMBER_BITS
+    fn life(&self) -> Life {
+        Life { process: self.process, started: self.time.wrapping_sub(self.uptime) }
     }
 }
 
@@ -220,12 +237,16 @@ mod tests {
             let text = format!("VERSION 1.6.18\r\nMN\r\nCLIENT_ERROR invalid flag\r\n{stats}{SETTINGS}");
             greeted(&text).await.unwrap().life
         };
-        assert_eq!(greet(STATS).await, greet(STATS).await, "the same process");
-        assert_ne!(
-            greet(STATS).await,
-            greet(&STATS.replace("uptime 5", "uptime 4")).await,
-            "it was restarted"
-        );
+        let life = greet(STATS).await;
+        assert_eq!(life, greet(STATS).await, "the same process");
+        for (stats, is_it) in [
+            (STATS.replace("uptime 5", "uptime 2"), false),
+            (STATS.replace("pid 7", "pid 8"), false),
+            (STATS.replace("uptime 5", "uptime 4"), true),
+        ] {
+            let other = greet(&stats).await;
+            assert!(life.is(&other) == is_it && life.mask() != other.mask(), "{stats}");
+        }
     }
 
     #[tokio::test]

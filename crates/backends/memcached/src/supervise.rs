@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::commands::{Commands, Dialect};
-use crate::greet::{connect, number_of};
+use crate::commands::Commands;
+use crate::greet::{Life, connect, number_of};
 use crate::link::{Answer, Link, carry};
 use crate::node::{Missed, Node, State};
 
@@ -29,11 +29,13 @@ struct Supervisor {
     clock: Arc<dyn Clock>,
     kept: Vec<Kept>,
     carried: JoinSet<io::Error>,
+    /// The server's, as the first connection of it was told.
+    life: Life,
 }
 
 /// Keeps a node until it is closed.
 pub(crate) async fn supervise(node: Arc<Node>, clock: Arc<dyn Clock>) {
-    let mut supervisor = Supervisor { node, clock, kept: Vec::new(), carried: JoinSet::new() };
+    let mut supervisor = Supervisor::new(node, clock);
     let mut failures = 0;
     while supervisor.node.state() != State::Closed {
         let pause = match supervisor.look().await {
@@ -58,6 +60,10 @@ fn pause(failures: u32, random: u64) -> Duration {
 }
 
 impl Supervisor {
+    fn new(node: Arc<Node>, clock: Arc<dyn Clock>) -> Self {
+        Self { node, clock, kept: Vec::new(), carried: JoinSet::new(), life: Life::default() }
+    }
+
     /// Waits until there may be something to do.
     async fn wait(&mut self, pause: Option<Duration>) {
         let node = self.node.clone();
@@ -118,9 +124,11 @@ impl Supervisor {
     async fn connect_missing(&mut self) -> io::Result<()> {
         while self.kept.len() < self.node.connections {
             let greeted = timeout(self.node.timeout, connect(&self.node.settings)).await??;
-            let numbers_ours = greeted.dialect == Dialect::Meta { numbers_ours: true };
-            let mask = if numbers_ours { 0 } else { greeted.life };
-            let (link, calls) = Link::new(number_of(self.clock.random()), mask, greeted.dialect);
+            if !self.life.is(&greeted.life) {
+                self.life = greeted.life;
+            }
+            let id = number_of(self.clock.random());
+            let (link, calls) = Link::new(id, self.life.mask(), greeted.dialect);
             self.carried.spawn(carry(greeted.stream, calls));
             self.keep(link);
         }
@@ -204,14 +212,16 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use forebay_runtime::clock::TokioClock;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::commands::Dialect;
 
     #[tokio::test]
     async fn a_key_keeps_its_connection_while_others_end_and_come() {
         let node = Node::new("localhost".parse().unwrap(), 2, Duration::from_secs(1), false);
-        let (clock, kept) = (Arc::new(TokioClock::new()), Vec::new());
-        let mut supervisor = Supervisor { node: Arc::new(node), clock, kept, carried: JoinSet::new() };
+        let mut supervisor = Supervisor::new(Arc::new(node), Arc::new(TokioClock::new()));
         let link = |id| Link::new(id, 0, Dialect::Classic);
         let ((one, ends), (two, _stays), (three, _new)) = (link(1), link(2), link(3));
         supervisor.keep(one);
@@ -230,6 +240,31 @@ mod tests {
         supervisor.keep(three);
         supervisor.show_links();
         assert_eq!((ids(first).await, ids(second).await), (Some(3), Some(2)));
+    }
+
+    #[tokio::test]
+    async fn no_version_of_one_life_of_a_server_fits_another_one_whoever_numbers_them() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = server.local_addr().unwrap().to_string().parse().unwrap();
+        let node = Node::new(settings, 1, Duration::from_secs(60), false);
+        let mut supervisor = Supervisor::new(Arc::new(node), Arc::new(TokioClock::new()));
+        let mut masks = Vec::new();
+        for (process, uptime) in [(7, 20), (7, 21), (8, 20), (8, 10)] {
+            let greet = async {
+                let (mut connection, _) = server.accept().await.unwrap();
+                let stats =
+                    format!("STAT pid {process}\r\nSTAT uptime {uptime}\r\nSTAT time 1795303570\r\nEND\r\n");
+                let words = format!("VERSION 1.6.39\r\nMN\r\nEN\r\n{stats}END\r\n");
+                connection.write_all(words.as_bytes()).await.unwrap();
+                connection
+            };
+            supervisor.kept.clear();
+            let (connected, _connection) = tokio::join!(supervisor.connect_missing(), greet);
+            connected.unwrap();
+            masks.push(supervisor.kept[0].link.mask);
+        }
+        assert_eq!(masks[0], masks[1], "it rounds its uptime");
+        assert!(masks[1] != masks[2] && masks[2] != masks[3]);
     }
 
     #[test]
