@@ -63,7 +63,9 @@ pub(crate) enum There {
 }
 
 impl<'a> Ask<'a> {
-    /// For a verb that leaves what is there, or changes it under a condition that cannot be fulfilled twice.
+    /// For a verb that leaves what is there, or whose change need not be undone where it is not known whether it has happened.
+    /// An add is one: nothing was there that must not be served, and to remove the key would take away what somebody else has
+    /// added. It may still happen after a later removal by another process, as its caller was told.
     pub(crate) async fn begin(inner: &'a Inner, operation: &'static str, key: &'a [u8]) -> Result<Self> {
         Self::begin_as(inner, operation, key, false).await
     }
