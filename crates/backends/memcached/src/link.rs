@@ -65,7 +65,7 @@ struct Shared {
     ended: AtomicBool,
     /// Rung when a caller could not write all.
     rest_left: Notify,
-    /// Rung when the task has to begin to watch the connection for callers that read alone.
+    /// Rung at every turn of a caller that reads alone. While the task watches, that wakes nobody.
     turns_begin: Notify,
 }
 
@@ -211,11 +211,9 @@ impl Shared {
         let Ok(room) = self.awaited.room.try_acquire() else { return Err((commands, answer)) };
         room.forget();
         calls.push_back(Sent::new(&commands, answer));
-        let (turn, is_first) = self.awaited.reader.begin_turn();
+        let turn = self.awaited.reader.begin_turn();
         drop(calls);
-        if is_first {
-            self.turns_begin.notify_one();
-        }
+        self.turns_begin.notify_one();
         // The connection's task writes what does not go at once, and meets the error if there is one.
         let context = &mut Context::from_waker(Waker::noop());
         let written = match Pin::new(stream).poll_write(context, &commands.bytes) {
@@ -362,14 +360,17 @@ async fn receive(shared: &Shared) -> io::Result<()> {
 /// Makes the task the reader again after a while in which nobody has begun to read alone: so the end of an idle connection is
 /// seen, and a reply comes to whoever was alone and is not polled any more.
 async fn watch(shared: &Shared) -> io::Result<()> {
+    let reader = &shared.awaited.reader;
     loop {
         shared.turns_begin.notified().await;
         loop {
-            let turns = shared.awaited.reader.turns();
+            let turns = reader.turns();
             sleep(MEMCACHED_UNWATCHED_MAX).await;
-            if shared.awaited.reader.end_watch(turns) {
+            if reader.turns() == turns {
                 break;
             }
         }
+        // Whoever has begun since has rung again.
+        reader.give_to_task();
     }
 }

@@ -5,7 +5,7 @@
 //! the reader asks the connection after that. Who is not, asks it only where it finds so while it holds the input, and never
 //! while another one reads.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -26,8 +26,6 @@ pub(super) struct Reader {
     now: AtomicU64,
     /// Turns so far.
     turns: AtomicU64,
-    /// The task looks now and then whether there are still such callers.
-    is_watched: AtomicBool,
     task: AtomicWaker,
 }
 
@@ -44,11 +42,11 @@ impl Reader {
         self.now.load(SeqCst) == turn.0
     }
 
-    /// A caller that is alone reads from now on. Says whether the task has to begin to watch.
-    pub(super) fn begin_turn(&self) -> (Turn, bool) {
+    /// A caller that is alone reads from now on.
+    pub(super) fn begin_turn(&self) -> Turn {
         let turn = Turn(self.turns.fetch_add(1, SeqCst) + NOBODY + 1);
         self.now.store(turn.0, SeqCst);
-        (turn, !self.is_watched.swap(true, SeqCst))
+        turn
     }
 
     /// Nobody waits for a reply any more. What the task reads, it goes on reading.
@@ -83,18 +81,6 @@ impl Reader {
     pub(super) fn turns(&self) -> u64 {
         self.turns.load(SeqCst)
     }
-
-    /// Makes the task the reader if there were no more turns than these, and says whether there were none.
-    pub(super) fn end_watch(&self, turns: u64) -> bool {
-        self.is_watched.store(false, SeqCst);
-        // Whoever has a turn since is seen here, or sees that nobody watches.
-        if self.turns() == turns {
-            self.give_to_task();
-            return true;
-        }
-        self.is_watched.store(true, SeqCst);
-        false
-    }
 }
 
 #[cfg(test)]
@@ -105,29 +91,15 @@ mod tests {
     fn a_turn_that_is_over_ends_no_other() {
         let reader = Reader::default();
         assert!(reader.is_task());
-        let (first, _) = reader.begin_turn();
+        let first = reader.begin_turn();
         reader.rest();
         assert!(reader.is_nobody());
-        let (second, _) = reader.begin_turn();
+        let second = reader.begin_turn();
         reader.end_turn(first);
         assert!(reader.is_turn(second) && !reader.is_turn(first));
         reader.end_turn(second);
         assert!(reader.is_task());
         reader.rest();
         assert!(reader.is_task(), "what the task reads it goes on reading");
-    }
-
-    #[test]
-    fn the_task_watches_as_long_as_there_are_turns() {
-        let reader = Reader::default();
-        let (_, begins) = reader.begin_turn();
-        assert!(begins);
-        let turns = reader.turns();
-        reader.give_to_task();
-        let (turn, begins) = reader.begin_turn();
-        assert!(!begins, "it watches");
-        assert!(!reader.end_watch(turns) && reader.is_turn(turn));
-        assert!(reader.end_watch(reader.turns()) && reader.is_task());
-        assert!(reader.begin_turn().1);
     }
 }

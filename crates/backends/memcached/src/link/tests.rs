@@ -347,6 +347,21 @@ async fn an_idle_connection_is_watched_again_after_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_task_watches_as_long_as_there_are_turns() {
+    let (link, mut server, _task) = linked();
+    let reader = &link.shared.awaited.reader;
+    for _ in 0..3 {
+        for _ in 0..5 {
+            leave_alone(&link, &mut server).await;
+            sleep(MEMCACHED_UNWATCHED_MAX / 3 * 2).await;
+            assert!(reader.is_nobody(), "there was a turn within the time");
+        }
+        sleep(MEMCACHED_UNWATCHED_MAX * 2).await;
+        assert!(reader.is_task());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_that_is_not_polled_is_not_the_reader_for_long() {
     let (link, mut server, task) = linked();
     settle().await;
