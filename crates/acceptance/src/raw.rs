@@ -69,6 +69,16 @@ impl Raw {
         bytes
     }
 
+    /// Reads one line, without its end. What follows it must not have come yet, or must be read in the same way.
+    pub fn read_line(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.extend(self.read_exactly(1));
+        }
+        line.truncate(line.len() - 2);
+        String::from_utf8(line).expect("a line is text")
+    }
+
     /// Sends no more, and reads until the server closes.
     pub fn finish(mut self) -> Vec<u8> {
         // It may be closed already.

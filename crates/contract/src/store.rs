@@ -63,7 +63,9 @@ macro_rules! store {
                 leases_are_good_after_a_named_write
                 placeholders_counters_and_stale_entries_may_be_named
                 an_entry_can_be_left_without_its_value
-                an_entry_without_its_value_can_be_stale;
+                an_entry_without_its_value_can_be_stale
+                what_is_emptied_while_somebody_loads_it_is_not_filled
+                nothing_is_the_name_of_no_version;
             lease: a_fill_with_its_lease_is_stored
                 a_lease_fills_once
                 writes_of_other_keys_leave_a_lease_good

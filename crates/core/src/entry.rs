@@ -182,9 +182,9 @@ pub struct Delete {
     pub version: Option<Version>,
     /// Keep the value, marked stale, with this end of life (`None` leaves the present one).
     pub keep_stale: Option<Option<Expiry>>,
-    /// Leave the entry without its bytes and flags, with this end of life. Unless it is marked stale as well it keeps its version;
-    /// leases taken before are void all the same.
-    pub empties: Option<Expiry>,
+    /// Leave the entry without its bytes. Unless it is marked stale as well, or somebody loads it, it keeps its version; leases
+    /// taken before are void all the same.
+    pub empties: Option<Emptied>,
     /// The version that what is left is given.
     pub named: Option<Version>,
 }
@@ -194,6 +194,15 @@ impl Delete {
     pub const fn at(now: Instant) -> Self {
         Self { now, version: None, keep_stale: None, empties: None, named: None }
     }
+}
+
+/// What an entry without its bytes is left with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emptied {
+    /// The client's own 32 bits.
+    pub flags: u32,
+    /// The end of life.
+    pub expires_at: Expiry,
 }
 
 /// What became of a deletion.

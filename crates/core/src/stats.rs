@@ -15,6 +15,8 @@ pub struct StoreStats {
     pub hits: u64,
     /// Reads that did not.
     pub misses: u64,
+    /// Of those, how many found one whose time was over.
+    pub misses_expired: u64,
     /// Writes that stored.
     pub writes: u64,
     /// Entries ever created.
@@ -27,6 +29,8 @@ pub struct StoreStats {
     pub evicted_unread: u64,
     /// Entries dropped because their time was over.
     pub expired: u64,
+    /// Of those, never read.
+    pub expired_unread: u64,
     /// Entries dropped because everything was.
     pub flushed: u64,
     /// Entries taken out because somebody asked for it, or wrote what cannot be kept.

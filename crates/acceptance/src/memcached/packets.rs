@@ -187,3 +187,49 @@ impl Conversation {
         self.renaming.version_of(key)
     }
 }
+
+/// What came back, as it came.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// 0 is well.
+    pub status: u16,
+    /// The version.
+    pub version: u64,
+    /// What stands before the value.
+    pub extras: Vec<u8>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// One connection on which every request is answered by one packet, before the next is sent.
+pub struct Exchange {
+    raw: Raw,
+    unread: Vec<u8>,
+}
+
+impl Exchange {
+    /// Connects.
+    pub fn connect(address: SocketAddr) -> Self {
+        Self { raw: Raw::connect(address), unread: Vec::new() }
+    }
+
+    /// The answer to one request.
+    pub fn ask(&mut self, packet: &Packet) -> Answered {
+        self.raw.send(&packet.bytes(0));
+        loop {
+            if let Some((response, after)) = Response::read(&self.unread) {
+                let answered = Answered {
+                    status: response.status,
+                    version: response.version,
+                    extras: response.extras.to_vec(),
+                    value: response.value.to_vec(),
+                };
+                self.unread = after.to_vec();
+                return answered;
+            }
+            let more = self.raw.read();
+            assert!(!more.is_empty(), "the connection has ended before the answer");
+            self.unread.extend_from_slice(&more);
+        }
+    }
+}

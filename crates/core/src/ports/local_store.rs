@@ -1,5 +1,7 @@
 //! The cache memory of this process.
 
+use std::sync::Arc;
+
 use crate::entry::{Arithmetic, Counted, Delete, Deleted, Lease, Read, View, Write, Written};
 use crate::stats::{StoreDetail, StoreStats};
 use crate::time::Instant;
@@ -56,6 +58,22 @@ pub trait LocalStore: Send + Sync {
         false
     }
 
+    /// Shows a bounded number of entries and returns where to go on, or `None` after the last. A walk begins with 0. What is
+    /// there from its begin to its end is shown once, under the store's lock; what comes or goes meanwhile is shown or is not.
+    /// It leaves no trace at the entries, and `visit` must be short and must not call the store. A store that cannot show what
+    /// it has shows nothing.
+    fn walk(&self, from: u64, now: Instant, visit: &mut dyn FnMut(&[u8], View<'_>)) -> Option<u64> {
+        let _ = (from, now, visit);
+        None
+    }
+
+    /// Tells `watcher` of every entry that is pushed out from now on. A store has one watcher: false where there is one, or where
+    /// the store cannot tell.
+    fn watch_evictions(&self, watcher: Arc<dyn EvictionWatcher>) -> bool {
+        let _ = watcher;
+        false
+    }
+
     /// The state at this moment.
     fn stats(&self) -> StoreStats;
 
@@ -63,4 +81,10 @@ pub trait LocalStore: Send + Sync {
     fn detail(&self) -> StoreDetail {
         StoreDetail::default()
     }
+}
+
+/// Somebody who wants to know what is pushed out.
+pub trait EvictionWatcher: Send + Sync {
+    /// This entry makes room for others. It is called under the store's lock: it must be short and must not call the store.
+    fn evicted(&self, key: &[u8], view: View<'_>, now: Instant);
 }

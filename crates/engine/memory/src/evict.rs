@@ -4,6 +4,7 @@
 //! its key remembered for a while. The main queue gives what was used another round for every use, up to three.
 //! Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023.
 
+use forebay_core::entry::Claim;
 use forebay_core::limits::memory::{EVICTED_MAX, HOLDS_MAX, MOVED_BYTES_MAX, SHRINK_STEP_BYTES, SPARED_MAX};
 
 use crate::ghost::Ghost;
@@ -143,6 +144,11 @@ impl Shard {
         let over = self.heap.header(position).expired(self.now);
         if !over && queue == QueueName::Small {
             self.ghost.insert(hash, self.table.len());
+        }
+        if !over {
+            let header = self.heap.header(position);
+            let view = header.view(self.heap.value(position, &header), Claim::None);
+            self.observers.evicted(self.heap.key(position), view, self.now);
         }
         self.remove(hash, position, if over { Cause::Over } else { cause });
     }

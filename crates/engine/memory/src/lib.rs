@@ -5,13 +5,14 @@
 //! overwrite, remove) → `evict` (S3-FIFO) and `records` (where entries lie: segments in the order of two queues, so
 //! that evicting is walking through memory). Room is made in steps, between which others have the shard; so does `resize`
 //! change the budget. `floor` is what makes leases safe; `sweep` drops what has expired.
-//! `snapshot` writes it all out and takes it in again; `classes` and `top` know what there is and what is read most.
+//! `snapshot` writes it all out and takes it in again; `insight` knows what there is, what is read
+//! most and who watches what is pushed out.
 
 mod bucket;
-mod classes;
 mod evict;
 mod floor;
 mod ghost;
+mod insight;
 pub mod memory;
 mod records;
 mod resize;
@@ -19,7 +20,6 @@ mod shard;
 mod snapshot;
 pub mod sweep;
 mod table;
-mod top;
 mod verbs;
 
 pub use memory::{Memory, MemoryOptions};

@@ -10,17 +10,17 @@ use forebay_core::entry::{
 };
 use forebay_core::limits::KEY_BYTES_MAX;
 use forebay_core::limits::memory::{SHARD_BYTES_MIN, SHARDS_MAX};
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::local_store::{EvictionWatcher, LocalStore};
 use forebay_core::ports::pledges::Pledges;
 use forebay_core::stats::{StoreDetail, StoreStats};
 use forebay_core::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::classes::Classes;
 use crate::evict::holds_max;
+use crate::insight::classes::Classes;
+use crate::insight::observers::Observers;
 use crate::resize::Asked;
 use crate::shard::Shard;
-use crate::top::Top;
 
 /// What a store is made with.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub struct Memory {
     value_bytes_max: usize,
     /// The shard where the next sweep begins to look.
     pub(crate) sweep_from: AtomicUsize,
-    top: Arc<Top>,
+    observers: Arc<Observers>,
 }
 
 impl Memory {
@@ -54,11 +54,11 @@ impl Memory {
         let hasher = RandomState::default();
         let count = shard_count(options.bytes_max, options.value_bytes_max);
         let shard_bytes_max = options.bytes_max / count;
-        let (step, top) = (count as u64, Arc::<Top>::default());
+        let (step, observers) = (count as u64, Arc::<Observers>::default());
         let shards: Vec<Shard> = (0..step)
             .map(|index| {
                 let first = Version(options.first_version.0 + index);
-                Shard::new(shard_bytes_max, first, step, hasher.clone(), Arc::clone(&top))
+                Shard::new(shard_bytes_max, first, step, hasher.clone(), Arc::clone(&observers))
             })
             .collect();
         Self {
@@ -67,7 +67,7 @@ impl Memory {
             asked: Mutex::new(Asked { bytes: options.bytes_max, bytes_max: usize::MAX }),
             value_bytes_max: options.value_bytes_max,
             sweep_from: AtomicUsize::new(0),
-            top,
+            observers,
             hasher,
         }
     }
@@ -170,6 +170,14 @@ impl LocalStore for Memory {
         self.ask(bytes_max)
     }
 
+    fn walk(&self, from: u64, now: Instant, visit: &mut dyn FnMut(&[u8], View<'_>)) -> Option<u64> {
+        self.walk_part(from, now, visit)
+    }
+
+    fn watch_evictions(&self, watcher: Arc<dyn EvictionWatcher>) -> bool {
+        self.observers.watch_evictions(watcher)
+    }
+
     fn stats(&self) -> StoreStats {
         let mut total =
             StoreStats { bytes_max: self.bytes_max.load(Relaxed) as u64, ..StoreStats::default() };
@@ -180,12 +188,14 @@ impl LocalStore for Memory {
             total.bytes += shard.bytes() as u64;
             total.hits += counts.hits;
             total.misses += counts.misses;
+            total.misses_expired += counts.misses_expired;
             total.writes += counts.writes;
             total.items_created += counts.items_created;
             total.evicted += counts.evicted;
             total.evicted_unread += counts.evicted_unread;
             total.evicted_by_resize += counts.evicted_by_resize;
             total.expired += counts.expired;
+            total.expired_unread += counts.expired_unread;
             total.flushed += counts.flushed;
             total.removed += counts.removed;
             total.replaced += counts.replaced;
@@ -197,7 +207,7 @@ impl LocalStore for Memory {
     fn detail(&self) -> StoreDetail {
         let mut classes = Classes::default();
         self.shards.iter().for_each(|shard| classes.merge(&shard.lock().classes));
-        StoreDetail { classes: classes.filled(), top: self.top.keys() }
+        StoreDetail { classes: classes.filled(), top: self.observers.top.keys() }
     }
 }
 

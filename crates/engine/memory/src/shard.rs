@@ -8,14 +8,15 @@ use forebay_core::entry::{Expiry, Version};
 use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
 
-use crate::classes::Classes;
 use crate::floor::Floors;
 use crate::ghost::Ghost;
+use crate::insight::classes::Classes;
+use crate::insight::observers::Observers;
+use crate::insight::top::Sampler;
 use crate::records::heap::{HEAP_BYTES_MAX, Heap, Position};
 use crate::records::queue::QueueName;
 use crate::records::record::{Header, Marks, seconds};
 use crate::table::Table;
-use crate::top::{Sampler, Top};
 
 /// Everything under one lock.
 pub(crate) struct Shard {
@@ -36,7 +37,7 @@ pub(crate) struct Shard {
     pub(crate) counts: StoreStats,
     pub(crate) classes: Classes,
     pub(crate) sampler: Sampler,
-    top: Arc<Top>,
+    pub(crate) observers: Arc<Observers>,
 }
 
 /// An entry that is there.
@@ -75,7 +76,7 @@ impl Shard {
         first_version: Version,
         version_step: u64,
         hasher: RandomState,
-        top: Arc<Top>,
+        observers: Arc<Observers>,
     ) -> Self {
         let bytes_max = bytes_max.min(HEAP_BYTES_MAX);
         Self {
@@ -92,7 +93,7 @@ impl Shard {
             counts: StoreStats::default(),
             classes: Classes::default(),
             sampler: Sampler::new(first_version.0 as u32),
-            top,
+            observers,
         }
     }
 
@@ -123,7 +124,8 @@ impl Shard {
     /// one that it stands in place of: leases from before are void.
     pub(crate) fn version_of(&mut self, hash: u64, named: Option<Version>) -> u64 {
         let next = self.next_version();
-        let Some(Version(named)) = named else { return next };
+        // No entry has version 0: it stands for nothing.
+        let Some(Version(named @ 1..)) = named else { return next };
         self.floors.raise(hash, next);
         named
     }
@@ -187,7 +189,7 @@ impl Shard {
     #[cold]
     pub(crate) fn sampled(&mut self, hash: u64, key: &[u8], now: Instant) {
         let weight = self.sampler.take(self.counts.hits);
-        self.top.note(hash, key, weight, now);
+        self.observers.top.note(hash, key, weight, now);
     }
 
     /// Puts a new entry under a key that has none, pushing others out where needed.
@@ -234,7 +236,10 @@ impl Shard {
                 self.counts.evicted_by_resize += u64::from(cause == Cause::Resized);
                 self.counts.evicted_unread += u64::from(!header.marks.has(Marks::READ));
             }
-            Cause::Over => self.counts.expired += 1,
+            Cause::Over => {
+                self.counts.expired += 1;
+                self.counts.expired_unread += u64::from(!header.marks.has(Marks::READ));
+            }
             Cause::Removed => self.counts.removed += 1,
         }
         self.unlink(hash, position);

@@ -38,6 +38,16 @@ impl Table {
         self.len
     }
 
+    /// How many parts there are, always.
+    pub(crate) fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The entries of a part. Which one an entry is in, its hash alone says.
+    pub(crate) fn entries_of(&self, part: usize) -> impl Iterator<Item = Position> + '_ {
+        self.parts.get(part).into_iter().flat_map(|part| part.buckets.iter().flat_map(Bucket::iter))
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.bytes_empty()
     }

@@ -1,12 +1,16 @@
 //! What the front stands before: the embedded store, or a near cache.
 
+use std::sync::Arc;
+
 use forebay_core::error::Result;
 use forebay_core::ports::BoxFuture;
+use forebay_core::ports::local_store::{EvictionWatcher, LocalStore};
 use forebay_core::ports::pledges::{Pledge, Pledges};
 use forebay_core::stats::StoreStats;
-use forebay_wire::memcached::command::{Command, Get};
+use forebay_wire::memcached::command::Command;
 
 use crate::execute;
+use crate::execute::paused::Paused;
 use crate::execute::run::Ran;
 use crate::execute::turn::Turn;
 use crate::serve::budget::Held;
@@ -21,8 +25,8 @@ pub(crate) trait Backing: Send + Sync + Sized + 'static {
     /// Carries out one command, unless others must be asked for it.
     fn run(turn: &mut Turn<'_, Self>, command: &Command<'_>) -> Ran;
 
-    /// Goes on with a read that some keys are answered of.
-    fn resume(turn: &mut Turn<'_, Self>, get: Get<'_>) -> Ran;
+    /// Goes on with a command that is answered in part. `input` begins with its line.
+    fn resume(turn: &mut Turn<'_, Self>, paused: Paused, input: &[u8]) -> Ran;
 
     /// Answers a write whose value is not taken in for want of memory.
     fn refuse(turn: &mut Turn<'_, Self>, command: &Command<'_>);
@@ -46,6 +50,9 @@ pub(crate) trait Backing: Send + Sync + Sized + 'static {
 
     /// Changes its budget.
     fn resize(&self, bytes_max: u64) -> bool;
+
+    /// Tells of what is pushed out, where that is known.
+    fn watch_evictions(&self, watcher: Arc<dyn EvictionWatcher>);
 }
 
 impl<S: Pledges + 'static> Backing for S {
@@ -55,8 +62,8 @@ impl<S: Pledges + 'static> Backing for S {
         execute::run::run(turn, command)
     }
 
-    fn resume(turn: &mut Turn<'_, Self>, get: Get<'_>) -> Ran {
-        execute::get::get(turn, get)
+    fn resume(turn: &mut Turn<'_, Self>, paused: Paused, input: &[u8]) -> Ran {
+        execute::run::resume(turn, paused, input)
     }
 
     fn refuse(turn: &mut Turn<'_, Self>, command: &Command<'_>) {
@@ -84,6 +91,12 @@ impl<S: Pledges + 'static> Backing for S {
     }
 
     fn resize(&self, bytes_max: u64) -> bool {
-        forebay_core::ports::local_store::LocalStore::resize(self, bytes_max)
+        LocalStore::resize(self, bytes_max)
+    }
+
+    fn watch_evictions(&self, watcher: Arc<dyn EvictionWatcher>) {
+        if !LocalStore::watch_evictions(self, watcher) {
+            tracing::debug!("evictions are watched by another front, or not known");
+        }
     }
 }

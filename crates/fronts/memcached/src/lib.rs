@@ -18,6 +18,7 @@ mod shared;
 mod stats;
 mod told;
 mod version;
+mod watch;
 
 pub use options::Options;
 pub use serve::bind::{Addresses, Bound, bind, bind_near};

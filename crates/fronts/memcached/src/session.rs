@@ -1,16 +1,19 @@
 //! One connection's place in its stream, without the connection: bytes in, answers out.
 
 use forebay_core::limits::OUTPUT_BYTES_MAX;
-use forebay_core::limits::memcached::INPUT_BYTES;
+use forebay_core::limits::memcached::{INPUT_BYTES, UNADMITTED_COMMANDS_MAX};
 use forebay_wire::memcached::command::Command;
 use forebay_wire::memcached::parse::{Limits, Parsed, parse};
+use forebay_wire::memcached::refusal::Refusal;
 use forebay_wire::memcached::{auth, binary};
 
 use crate::access::gate;
 use crate::backing::Backing;
-use crate::execute::get::Paused;
+use crate::execute::paused::Paused;
 use crate::execute::run::Ran;
 use crate::execute::turn::Turn;
+use crate::reply;
+use crate::watch::log::Watcher;
 
 /// What is left of a stream's past when its bytes are gone.
 #[derive(Debug, Default)]
@@ -25,6 +28,10 @@ pub(crate) struct Session {
     protocol: Option<Protocol>,
     /// Who is there has said who it is.
     admitted: bool,
+    /// What was carried out or refused before that.
+    unadmitted: usize,
+    /// A place among those who watch.
+    watcher: Option<Watcher>,
 }
 
 /// The first byte of a connection decides for all that follow.
@@ -63,6 +70,8 @@ pub(crate) enum Next {
     Send,
     /// Send. The command at the head of what is left of the input cannot be carried out here and now.
     Ask,
+    /// Send, then tell of what happens until the client goes.
+    Watch,
     /// Send, then end the connection.
     Close,
 }
@@ -80,6 +89,11 @@ impl Session {
     /// The beginning of a stream of somebody who is `admitted`, or has to say first who it is.
     pub(crate) fn new(admitted: bool) -> Self {
         Self { admitted, ..Self::default() }
+    }
+
+    /// Whether who is there has said who it is, or need not.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.admitted
     }
 
     /// Carries out every complete command of `input`, until the output is full or one turn's work is done.
@@ -103,7 +117,8 @@ impl Session {
                 break Next::Send;
             }
             let (ran, length, swallow) = match self.resume.take() {
-                Some(Resume { paused, length }) => (S::resume(turn, paused.rest(rest)), length, 0),
+                None if !self.admitted && self.unadmitted >= UNADMITTED_COMMANDS_MAX => break Next::Close,
+                Some(Resume { paused, length }) => (S::resume(turn, paused, rest), length, 0),
                 None => match self.parse(rest, &turn.shared.limits) {
                     Parsed::Incomplete { needed, searched } => {
                         self.searched = searched;
@@ -129,6 +144,15 @@ impl Session {
                     self.resume = paused.map(|paused| Resume { paused, length });
                     break Next::Ask;
                 }
+                Ran::Watches(kinds) => {
+                    consumed += length;
+                    self.watcher = turn.shared.watch_log.join(kinds);
+                    if self.watcher.is_some() {
+                        reply::line(turn.out, "OK");
+                        break Next::Watch;
+                    }
+                    reply::line(turn.out, Refusal::TooManyWatchers.text());
+                }
                 Ran::Quit => break Next::Close,
             }
         };
@@ -141,7 +165,7 @@ impl Session {
         if self.swallow > 0 || input.is_empty() {
             return None;
         }
-        if let Some(Resume { paused, length }) = self.resume {
+        if let Some(Resume { paused: Paused::Get(paused), length }) = self.resume {
             return Some(Head { command: Command::Get(paused.rest(input)), length, swallow: 0 });
         }
         match self.parse(input, limits) {
@@ -164,15 +188,24 @@ impl Session {
         head.length
     }
 
+    /// The place of a client that watches, once.
+    pub(crate) fn take_watcher(&mut self) -> Option<Watcher> {
+        self.watcher.take()
+    }
+
+    /// Of somebody who has not said who it is nothing is awaited but a name and a password.
     fn parse<'i>(&self, input: &'i [u8], limits: &Limits) -> Parsed<'i> {
+        let without_values = limits.without_values();
         match self.protocol {
-            Some(Protocol::Binary) => binary::parse::parse(input, limits),
+            Some(Protocol::Binary) if self.admitted => binary::parse::parse(input, limits),
+            Some(Protocol::Binary) => binary::parse::parse(input, &without_values),
             Some(Protocol::Text) | None if self.admitted => parse(input, self.searched, limits),
             Some(Protocol::Text) | None => auth::parse(input, self.searched, limits),
         }
     }
 
     fn carry_out<S: Backing>(&mut self, turn: &mut Turn<'_, S>, command: &Command<'_>) -> Ran {
+        self.unadmitted += usize::from(!self.admitted);
         match &turn.shared.options.users {
             Some(users) => gate::pass(&mut self.admitted, users, turn, command),
             None => S::run(turn, command),
@@ -182,6 +215,9 @@ impl Session {
     /// Gives up the value that the command at the head of `input` waits for, because there is no memory for it. What is not
     /// known to be a write cannot be answered: the connection ends.
     pub(crate) fn give_up<S: Backing>(&mut self, input: &[u8], turn: &mut Turn<'_, S>) -> Progress {
+        if !self.admitted {
+            return Progress { consumed: 0, next: Next::Close };
+        }
         self.searched = 0;
         let (command, head, swallow) = match self.parse(input, &turn.shared.limits.without_values()) {
             Parsed::Complete { command, consumed, swallow } if command.is_oversized() => {
@@ -214,6 +250,7 @@ mod tests {
     use crate::shared::Shared;
     use crate::stats::counters::{Count, Tally};
     use crate::told::Told;
+    use crate::watch::events::Events;
 
     const MIB: usize = 1024 * 1024;
 
@@ -263,7 +300,7 @@ mod tests {
             self.out.clear();
             let mut turn = Turn {
                 shared: &self.shared,
-                store: Told::new(&*self.shared.store),
+                store: Told::new(&*self.shared.store, Events::new(&self.shared.watch_log, 2)),
                 now: self.shared.clock.now(),
                 out: &mut self.out,
                 tally: &mut self.tally,

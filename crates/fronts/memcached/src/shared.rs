@@ -1,6 +1,7 @@
 //! What all connections of one front share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use forebay_core::limits::memcached::{GET_LINE_BYTES_MAX, LINE_BYTES_MAX, OPEN_LINE_BYTES_MAX};
 use forebay_core::limits::{KEY_BYTES_MAX, OUTPUT_BYTES_MAX};
@@ -16,6 +17,8 @@ use crate::serve::bind::Addresses;
 use crate::serve::budget::Budget;
 use crate::serve::peers::Peers;
 use crate::stats::counters::{Counters, Tally};
+use crate::watch::events::Evictions;
+use crate::watch::log::WatchLog;
 
 /// The store, the clock, and what is counted.
 pub(crate) struct Shared<S> {
@@ -28,6 +31,9 @@ pub(crate) struct Shared<S> {
     pub(crate) options: Options,
     pub(crate) addresses: Addresses,
     pub(crate) started: Instant,
+    /// Whether what is there may be dumped.
+    pub(crate) dumps: AtomicBool,
+    pub(crate) watch_log: Arc<WatchLog>,
     forgotten: Mutex<Totals>,
 }
 
@@ -62,7 +68,22 @@ impl<S: Backing> Shared<S> {
         let buffers_bytes_min = options.value_bytes_max.saturating_add(OUTPUT_BYTES_MAX);
         let buffers = Arc::new(Budget::new(options.buffers_bytes_max.max(buffers_bytes_min)));
         let (counters, forgotten) = (Counters::default(), Mutex::default());
-        Self { store, clock, limits, peers, buffers, counters, options, addresses, started, forgotten }
+        let (dumps, watch_log) = (AtomicBool::new(true), Arc::<WatchLog>::default());
+        store.watch_evictions(Arc::new(Evictions(Arc::clone(&watch_log))));
+        Self {
+            store,
+            clock,
+            limits,
+            peers,
+            buffers,
+            counters,
+            options,
+            addresses,
+            started,
+            dumps,
+            watch_log,
+            forgotten,
+        }
     }
 
     /// Counts since the start or the last reset. What is not a count is as it is now.
@@ -75,6 +96,8 @@ impl<S: Backing> Shared<S> {
                 evicted: store.evicted.saturating_sub(before.evicted),
                 evicted_unread: store.evicted_unread.saturating_sub(before.evicted_unread),
                 expired: store.expired.saturating_sub(before.expired),
+                expired_unread: store.expired_unread.saturating_sub(before.expired_unread),
+                misses_expired: store.misses_expired.saturating_sub(before.misses_expired),
                 ..store
             },
             connections: all.connections.saturating_sub(forgotten.connections),

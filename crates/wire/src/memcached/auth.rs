@@ -34,7 +34,9 @@ impl fmt::Debug for Authenticate<'_> {
 /// Reads the head of `input`, of which the first `searched` bytes are known to hold no line end, of a client that has not said
 /// who it is. The command is [`Command::Authenticate`] or [`Command::Refused`].
 pub fn parse<'a>(input: &'a [u8], searched: usize, limits: &Limits) -> Parsed<'a> {
-    let (text, length) = match find(input, searched, limits) {
+    // A `get` of thousands of keys is not for who comes in.
+    let limits = Limits { get_line_bytes_max: limits.open_line_bytes_max, ..*limits };
+    let (text, length) = match find(input, searched, &limits) {
         Found::Line { text, length } => (text, length),
         Found::Open => return Parsed::Incomplete { needed: input.len() + 1, searched: input.len() },
         Found::Endless => return Parsed::Close,

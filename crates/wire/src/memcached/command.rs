@@ -39,6 +39,10 @@ pub enum Command<'a> {
     Stats(Section),
     /// `cache_memlimit`.
     MemoryLimit(MemoryLimit),
+    /// `lru_crawler`.
+    Crawler(Crawler),
+    /// `watch`.
+    Watch(Watches),
     /// `shutdown`.
     Shutdown,
     /// `quit`.
@@ -72,6 +76,37 @@ impl Command<'_> {
             _ => false,
         }
     }
+}
+
+/// What is asked of memcached's crawler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crawler {
+    /// `enable`.
+    Enable,
+    /// `disable`.
+    Disable,
+    /// `sleep` and `tocrawl`, with a number that was understood.
+    Tune,
+    /// `crawl`, in classes that there may be.
+    Crawl,
+    /// `metadump`: every entry of some classes, a line each.
+    Dump {
+        /// Whether the first class is among them.
+        first_class: bool,
+    },
+}
+
+/// What a watcher is told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watches {
+    /// Reads, and what writes find.
+    pub fetchers: bool,
+    /// Writes.
+    pub mutations: bool,
+    /// What is pushed out.
+    pub evictions: bool,
+    /// Connections that come and go.
+    pub connections: bool,
 }
 
 /// A read of any number of keys. Every key is within its limit.

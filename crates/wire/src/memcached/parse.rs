@@ -1,6 +1,6 @@
 //! The way in: the head of a byte stream becomes one command, or the wish for more bytes.
 
-use super::classic::{admin, keyed, retrieval, storage};
+use super::classic::{admin, crawler, keyed, retrieval, storage, watch};
 use super::command::{Command, Refused, Verb};
 use super::line::{Found, find};
 use super::meta;
@@ -127,6 +127,8 @@ fn without_body<'a>(verb: &[u8], words: Words<'a>, line: &Line<'a>, limits: &Lim
         b"verbosity" => admin::verbosity(line),
         b"cache_memlimit" => admin::memory_limit(line),
         b"stats" => admin::stats(line),
+        b"lru_crawler" => crawler::crawler(line),
+        b"watch" => watch::watch(line),
         b"version" => Command::Version,
         b"shutdown" => Command::Shutdown,
         b"quit" => Command::Quit,

@@ -33,6 +33,16 @@ pub enum Refusal {
     DetailUsage,
     /// `stats cachedump` is not offered.
     DumpDisabled,
+    /// No such class of items.
+    BadClass,
+    /// Dumps were turned off.
+    CrawlerDisabled,
+    /// They are on already.
+    CrawlerRuns,
+    /// `lru_crawler sleep` for too long.
+    SleepTooLong,
+    /// As many watch already as may.
+    TooManyWatchers,
     /// More flags than a meta get can have.
     FlagsTooManyForGet,
     /// More flags than another meta command can have.
@@ -88,6 +98,11 @@ impl Refusal {
             Self::ShutdownDisabled => "ERROR: shutdown not enabled",
             Self::DetailUsage => "CLIENT_ERROR usage: stats detail on|off|dump",
             Self::DumpDisabled => "CLIENT_ERROR stats cachedump not allowed",
+            Self::BadClass => "BADCLASS invalid class id",
+            Self::CrawlerDisabled => "CLIENT_ERROR lru crawler disabled",
+            Self::CrawlerRuns => "ERROR failed to start lru crawler thread",
+            Self::SleepTooLong => "CLIENT_ERROR sleep must be one second or less",
+            Self::TooManyWatchers => "WATCHER_TOO_MANY log watcher limit reached",
             Self::FlagsTooManyForGet => "CLIENT_ERROR options flags are too long",
             Self::FlagsTooMany => "CLIENT_ERROR options flags too long",
             Self::DuplicateFlag => "CLIENT_ERROR duplicate flag",

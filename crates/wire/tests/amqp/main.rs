@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod contents;
+mod corpus;
 mod golden;
 mod mutations;
 mod properties;
@@ -10,3 +11,4 @@ mod refusals;
 mod samples;
 mod stream;
 mod tables;
+mod walk;

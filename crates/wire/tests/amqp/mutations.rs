@@ -1,12 +1,10 @@
 //! Valid frames with octets changed, put in and left out, the same ones in every run.
 
 use allocation_counter::measure;
-use forebay_wire::amqp::frame::{Decoded, Payload};
-use forebay_wire::amqp::properties::Properties;
-use forebay_wire::amqp::table::{Array, Table, Value};
 
 use crate::samples::{frames, refused};
-use crate::stream::{agreed, read};
+use crate::stream::read;
+use crate::walk::walk;
 
 struct Random(u64);
 
@@ -37,33 +35,6 @@ impl Random {
                 bytes.splice(place..place, other[from..until].iter().copied());
             }
         }
-    }
-}
-
-/// Looks at everything in the frame that `bytes` begins with, and says whether there was one.
-fn walk(bytes: &[u8]) -> bool {
-    let Ok(Decoded::Complete { frame, .. }) = agreed(131_072).decode(bytes) else { return false };
-    if let Payload::Header(header) = frame.payload
-        && let Ok(properties) = Properties::parse(header.properties)
-    {
-        walk_table(properties.headers.unwrap_or_default());
-    }
-    true
-}
-
-fn walk_table(table: Table<'_>) {
-    table.fields().for_each(|(_, value)| walk_value(value));
-}
-
-fn walk_array(array: Array<'_>) {
-    array.values().for_each(walk_value);
-}
-
-fn walk_value(value: Value<'_>) {
-    match value {
-        Value::Table(table) => walk_table(table),
-        Value::Array(array) => walk_array(array),
-        _ => {}
     }
 }
 

@@ -9,6 +9,13 @@ pub(crate) fn agreed(frame_max: u32) -> Decoder {
     decoder
 }
 
+/// The first byte says how long the pieces are, the rest is a stream: it means the same in pieces and as a whole.
+pub(crate) fn assert_same_in_pieces(input: &[u8]) {
+    let Some((length, stream)) = input.split_first() else { return };
+    let pieces: Vec<&[u8]> = stream.chunks(usize::from(*length) + 1).collect();
+    assert_eq!(read(&[stream]), read(&pieces));
+}
+
 /// Reads `pieces` one after another as a connection would and returns what they meant, and what was left over.
 pub(crate) fn read(pieces: &[&[u8]]) -> (Vec<String>, Vec<u8>) {
     let decoder = Decoder::default();

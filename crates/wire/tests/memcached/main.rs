@@ -1,5 +1,7 @@
 //! What the memcached parsers promise whatever the other side sends.
 
+mod answers;
+mod corpus;
 mod properties;
 mod refusals;
 mod replies;

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 use proptest::sample::{Index, select};
 
-use crate::stream::read;
+use crate::stream::{BINARY, WAY_IN, assert_same_in_pieces, read};
 
 fn key() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -66,6 +66,19 @@ fn command() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![2 => storage, 1 => meta_set, 4 => line]
 }
 
+/// One packet of the binary protocol, most of them well-formed.
+fn packet() -> impl Strategy<Value = Vec<u8>> {
+    let extras = select(vec![0usize, 0, 4, 8, 20, 3]).prop_flat_map(|length| vec(any::<u8>(), length));
+    let parts = (0..0x28u8, extras, "[a-z]{0,6}", value(), -1..2i64);
+    parts.prop_map(|(opcode, extras, key, value, more)| {
+        let body = (extras.len() + key.len() + value.len()) as i64 + if more == 1 { 0 } else { more };
+        let mut packet = vec![0x80, opcode, 0, key.len() as u8, extras.len() as u8, 0, 0, 0];
+        packet.extend((body.max(0) as u32).to_be_bytes());
+        packet.extend([7; 12]);
+        [&packet, &extras[..], key.as_bytes(), &value].concat()
+    })
+}
+
 /// Commands, sometimes with bytes changed, dropped or doubled.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<Index>(), any::<u8>(), 0..3u8);
@@ -111,6 +124,19 @@ proptest! {
         cuts in vec(any::<Index>(), 0..4),
     ) {
         read(&pieces(&garbage, &cuts));
+    }
+
+    #[test]
+    fn a_stream_of_packets_means_the_same_wherever_it_is_cut(
+        packets in vec(packet(), 0..8),
+        length in any::<u8>(),
+    ) {
+        assert_same_in_pieces(BINARY, &[&[length][..], &packets.concat()].concat());
+    }
+
+    #[test]
+    fn who_comes_in_is_understood_wherever_the_stream_is_cut(stream in stream(), length in any::<u8>()) {
+        assert_same_in_pieces(WAY_IN, &[&[length][..], &stream].concat());
     }
 
     #[test]

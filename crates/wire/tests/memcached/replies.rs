@@ -1,12 +1,11 @@
 //! Properties of the reader of replies: cut anywhere it means the same, and garbage never makes it ask for more than its
 //! limits.
 
-use forebay_wire::memcached::reply::{Answer, ReplyLimits, read};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest};
 use proptest::sample::{Index, select};
 
-const LIMITS: ReplyLimits = ReplyLimits { line_bytes_max: 256, value_bytes_max: 4096 };
+use crate::answers::replies;
 
 fn flags() -> impl Strategy<Value = String> {
     let flag = prop_oneof!["[Ocf][0-9]{1,9}", "[WZX]", "k[a-z]{1,9}", "[st]-?[0-9]{1,3}"];
@@ -21,37 +20,6 @@ fn reply() -> impl Strategy<Value = Vec<u8>> {
         ("HD|EN|NS|EX|NF|MN|OK|END|ERROR", flags()).prop_map(|(code, flags)| format!("{code}{flags}\r\n"));
     let text = "(VERSION|STAT|CLIENT_ERROR|SERVER_ERROR)( [ -~]{0,40})?".prop_map(|text| text + "\r\n");
     prop_oneof![value, line.prop_map(String::into_bytes), text.prop_map(String::into_bytes)]
-}
-
-/// Every reply of the stream as text, as it arrives in these pieces, until one is broken.
-fn replies(pieces: &[&[u8]]) -> Vec<String> {
-    let (mut input, mut all, mut needed) = (Vec::new(), Vec::new(), 0);
-    for piece in pieces {
-        input.extend_from_slice(piece);
-        while input.len() >= needed {
-            match read(&input, &LIMITS) {
-                Answer::Complete { reply, consumed } => {
-                    assert!(consumed > 0 && consumed <= input.len(), "it takes what there is");
-                    all.push(format!("{reply:?}"));
-                    input.drain(..consumed);
-                    needed = 1;
-                }
-                Answer::Incomplete { needed: more } => {
-                    assert!(more > input.len(), "it asks for something");
-                    assert!(
-                        more <= LIMITS.line_bytes_max + LIMITS.value_bytes_max + 2,
-                        "it asks for too much"
-                    );
-                    needed = more;
-                }
-                Answer::Broken => {
-                    all.push("broken".to_owned());
-                    return all;
-                }
-            }
-        }
-    }
-    all
 }
 
 fn cut<'a>(stream: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {

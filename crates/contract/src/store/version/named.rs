@@ -2,7 +2,7 @@
 //! leases hold beside it as ever.
 
 use forebay_core::entry::{
-    Claim, Condition, Counted, Delete, Deleted, Lease, Read, State, Step, Version, Write,
+    Claim, Condition, Counted, Delete, Deleted, Emptied, Lease, Read, State, Step, Version, Write, Written,
 };
 use forebay_core::ports::local_store::LocalStore;
 
@@ -18,7 +18,7 @@ fn set_named(store: &dyn LocalStore, key: &[u8], bytes: &[u8], named: Version) -
 
 fn fill(store: &dyn LocalStore, key: &[u8], lease: Lease) -> bool {
     let write = Write { condition: Condition::Lease(lease), ..Write::at(at(0)) };
-    matches!(store.write(key, b"filled", write), forebay_core::entry::Written::Stored(_))
+    matches!(store.write(key, b"filled", write), Written::Stored(_))
 }
 
 /// Where it may be named, the name is the version.
@@ -87,16 +87,19 @@ pub fn placeholders_counters_and_stale_entries_may_be_named(make: Make<'_>) {
     assert_eq!((seen.version, seen.state, seen.claim), (Version(5), State::Stale, Claim::Won));
 }
 
-/// Bytes and flags go, the version stays; leases from before are void.
+/// The bytes go, the version stays; leases from before are void.
 pub fn an_entry_can_be_left_without_its_value(make: Make<'_>) {
     let store = make(ROOMY);
     let write = Write { flags: 7, expires_at: Some(at(50)), ..Write::at(at(0)) };
     let version = stored(store.write(b"key", b"value", write));
     let before = store.lease(b"key");
-    let empty = |end| store.delete(b"key", Delete { empties: Some(end), ..Delete::at(at(0)) });
+    let empty = |expires_at| {
+        let emptied = Emptied { flags: 3, expires_at };
+        store.delete(b"key", Delete { empties: Some(emptied), ..Delete::at(at(0)) })
+    };
     assert_eq!(empty(Some(at(90))), Deleted::Done);
     let seen = get(&*store, b"key", at(60)).unwrap();
-    assert_eq!((seen.value, seen.flags, seen.expires_at), (Vec::new(), 0, Some(at(90))));
+    assert_eq!((seen.value, seen.flags, seen.expires_at), (Vec::new(), 3, Some(at(90))));
     assert_eq!((seen.version, seen.state), (version, State::Fresh));
     assert!(!fill(&*store, b"key", before));
     assert_eq!(empty(None), Deleted::Done);
@@ -109,9 +112,30 @@ pub fn an_entry_can_be_left_without_its_value(make: Make<'_>) {
 pub fn an_entry_without_its_value_can_be_stale(make: Make<'_>) {
     let store = make(ROOMY);
     let version = set(&*store, b"key", b"value", at(0));
-    let bury = Delete { keep_stale: Some(None), empties: Some(None), ..Delete::at(at(0)) };
+    let bury = Delete { keep_stale: Some(None), empties: Some(Emptied::default()), ..Delete::at(at(0)) };
     assert_eq!(store.delete(b"key", bury), Deleted::Done);
     let seen = get_to_load(&*store, b"key", at(0)).unwrap();
     assert_eq!((seen.value, seen.state, seen.claim), (Vec::new(), State::Stale, Claim::Won));
     assert!(seen.version > version);
+}
+
+/// Who was told to load an entry knows its version, and does not fill what was emptied since.
+pub fn what_is_emptied_while_somebody_loads_it_is_not_filled(make: Make<'_>) {
+    let store = make(ROOMY);
+    let lease = Read { lease: Some(None), ..Read::at(at(0)) };
+    let mut granted = None;
+    assert!(store.read(b"key", lease, &mut |view| granted = Some(view.version)));
+    let emptied = Delete { empties: Some(Emptied::default()), ..Delete::at(at(0)) };
+    assert_eq!(store.delete(b"key", emptied), Deleted::Done);
+    let condition = Condition::Version(granted.expect("it is shown to who has the lease"));
+    assert_eq!(store.write(b"key", b"old", Write { condition, ..Write::at(at(0)) }), Written::Exists);
+}
+
+/// Version 0 stands for nothing, and no entry gets it.
+pub fn nothing_is_the_name_of_no_version(make: Make<'_>) {
+    let store = make(ROOMY);
+    let named = Some(Version(0));
+    let version = stored(store.write(b"key", b"value", Write { named, ..Write::at(at(0)) }));
+    assert_ne!(version, Version(0));
+    assert_eq!(get(&*store, b"key", at(0)).unwrap().version, version);
 }

@@ -7,7 +7,7 @@ use forebay_core::entry::{Arithmetic, Counted, Delete, Deleted, Lease, Read, Vie
 use forebay_core::error::Result;
 use forebay_core::limits::KEY_BYTES_MAX;
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::local_store::LocalStore;
+use forebay_core::ports::local_store::{EvictionWatcher, LocalStore};
 use forebay_core::ports::pledges::{Pledge, Pledges};
 use forebay_core::stats::{PinnedStats, StoreDetail, StoreStats};
 use forebay_core::time::Instant;
@@ -16,7 +16,7 @@ use super::results::Results;
 
 /// A cache and, where keys are pinned, the results beside it. One key is in one of them, so there is one truth of it.
 ///
-/// Flushing and another budget are for the cache alone: results live until their time is over or they are deleted by name.
+/// Flushing, walks and another budget are for the cache alone: results live until their time is over or they are deleted by name.
 /// What the store says of itself is the cache as well; [`pinned`](Pledges::pinned) is the rest.
 pub struct Pinned<S> {
     cache: Arc<S>,
@@ -87,6 +87,14 @@ impl<S: LocalStore> LocalStore for Pinned<S> {
 
     fn resize(&self, bytes_max: u64) -> bool {
         self.cache.resize(bytes_max)
+    }
+
+    fn walk(&self, from: u64, now: Instant, visit: &mut dyn FnMut(&[u8], View<'_>)) -> Option<u64> {
+        self.cache.walk(from, now, visit)
+    }
+
+    fn watch_evictions(&self, watcher: Arc<dyn EvictionWatcher>) -> bool {
+        self.cache.watch_evictions(watcher)
     }
 
     fn stats(&self) -> StoreStats {

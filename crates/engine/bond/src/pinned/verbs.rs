@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use forebay_core::entry::{
-    Arithmetic, Claim, Condition, Counted, Delete, Deleted, Expiry, Lease, Mode, Read, State, Step, Version,
+    Arithmetic, Claim, Condition, Counted, Delete, Deleted, Emptied, Lease, Mode, Read, State, Step, Version,
     View, Write, Written,
 };
 use forebay_memory::decimal::{self, Decimal};
@@ -166,8 +166,8 @@ impl Table {
         if present.is_none() {
             return Deleted::NotFound;
         }
-        if let Some(expires_at) = delete.empties {
-            return self.empty(key, version, delete, expires_at);
+        if let Some(emptied) = delete.empties {
+            return self.empty(key, version, delete, emptied);
         }
         let Some(new_end) = delete.keep_stale else {
             self.remove(key, Cause::Removed);
@@ -184,12 +184,13 @@ impl Table {
         Deleted::Done
     }
 
-    /// Leaves an entry without bytes; one whose end has come is gone.
-    fn empty(&mut self, key: &[u8], version: u64, delete: Delete, expires_at: Expiry) -> Deleted {
-        let present = self.entries.get(key).map_or(version, |entry| entry.version);
+    /// Leaves an entry without bytes; one whose end has come is gone. Who loads the entry knows its version, and shall not fill it.
+    fn empty(&mut self, key: &[u8], version: u64, delete: Delete, emptied: Emptied) -> Deleted {
         let stale = delete.keep_stale.is_some();
-        let kept = Kept { flags: 0, expires_at, stale };
-        self.insert(key, Entry::new([].into(), kept, if stale { version } else { present }, delete.now));
+        let present = self.entries.get(key).filter(|entry| !stale && !entry.claimed);
+        let version = present.map_or(version, |entry| entry.version);
+        let kept = Kept { flags: emptied.flags, expires_at: emptied.expires_at, stale };
+        self.insert(key, Entry::new([].into(), kept, version, delete.now));
         self.mark(key);
         Deleted::Done
     }

@@ -1,6 +1,6 @@
 //! Deletion, and invalidation that keeps the value as stale or the entry without it.
 
-use forebay_core::entry::{Delete, Deleted, Expiry, Version};
+use forebay_core::entry::{Delete, Deleted, Emptied, Version};
 
 use crate::records::record::Marks;
 use crate::shard::{Cause, Fields, Found, Shard};
@@ -14,11 +14,11 @@ impl Shard {
         {
             return Deleted::Exists;
         }
-        let version = self.next_version();
-        self.floors.raise(hash, version);
+        let version = self.version_of(hash, delete.named);
+        self.floors.raise(hash, self.version);
         let Some(found) = found else { return Deleted::NotFound };
-        if let Some(expires_at) = delete.empties {
-            self.empty(hash, key, found, delete, expires_at);
+        if let Some(emptied) = delete.empties {
+            self.empty(hash, key, found, delete, emptied);
             return Deleted::Done;
         }
         let Some(new_expiry) = delete.keep_stale else {
@@ -26,7 +26,7 @@ impl Shard {
             return Deleted::Done;
         };
         let mut header = found.header;
-        header.version = delete.named.map_or(version, |named| named.0);
+        header.version = version;
         // A placeholder becomes a stale entry without bytes: what memcached makes of it.
         header.marks.clear(Marks::CLAIMED.with(Marks::LEASED));
         header.marks.set(Marks::STALE);
@@ -37,13 +37,17 @@ impl Shard {
         Deleted::Done
     }
 
-    /// Leaves an entry without bytes.
-    fn empty(&mut self, hash: u64, key: &[u8], found: Found, delete: Delete, expires_at: Expiry) {
+    /// Leaves an entry without bytes. It keeps its version, but for a placeholder or an entry that somebody loads anew: that one
+    /// knows the version, and shall not fill it.
+    fn empty(&mut self, hash: u64, key: &[u8], found: Found, delete: Delete, emptied: Emptied) {
+        let awaited = found.header.marks.has(Marks::LEASED.with(Marks::CLAIMED));
+        let kept = (!awaited).then_some(Version(found.header.version));
         let (marks, named) = match delete.keep_stale {
             Some(_) => (Marks::STALE, delete.named),
-            None => (Marks::default(), delete.named.or(Some(Version(found.header.version)))),
+            None => (Marks::default(), delete.named.or(kept)),
         };
-        let fields = Fields { now: delete.now, flags: 0, expires_at, marks, named };
+        let Emptied { flags, expires_at } = emptied;
+        let fields = Fields { now: delete.now, flags, expires_at, marks, named };
         self.overwrite(hash, found, key, &[], fields);
     }
 }

@@ -4,4 +4,5 @@ mod count;
 pub mod decimal;
 mod delete;
 mod read;
+mod walk;
 mod write;

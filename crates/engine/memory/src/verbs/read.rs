@@ -14,8 +14,10 @@ impl Shard {
         read: Read,
         visit: &mut dyn FnMut(View<'_>),
     ) -> bool {
+        let expired = self.counts.expired;
         let Some(found) = self.find(hash, key, read.now) else {
             self.counts.misses += u64::from(read.counts);
+            self.counts.misses_expired += (self.counts.expired - expired) * u64::from(read.counts);
             return self.vivify(hash, key, read, visit);
         };
         let mut header = found.header;

@@ -21,7 +21,7 @@ impl Shard {
             _ => write.expires_at,
         };
         if expires_at.is_some_and(|at| at <= write.now) {
-            return Written::Stored(self.store_nothing(hash, found));
+            return Written::Stored(self.store_nothing(hash, found, write.named));
         }
         let fields = Fields { now: write.now, flags: write.flags, expires_at, marks, named: write.named };
         self.put(hash, key, found, value, fields)
@@ -88,7 +88,7 @@ impl Shard {
         let found = self.find(hash, key, write.now);
         let replaces = write.mode == Mode::Set && !matches!(write.condition, Condition::Version(_));
         if replaces && self.admits(hash, found, &write).is_ok() {
-            self.store_nothing(hash, found);
+            self.store_nothing(hash, found, None);
         }
         answer
     }
@@ -102,12 +102,12 @@ impl Shard {
     }
 
     /// A write after which the key is absent. It is a write all the same: it has a version, and leases are void.
-    fn store_nothing(&mut self, hash: u64, found: Option<Found>) -> Version {
+    fn store_nothing(&mut self, hash: u64, found: Option<Found>, named: Option<Version>) -> Version {
         if let Some(found) = found {
             self.remove(hash, found.position, Cause::Removed);
         }
-        let version = self.next_version();
-        self.floors.raise(hash, version);
+        let version = self.version_of(hash, named);
+        self.floors.raise(hash, self.version);
         Version(version)
     }
 

@@ -5,29 +5,13 @@ use forebay_core::limits::OUTPUT_BYTES_MAX;
 use forebay_core::limits::memcached::TURN_KEYS_MAX;
 use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::command::Get;
-use forebay_wire::memcached::words::{Place, Words};
 
+use super::paused::{Paused, PausedGet};
 use super::run::Ran;
 use super::turn::Turn;
 use crate::expiry::expiry;
 use crate::reply;
 use crate::stats::counters::Count;
-
-/// A command that is not answered to its end, without its line. The line was found good once and can be a megabyte
-/// long, so it is not parsed again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Paused {
-    pub(crate) place: Place,
-    pub(crate) touch: Option<i32>,
-    pub(crate) versions: bool,
-}
-
-impl Paused {
-    /// The rest of the command. `input` begins with its line.
-    pub(crate) fn rest(self, input: &[u8]) -> Get<'_> {
-        Get { keys: Words::resume(input, self.place), touch: self.touch, versions: self.versions }
-    }
-}
 
 /// Answers key by key. Thousands of keys may be asked for at once, so it stops where the output is full, or where
 /// other connections have waited long enough, and goes on when that has been sent.
@@ -41,7 +25,8 @@ pub(crate) fn get<S: Pledges>(turn: &mut Turn<'_, S>, get: Get<'_>) -> Ran {
     let mut answered = 0;
     loop {
         if turn.out.len() >= OUTPUT_BYTES_MAX || answered == TURN_KEYS_MAX {
-            return Ran::Paused(Paused { place: keys.place(), touch: get.touch, versions: get.versions });
+            let place = PausedGet { place: keys.place(), touch: get.touch, versions: get.versions };
+            return Ran::Paused(Paused::Get(place));
         }
         let Some(key) = keys.next() else { break };
         let out = &mut *turn.out;

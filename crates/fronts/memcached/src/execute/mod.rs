@@ -2,13 +2,11 @@
 
 mod admin;
 pub(crate) mod binary;
+mod crawler;
 pub(crate) mod get;
 mod keyed;
-mod meta_count;
-mod meta_delete;
-pub(crate) mod meta_get;
-pub(crate) mod meta_set;
-pub(crate) mod meta_text;
+pub(crate) mod meta;
+pub(crate) mod paused;
 pub(crate) mod run;
 pub(crate) mod store;
 pub(crate) mod turn;

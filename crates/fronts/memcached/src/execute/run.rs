@@ -4,13 +4,15 @@ use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::command::Command;
 use forebay_wire::memcached::refusal::Refusal;
 
-use super::get::Paused;
+use super::meta::{count, delete, get as meta_get, set};
+use super::paused::Paused;
 use super::turn::Turn;
-use super::{admin, binary, get, keyed, meta_count, meta_delete, meta_get, meta_set, store};
+use super::{admin, binary, crawler, get, keyed, store};
 use crate::backing::Backing;
 use crate::reply;
 use crate::stats::counters::Count;
 use crate::version::VERSION;
+use crate::watch::log::Kinds;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(crate) enum Ran {
     Paused(Paused),
     /// Others must be asked for it, or for what is left of its keys.
     Asks(Option<Paused>),
+    /// The client wants to be told of what happens from now on, and nothing else.
+    Watches(Kinds),
     /// The client wants to go.
     Quit,
 }
@@ -37,13 +41,22 @@ pub(crate) fn run<S: Pledges + 'static>(turn: &mut Turn<'_, S>, command: &Comman
         Command::FlushAll(command) => admin::flush_all(turn, *command),
         Command::MetaGet(command) => meta_get::get(turn, command),
         Command::MetaDebug(command) => meta_get::debug(turn, command),
-        Command::MetaSet(command) => meta_set::set(turn, command),
-        Command::MetaDelete(command) => meta_delete::delete(turn, command),
-        Command::MetaCount(command) => meta_count::count(turn, command),
+        Command::MetaSet(command) => set::set(turn, command),
+        Command::MetaDelete(command) => delete::delete(turn, command),
+        Command::MetaCount(command) => count::count(turn, command),
         Command::Binary(request) => return binary::run(turn, request),
+        Command::Crawler(asked) => return crawler::crawler(turn, *asked),
         command => return run_without_key(turn, command),
     }
     Ran::Done
+}
+
+/// Goes on with a command that was answered in part. `input` begins with its line.
+pub(crate) fn resume<S: Pledges>(turn: &mut Turn<'_, S>, paused: Paused, input: &[u8]) -> Ran {
+    match paused {
+        Paused::Get(paused) => get::get(turn, paused.rest(input)),
+        Paused::Dump(from) => crawler::dump(turn, from),
+    }
 }
 
 /// Carries out a command that is the same whatever is behind the front; what has a key is not one.
@@ -58,6 +71,7 @@ pub(crate) fn run_without_key<S: Backing>(turn: &mut Turn<'_, S>, command: &Comm
             reply::line(turn.out, VERSION);
         }
         Command::Shutdown => reply::line(turn.out, Refusal::ShutdownDisabled.text()),
+        Command::Watch(watches) => return Ran::Watches((*watches).into()),
         Command::Quit => return Ran::Quit,
         Command::MetaNoop => reply::line(turn.out, "MN"),
         Command::Refused(refused) => {

@@ -42,6 +42,9 @@ pub(crate) fn tally_write(tally: &mut Tally, condition: Condition, written: Writ
     if matches!(written, Written::Stored(_)) {
         tally.one(Count::Stored);
     }
+    if written == Written::NoRoom {
+        tally.one(Count::NoMemory);
+    }
     match (condition, written) {
         (Condition::Version(_), Written::Stored(_)) => tally.one(Count::CasHits),
         (Condition::Version(_), Written::Exists) => tally.one(Count::CasBad),
@@ -52,6 +55,7 @@ pub(crate) fn tally_write(tally: &mut Tally, condition: Condition, written: Writ
 
 pub(super) fn oversized<S: Pledges>(turn: &mut Turn<'_, S>, command: &Oversized<'_>) {
     turn.tally.one(Count::TooLarge);
+    turn.store.too_large(command.key.as_slice(), turn.now);
     refuse(turn, command, Refusal::TooLarge);
 }
 

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 
 use super::front::Front;
 use super::{binary, change, read, write};
-use crate::execute::get::Paused;
+use crate::execute::paused::{Paused, PausedGet};
 use crate::reply;
 use crate::serve::budget::Held;
 use crate::session::{Next, Progress, Session};
@@ -160,7 +160,7 @@ fn part<'i>(get: Get<'i>, keys: &mut Keys<'_>) -> Option<(read::Part<'i>, Option
     let mut part = read::Part { keys: Vec::new(), touch: get.touch, versions: get.versions };
     let mut words = get.keys;
     let paused = |words: forebay_wire::memcached::words::Words<'i>| {
-        Some(Paused { place: words.place(), touch: get.touch, versions: get.versions })
+        Some(Paused::Get(PausedGet { place: words.place(), touch: get.touch, versions: get.versions }))
     };
     loop {
         let here = words;

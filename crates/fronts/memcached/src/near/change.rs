@@ -14,7 +14,7 @@ use super::batch::Answer;
 use super::front::Front;
 use super::read::is_plain;
 use super::words::{self, Why};
-use crate::execute::meta_text::{echo, key as show_key, opaque};
+use crate::execute::meta::text::{echo, key as show_key, opaque};
 use crate::expiry::life;
 use crate::shared::Shared;
 use crate::stats::counters::Count;

@@ -8,6 +8,7 @@ use forebay_core::error::Result;
 use forebay_core::limits::OUTPUT_BYTES_MAX;
 use forebay_core::limits::memcached::TURN_KEYS_MAX;
 use forebay_core::ports::BoxFuture;
+use forebay_core::ports::local_store::EvictionWatcher;
 use forebay_core::ports::pledges::Pledge;
 use forebay_core::stats::StoreStats;
 use forebay_core::time::Instant;
@@ -21,8 +22,8 @@ use super::sizes::Sizes;
 use super::{batch, binary, words};
 use crate::backing::Backing;
 use crate::execute::binary::answer::answer;
-use crate::execute::get::Paused;
-use crate::execute::meta_get::show;
+use crate::execute::meta::get::show;
+use crate::execute::paused::{Paused, PausedGet};
 use crate::execute::run::{Ran, run_without_key};
 use crate::execute::turn::Turn;
 use crate::expiry::Ends;
@@ -62,14 +63,26 @@ impl Backing for Front {
                 reply::line(turn.out, words::DEBUG.text);
                 Ran::Done
             }
+            Command::Crawler(_) => {
+                reply::line(turn.out, words::CRAWLER.text);
+                Ran::Done
+            }
+            Command::Watch(watches) if watches.fetchers || watches.mutations || watches.evictions => {
+                reply::line(turn.out, words::WATCH.text);
+                Ran::Done
+            }
             Command::Binary(request) => binary::run(turn, request),
             command if batch::asks(command) => Ran::Asks(None),
             command => run_without_key(turn, command),
         }
     }
 
-    fn resume(turn: &mut Turn<'_, Self>, command: Get<'_>) -> Ran {
-        get(turn, command)
+    fn resume(turn: &mut Turn<'_, Self>, paused: Paused, input: &[u8]) -> Ran {
+        match paused {
+            Paused::Get(paused) => get(turn, paused.rest(input)),
+            // None is begun.
+            Paused::Dump(_) => Ran::Done,
+        }
     }
 
     /// What the shared store has stays: there is no memory to wait with either. The client is told.
@@ -106,6 +119,9 @@ impl Backing for Front {
     fn resize(&self, bytes_max: u64) -> bool {
         self.near.resize(bytes_max)
     }
+
+    /// Copies go and come back; what the shared store pushes out it tells itself.
+    fn watch_evictions(&self, _: Arc<dyn EvictionWatcher>) {}
 }
 
 /// Answers key by key up to the first that has no copy.
@@ -114,7 +130,7 @@ fn get(turn: &mut Turn<'_, Front>, get: Get<'_>) -> Ran {
     let near = &turn.shared.store.near;
     let mut answered = 0;
     loop {
-        let place = Paused { place: keys.place(), touch: get.touch, versions: get.versions };
+        let place = Paused::Get(PausedGet { place: keys.place(), touch: get.touch, versions: get.versions });
         if turn.out.len() >= OUTPUT_BYTES_MAX || answered == TURN_KEYS_MAX {
             return Ran::Paused(place);
         }

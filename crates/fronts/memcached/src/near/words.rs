@@ -35,6 +35,10 @@ pub(super) const FLUSH: Why =
     cannot("SERVER_ERROR a near cache does not flush, flush the shared store itself");
 pub(super) const DEBUG: Why =
     cannot("SERVER_ERROR a near cache has no item to show, ask the shared store itself");
+pub(super) const CRAWLER: Why =
+    cannot("SERVER_ERROR a near cache has no items of its own, ask the shared store itself");
+pub(super) const WATCH: Why =
+    cannot("SERVER_ERROR a near cache can be watched for connevents, watch the shared store for the rest");
 pub(super) const READ_FLAGS: Why =
     cannot("SERVER_ERROR a near cache does not know h, l, t and R of an item, leave these flags out");
 pub(super) const STALE: Why = cannot("SERVER_ERROR a near cache keeps nothing stale, leave out I");

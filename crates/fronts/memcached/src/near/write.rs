@@ -13,7 +13,7 @@ use super::batch::Answer;
 use super::front::Front;
 use super::read::is_plain;
 use super::words::{self, Why};
-use crate::execute::meta_set::{answer_written, mode_and_condition};
+use crate::execute::meta::set::{answer_written, mode_and_condition};
 use crate::execute::store::{mode_of, tally_write};
 use crate::expiry::life;
 use crate::outcome;

@@ -14,6 +14,7 @@ use super::listener::Listener;
 use super::stop::stopped;
 use crate::backing::Backing;
 use crate::shared::Shared;
+use crate::watch::events;
 
 /// What a connection beyond the limit is told.
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
@@ -45,6 +46,7 @@ pub(crate) async fn accept<S: Backing, L: Listener>(
             }
             continue;
         };
+        events::connection(&shared.watch_log, origin, seat.id(), None, shared.clock.now());
         let (shared, stop) = (Arc::clone(&shared), stop.clone());
         deal.deal(move |connections, place| match L::open(socket) {
             Ok(stream) => drop(connections.spawn(async move {

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use forebay_core::limits::memcached::INPUT_BYTES;
+use forebay_core::limits::memcached::{INPUT_BYTES, TAKES_NOTHING_MAX};
 use forebay_core::limits::near::MEMCACHED_NEAR_ROOM_WAIT;
 use forebay_core::ports::pledges::Pledge;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -22,6 +22,8 @@ use crate::session::{Next, Progress, Session};
 use crate::shared::Shared;
 use crate::stats::counters::{Count, Tally};
 use crate::told::Told;
+use crate::watch::events::{self, Events};
+use crate::watch::follow::follow;
 
 /// Room made at least for what follows the beginning of a command.
 const PARTIAL_BYTES_MIN: usize = 4096;
@@ -42,6 +44,8 @@ pub(crate) struct Connection<S, IO> {
     pledge: Option<Pledge>,
     partial_held: Held,
     unsent_held: Held,
+    /// Why it ends, in memcached's words.
+    reason: &'static str,
 }
 
 /// What a turn came to.
@@ -54,6 +58,8 @@ enum After {
     Answer,
     /// The first of it needs others to be asked.
     Ask,
+    /// The client is told of what happens.
+    Watch,
     /// The connection ends.
     End,
 }
@@ -75,6 +81,7 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
             pledge: None,
             partial_held,
             unsent_held,
+            reason: "normal",
         }
     }
 
@@ -101,6 +108,12 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                     .await
                 }
                 After::Ask => self.ask().await,
+                After::Watch => {
+                    if let Some(watcher) = self.session.take_watcher() {
+                        follow(&mut self.io, &watcher, stopped.as_mut()).await;
+                    }
+                    break;
+                }
                 After::End => break,
             };
             // One wait for all that this turn did; others have the thread meanwhile. What cannot be kept is not told: its
@@ -109,16 +122,50 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                 && let Err(error) = self.shared.store.kept(pledge).await
             {
                 tracing::warn!(%error, "end memcached connection without an answer");
+                self.reason = "error";
                 break;
             }
-            if self.io.write_all(&self.unsent).await.is_err() {
+            let ends = matches!(after, After::End);
+            if !self.unsent.is_empty() && self.send_unsent(ends).await.is_err() {
+                self.reason = "error";
                 break;
             }
-            self.unsent = Vec::new();
-            self.unsent_held.shrink(0);
         }
+        let (origin, now) = (self.seat.origin(), self.shared.clock.now());
+        events::connection(&self.shared.watch_log, origin, self.seat.id(), Some(self.reason), now);
         // The client learns of the end by it, or has gone already.
         let _ = self.io.shutdown().await;
+    }
+
+    /// Sends what the socket had no room for. A client may take its time as long as it takes something: others wait for the room
+    /// that it holds.
+    async fn send_unsent(&mut self, ends: bool) -> io::Result<()> {
+        let unsent = std::mem::take(&mut self.unsent);
+        let known = self.session.is_admitted() && !ends;
+        let patience = if known { self.shared.options.idle } else { Some(TAKES_NOTHING_MAX) };
+        let mut rest = unsent.as_slice();
+        while !rest.is_empty() {
+            let clock = &*self.shared.clock;
+            let given_up = async {
+                match patience {
+                    Some(patience) => clock.sleep_until(clock.now() + patience).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let sent = tokio::select! {
+                biased;
+                sent = self.io.write(rest) => sent?,
+                () = given_up => return Err(io::ErrorKind::TimedOut.into()),
+            };
+            match rest.get(sent..) {
+                Some(left) if sent > 0 => rest = left,
+                _ => return Err(io::ErrorKind::WriteZero.into()),
+            }
+        }
+        self.unsent_held.shrink(0);
+        // Who has taken it was not silent.
+        self.seat.active(self.shared.clock.now());
+        Ok(())
     }
 
     /// Asks others for what could not be answered at once, and keeps the answers to be sent.
@@ -147,6 +194,7 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         match progress.next {
             Next::Close => After::End,
             Next::Ask => After::Ask,
+            Next::Watch => After::Watch,
             Next::Read { .. } | Next::Send => After::Answer,
         }
     }
@@ -163,7 +211,11 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                 self.poll_partial(cx, &mut scratch.answers)
             }
         });
-        if turn.is_pending() && (stopped.poll(cx).is_ready() || self.is_idle(cx)) {
+        if turn.is_pending() && stopped.poll(cx).is_ready() {
+            return Poll::Ready(After::End);
+        }
+        if turn.is_pending() && self.is_idle(cx) {
+            self.reason = "idle_timeout";
             return Poll::Ready(After::End);
         }
         turn
@@ -260,7 +312,7 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         self.seat.active(now);
         let mut turn = Turn {
             shared: &*self.shared,
-            store: Told::new(&*self.shared.store),
+            store: Told::new(&*self.shared.store, Events::new(&self.shared.watch_log, self.seat.id())),
             now,
             out: &mut answers.output,
             tally: &mut answers.tally,
@@ -269,6 +321,7 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         let mut progress = act(&mut self.session, input, &mut turn);
         self.pledge = turn.store.pledge();
         if self.send(cx, answers).is_err() {
+            self.reason = "error";
             progress.next = Next::Close;
         }
         progress
@@ -304,9 +357,10 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
             }
             Next::Send => After::Answer,
             Next::Ask => After::Ask,
+            Next::Watch => After::Watch,
             Next::Close => After::End,
         };
-        if !matches!(after, After::Read | After::Ask | After::End) {
+        if !matches!(after, After::Read | After::Ask | After::Watch | After::End) {
             answers.tally.one(Count::Yields);
         }
         self.settle(answers);

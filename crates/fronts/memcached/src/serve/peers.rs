@@ -128,6 +128,11 @@ impl Seat {
         self.id
     }
 
+    /// Where its client is.
+    pub(crate) fn origin(&self) -> Origin {
+        self.peer.origin
+    }
+
     /// Whether the client has begun a command and not ended it.
     pub(crate) fn set_half_read(&self, half_read: bool) {
         self.peer.half_read.store(half_read, Relaxed);

@@ -25,6 +25,7 @@ pub(crate) enum Count {
     TouchHits,
     TouchMisses,
     TooLarge,
+    NoMemory,
     BytesRead,
     BytesWritten,
     Yields,

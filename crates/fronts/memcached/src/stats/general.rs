@@ -61,8 +61,9 @@ pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, sheet: &mut 
         sheet.stat("near_hits", count(Count::NearHits));
         sheet.stat("near_misses", count(Count::NearMisses));
     }
-    // The store does not tell a read why it missed.
-    zeros(sheet, &["get_expired", "get_flushed"]);
+    sheet.stat("get_expired", totals.store.misses_expired);
+    // What was flushed is gone at once.
+    zeros(sheet, &["get_flushed"]);
     for (name, counted) in [
         ("delete_misses", Count::DeleteMisses),
         ("delete_hits", Count::DeleteHits),
@@ -79,7 +80,7 @@ pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, sheet: &mut 
     ] {
         sheet.stat(name, count(counted));
     }
-    zeros(sheet, &["store_no_memory"]);
+    sheet.stat("store_no_memory", count(Count::NoMemory));
     sheet.stat("auth_cmds", count(Count::Auths));
     sheet.stat("auth_errors", count(Count::AuthErrors));
     if shared.options.idle.is_some() {
@@ -111,18 +112,19 @@ pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, sheet: &mut 
             "lru_maintainer_juggles",
             "malloc_fails",
             "log_worker_dropped",
-            "log_worker_written",
-            "log_watcher_skipped",
-            "log_watcher_sent",
-            "log_watchers",
-            "unexpected_napi_ids",
-            "round_robin_fallback",
         ],
     );
+    let watch = shared.watch_log.stats();
+    sheet.stat("log_worker_written", watch.told);
+    sheet.stat("log_watcher_skipped", watch.skipped);
+    sheet.stat("log_watcher_sent", watch.sent);
+    sheet.stat("log_watchers", watch.watchers);
+    zeros(sheet, &["unexpected_napi_ids", "round_robin_fallback"]);
     sheet.stat("bytes", totals.entry_bytes());
     sheet.stat("curr_items", totals.store.items);
     sheet.stat("total_items", count(Count::Stored));
-    zeros(sheet, &["slab_global_page_pool", "expired_unfetched"]);
+    sheet.stat("slab_global_page_pool", 0);
+    sheet.stat("expired_unfetched", totals.store.expired_unread);
     sheet.stat("evicted_unfetched", totals.store.evicted_unread);
     sheet.stat("evicted_active", 0);
     sheet.stat("evictions", totals.store.evicted);

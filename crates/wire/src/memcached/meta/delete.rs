@@ -20,6 +20,8 @@ pub struct MetaDelete<'a> {
     pub named: Option<u64>,
     /// The entry stays without its value.
     pub empties: bool,
+    /// The client's own 32 bits, of an entry that stays without its value.
+    pub client_flags: u32,
     /// The value stays, marked stale.
     pub stale: bool,
     /// A new end of life for what stays.
@@ -50,6 +52,7 @@ pub(in crate::memcached) fn delete<'a>(
         compare: flags.compare,
         named: flags.named,
         empties: flags.empties,
+        client_flags: flags.client_flags,
         stale: flags.stale,
         touch: flags.touch,
         quiet: flags.quiet,

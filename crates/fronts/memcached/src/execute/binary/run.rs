@@ -22,6 +22,7 @@ pub(crate) fn run<S: Pledges + 'static>(turn: &mut Turn<'_, S>, request: &Reques
         Operation::Write(write) => writes::write(turn, request, write),
         Operation::Oversized { key, forget } => {
             turn.tally.one(Count::TooLarge);
+            turn.store.too_large(key, turn.now);
             give_way(turn, key, forget);
             write(turn.out, request.echo, &Response::refused(Status::TooLarge));
         }

@@ -5,13 +5,13 @@ use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::meta::count::MetaCount;
 use forebay_wire::memcached::refusal::Refusal;
 
-use super::keyed::count_step;
-use super::meta_text::{echo, key, number, opaque, time_left};
-use super::turn::Turn;
+use super::text::{echo, key, number, opaque, time_left};
+use crate::execute::keyed::count_step;
+use crate::execute::turn::Turn;
 use crate::expiry::Ends;
 use crate::reply;
 
-pub(super) fn count<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaCount<'_>) {
+pub(in crate::execute) fn count<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaCount<'_>) {
     let step = if command.up { Step::Up } else { Step::Down };
     let ends = Ends::new(command.vivify, command.touch, turn.now);
     if !turn.admits(command.key.bytes().as_slice(), command.named) {

@@ -1,16 +1,16 @@
 //! `md`.
 
-use forebay_core::entry::{Delete, Deleted, Version};
+use forebay_core::entry::{Delete, Deleted, Emptied, Version};
 use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::meta::delete::MetaDelete;
 
-use super::meta_text::echo;
-use super::turn::Turn;
+use super::text::echo;
+use crate::execute::turn::Turn;
 use crate::expiry::expiry;
 use crate::outcome;
 use crate::stats::counters::Count;
 
-pub(super) fn delete<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaDelete<'_>) {
+pub(in crate::execute) fn delete<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaDelete<'_>) {
     if !turn.admits(command.key.bytes().as_slice(), command.named) {
         return;
     }
@@ -19,7 +19,9 @@ pub(super) fn delete<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaDelete<'_
         now: turn.now,
         version: command.compare.map(Version),
         keep_stale: command.stale.then_some(touch),
-        empties: command.empties.then_some(touch.unwrap_or_default()),
+        empties: command
+            .empties
+            .then_some(Emptied { flags: command.client_flags, expires_at: touch.unwrap_or_default() }),
         named: command.named.map(Version),
     };
     let deleted = turn.store.delete(command.key.bytes().as_slice(), delete);

@@ -4,13 +4,13 @@ use forebay_core::entry::{Condition, Mode, Version, Write, Written};
 use forebay_core::ports::pledges::Pledges;
 use forebay_wire::memcached::meta::set::{MetaMode, MetaSet};
 
-use super::meta_text::{key, number, opaque};
-use super::store::tally_write;
-use super::turn::Turn;
+use super::text::{key, number, opaque};
+use crate::execute::store::tally_write;
+use crate::execute::turn::Turn;
 use crate::expiry::expiry;
 use crate::{outcome, reply};
 
-pub(super) fn set<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) {
+pub(in crate::execute) fn set<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaSet<'_>) {
     if !turn.admits(command.key.bytes().as_slice(), command.named) {
         return;
     }

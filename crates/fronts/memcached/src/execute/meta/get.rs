@@ -7,14 +7,14 @@ use forebay_wire::memcached::meta::debug::MetaDebug;
 use forebay_wire::memcached::meta::get::MetaGet;
 use forebay_wire::memcached::parse::item_bytes;
 
-use super::meta_text::{echo, key, letter, number, opaque, time_left};
-use super::turn::Turn;
+use super::text::{echo, key, letter, number, opaque, time_left};
+use crate::execute::turn::Turn;
 use crate::expiry::{Ends, refresh_below_ms, seconds_left};
 use crate::reply;
 use crate::stats::counters::Count;
 use crate::told::Told;
 
-pub(super) fn get<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) {
+pub(in crate::execute) fn get<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaGet<'_>) {
     let now = turn.now;
     let ends = Ends::new(command.vivify, command.touch, now);
     let read = Read {
@@ -116,7 +116,7 @@ pub(crate) fn show(
 }
 
 /// `me`: what is known of an entry, for people. The size is what memcached would have needed.
-pub(super) fn debug<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaDebug<'_>) {
+pub(in crate::execute) fn debug<S: Pledges>(turn: &mut Turn<'_, S>, command: &MetaDebug<'_>) {
     let now = turn.now;
     let bytes = command.key.bytes().as_slice();
     let out = &mut *turn.out;
