@@ -14,7 +14,7 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, 
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::connect::{self, Facts, Target};
+use crate::connect::{self, Connected, Facts, Target};
 use crate::settings::Settings;
 
 /// What a call is about, for its errors.
@@ -254,17 +254,18 @@ pub(crate) fn time_for_bytes(bytes: usize) -> Duration {
 
 /// Keeps a connection standing until the link is closed.
 async fn supervise(link: Arc<Link>) {
-    let mut number = 0;
+    let (mut number, mut former) = (0, None);
     let mut pause = limits::redis::CONNECT_PAUSE;
     while !link.is_closed() {
         let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
         let made = tokio::select! {
-            made = timeout(time, connect::connect(&link.settings, &link.target)) => made,
+            made = timeout(time, connect::connect(&link.settings, &link.target, former.as_ref())) => made,
             () = link.closed() => return,
         };
         let why = match made {
-            Ok(Ok((wire, facts))) => {
+            Ok(Ok(Connected { wire, facts, client })) => {
                 number += 1;
+                former = client;
                 *link.facts.lock() = Some(facts);
                 let standing = Standing { number, facts, wire };
                 if !turn(&link, State::Standing(standing.clone())) {
