@@ -154,7 +154,7 @@ impl RedisBroker {
             let lost = "the connection broke before replicas could be waited for";
             return Err(about.error(Kind::Unavailable).because(lost));
         }
-        match link.ask_on(about, standing, &wait, time * 2).await? {
+        match link.ask_on(about, standing, &wait, time::Instant::now() + time * 2).await? {
             Value::Int(have) if have >= i64::from(asked) => Ok(()),
             Value::Int(have) => {
                 let few = format!("{have} of {asked} replicas have it by now");
@@ -178,7 +178,7 @@ impl RedisBroker {
         let call = Call {
             about,
             patience: session.link.settings.patience,
-            within: None,
+            end: None,
             keys: &[key.as_bytes()],
             arguments: &[session.root.as_bytes(), grace, most, bytes],
         };

@@ -146,7 +146,7 @@ impl Shared {
 
     async fn run(&self, about: About<'_>, script: &Script, arguments: &[&[u8]]) -> Result<Value> {
         let keys = [self.stream.as_bytes()];
-        let call = Call { about, patience: Duration::ZERO, within: None, keys: &keys, arguments };
+        let call = Call { about, patience: Duration::ZERO, end: None, keys: &keys, arguments };
         script.run(&self.link, call).await
     }
 

@@ -121,46 +121,50 @@ impl Link {
     /// Sends one command and waits for its answer, at most as long as the settings allow for so many bytes.
     pub(crate) async fn ask(&self, about: About<'_>, patience: Duration, command: &Cmd) -> Result<Value> {
         let standing = self.stand(about, patience).await?;
-        self.ask_on(about, standing, command, self.settings.timeout + time_for(command)).await
+        self.ask_on(about, standing, command, self.end_of(bytes_of(command))).await
     }
 
-    /// Sends one command over this connection and waits so long.
+    /// When a call that begins now and sends so many bytes must have its answer.
+    pub(crate) fn end_of(&self, bytes: usize) -> Instant {
+        self.settings.end_of(bytes)
+    }
+
+    /// Sends one command over this connection and waits until then.
     pub(crate) async fn ask_on(
         &self,
         about: About<'_>,
         standing: Standing,
         command: &Cmd,
-        within: Duration,
+        end: Instant,
     ) -> Result<Value> {
         let number = standing.number;
         let mut wire = standing.wire;
-        let answer = self.within(within, wire.send_packed_command(command)).await;
+        let answer = self.until(end, wire.send_packed_command(command)).await;
         self.judge(about, number, answer.map(|answer| answer.map(|answer| answer.and_then(unless_error))))
     }
 
-    /// Sends commands over this connection, one behind the other, and waits so long for all answers. Nothing is waited for
-    /// before they have their place in the connection's order.
+    /// Sends commands over this connection, one behind the other, and waits until then for all answers. Nothing is waited
+    /// for before they have their place in the connection's order.
     pub(crate) async fn ask_all(
         &self,
         about: About<'_>,
         standing: Standing,
         commands: &Pipeline,
-        within: Duration,
+        end: Instant,
     ) -> Result<impl ExactSizeIterator<Item = Result<Value>>> {
         let number = standing.number;
         let mut wire = standing.wire;
-        let answer = self.within(within, wire.send_packed_commands(commands, 0, commands.len())).await;
+        let answer = self.until(end, wire.send_packed_commands(commands, 0, commands.len())).await;
         let values = self.judge(about, number, answer)?;
         let judged = move |value| self.judge(about, number, Some(Some(unless_error(value))));
         Ok(values.into_iter().map(judged))
     }
 
-    async fn within<T>(
+    async fn until<T>(
         &self,
-        within: Duration,
+        end: Instant,
         answer: impl Future<Output = RedisResult<T>>,
     ) -> Option<Option<RedisResult<T>>> {
-        let end = Instant::now() + within;
         tokio::select! {
             biased;
             answered = timeout_at(end, answer) => Some(answered.ok()),
@@ -242,14 +246,10 @@ fn unless_error(answer: Value) -> RedisResult<Value> {
     if let Value::ServerError(error) = answer { Err(error.into()) } else { Ok(answer) }
 }
 
-/// What many bytes add to a call's time.
-pub(crate) fn time_for(command: &Cmd) -> Duration {
+/// What a command sends, about.
+pub(crate) fn bytes_of(command: &Cmd) -> usize {
     let bytes = |arg| if let redis::Arg::Simple(arg) = arg { <[u8]>::len(arg) } else { 0 };
-    time_for_bytes(command.args_iter().map(bytes).sum())
-}
-
-pub(crate) fn time_for_bytes(bytes: usize) -> Duration {
-    limits::redis::TIMEOUT_PER_MEBIBYTE.mul_f64(bytes as f64 / f64::from(1 << 20))
+    command.args_iter().map(bytes).sum()
 }
 
 /// Keeps a connection standing until the link is closed.

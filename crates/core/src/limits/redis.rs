@@ -34,6 +34,8 @@ pub const WRITES_SENT_MAX: usize = 4;
 pub const WRITE_BYTES_TOGETHER_MAX: usize = 4 * 1024;
 /// Entries that one step of removing a tag looks at; others are served between the steps.
 pub const TAG_STEP: usize = 500;
+/// What each such step adds to the time in which a tag is removed.
+pub const TIMEOUT_PER_TAG_STEP: Duration = Duration::from_millis(10);
 /// A lease or hold lives at least so long.
 pub const LEASE_MIN: Duration = Duration::from_secs(2);
 /// Tags of one entry: their number is one byte.

@@ -11,7 +11,7 @@ use forebay_core::ports::clock::{Clock, Run, Work};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::slots::{self, Map};
 use crate::connect::Target;
@@ -94,11 +94,12 @@ impl Places {
     }
 
     /// Does something at the server that has the key; once more where it was told that another has it by now, which is before
-    /// anything was done.
+    /// anything was done. Whoever has it is waited for until the end, which what is done keeps, too.
     pub(crate) async fn at<T, F: Future<Output = Result<T>>>(
         &self,
         about: About<'_>,
         key: &[u8],
+        end: Instant,
         act: impl Fn(Arc<Link>) -> F,
     ) -> Result<T> {
         let many = match self {
@@ -115,7 +116,7 @@ impl Places {
         let done = match act(many.link_of(slot).ok_or_else(unknown)?).await {
             Err(error) if is_moved(&error) => {
                 many.moved.notify_one();
-                if timeout(many.settings.timeout, known.changed()).await.is_err() {
+                if timeout_at(end, known.changed()).await.is_err() {
                     return Err(error);
                 }
                 act(many.link_of(slot).ok_or_else(unknown)?).await
@@ -211,6 +212,7 @@ async fn end(links: &HashMap<String, Arc<Link>>, mut running: FuturesUnordered<B
 #[cfg(test)]
 mod tests {
     use forebay_runtime::clock::TokioClock;
+    use redis::{ErrorKind, RedisError, ServerErrorKind};
 
     use super::*;
 
@@ -228,7 +230,7 @@ mod tests {
         many.take_up(&all_with(1), &mut links, &running);
         let about = About { operation: "read", on: "key" };
         let call = || {
-            places.at(about, b"key", |link| async move {
+            places.at(about, b"key", settings.end_of(0), |link| async move {
                 link.closed().await;
                 Err::<(), _>(about.error(Kind::Closed))
             })
@@ -237,5 +239,21 @@ mod tests {
         assert_eq!(ended.unwrap_err().kind(), Kind::Unavailable);
         let ended = tokio::join!(call(), async { places.close() }).0;
         assert_eq!(ended.unwrap_err().kind(), Kind::Closed);
+    }
+
+    #[tokio::test]
+    async fn who_has_a_key_that_moved_is_waited_for_no_longer_than_the_call_may_last() {
+        let settings = Settings::parse("redis-cluster://127.0.0.1:1?timeout_ms=60000").unwrap();
+        let (places, _work) = Places::new(&settings, Arc::new(TokioClock::new()));
+        let Places::Many(many) = &places else { panic!("a cluster") };
+        many.take_up(&all_with(1), &mut HashMap::new(), &FuturesUnordered::new());
+        let about = About { operation: "read", on: "key" };
+        let moved = || RedisError::from((ErrorKind::Server(ServerErrorKind::Moved), "it moved"));
+        let end = Instant::now() + Duration::from_millis(100);
+        let called = places.at(about, b"key", end, |_| async {
+            Err::<(), _>(about.error(Kind::Unavailable).because(moved()))
+        });
+        let answer = timeout(Duration::from_secs(20), called).await;
+        assert_eq!(answer.expect("the call's end is long over").unwrap_err().kind(), Kind::Unavailable);
     }
 }

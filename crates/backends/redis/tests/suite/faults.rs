@@ -25,7 +25,7 @@ use forebay_contract::outage::faults::Fault;
 use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::servers::redis::{Keeps, Redis};
 use forebay_contract::servers::wire::{Does, Wire};
-use forebay_contract::servers::{Restarts, within};
+use forebay_contract::servers::{Pauses, Restarts, within};
 
 use crate::ground::Ground;
 
@@ -160,6 +160,22 @@ fn a_write_that_was_given_up_is_not_carried_out_after_its_callers_next_one_over_
     within(DEAF_MAX, "the former connection ends", || !stands(old));
     let values = ground.run(store.get(&[b"key"]));
     assert_eq!(&*values[0].as_ref().unwrap().as_ref().unwrap().value, written.to_string().as_bytes());
+}
+
+#[test]
+fn many_keys_are_waited_for_no_longer_than_one_while_the_server_stands_still() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let store = ground.store(&format!("redis://{}?timeout_ms=3000", redis.address));
+    let keys: Vec<String> = (0..5_000).map(|number| format!("key{number}")).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+    assert!(ground.run(store.get(&keys)).iter().all(|value| matches!(value, Ok(None))));
+    redis.pause();
+    let began = Instant::now();
+    let values = ground.run(store.get(&keys));
+    assert!(began.elapsed() < Duration::from_millis(3_000) + LATE, "{:?}", began.elapsed());
+    assert_eq!(values.len(), keys.len());
+    assert!(values.iter().all(|value| value.as_ref().unwrap_err().kind() == Kind::Unavailable));
+    redis.resume();
 }
 
 #[test]
