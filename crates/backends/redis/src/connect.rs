@@ -1,6 +1,7 @@
 //! Making a connection, and learning what the server behind it promises.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use forebay_core::limits;
 use redis::aio::{MultiplexedConnection, PubSub};
@@ -10,7 +11,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError
 
 use tokio::time::timeout;
 
-use crate::cluster::slots;
+use crate::cluster::slots::{self, Nodes};
 use crate::settings::{Durable, Settings, Topology};
 
 /// What the server says of itself.
@@ -46,7 +47,7 @@ pub(crate) enum Target {
     /// The one server, or the present master, which the sentinels know.
     Master,
     /// The master of a cluster that has this slot.
-    Slot(u16),
+    Slot(u16, Arc<Nodes>),
     /// This server of a cluster.
     Node(ConnectionInfo),
 }
@@ -54,7 +55,10 @@ pub(crate) enum Target {
 impl Target {
     /// Where all keys with this prefix's hash tag are.
     pub(crate) fn of_prefix(settings: &Settings) -> Self {
-        if settings.is_cluster() { Self::Slot(slots::of(settings.prefix.as_bytes())) } else { Self::Master }
+        if !settings.is_cluster() {
+            return Self::Master;
+        }
+        Self::Slot(slots::of(settings.prefix.as_bytes()), Arc::new(Nodes::new(settings)))
     }
 }
 
@@ -68,8 +72,8 @@ pub(crate) async fn connect(
     let client = match target {
         Target::Master => client(settings).await?,
         Target::Node(node) => open(settings, node.clone())?,
-        Target::Slot(slot) => {
-            let map = slots::ask(settings).await?;
+        Target::Slot(slot, nodes) => {
+            let map = slots::ask(settings, nodes).await?;
             open(settings, map.of(*slot).cloned().ok_or_else(no_server)?)?
         }
     };
@@ -98,20 +102,20 @@ fn untimed() -> AsyncConnectionConfig {
 }
 
 /// A connection that hears what is published: to the master, or to any server of a cluster, which tells the others.
-pub(crate) async fn listen(settings: &Settings) -> RedisResult<PubSub> {
-    let Topology::Cluster(nodes) = &settings.topology else {
+pub(crate) async fn listen(settings: &Settings, target: &Target) -> RedisResult<PubSub> {
+    let Target::Slot(_, nodes) = target else {
         return client(settings).await?.get_async_pubsub().await;
     };
-    let mut last = first(nodes).err();
-    for node in nodes {
-        match timeout(settings.timeout, Client::open(node.clone())?.get_async_pubsub()).await {
+    let mut last = no_server();
+    for node in nodes.all() {
+        match timeout(settings.timeout, Client::open(node)?.get_async_pubsub()).await {
             Ok(Ok(heard)) => return Ok(heard),
-            Ok(Err(error)) => last = Some(error),
+            Ok(Err(error)) => last = error,
             // It stands still; another may not.
             Err(_) => {}
         }
     }
-    Err(last.unwrap_or_else(no_server))
+    Err(last)
 }
 
 async fn client(settings: &Settings) -> RedisResult<Client> {
@@ -171,7 +175,7 @@ async fn learn(
 }
 
 /// What a part of INFO says under a name.
-fn says<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn says<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
 }
 

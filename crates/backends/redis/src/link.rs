@@ -46,7 +46,7 @@ enum State {
 /// The way to the servers, shared by all who call.
 pub(crate) struct Link {
     pub(crate) settings: Settings,
-    target: Target,
+    pub(crate) target: Target,
     clock: Arc<dyn Clock>,
     state: watch::Sender<State>,
     /// Somebody has reason to doubt the connection.
@@ -194,7 +194,7 @@ impl Link {
 
     /// An error that a new connection may not have.
     fn is_broken(&self, error: &RedisError) -> bool {
-        let moved = matches!(self.target, Target::Slot(_))
+        let moved = matches!(self.target, Target::Slot(..))
             && error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
         moved
             || error.is_connection_dropped()

@@ -84,5 +84,7 @@ pub const RECLAIM_TRIES_MAX: u32 = 100;
 pub const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
 /// How often a cluster is asked which of its servers has which slots.
 pub const SLOTS_PAUSE: Duration = Duration::from_secs(5);
+/// How long the other servers of a cluster have to tell a newer map when one has answered.
+pub const MAP_PAUSE: Duration = Duration::from_millis(100);
 /// Queues with messages whose time is over that one step sees to.
 pub const SWEEP_QUEUES_MAX: usize = 10;

@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::slots::{self, Map};
+use super::slots::{self, Map, Nodes};
 use crate::connect::Target;
 use crate::link::{About, Link};
 use crate::script::is_moved;
@@ -32,6 +32,7 @@ type Range = (u16, u16, Arc<Link>);
 /// The servers of a cluster, as far as they are known.
 pub(crate) struct Many {
     settings: Settings,
+    nodes: Nodes,
     clock: Arc<dyn Clock>,
     /// Ranges of slots, each with the link to its master. Nothing before the cluster was asked.
     known: watch::Sender<Arc<Vec<Range>>>,
@@ -48,6 +49,7 @@ impl Places {
         }
         let many = Arc::new(Many {
             settings: settings.clone(),
+            nodes: Nodes::new(settings),
             clock,
             known: watch::Sender::new(Arc::default()),
             moved: Notify::new(),
@@ -146,7 +148,7 @@ impl Many {
         let mut running: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
         let mut closing = self.closing.subscribe();
         loop {
-            let mut ask = Box::pin(slots::ask(&self.settings));
+            let mut ask = Box::pin(slots::ask(&self.settings, &self.nodes));
             let asked = loop {
                 tokio::select! {
                     asked = &mut ask => break asked,
