@@ -67,10 +67,13 @@ struct Offered {
 /// A broker on these servers. It is of use once the works run.
 pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Arc<RedisBroker>, Vec<Work>)> {
     let target = Target::of_prefix(&settings);
-    let (link, link_work) = Link::new(settings.clone(), target.clone(), clock.clone(), "redis broker");
+    let (link, link_work) =
+        Link::new(settings.clone(), target.clone(), clock.clone(), "redis broker", Duration::ZERO);
     let mut works = vec![link_work];
     let publishing = (settings.replicas > 0).then(|| {
-        let (link, work) = Link::new(settings, target, clock.clone(), "redis broker publishing");
+        // Replicas are waited for so long.
+        let wait = settings.timeout;
+        let (link, work) = Link::new(settings, target, clock.clone(), "redis broker publishing", wait);
         works.push(work);
         link
     });

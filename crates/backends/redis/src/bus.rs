@@ -70,7 +70,8 @@ pub fn open(settings: Settings, kept: Kept, clock: Arc<dyn Clock>) -> (Arc<Redis
     // The hash tag keeps all keys on one server of a cluster.
     let stream = format!("{{{}}}:bus", settings.prefix);
     let channel = format!("{stream}:bell");
-    let (link, link_work) = Link::new(settings.clone(), Target::of_prefix(&settings), clock, "redis bus");
+    let (link, link_work) =
+        Link::new(settings.clone(), Target::of_prefix(&settings), clock, "redis bus", Duration::ZERO);
     let (ring, rung) = watch::channel(0);
     let closing = watch::Sender::new(false);
     let hear = hear(link.clone(), channel.clone(), ring, closing.subscribe());

@@ -2,7 +2,7 @@
 //! present one, and every call ends in its time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
@@ -55,15 +55,32 @@ pub(crate) struct Link {
     broken: AtomicU64,
     /// What the server said of itself when a connection was made last.
     facts: Mutex<Option<Facts>>,
+    /// Bytes that calls send, or are known to wait for.
+    under_way: AtomicUsize,
+    /// How long a command may hold up those behind it on the connection.
+    holds_up: Duration,
+}
+
+/// Bytes that are under way as long as it lives.
+pub(crate) struct UnderWay<'a> {
+    all: &'a AtomicUsize,
+    bytes: usize,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, SeqCst);
+    }
 }
 
 impl Link {
-    /// Nothing is done before the work runs.
+    /// Nothing is done before the work runs. A command that waits by itself holds up those behind it for `holds_up` at most.
     pub(crate) fn new(
         settings: Settings,
         target: Target,
         clock: Arc<dyn Clock>,
         name: &'static str,
+        holds_up: Duration,
     ) -> (Arc<Self>, Work) {
         let away = State::Away("no connection was made yet".into());
         let link = Arc::new(Self {
@@ -74,6 +91,8 @@ impl Link {
             doubt: Notify::new(),
             broken: AtomicU64::new(0),
             facts: Mutex::new(None),
+            under_way: AtomicUsize::new(0),
+            holds_up,
         });
         let run = Run::Task(Box::pin(supervise(link.clone())));
         (link, Work { name, run })
@@ -139,6 +158,7 @@ impl Link {
     ) -> Result<Value> {
         let number = standing.number;
         let mut wire = standing.wire;
+        let _under_way = self.carry(bytes_of(command));
         let answer = self.until(end, wire.send_packed_command(command)).await;
         self.judge(about, number, answer.map(|answer| answer.map(|answer| answer.and_then(unless_error))))
     }
@@ -154,10 +174,24 @@ impl Link {
     ) -> Result<impl ExactSizeIterator<Item = Result<Value>>> {
         let number = standing.number;
         let mut wire = standing.wire;
+        let _under_way = self.carry(commands.cmd_iter().map(bytes_of).sum());
         let answer = self.until(end, wire.send_packed_commands(commands, 0, commands.len())).await;
         let values = self.judge(about, number, answer)?;
         let judged = move |value| self.judge(about, number, Some(Some(unless_error(value))));
         Ok(values.into_iter().map(judged))
+    }
+
+    /// Has a sign of life waited for longer, as long as so many bytes may go before it.
+    pub(crate) fn carry(&self, bytes: usize) -> UnderWay<'_> {
+        self.under_way.fetch_add(bytes, SeqCst);
+        UnderWay { all: &self.under_way, bytes }
+    }
+
+    /// When the server must have given a sign of life that it is asked for now: behind all that is under way, but no more than
+    /// the largest value.
+    fn alive_by(&self) -> Instant {
+        let bytes = self.under_way.load(SeqCst).min(limits::VALUE_BYTES_MAX_CEILING);
+        self.end_of(bytes) + self.holds_up
     }
 
     async fn until<T>(
@@ -316,7 +350,7 @@ async fn watch_over(link: &Link, standing: Standing) -> String {
         }
         let mut wire = standing.wire.clone();
         let ping = redis::cmd("PING");
-        match timeout(link.settings.timeout, ping.query_async::<()>(&mut wire)).await {
+        match timeout_at(link.alive_by(), ping.query_async::<()>(&mut wire)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return error.to_string(),
             Err(_) => return "the server gave no sign of life in time".to_owned(),
@@ -347,5 +381,32 @@ fn kind_of(error: &RedisError) -> Kind {
             Some("MISCONF" | "NOREPLICAS" | "BUSY" | "UNKILLABLE") => Kind::Unavailable,
             _ => Kind::Io,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_runtime::clock::TokioClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sign_of_life_has_time_for_what_goes_before_it() {
+        let settings = Settings::parse("redis://127.0.0.1:1?timeout_ms=1000").unwrap();
+        let clock = Arc::new(TokioClock::new());
+        let held_up = Duration::from_secs(2);
+        let (link, _work) = Link::new(settings, Target::Master, clock, "redis", held_up);
+        let time = || {
+            let now = Instant::now();
+            (link.alive_by() - now).as_millis() / 100
+        };
+        assert_eq!(time(), 30);
+        let (one, other) = (link.carry(10 << 20), link.carry(20 << 20));
+        assert_eq!(time(), 60);
+        drop(one);
+        assert_eq!(time(), 50);
+        let _all = link.carry(usize::MAX / 2);
+        assert_eq!(time(), 30 + 128, "no more than the largest value");
+        drop(other);
     }
 }

@@ -197,6 +197,7 @@ impl Session {
         let rest = [count.as_bytes(), hold.as_bytes(), token_text.as_bytes(), self.consumer.as_bytes()];
         let arguments = [&[fresh, wait], &rest[..], &[bytes.as_bytes(), told.as_bytes()]].concat();
         let end = time::Instant::now() + limits::redis::TAKE_WAIT_MAX;
+        let _under_way = self.link.carry(limits::RECEIVE_BYTES_MAX);
         let answer =
             self.run_until_done(&self.link, about, &self.scripts.take, queue, &arguments, Some(end)).await?;
         let held = self.read_held(queue, answer).ok_or_else(|| strange(about))?;

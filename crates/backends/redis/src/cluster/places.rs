@@ -44,7 +44,7 @@ pub(crate) struct Many {
 impl Places {
     pub(crate) fn new(settings: &Settings, clock: Arc<dyn Clock>) -> (Self, Work) {
         if !settings.is_cluster() {
-            let (link, work) = Link::new(settings.clone(), Target::Master, clock, NAME);
+            let (link, work) = Link::new(settings.clone(), Target::Master, clock, NAME, Duration::ZERO);
             return (Self::One(link), work);
         }
         let many = Arc::new(Many {
@@ -187,7 +187,8 @@ impl Many {
             let link = present.entry(address.clone()).or_insert_with(|| {
                 links.remove(&address).unwrap_or_else(|| {
                     let target = Target::Node(master.clone());
-                    let (link, work) = Link::new(self.settings.clone(), target, self.clock.clone(), NAME);
+                    let (link, work) =
+                        Link::new(self.settings.clone(), target, self.clock.clone(), NAME, Duration::ZERO);
                     if let Run::Task(task) = work.run {
                         running.push(task);
                     }

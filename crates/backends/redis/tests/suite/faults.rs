@@ -179,6 +179,35 @@ fn many_keys_are_waited_for_no_longer_than_one_while_the_server_stands_still() {
 }
 
 #[test]
+fn a_large_write_on_a_slow_wire_does_not_cost_the_connection() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let wire = Wire::to(redis.address);
+    let store = ground.store(&format!("redis://{}?timeout_ms=300", wire.address));
+    let clients = || {
+        let list = redis.cli(&["CLIENT", "LIST", "TYPE", "NORMAL"]);
+        let others = list.lines().filter(|line| !line.contains("cmd=client|list"));
+        others.map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = clients();
+    wire.set(Does::Hold);
+    let large = ground.handle().spawn({
+        let store = store.clone();
+        async move {
+            let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+            store.put(b"large", &vec![7; 48 << 20], put).await
+        }
+    });
+    // The first one's end gives reason to doubt the connection, and the others last longer than an idle one is given.
+    for _ in 0..4 {
+        assert_eq!(ground.run(store.get(&[b"small"])).remove(0).unwrap_err().kind(), Kind::Unavailable);
+    }
+    assert!(ground.run(store.ready(Duration::ZERO)).is_ok(), "it still stands");
+    wire.set(Does::Pass);
+    assert!(matches!(ground.run(large).unwrap(), Ok(Changed::Done(_))));
+    assert_eq!(clients(), before);
+}
+
+#[test]
 fn a_publish_during_an_outage_waits_for_its_end_up_to_the_stated_time() {
     let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
     let broker = ground.broker(&format!("redis://{}?patience_ms=20000", redis.address));
