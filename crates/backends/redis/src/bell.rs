@@ -41,7 +41,7 @@ pub(crate) async fn listen(link: Arc<Link>, channel: String, rung: mpsc::Sender<
 async fn hear(link: &Link, channel: &str, rung: &mpsc::Sender<Rung>) -> RedisResult<bool> {
     let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
     let Ok(connected) = timeout(time, async {
-        let mut bell = connect::listen(&link.settings).await?;
+        let mut bell = connect::listen(&link.settings, &link.target).await?;
         bell.subscribe(channel).await?;
         RedisResult::Ok(bell)
     })

@@ -67,10 +67,13 @@ struct Offered {
 /// A broker on these servers. It is of use once the works run.
 pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Arc<RedisBroker>, Vec<Work>)> {
     let target = Target::of_prefix(&settings);
-    let (link, link_work) = Link::new(settings.clone(), target.clone(), clock.clone(), "redis broker");
+    let (link, link_work) =
+        Link::new(settings.clone(), target.clone(), clock.clone(), "redis broker", Duration::ZERO);
     let mut works = vec![link_work];
     let publishing = (settings.replicas > 0).then(|| {
-        let (link, work) = Link::new(settings, target, clock.clone(), "redis broker publishing");
+        // Replicas are waited for so long.
+        let wait = settings.timeout;
+        let (link, work) = Link::new(settings, target, clock.clone(), "redis broker publishing", wait);
         works.push(work);
         link
     });
@@ -154,7 +157,7 @@ impl RedisBroker {
             let lost = "the connection broke before replicas could be waited for";
             return Err(about.error(Kind::Unavailable).because(lost));
         }
-        match link.ask_on(about, standing, &wait, time * 2).await? {
+        match link.ask_on(about, standing, &wait, time::Instant::now() + time * 2).await? {
             Value::Int(have) if have >= i64::from(asked) => Ok(()),
             Value::Int(have) => {
                 let few = format!("{have} of {asked} replicas have it by now");
@@ -178,7 +181,7 @@ impl RedisBroker {
         let call = Call {
             about,
             patience: session.link.settings.patience,
-            within: None,
+            end: None,
             keys: &[key.as_bytes()],
             arguments: &[session.root.as_bytes(), grace, most, bytes],
         };

@@ -70,7 +70,8 @@ pub fn open(settings: Settings, kept: Kept, clock: Arc<dyn Clock>) -> (Arc<Redis
     // The hash tag keeps all keys on one server of a cluster.
     let stream = format!("{{{}}}:bus", settings.prefix);
     let channel = format!("{stream}:bell");
-    let (link, link_work) = Link::new(settings.clone(), Target::of_prefix(&settings), clock, "redis bus");
+    let (link, link_work) =
+        Link::new(settings.clone(), Target::of_prefix(&settings), clock, "redis bus", Duration::ZERO);
     let (ring, rung) = watch::channel(0);
     let closing = watch::Sender::new(false);
     let hear = hear(link.clone(), channel.clone(), ring, closing.subscribe());
@@ -146,7 +147,7 @@ impl Shared {
 
     async fn run(&self, about: About<'_>, script: &Script, arguments: &[&[u8]]) -> Result<Value> {
         let keys = [self.stream.as_bytes()];
-        let call = Call { about, patience: Duration::ZERO, within: None, keys: &keys, arguments };
+        let call = Call { about, patience: Duration::ZERO, end: None, keys: &keys, arguments };
         script.run(&self.link, call).await
     }
 

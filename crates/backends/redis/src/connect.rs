@@ -1,14 +1,17 @@
 //! Making a connection, and learning what the server behind it promises.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use forebay_core::limits;
 use redis::aio::{MultiplexedConnection, PubSub};
+use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisResult};
 
 use tokio::time::timeout;
 
-use crate::cluster::slots;
+use crate::cluster::slots::{self, Nodes};
 use crate::settings::{Durable, Settings, Topology};
 
 /// What the server says of itself.
@@ -22,13 +25,29 @@ pub(crate) struct Facts {
     pub(crate) durable: Option<Durable>,
 }
 
+/// What a server calls a connection. Two servers may give the same number, and one that was started anew gives it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientId {
+    /// The server's run.
+    run: String,
+    number: i64,
+}
+
+/// A connection that was made.
+pub(crate) struct Connected {
+    pub(crate) wire: MultiplexedConnection,
+    pub(crate) facts: Facts,
+    /// `None` where the server does not tell.
+    pub(crate) client: Option<ClientId>,
+}
+
 /// Which of the servers a connection is made to.
 #[derive(Clone)]
 pub(crate) enum Target {
     /// The one server, or the present master, which the sentinels know.
     Master,
     /// The master of a cluster that has this slot.
-    Slot(u16),
+    Slot(u16, Arc<Nodes>),
     /// This server of a cluster.
     Node(ConnectionInfo),
 }
@@ -36,26 +55,45 @@ pub(crate) enum Target {
 impl Target {
     /// Where all keys with this prefix's hash tag are.
     pub(crate) fn of_prefix(settings: &Settings) -> Self {
-        if settings.is_cluster() { Self::Slot(slots::of(settings.prefix.as_bytes())) } else { Self::Master }
+        if !settings.is_cluster() {
+            return Self::Master;
+        }
+        Self::Slot(slots::of(settings.prefix.as_bytes()), Arc::new(Nodes::new(settings)))
     }
 }
 
-/// Makes a connection. How long it may take is the caller's.
+/// Makes a connection, and has the server end the former one: what was given up over it may still be under way, and must not
+/// be carried out after what comes over the new one. How long it may take is the caller's.
 pub(crate) async fn connect(
     settings: &Settings,
     target: &Target,
-) -> RedisResult<(MultiplexedConnection, Facts)> {
+    former: Option<&ClientId>,
+) -> RedisResult<Connected> {
     let client = match target {
         Target::Master => client(settings).await?,
-        Target::Node(node) => Client::open(node.clone())?,
-        Target::Slot(slot) => {
-            let map = slots::ask(settings).await?;
-            Client::open(map.of(*slot).cloned().ok_or_else(no_server)?)?
+        Target::Node(node) => open(settings, node.clone())?,
+        Target::Slot(slot, nodes) => {
+            let map = slots::ask(settings, nodes).await?;
+            open(settings, map.of(*slot).cloned().ok_or_else(no_server)?)?
         }
     };
     let mut wire = client.get_multiplexed_async_connection_with_config(&untimed()).await?;
-    let facts = learn(&mut wire).await?;
-    Ok((wire, facts))
+    let (facts, client) = learn(&mut wire, former).await?;
+    Ok(Connected { wire, facts, client })
+}
+
+fn open(settings: &Settings, server: ConnectionInfo) -> RedisResult<Client> {
+    Client::open(server.set_tcp_settings(tcp(settings)))
+}
+
+/// What nobody acknowledges for so long the system stops sending, also for a connection that is closed.
+fn tcp(settings: &Settings) -> TcpSettings {
+    let tcp = TcpSettings::default();
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(settings.timeout.max(limits::redis::CONNECT_MIN));
+    #[cfg(not(target_os = "linux"))]
+    let _ = settings;
+    tcp
 }
 
 /// Times are kept by our own callers: a call that is given up here must not end a slower one beside it.
@@ -64,29 +102,30 @@ fn untimed() -> AsyncConnectionConfig {
 }
 
 /// A connection that hears what is published: to the master, or to any server of a cluster, which tells the others.
-pub(crate) async fn listen(settings: &Settings) -> RedisResult<PubSub> {
-    let Topology::Cluster(nodes) = &settings.topology else {
+pub(crate) async fn listen(settings: &Settings, target: &Target) -> RedisResult<PubSub> {
+    let Target::Slot(_, nodes) = target else {
         return client(settings).await?.get_async_pubsub().await;
     };
-    let mut last = first(nodes).err();
-    for node in nodes {
-        match timeout(settings.timeout, Client::open(node.clone())?.get_async_pubsub()).await {
+    let mut last = no_server();
+    for node in nodes.all() {
+        match timeout(settings.timeout, Client::open(node)?.get_async_pubsub()).await {
             Ok(Ok(heard)) => return Ok(heard),
-            Ok(Err(error)) => last = Some(error),
+            Ok(Err(error)) => last = error,
             // It stands still; another may not.
             Err(_) => {}
         }
     }
-    Err(last.unwrap_or_else(no_server))
+    Err(last)
 }
 
 async fn client(settings: &Settings) -> RedisResult<Client> {
     match &settings.topology {
-        Topology::One(info) => Client::open(info.clone()),
+        Topology::One(info) => open(settings, info.clone()),
         Topology::Sentinel { sentinels, master, login } => {
             let mut builder =
                 SentinelClientBuilder::new(sentinels.clone(), master, SentinelServerType::Master)?
-                    .set_client_to_redis_db(login.db());
+                    .set_client_to_redis_db(login.db())
+                    .set_client_to_redis_tcp_settings(tcp(settings));
             if let Some(username) = login.username() {
                 builder = builder.set_client_to_redis_username(username);
             }
@@ -96,7 +135,7 @@ async fn client(settings: &Settings) -> RedisResult<Client> {
             let mut sentinels: SentinelClient = builder.build()?;
             sentinels.async_get_client().await
         }
-        Topology::Cluster(nodes) => Client::open(first(nodes)?),
+        Topology::Cluster(nodes) => open(settings, first(nodes)?),
     }
 }
 
@@ -108,12 +147,23 @@ pub(crate) fn no_server() -> RedisError {
     (ErrorKind::Io, "no server was found that has the keys").into()
 }
 
-async fn learn(wire: &mut MultiplexedConnection) -> RedisResult<Facts> {
+async fn learn(
+    wire: &mut MultiplexedConnection,
+    former: Option<&ClientId>,
+) -> RedisResult<(Facts, Option<ClientId>)> {
     let server: String = redis::cmd("INFO").arg("server").query_async(wire).await?;
     if let Some(version) = too_old(&server) {
         let what = format!("it is version {version}, and 7.0 is the least that is spoken to");
         return Err((ErrorKind::InvalidClientConfig, "the server is too old", what).into());
     }
+    let run = says(&server, "run_id");
+    if let Some(former) = former.filter(|former| run == Some(&former.run)) {
+        // It may have ended by itself. Who may not end connections has what the system gives up sending.
+        let kill = redis::cmd("CLIENT").arg("KILL").arg("ID").arg(former.number).take();
+        let _ = kill.query_async::<i64>(wire).await;
+    }
+    let number = redis::cmd("CLIENT").arg("ID").query_async(wire).await.ok();
+    let client = run.zip(number).map(|(run, number)| ClientId { run: run.to_owned(), number });
     let memory: String = redis::cmd("INFO").arg("memory").query_async(wire).await?;
     let policy = says(&memory, "maxmemory_policy").filter(|_| says(&memory, "maxmemory") != Some("0"));
     let evicts = policy.is_some_and(|policy| policy != "noeviction");
@@ -121,11 +171,11 @@ async fn learn(wire: &mut MultiplexedConnection) -> RedisResult<Facts> {
     // Managed servers do not answer this. Then it is not known, and a broker asks to be told that this will do.
     let asked = redis::cmd("CONFIG").arg("GET").arg("*append*").query_async(wire).await;
     let durable = asked.ok().map(|pairs: HashMap<String, String>| durable(&pairs));
-    Ok(Facts { evicts, evicts_all, durable })
+    Ok((Facts { evicts, evicts_all, durable }, client))
 }
 
 /// What a part of INFO says under a name.
-fn says<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn says<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
 }
 

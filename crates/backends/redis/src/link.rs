@@ -2,7 +2,7 @@
 //! present one, and every call ends in its time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
@@ -14,7 +14,7 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, 
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::connect::{self, Facts, Target};
+use crate::connect::{self, Connected, Facts, Target};
 use crate::settings::Settings;
 
 /// What a call is about, for its errors.
@@ -46,7 +46,7 @@ enum State {
 /// The way to the servers, shared by all who call.
 pub(crate) struct Link {
     pub(crate) settings: Settings,
-    target: Target,
+    pub(crate) target: Target,
     clock: Arc<dyn Clock>,
     state: watch::Sender<State>,
     /// Somebody has reason to doubt the connection.
@@ -55,15 +55,32 @@ pub(crate) struct Link {
     broken: AtomicU64,
     /// What the server said of itself when a connection was made last.
     facts: Mutex<Option<Facts>>,
+    /// Bytes that calls send, or are known to wait for.
+    under_way: AtomicUsize,
+    /// How long a command may hold up those behind it on the connection.
+    holds_up: Duration,
+}
+
+/// Bytes that are under way as long as it lives.
+pub(crate) struct UnderWay<'a> {
+    all: &'a AtomicUsize,
+    bytes: usize,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, SeqCst);
+    }
 }
 
 impl Link {
-    /// Nothing is done before the work runs.
+    /// Nothing is done before the work runs. A command that waits by itself holds up those behind it for `holds_up` at most.
     pub(crate) fn new(
         settings: Settings,
         target: Target,
         clock: Arc<dyn Clock>,
         name: &'static str,
+        holds_up: Duration,
     ) -> (Arc<Self>, Work) {
         let away = State::Away("no connection was made yet".into());
         let link = Arc::new(Self {
@@ -74,6 +91,8 @@ impl Link {
             doubt: Notify::new(),
             broken: AtomicU64::new(0),
             facts: Mutex::new(None),
+            under_way: AtomicUsize::new(0),
+            holds_up,
         });
         let run = Run::Task(Box::pin(supervise(link.clone())));
         (link, Work { name, run })
@@ -121,46 +140,65 @@ impl Link {
     /// Sends one command and waits for its answer, at most as long as the settings allow for so many bytes.
     pub(crate) async fn ask(&self, about: About<'_>, patience: Duration, command: &Cmd) -> Result<Value> {
         let standing = self.stand(about, patience).await?;
-        self.ask_on(about, standing, command, self.settings.timeout + time_for(command)).await
+        self.ask_on(about, standing, command, self.end_of(bytes_of(command))).await
     }
 
-    /// Sends one command over this connection and waits so long.
+    /// When a call that begins now and sends so many bytes must have its answer.
+    pub(crate) fn end_of(&self, bytes: usize) -> Instant {
+        self.settings.end_of(bytes)
+    }
+
+    /// Sends one command over this connection and waits until then.
     pub(crate) async fn ask_on(
         &self,
         about: About<'_>,
         standing: Standing,
         command: &Cmd,
-        within: Duration,
+        end: Instant,
     ) -> Result<Value> {
         let number = standing.number;
         let mut wire = standing.wire;
-        let answer = self.within(within, wire.send_packed_command(command)).await;
+        let _under_way = self.carry(bytes_of(command));
+        let answer = self.until(end, wire.send_packed_command(command)).await;
         self.judge(about, number, answer.map(|answer| answer.map(|answer| answer.and_then(unless_error))))
     }
 
-    /// Sends commands over this connection, one behind the other, and waits so long for all answers. Nothing is waited for
-    /// before they have their place in the connection's order.
+    /// Sends commands over this connection, one behind the other, and waits until then for all answers. Nothing is waited
+    /// for before they have their place in the connection's order.
     pub(crate) async fn ask_all(
         &self,
         about: About<'_>,
         standing: Standing,
         commands: &Pipeline,
-        within: Duration,
+        end: Instant,
     ) -> Result<impl ExactSizeIterator<Item = Result<Value>>> {
         let number = standing.number;
         let mut wire = standing.wire;
-        let answer = self.within(within, wire.send_packed_commands(commands, 0, commands.len())).await;
+        let _under_way = self.carry(commands.cmd_iter().map(bytes_of).sum());
+        let answer = self.until(end, wire.send_packed_commands(commands, 0, commands.len())).await;
         let values = self.judge(about, number, answer)?;
         let judged = move |value| self.judge(about, number, Some(Some(unless_error(value))));
         Ok(values.into_iter().map(judged))
     }
 
-    async fn within<T>(
+    /// Has a sign of life waited for longer, as long as so many bytes may go before it.
+    pub(crate) fn carry(&self, bytes: usize) -> UnderWay<'_> {
+        self.under_way.fetch_add(bytes, SeqCst);
+        UnderWay { all: &self.under_way, bytes }
+    }
+
+    /// When the server must have given a sign of life that it is asked for now: behind all that is under way, but no more than
+    /// the largest value.
+    fn alive_by(&self) -> Instant {
+        let bytes = self.under_way.load(SeqCst).min(limits::VALUE_BYTES_MAX_CEILING);
+        self.end_of(bytes) + self.holds_up
+    }
+
+    async fn until<T>(
         &self,
-        within: Duration,
+        end: Instant,
         answer: impl Future<Output = RedisResult<T>>,
     ) -> Option<Option<RedisResult<T>>> {
-        let end = Instant::now() + within;
         tokio::select! {
             biased;
             answered = timeout_at(end, answer) => Some(answered.ok()),
@@ -190,7 +228,7 @@ impl Link {
 
     /// An error that a new connection may not have.
     fn is_broken(&self, error: &RedisError) -> bool {
-        let moved = matches!(self.target, Target::Slot(_))
+        let moved = matches!(self.target, Target::Slot(..))
             && error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
         moved
             || error.is_connection_dropped()
@@ -242,29 +280,26 @@ fn unless_error(answer: Value) -> RedisResult<Value> {
     if let Value::ServerError(error) = answer { Err(error.into()) } else { Ok(answer) }
 }
 
-/// What many bytes add to a call's time.
-pub(crate) fn time_for(command: &Cmd) -> Duration {
+/// What a command sends, about.
+pub(crate) fn bytes_of(command: &Cmd) -> usize {
     let bytes = |arg| if let redis::Arg::Simple(arg) = arg { <[u8]>::len(arg) } else { 0 };
-    time_for_bytes(command.args_iter().map(bytes).sum())
-}
-
-pub(crate) fn time_for_bytes(bytes: usize) -> Duration {
-    limits::redis::TIMEOUT_PER_MEBIBYTE.mul_f64(bytes as f64 / f64::from(1 << 20))
+    command.args_iter().map(bytes).sum()
 }
 
 /// Keeps a connection standing until the link is closed.
 async fn supervise(link: Arc<Link>) {
-    let mut number = 0;
+    let (mut number, mut former) = (0, None);
     let mut pause = limits::redis::CONNECT_PAUSE;
     while !link.is_closed() {
         let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
         let made = tokio::select! {
-            made = timeout(time, connect::connect(&link.settings, &link.target)) => made,
+            made = timeout(time, connect::connect(&link.settings, &link.target, former.as_ref())) => made,
             () = link.closed() => return,
         };
         let why = match made {
-            Ok(Ok((wire, facts))) => {
+            Ok(Ok(Connected { wire, facts, client })) => {
                 number += 1;
+                former = client;
                 *link.facts.lock() = Some(facts);
                 let standing = Standing { number, facts, wire };
                 if !turn(&link, State::Standing(standing.clone())) {
@@ -315,7 +350,7 @@ async fn watch_over(link: &Link, standing: Standing) -> String {
         }
         let mut wire = standing.wire.clone();
         let ping = redis::cmd("PING");
-        match timeout(link.settings.timeout, ping.query_async::<()>(&mut wire)).await {
+        match timeout_at(link.alive_by(), ping.query_async::<()>(&mut wire)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return error.to_string(),
             Err(_) => return "the server gave no sign of life in time".to_owned(),
@@ -346,5 +381,32 @@ fn kind_of(error: &RedisError) -> Kind {
             Some("MISCONF" | "NOREPLICAS" | "BUSY" | "UNKILLABLE") => Kind::Unavailable,
             _ => Kind::Io,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_runtime::clock::TokioClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sign_of_life_has_time_for_what_goes_before_it() {
+        let settings = Settings::parse("redis://127.0.0.1:1?timeout_ms=1000").unwrap();
+        let clock = Arc::new(TokioClock::new());
+        let held_up = Duration::from_secs(2);
+        let (link, _work) = Link::new(settings, Target::Master, clock, "redis", held_up);
+        let time = || {
+            let now = Instant::now();
+            (link.alive_by() - now).as_millis() / 100
+        };
+        assert_eq!(time(), 30);
+        let (one, other) = (link.carry(10 << 20), link.carry(20 << 20));
+        assert_eq!(time(), 60);
+        drop(one);
+        assert_eq!(time(), 50);
+        let _all = link.carry(usize::MAX / 2);
+        assert_eq!(time(), 30 + 128, "no more than the largest value");
+        drop(other);
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use tokio::time::Instant;
 
-use crate::link::{About, Link, time_for};
+use crate::link::{About, Link, bytes_of};
 
 /// A script and its hash.
 pub(crate) struct Script {
@@ -20,8 +21,8 @@ pub(crate) struct Call<'a> {
     pub(crate) about: About<'a>,
     /// How long to wait for a connection.
     pub(crate) patience: Duration,
-    /// How long to wait for the answer; `None` is the settings' time.
-    pub(crate) within: Option<Duration>,
+    /// When the answer must have come; `None` is the settings' time from when there is a connection.
+    pub(crate) end: Option<Instant>,
     pub(crate) keys: &'a [&'a [u8]],
     pub(crate) arguments: &'a [&'a [u8]],
 }
@@ -34,15 +35,16 @@ impl Script {
         Self { code, hash }
     }
 
-    /// Runs it. Where the server does not know it yet, which it says before it does anything, it is told it.
+    /// Runs it. Where the server does not know it yet, which it says before it does anything, it is told it in what is left of
+    /// the time.
     pub(crate) async fn run(&self, link: &Link, call: Call<'_>) -> Result<Value> {
         let standing = link.stand(call.about, call.patience).await?;
         let command = self.command("EVALSHA", &self.hash, call);
-        let within = call.within.unwrap_or(link.settings.timeout) + time_for(&command);
-        match link.ask_on(call.about, standing.clone(), &command, within).await {
+        let end = call.end.unwrap_or_else(|| link.end_of(bytes_of(&command)));
+        match link.ask_on(call.about, standing.clone(), &command, end).await {
             Err(error) if is_unknown(&error) => {
                 let command = self.command("EVAL", &self.code, call);
-                link.ask_on(call.about, standing, &command, within).await
+                link.ask_on(call.about, standing, &command, end).await
             }
             answer => answer,
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use tokio::time::Instant;
 
 /// What the server must keep of what it has confirmed, before a broker trusts it with messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +54,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// When a call that begins now and sends so many bytes must have its answer. All that it does ends then.
+    pub(crate) fn end_of(&self, bytes: usize) -> Instant {
+        let more = limits::redis::TIMEOUT_PER_MEBIBYTE.mul_f64(bytes as f64 / f64::from(1 << 20));
+        Instant::now() + self.timeout + more
+    }
+
     /// Reads `redis://[user:password@]host[:port][/db]`, `redis+sentinel://[user:password@]host:port,…/master[/db]` or
     /// `redis-cluster://[user:password@]host:port,…`. User and password are those of the servers; sentinels are asked without.
     ///

@@ -20,13 +20,14 @@ use forebay_core::ports::remote_store::{
 };
 use futures_util::future::{join_all, join3};
 use redis::{Cmd, Value};
+use tokio::time::Instant;
 
 use self::entry::Name;
 use self::reads::Reads;
 use self::scripts::Scripts;
 use self::writes::Writes;
 use crate::cluster::places::Places;
-use crate::link::About;
+use crate::link::{About, Link};
 use crate::script::{Call, Script, strange};
 use crate::settings::Settings;
 
@@ -101,12 +102,21 @@ impl RedisStore {
         keys: &[&[u8]],
         arguments: &[&[u8]],
     ) -> Result<Value> {
-        let call = Call { about, patience: Duration::ZERO, within: None, keys, arguments };
-        self.places
-            .at(about, keys.first().copied().unwrap_or_default(), |link| async move {
-                script.run(&link, call).await
-            })
-            .await
+        let bytes = keys.iter().chain(arguments).map(|part| part.len()).sum();
+        self.run_until(about, script, keys, arguments, self.settings.end_of(bytes)).await
+    }
+
+    async fn run_until(
+        &self,
+        about: About<'_>,
+        script: &Script,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+        end: Instant,
+    ) -> Result<Value> {
+        let call = Call { about, patience: Duration::ZERO, end: Some(end), keys, arguments };
+        let key = keys.first().copied().unwrap_or_default();
+        self.places.at(about, key, end, |link| async move { script.run(&link, call).await }).await
     }
 
     /// Runs a script that changes one key and counts versions.
@@ -144,35 +154,40 @@ impl RedisStore {
         changed(&self.change(about, &self.scripts.put, key, &[], &arguments).await?, about)
     }
 
+    /// Many keys are more than one command, all at once: together they take no longer than one call may.
     async fn get_together(&self, keys: &[&[u8]]) -> Vec<Result<Option<Shared>>> {
-        let mut answers = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(limits::redis::GET_KEYS_MAX) {
-            let mut command = redis::cmd("MGET");
-            for key in keys {
-                command.arg(self.key_of(key));
-            }
-            match self.ask(reading(keys), b"", &command).await {
-                Ok(Value::Array(values)) if values.len() == keys.len() => {
-                    let each = values.into_iter().zip(keys);
-                    answers.extend(each.map(|(value, key)| read_one(value, reading(&[key]))));
-                }
-                Ok(_) => answers.extend(keys.iter().map(|key| Err(strange(reading(&[key]))))),
-                Err(error) => answers.extend(keys.iter().map(|key| Err(reading(&[key]).again(&error)))),
-            }
+        let end = self.settings.end_of(keys.iter().map(|key| key.len()).sum());
+        let chunks = keys.chunks(limits::redis::GET_KEYS_MAX);
+        join_all(chunks.map(|keys| self.get_chunk(keys, end))).await.into_iter().flatten().collect()
+    }
+
+    async fn get_chunk(&self, keys: &[&[u8]], end: Instant) -> Vec<Result<Option<Shared>>> {
+        let mut command = redis::cmd("MGET");
+        for key in keys {
+            command.arg(self.key_of(key));
         }
-        answers
+        match self.ask(reading(keys), b"", &command, end).await {
+            Ok(Value::Array(values)) if values.len() == keys.len() => {
+                let each = values.into_iter().zip(keys);
+                each.map(|(value, key)| read_one(value, reading(&[key]))).collect()
+            }
+            Ok(_) => keys.iter().map(|key| Err(strange(reading(&[key])))).collect(),
+            Err(error) => keys.iter().map(|key| Err(reading(&[key]).again(&error))).collect(),
+        }
     }
 
     async fn get_one(&self, key: &[u8]) -> Result<Option<Shared>> {
-        let about = reading(&[key]);
+        let (about, end) = (reading(&[key]), self.settings.end_of(key.len()));
         let mut command = redis::cmd("GET");
         command.arg(self.key_of(key));
-        read_one(self.ask(about, &self.key_of(key), &command).await?, about)
+        read_one(self.ask(about, &self.key_of(key), &command, end).await?, about)
     }
 
-    /// Asks the server that has this key.
-    async fn ask(&self, about: About<'_>, key: &[u8], command: &Cmd) -> Result<Value> {
-        self.places.at(about, key, |link| async move { link.ask(about, Duration::ZERO, command).await }).await
+    /// Asks the server that has this key, until then at most.
+    async fn ask(&self, about: About<'_>, key: &[u8], command: &Cmd, end: Instant) -> Result<Value> {
+        let ask =
+            |link: Arc<Link>| async move { link.ask_on(about, link.standing(about)?, command, end).await };
+        self.places.at(about, key, end, ask).await
     }
 
     /// Each key for itself, all at once: a server that is away fails its own and no others, and holds none of them up.
@@ -376,14 +391,18 @@ impl RemoteStore for RedisStore {
             let set = [self.tags_begin().as_slice(), tag].concat();
             let mut count = redis::cmd("ZCARD");
             count.arg(&set);
-            let Value::Int(mut left) = self.ask(about, &set, &count).await? else {
+            let end = self.settings.end_of(set.len());
+            let Value::Int(mut left) = self.ask(about, &set, &count, end).await? else {
                 return Err(strange(about));
             };
             let (mut removed, step) = (0, limits::redis::TAG_STEP.to_string());
+            let steps = usize::try_from(left).unwrap_or(0).div_ceil(limits::redis::TAG_STEP);
+            let last_end = end + limits::redis::TIMEOUT_PER_TAG_STEP.mul_f64(steps as f64);
             // What is filled while this runs may stay: so it comes to an end.
             while left > 0 {
-                let answer =
-                    self.run(about, &self.scripts.remove_tag, &[&set], &[tag, step.as_bytes()]).await?;
+                let end = self.settings.end_of(set.len()).min(last_end);
+                let (script, arguments) = (&self.scripts.remove_tag, [tag, step.as_bytes()]);
+                let answer = self.run_until(about, script, &[&set], &arguments, end).await?;
                 let Value::Array(counts) = answer else { return Err(strange(about)) };
                 let [Value::Int(gone), Value::Int(looked)] = counts.as_slice() else {
                     return Err(strange(about));

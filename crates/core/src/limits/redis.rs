@@ -34,6 +34,8 @@ pub const WRITES_SENT_MAX: usize = 4;
 pub const WRITE_BYTES_TOGETHER_MAX: usize = 4 * 1024;
 /// Entries that one step of removing a tag looks at; others are served between the steps.
 pub const TAG_STEP: usize = 500;
+/// What each such step adds to the time in which a tag is removed.
+pub const TIMEOUT_PER_TAG_STEP: Duration = Duration::from_millis(10);
 /// A lease or hold lives at least so long.
 pub const LEASE_MIN: Duration = Duration::from_secs(2);
 /// Tags of one entry: their number is one byte.
@@ -82,5 +84,7 @@ pub const RECLAIM_TRIES_MAX: u32 = 100;
 pub const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
 /// How often a cluster is asked which of its servers has which slots.
 pub const SLOTS_PAUSE: Duration = Duration::from_secs(5);
+/// How long the other servers of a cluster have to tell a newer map when one has answered.
+pub const MAP_PAUSE: Duration = Duration::from_millis(100);
 /// Queues with messages whose time is over that one step sees to.
 pub const SWEEP_QUEUES_MAX: usize = 10;

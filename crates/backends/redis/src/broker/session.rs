@@ -14,7 +14,7 @@ use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use redis::Value;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{self, sleep};
 
 use super::answers::{Fields, Letter};
 use super::declare;
@@ -142,13 +142,13 @@ impl Session {
         script: &Script,
         queue: &QueueName,
         arguments: &[&[u8]],
-        within: Option<Duration>,
+        end: Option<time::Instant>,
     ) -> Result<Value> {
         let at = format!("{}queue:{queue}", self.root);
         let mut all = vec![self.root.as_bytes(), queue.as_str().as_bytes()];
         all.extend(arguments);
         let patience = self.link.settings.patience;
-        let call = Call { about, patience, within, keys: &[at.as_bytes()], arguments: &all };
+        let call = Call { about, patience, end, keys: &[at.as_bytes()], arguments: &all };
         match script.run(link, call).await? {
             Value::BulkString(word) if word == b"missing" => Err(about.error(Kind::NotFound)),
             answer => Ok(answer),
@@ -196,12 +196,13 @@ impl Session {
         let [fresh, wait] = self.moving();
         let rest = [count.as_bytes(), hold.as_bytes(), token_text.as_bytes(), self.consumer.as_bytes()];
         let arguments = [&[fresh, wait], &rest[..], &[bytes.as_bytes(), told.as_bytes()]].concat();
-        let within = Some(limits::redis::TAKE_WAIT_MAX);
+        let end = time::Instant::now() + limits::redis::TAKE_WAIT_MAX;
+        let _under_way = self.link.carry(limits::RECEIVE_BYTES_MAX);
         let answer =
-            self.run_until_done(&self.link, about, &self.scripts.take, queue, &arguments, within).await?;
+            self.run_until_done(&self.link, about, &self.scripts.take, queue, &arguments, Some(end)).await?;
         let held = self.read_held(queue, answer).ok_or_else(|| strange(about))?;
         let untold = held.entries.iter().filter(|entry| entry.told.is_none()).map(|entry| entry.position);
-        let mut told = self.read_entries(about, queue, untold.collect()).await?;
+        let mut told = self.read_entries(about, queue, untold.collect(), end).await?;
         let (mut deliveries, mut unread) = (Vec::with_capacity(held.entries.len()), Vec::new());
         for Entry { position, tries, told: entry } in held.entries {
             let entry = entry.or_else(|| told.remove(&position));
@@ -235,6 +236,7 @@ impl Session {
         about: About<'_>,
         queue: &QueueName,
         positions: Vec<u64>,
+        end: time::Instant,
     ) -> Result<HashMap<u64, Fields>> {
         let mut found = HashMap::with_capacity(positions.len());
         if positions.is_empty() {
@@ -246,7 +248,7 @@ impl Session {
             let mut command = redis::cmd("XRANGE");
             command.arg(&key).arg(first).arg(last);
             let (link, standing) = (&self.link, standing.clone());
-            async move { link.ask_on(about, standing, &command, limits::redis::TAKE_WAIT_MAX).await }
+            async move { link.ask_on(about, standing, &command, end).await }
         });
         for answer in try_join_all(answers).await? {
             let mut entries = Fields::of(answer).ok_or_else(|| strange(about))?;
@@ -324,7 +326,7 @@ impl Session {
                 () = self.link.closed() => return,
             }
             let patience = self.link.settings.patience;
-            let call = Call { about, patience, within: None, keys: &[key.as_bytes()], arguments: &arguments };
+            let call = Call { about, patience, end: None, keys: &[key.as_bytes()], arguments: &arguments };
             // While the server is away nobody is handed such a message either.
             let _ = self.scripts.sweep.run(&self.link, call).await;
         }

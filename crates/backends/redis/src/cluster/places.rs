@@ -11,9 +11,9 @@ use forebay_core::ports::clock::{Clock, Run, Work};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::slots::{self, Map};
+use super::slots::{self, Map, Nodes};
 use crate::connect::Target;
 use crate::link::{About, Link};
 use crate::script::is_moved;
@@ -32,6 +32,7 @@ type Range = (u16, u16, Arc<Link>);
 /// The servers of a cluster, as far as they are known.
 pub(crate) struct Many {
     settings: Settings,
+    nodes: Nodes,
     clock: Arc<dyn Clock>,
     /// Ranges of slots, each with the link to its master. Nothing before the cluster was asked.
     known: watch::Sender<Arc<Vec<Range>>>,
@@ -43,11 +44,12 @@ pub(crate) struct Many {
 impl Places {
     pub(crate) fn new(settings: &Settings, clock: Arc<dyn Clock>) -> (Self, Work) {
         if !settings.is_cluster() {
-            let (link, work) = Link::new(settings.clone(), Target::Master, clock, NAME);
+            let (link, work) = Link::new(settings.clone(), Target::Master, clock, NAME, Duration::ZERO);
             return (Self::One(link), work);
         }
         let many = Arc::new(Many {
             settings: settings.clone(),
+            nodes: Nodes::new(settings),
             clock,
             known: watch::Sender::new(Arc::default()),
             moved: Notify::new(),
@@ -94,11 +96,12 @@ impl Places {
     }
 
     /// Does something at the server that has the key; once more where it was told that another has it by now, which is before
-    /// anything was done.
+    /// anything was done. Whoever has it is waited for until the end, which what is done keeps, too.
     pub(crate) async fn at<T, F: Future<Output = Result<T>>>(
         &self,
         about: About<'_>,
         key: &[u8],
+        end: Instant,
         act: impl Fn(Arc<Link>) -> F,
     ) -> Result<T> {
         let many = match self {
@@ -115,7 +118,7 @@ impl Places {
         let done = match act(many.link_of(slot).ok_or_else(unknown)?).await {
             Err(error) if is_moved(&error) => {
                 many.moved.notify_one();
-                if timeout(many.settings.timeout, known.changed()).await.is_err() {
+                if timeout_at(end, known.changed()).await.is_err() {
                     return Err(error);
                 }
                 act(many.link_of(slot).ok_or_else(unknown)?).await
@@ -145,7 +148,7 @@ impl Many {
         let mut running: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
         let mut closing = self.closing.subscribe();
         loop {
-            let mut ask = Box::pin(slots::ask(&self.settings));
+            let mut ask = Box::pin(slots::ask(&self.settings, &self.nodes));
             let asked = loop {
                 tokio::select! {
                     asked = &mut ask => break asked,
@@ -184,7 +187,8 @@ impl Many {
             let link = present.entry(address.clone()).or_insert_with(|| {
                 links.remove(&address).unwrap_or_else(|| {
                     let target = Target::Node(master.clone());
-                    let (link, work) = Link::new(self.settings.clone(), target, self.clock.clone(), NAME);
+                    let (link, work) =
+                        Link::new(self.settings.clone(), target, self.clock.clone(), NAME, Duration::ZERO);
                     if let Run::Task(task) = work.run {
                         running.push(task);
                     }
@@ -211,6 +215,7 @@ async fn end(links: &HashMap<String, Arc<Link>>, mut running: FuturesUnordered<B
 #[cfg(test)]
 mod tests {
     use forebay_runtime::clock::TokioClock;
+    use redis::{ErrorKind, RedisError, ServerErrorKind};
 
     use super::*;
 
@@ -228,7 +233,7 @@ mod tests {
         many.take_up(&all_with(1), &mut links, &running);
         let about = About { operation: "read", on: "key" };
         let call = || {
-            places.at(about, b"key", |link| async move {
+            places.at(about, b"key", settings.end_of(0), |link| async move {
                 link.closed().await;
                 Err::<(), _>(about.error(Kind::Closed))
             })
@@ -237,5 +242,21 @@ mod tests {
         assert_eq!(ended.unwrap_err().kind(), Kind::Unavailable);
         let ended = tokio::join!(call(), async { places.close() }).0;
         assert_eq!(ended.unwrap_err().kind(), Kind::Closed);
+    }
+
+    #[tokio::test]
+    async fn who_has_a_key_that_moved_is_waited_for_no_longer_than_the_call_may_last() {
+        let settings = Settings::parse("redis-cluster://127.0.0.1:1?timeout_ms=60000").unwrap();
+        let (places, _work) = Places::new(&settings, Arc::new(TokioClock::new()));
+        let Places::Many(many) = &places else { panic!("a cluster") };
+        many.take_up(&all_with(1), &mut HashMap::new(), &FuturesUnordered::new());
+        let about = About { operation: "read", on: "key" };
+        let moved = || RedisError::from((ErrorKind::Server(ServerErrorKind::Moved), "it moved"));
+        let end = Instant::now() + Duration::from_millis(100);
+        let called = places.at(about, b"key", end, |_| async {
+            Err::<(), _>(about.error(Kind::Unavailable).because(moved()))
+        });
+        let answer = timeout(Duration::from_secs(20), called).await;
+        assert_eq!(answer.expect("the call's end is long over").unwrap_err().kind(), Kind::Unavailable);
     }
 }

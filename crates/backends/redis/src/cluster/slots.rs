@@ -1,9 +1,13 @@
 //! Slots of keys, and which server has them.
 
+use forebay_core::limits;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, Value};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-use crate::connect::no_server;
+use crate::connect::{no_server, says};
 use crate::settings::{Settings, Topology};
 
 const SLOTS: u16 = 16_384;
@@ -28,47 +32,116 @@ fn crc16(bytes: &[u8]) -> u16 {
 }
 
 /// Which master has which slots.
-#[derive(Clone, Default)]
-pub(crate) struct Map(Vec<(u16, u16, ConnectionInfo)>);
+pub(crate) struct Map {
+    ranges: Vec<(u16, u16, ConnectionInfo)>,
+    /// The cluster's epoch, as the server that told the map knows it: it grows with each fail-over and each slot that moves.
+    epoch: u64,
+}
+
+/// The servers that are asked for a cluster's map: those that the URL names, and the masters of the map that was believed last,
+/// so that a cluster is known also when all that the URL names are gone.
+pub(crate) struct Nodes {
+    seeds: Vec<ConnectionInfo>,
+    believed: Mutex<Believed>,
+}
+
+#[derive(Default)]
+struct Believed {
+    masters: Vec<ConnectionInfo>,
+    epoch: u64,
+}
+
+impl Nodes {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let seeds =
+            if let Topology::Cluster(seeds) = &settings.topology { seeds.clone() } else { Vec::new() };
+        Self { seeds, believed: Mutex::default() }
+    }
+
+    /// All of them, first those that were there last.
+    pub(crate) fn all(&self) -> Vec<ConnectionInfo> {
+        let mut all = self.believed.lock().masters.clone();
+        for seed in &self.seeds {
+            if !holds(&all, seed) {
+                all.push(seed.clone());
+            }
+        }
+        all
+    }
+
+    fn believe(&self, map: &Map) {
+        let mut masters = Vec::new();
+        for (_, _, master) in &map.ranges {
+            if masters.len() < limits::redis::NODES_MAX && !holds(&masters, master) {
+                masters.push(master.clone());
+            }
+        }
+        *self.believed.lock() = Believed { masters, epoch: map.epoch };
+    }
+}
+
+fn holds(nodes: &[ConnectionInfo], node: &ConnectionInfo) -> bool {
+    nodes.iter().any(|other| other.addr() == node.addr())
+}
 
 impl Map {
     /// The master that has the slot.
     pub(crate) fn of(&self, slot: u16) -> Option<&ConnectionInfo> {
-        self.0.iter().find(|(first, last, _)| (*first..=*last).contains(&slot)).map(|(_, _, master)| master)
+        self.ranges
+            .iter()
+            .find(|(first, last, _)| (*first..=*last).contains(&slot))
+            .map(|(_, _, master)| master)
     }
 
     #[cfg(test)]
     pub(super) fn of_one(url: &str) -> Self {
-        Self(vec![(0, SLOTS - 1, url.into_connection_info().unwrap())])
+        Self { ranges: vec![(0, SLOTS - 1, url.into_connection_info().unwrap())], epoch: 0 }
     }
 
     /// Every range with its master.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (u16, u16, &ConnectionInfo)> {
-        self.0.iter().map(|(first, last, master)| (*first, *last, master))
+        self.ranges.iter().map(|(first, last, master)| (*first, *last, master))
     }
 }
 
-/// Asks the servers that the settings name, all at once, and believes the first that answers.
-pub(crate) async fn ask(settings: &Settings) -> RedisResult<Map> {
-    let Topology::Cluster(nodes) = &settings.topology else { return Err(no_server()) };
-    let each = nodes.iter().map(|node| {
-        Box::pin(async move {
-            let asked = timeout(settings.timeout, ask_one(node)).await;
-            asked.unwrap_or_else(|_| Err(no_server()))
-        })
-    });
-    futures_util::future::select_ok(each).await.map(|(map, _)| map)
+/// Asks all servers at once, and believes the one with the newest map. Who is cut off from the others answers, too, and may be
+/// the first: so the others have a little time behind an answer, and all the time behind one that is older than what is known.
+pub(crate) async fn ask(settings: &Settings, nodes: &Nodes) -> RedisResult<Map> {
+    let known = nodes.believed.lock().epoch;
+    let all = nodes.all();
+    let mut asked: FuturesUnordered<_> = all.iter().map(ask_one).collect();
+    let mut end = settings.end_of(0);
+    let (mut newest, mut failure) = (None::<Map>, no_server());
+    while let Ok(Some(answer)) = timeout_at(end, asked.next()).await {
+        match answer {
+            Ok(map) => {
+                if map.epoch >= known {
+                    end = end.min(Instant::now() + limits::redis::MAP_PAUSE);
+                }
+                if newest.as_ref().is_none_or(|newest| newest.epoch < map.epoch) {
+                    newest = Some(map);
+                }
+            }
+            Err(error) => failure = error,
+        }
+    }
+    let map = newest.ok_or(failure)?;
+    nodes.believe(&map);
+    Ok(map)
 }
 
 async fn ask_one(node: &ConnectionInfo) -> RedisResult<Map> {
     let mut wire = Client::open(node.clone())?.get_multiplexed_async_connection().await?;
     let answer: Value = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut wire).await?;
     // A server that was just started may know of none.
-    read(answer, node).filter(|map| !map.0.is_empty()).ok_or_else(no_server)
+    let ranges = read(answer, node).filter(|ranges| !ranges.is_empty()).ok_or_else(no_server)?;
+    let info: String = redis::cmd("CLUSTER").arg("INFO").query_async(&mut wire).await?;
+    let epoch = says(&info, "cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+    Ok(Map { ranges, epoch })
 }
 
 /// Of each range its first and last slot, and its master's host and port. An empty host is the one that was asked.
-fn read(answer: Value, asked: &ConnectionInfo) -> Option<Map> {
+fn read(answer: Value, asked: &ConnectionInfo) -> Option<Vec<(u16, u16, ConnectionInfo)>> {
     let Value::Array(ranges) = answer else { return None };
     let read = |range: Value| {
         let Value::Array(range) = range else { return None };
@@ -85,12 +158,67 @@ fn read(answer: Value, asked: &ConnectionInfo) -> Option<Map> {
         let info = info.set_redis_settings(asked.redis_settings().clone());
         Some((u16::try_from(*first).ok()?, u16::try_from(*last).ok()?, info))
     };
-    ranges.into_iter().map(read).collect::<Option<_>>().map(Map)
+    ranges.into_iter().map(read).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::Notify;
+
     use super::*;
+
+    /// A server that knows of one master, at this port, and of this epoch. It tells `told` when it has said so, and waits for
+    /// `after` before it does.
+    async fn node(port: u16, epoch: u64, after: Option<Arc<Notify>>, told: Option<Arc<Notify>>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = vec![0; 4_096];
+            while let Ok(count) = stream.read(&mut bytes).await
+                && count > 0
+            {
+                let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+                for command in text.split('*').skip(1) {
+                    let answer = if command.contains("SLOTS") {
+                        if let Some(after) = &after {
+                            after.notified().await;
+                        }
+                        format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
+                    } else if command.contains("CLUSTER") {
+                        let info = format!("cluster_current_epoch:{epoch}\r\n");
+                        format!("${}\r\n{info}\r\n", info.len())
+                    } else {
+                        "+OK\r\n".to_owned()
+                    };
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                    if let Some(told) = told.as_ref().filter(|_| answer.contains("epoch")) {
+                        told.notify_one();
+                    }
+                }
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_newer_map_is_waited_for_where_a_server_that_was_cut_off_answers_first() {
+        let first = Arc::new(Notify::new());
+        let cut_off = node(1, 3, None, Some(first.clone())).await;
+        let other = node(2, 4, Some(first), None).await;
+        let url = format!("redis-cluster://{cut_off},{other}?timeout_ms=10000");
+        let settings = Settings::parse(&url).unwrap();
+        let nodes = Nodes::new(&settings);
+        nodes.believed.lock().epoch = 4;
+        let map = ask(&settings, &nodes).await.unwrap();
+        assert_eq!(map.of(0).unwrap().addr().to_string(), "127.0.0.1:2");
+        let all: Vec<_> = nodes.all().iter().map(|node| node.addr().to_string()).collect();
+        assert_eq!(all, ["127.0.0.1:2".to_owned(), cut_off, other], "its master is asked, too");
+    }
 
     #[test]
     fn slots_are_those_of_the_specification() {
@@ -109,7 +237,8 @@ mod tests {
             let master = Value::Array(vec![text(host), Value::Int(7_001), text("id"), Value::Array(vec![])]);
             Value::Array(vec![Value::Int(first), Value::Int(last), master])
         };
-        let map = read(Value::Array(vec![range(0, 99, "10.0.0.2"), range(100, 16_383, "")]), &asked).unwrap();
+        let ranges = Value::Array(vec![range(0, 99, "10.0.0.2"), range(100, 16_383, "")]);
+        let map = Map { ranges: read(ranges, &asked).unwrap(), epoch: 0 };
         let place = |slot| map.of(slot).map(|info| info.addr().to_string());
         assert_eq!(place(99).as_deref(), Some("10.0.0.2:7001"));
         assert_eq!(place(100).as_deref(), Some("10.0.0.1:7001"));

@@ -1,7 +1,5 @@
 //! A write without conditions: one plain command, and its version is the writer's own.
 
-use std::time::Duration;
-
 use forebay_core::error::Result;
 use forebay_core::limits;
 use forebay_core::ports::remote_store::{Changed, Put};
@@ -10,8 +8,8 @@ use tokio::time::Instant;
 
 use super::entry::{self, Name, Plain};
 use super::{RedisStore, check_value, life_text, writing};
-use crate::link::{About, time_for_bytes};
-use crate::script::{Call, strange};
+use crate::link::About;
+use crate::script::strange;
 
 /// What a command has beside its key and value, at most.
 const MORE_BYTES: usize = 64;
@@ -23,7 +21,7 @@ impl RedisStore {
         let life = life_text(put.life);
         let (name, version) = (self.name_of(key), entry::version_of(self.clock.random()));
         let size = name.len() + value.len() + MORE_BYTES;
-        let end = Instant::now() + self.settings.timeout + time_for_bytes(size);
+        let end = self.settings.end_of(size);
         let mut command = Cmd::with_capacity(6, size);
         command.arg("SET").arg(name).arg(Plain { flags: put.flags, version, value });
         if !life.is_empty() {
@@ -34,8 +32,8 @@ impl RedisStore {
             command.arg("GET");
         }
         let answer = match &self.together {
-            Some(together) => together.writes.write(about, command, size).await?,
-            None => Box::pin(self.ask(about, &name.to_bytes(), &command)).await?,
+            Some(together) => together.writes.write(about, command, size, end).await?,
+            None => Box::pin(self.ask(about, &name.to_bytes(), &command, end)).await?,
         };
         match answer {
             Value::Okay | Value::Nil => {}
@@ -62,9 +60,6 @@ impl RedisStore {
         let known = life_text(Some(limits::redis::TAG_KNOWS));
         let mut arguments = vec![known.as_bytes()];
         arguments.extend(tags);
-        let within = Some(end.saturating_duration_since(Instant::now()));
-        let call = Call { about, patience: Duration::ZERO, within, keys: &keys, arguments: &arguments };
-        let script = &self.scripts.leave_tags;
-        let _ = self.places.at(about, &entry, |link| async move { script.run(&link, call).await }).await;
+        let _ = self.run_until(about, &self.scripts.leave_tags, &keys, &arguments, end).await;
     }
 }

@@ -10,7 +10,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::Poll;
-use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
@@ -20,7 +19,7 @@ use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{unconstrained, yield_now};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::reads::Present;
 use crate::link::{About, Link};
@@ -78,10 +77,16 @@ impl Writes {
     }
 
     /// What the server answers. `size` is about what the command has in bytes: a large one waits for no others.
-    pub(super) async fn write(&self, about: About<'_>, command: Cmd, size: usize) -> Result<Value> {
+    pub(super) async fn write(
+        &self,
+        about: About<'_>,
+        command: Cmd,
+        size: usize,
+        end: Instant,
+    ) -> Result<Value> {
         let present = Present::come(&self.present);
         if present.is_alone() || size > limits::redis::WRITE_BYTES_TOGETHER_MAX {
-            return self.link.ask(about, Duration::ZERO, &command).await;
+            return self.link.ask_on(about, self.link.standing(about)?, &command, end).await;
         }
         let (answer, answered) = oneshot::channel();
         let mut waits = Waits { answered, is_over: false, handing: &self.handing };
@@ -93,7 +98,7 @@ impl Writes {
             answer.map_err(|_| gone())?.map_err(|error| about.again(&error))
         };
         let late = |_| Err(about.error(Kind::Unavailable).because("the server did not answer in time"));
-        timeout(self.link.settings.timeout, answered).await.unwrap_or_else(late)
+        timeout_at(end, answered).await.unwrap_or_else(late)
     }
 }
 
@@ -133,7 +138,7 @@ async fn send(link: &Link, came: Vec<Write>) {
     }
     let about = TOGETHER;
     let asked = match link.standing(about) {
-        Ok(standing) => link.ask_all(about, standing, &pipeline, link.settings.timeout).await,
+        Ok(standing) => link.ask_all(about, standing, &pipeline, link.end_of(0)).await,
         Err(error) => Err(error),
     };
     // Whoever does not wait any more does not get it.
@@ -179,6 +184,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use std::sync::atomic::Ordering::SeqCst;
     use std::thread;
+    use std::time::Duration;
 
     use forebay_contract::servers::within;
 

@@ -1,6 +1,7 @@
 //! What goes wrong with a server under load: nothing that was confirmed is lost, and nobody goes deaf.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,15 @@ use forebay_redis::broker;
 use forebay_redis::settings::Settings;
 use forebay_redis::store;
 
+use parking_lot::Mutex;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+
 use forebay_contract::outage::faults::Fault;
 use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::servers::redis::{Keeps, Redis};
 use forebay_contract::servers::wire::{Does, Wire};
-use forebay_contract::servers::{Restarts, within};
+use forebay_contract::servers::{Pauses, Restarts, within};
 
 use crate::ground::Ground;
 
@@ -51,6 +56,31 @@ pub(crate) const BOUNDS: Bounds = Bounds {
 fn url(address: SocketAddr) -> String {
     let (timeout, patience) = (TIMEOUT.as_millis(), PATIENCE.as_millis());
     format!("redis://{address}?durable=always&timeout_ms={timeout}&patience_ms={patience}")
+}
+
+/// An address from which each connection leads to where the door led when it was made.
+struct Door {
+    address: SocketAddr,
+    leads_to: Arc<Mutex<SocketAddr>>,
+}
+
+impl Door {
+    fn to(ground: &Ground, first: SocketAddr) -> Self {
+        let leads_to = Arc::new(Mutex::new(first));
+        let listener = ground.run(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let there = leads_to.clone();
+        ground.handle().spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let there = *there.lock();
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(there).await?;
+                    copy_bidirectional(&mut client, &mut server).await
+                });
+            }
+        });
+        Self { address, leads_to }
+    }
 }
 
 /// Queues whose holds run out soon.
@@ -103,6 +133,78 @@ fn what_was_handed_out_by_an_answer_that_was_lost_comes_back_without_waiting_for
     let deliveries = ground.run(broker.receive(&settings.name, asked)).unwrap();
     assert_eq!(deliveries.len(), 1, "it is held by nobody");
     assert_eq!(deliveries[0].attempt, 1, "and nobody has seen it");
+}
+
+#[test]
+fn a_write_that_was_given_up_is_not_carried_out_after_its_callers_next_one_over_a_new_connection() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let (former, present) = (Wire::to(redis.address), Wire::to(redis.address));
+    let door = Door::to(&ground, former.address);
+    let store = ground.store(&format!("redis://{}?timeout_ms=300", door.address));
+    let plain = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    let put = |value: &str| ground.run(store.put(b"key", value.as_bytes(), plain));
+    put("before").unwrap();
+    let stands = |id: &str| redis.cli(&["CLIENT", "LIST", "ID", id]).contains("id=");
+    let old = redis.cli(&["CLIENT", "LIST", "TYPE", "NORMAL"]);
+    let old = old.lines().find(|line| line.contains("cmd=set")).expect("the store's");
+    let old = old.split_once(' ').and_then(|(id, _)| id.strip_prefix("id=")).unwrap();
+    former.set(Does::Hold);
+    assert_eq!(put("0").unwrap_err().kind(), Kind::Unavailable);
+    *door.leads_to.lock() = present.address;
+    let mut written = 0;
+    within(DEAF_MAX, "it is written over a new connection", || {
+        written += 1;
+        put(&written.to_string()).is_ok()
+    });
+    former.set(Does::Pass);
+    within(DEAF_MAX, "the former connection ends", || !stands(old));
+    let values = ground.run(store.get(&[b"key"]));
+    assert_eq!(&*values[0].as_ref().unwrap().as_ref().unwrap().value, written.to_string().as_bytes());
+}
+
+#[test]
+fn many_keys_are_waited_for_no_longer_than_one_while_the_server_stands_still() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let store = ground.store(&format!("redis://{}?timeout_ms=3000", redis.address));
+    let keys: Vec<String> = (0..5_000).map(|number| format!("key{number}")).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+    assert!(ground.run(store.get(&keys)).iter().all(|value| matches!(value, Ok(None))));
+    redis.pause();
+    let began = Instant::now();
+    let values = ground.run(store.get(&keys));
+    assert!(began.elapsed() < Duration::from_millis(3_000) + LATE, "{:?}", began.elapsed());
+    assert_eq!(values.len(), keys.len());
+    assert!(values.iter().all(|value| value.as_ref().unwrap_err().kind() == Kind::Unavailable));
+    redis.resume();
+}
+
+#[test]
+fn a_large_write_on_a_slow_wire_does_not_cost_the_connection() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let wire = Wire::to(redis.address);
+    let store = ground.store(&format!("redis://{}?timeout_ms=300", wire.address));
+    let clients = || {
+        let list = redis.cli(&["CLIENT", "LIST", "TYPE", "NORMAL"]);
+        let others = list.lines().filter(|line| !line.contains("cmd=client|list"));
+        others.map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = clients();
+    wire.set(Does::Hold);
+    let large = ground.handle().spawn({
+        let store = store.clone();
+        async move {
+            let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+            store.put(b"large", &vec![7; 48 << 20], put).await
+        }
+    });
+    // The first one's end gives reason to doubt the connection, and the others last longer than an idle one is given.
+    for _ in 0..4 {
+        assert_eq!(ground.run(store.get(&[b"small"])).remove(0).unwrap_err().kind(), Kind::Unavailable);
+    }
+    assert!(ground.run(store.ready(Duration::ZERO)).is_ok(), "it still stands");
+    wire.set(Does::Pass);
+    assert!(matches!(ground.run(large).unwrap(), Ok(Changed::Done(_))));
+    assert_eq!(clients(), before);
 }
 
 #[test]

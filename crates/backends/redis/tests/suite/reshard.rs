@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use forebay_core::delivery::{Outcome, Settled};
+use forebay_core::entry::Mode;
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::{Broker, Receive};
 use forebay_core::ports::clock::Clock;
+use forebay_core::ports::remote_store::{Put, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
 
 use crate::cluster::Cluster;
@@ -15,7 +17,7 @@ use crate::faults::{BOUNDS, DEAF_MAX, queues};
 use crate::ground::{Ground, READY_MAX};
 use forebay_contract::outage::Outage;
 use forebay_contract::servers::redis::Redis;
-use forebay_contract::servers::within;
+use forebay_contract::servers::{Restarts, within};
 
 /// The slot of a prefix, on its way.
 struct Move<'a> {
@@ -53,7 +55,9 @@ impl<'a> Move<'a> {
             self.from.cli(&["CLUSTER", "COUNTKEYSINSLOT", &self.slot]) == "0"
         });
         let id = id(self.to);
-        for master in [self.to, self.from].into_iter().chain(&self.cluster.masters) {
+        for master in
+            [self.to, self.from].into_iter().chain(&self.cluster.masters).filter(|master| master.runs())
+        {
             assert_eq!(master.cli(&["CLUSTER", "SETSLOT", &self.slot, "NODE", &id]), "OK");
         }
     }
@@ -105,6 +109,28 @@ fn while_the_slot_moves_nothing_is_done_by_halves_and_what_failed_can_be_done_af
         .map(|delivery| (delivery.message.id.as_str().to_owned(), delivery.attempt))
         .collect();
     assert_eq!(got, [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+}
+
+#[test]
+fn a_slot_is_followed_also_when_all_servers_that_the_url_names_are_gone() {
+    let (cluster, ground) = (Cluster::start(), Ground::new());
+    let named = &cluster.masters[0];
+    let store = ground.store(&format!("redis-cluster://{}?timeout_ms=500", named.address));
+    let is_of_another = |tag: &String| {
+        let slot: usize = named.cli(&["CLUSTER", "KEYSLOT", tag]).parse().unwrap();
+        (5_461..=10_922).contains(&slot)
+    };
+    let tag = (0..).map(|number| format!("tag{number}")).find(is_of_another).unwrap();
+    let key = format!("{{{tag}}}:key");
+    let put = || {
+        let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+        ground.run(store.put(key.as_bytes(), b"value", put))
+    };
+    put().unwrap();
+    let moving = Move::begin(&cluster, &tag);
+    named.kill();
+    moving.end();
+    within(READY_MAX, "the new master is found", || put().is_ok());
 }
 
 #[test]
