@@ -31,7 +31,7 @@ pub(crate) struct Inner {
     /// Declaring queues, one at a time.
     pub(crate) declaring: tokio::sync::Mutex<()>,
     errands: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
-    /// Notified when a hold began, or changed, that may be the next to run out.
+    /// Notified when holds have run out.
     pub(crate) holds: Notify,
     number: AtomicU64,
 }

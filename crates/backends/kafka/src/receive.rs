@@ -21,11 +21,7 @@ const RECEIVE: &str = "receive from queue";
 
 /// What a look comes to.
 enum Look {
-    Found {
-        found: Found,
-        /// A hold that has begun may be the next to run out.
-        soonest: bool,
-    },
+    Found(Found),
     Gone,
     /// Nothing now; it is worth to look again then.
     Nothing {
@@ -65,12 +61,9 @@ impl Inner {
             let now = self.clock.now();
             let (again_at, give_up_at) = match queue.change_quietly(|shelf| look(&queue, shelf, &asked, now))
             {
-                Look::Found { found, soonest } => {
+                Look::Found(found) => {
                     for (letter, generation) in found.expired {
                         self.run(expire(self.clone(), queue.clone(), letter, generation));
-                    }
-                    if soonest {
-                        self.holds.notify_waiters();
                     }
                     if !found.taken.is_empty() {
                         return Ok(found.taken.iter().map(|held| queue.delivery(held)).collect());
@@ -102,10 +95,9 @@ fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
     shelf.used_at = shelf.used_at.max(now);
     if shelf.turns.front() == Some(turn) {
         let until = now + receive.hold.unwrap_or(queue.settings.hold);
-        let end = shelf.next_end();
         let found = shelf.take(receive.count_max, until, *token, now);
         if !found.taken.is_empty() || !found.expired.is_empty() {
-            return Look::Found { found, soonest: shelf.next_end() != end };
+            return Look::Found(found);
         }
     }
     let caught_up = shelf.is_caught_up();
