@@ -65,7 +65,8 @@ fn depths(inner: &Inner, queue: &Queue) -> std::result::Result<BTreeMap<Source, 
         for element in committed.elements() {
             let (low, end) = consumer.fetch_watermarks(topic, element.partition(), wait)?;
             let open = match element.offset() {
-                Offset::Offset(base) => {
+                // One that lies behind the end is of messages that the servers have lost.
+                Offset::Offset(base) if base <= end => {
                     let mut offsets = Contiguous::restore(base, element.metadata());
                     // What lies before it was removed.
                     offsets.skip_to(low);
