@@ -10,6 +10,7 @@ use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::processes::{LONG, id, queue};
@@ -206,4 +207,19 @@ fn what_is_published_after_a_partition_has_lost_its_end_is_handed_out() {
     assert_eq!(one.finish(&first), Settled::Done);
     one.publish(&queue, ["b"]);
     assert_eq!(id(&one.one(&queue)), "b");
+}
+
+#[test]
+fn a_message_of_anothers_with_a_time_to_come_does_not_wait_for_it() {
+    if !there() {
+        return;
+    }
+    let one = one_partition();
+    let queue = queue(&one, Order::Arrival);
+    let producer: BaseProducer = one.foreign().create().unwrap();
+    let topic = one.topic("shared");
+    let ahead = i64::try_from((one.now() + Duration::from_secs(3_600)).as_ms()).unwrap();
+    producer.send(BaseRecord::<str, str>::to(&topic).payload("theirs").timestamp(ahead)).unwrap();
+    producer.flush(CALL_MAX).unwrap();
+    assert_eq!(&*one.one(&queue).message.payload, b"theirs");
 }
