@@ -226,7 +226,7 @@ impl Inner {
             }
             queue => queue?,
         };
-        self.record(&clients, name, &Entry { life: queue.life, settings: None }, DELETE).await?;
+        self.record(name, &Entry { life: queue.life, settings: None }, DELETE).await?;
         // Whoever reads this has forgotten the queue, this process too.
         self.read_all(DELETE).await?;
         self.delete_topics(&clients, name, queue.life).await

@@ -5,10 +5,11 @@ use forebay_core::limits::kafka as limits;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::queue::QueueName;
 use forebay_envelope::envelope::Envelope;
+use rdkafka::error::KafkaResult;
 use tokio::time;
 
 use crate::inner::Inner;
-use crate::link::{Failed, Outgoing, refusal};
+use crate::link::{Outgoing, is_unknown, refusal};
 use crate::message::envelope;
 use crate::queue::Queue;
 use crate::queue::contiguous::Offset;
@@ -34,9 +35,6 @@ impl Inner {
         envelopes: Vec<(Envelope, Option<Offset>)>,
         operation: &'static str,
     ) -> Result<()> {
-        if envelopes.is_empty() {
-            return Ok(());
-        }
         let name = queue.name();
         let outgoing = |(envelope, origin)| self.outgoing(queue, &envelope, origin);
         let records: Vec<_> = envelopes.into_iter().map(outgoing).collect();
@@ -44,13 +42,12 @@ impl Inner {
             let context = format!("{name}: Kafka takes at most 96 MiB");
             return Err(Error::new(Kind::TooLarge, operation, context));
         }
-        let clients = self.clients(operation)?;
         let late = time::Instant::now() + self.settings.wait;
         loop {
-            let Err(Failed { error, is_unsent }) = clients.put(&records).await else { return Ok(()) };
-            if clients.is_broken() {
-                self.give_up(&clients);
-            }
+            let sent = self.send(&records, operation).await?;
+            // None of them has reached a server, or will.
+            let is_unsent = sent.iter().all(|sent| sent.as_ref().is_err_and(is_unknown));
+            let Some(error) = sent.into_iter().find_map(KafkaResult::err) else { return Ok(()) };
             let refused = refusal(error, operation, name.as_str());
             if refused.kind() != Kind::NotFound || !self.is_there(queue, operation).await? {
                 return Err(refused);
@@ -61,6 +58,32 @@ impl Inner {
             }
             time::sleep(limits::PAUSE).await;
         }
+    }
+
+    /// The same once, with what became of each: one that fails keeps none of the others.
+    pub(crate) async fn put_each(
+        &self,
+        queue: &Queue,
+        envelopes: impl IntoIterator<Item = (Envelope, Option<Offset>)>,
+        operation: &'static str,
+    ) -> Result<Vec<KafkaResult<()>>> {
+        let outgoing = |(envelope, origin)| self.outgoing(queue, &envelope, origin);
+        let records: Vec<_> = envelopes.into_iter().map(outgoing).collect();
+        self.send(&records, operation).await
+    }
+
+    /// Puts records into topics, and says of each what became of it. Clients that can do that no more make room for others.
+    pub(crate) async fn send(
+        &self,
+        records: &[Outgoing],
+        operation: &'static str,
+    ) -> Result<Vec<KafkaResult<()>>> {
+        let clients = self.clients(operation)?;
+        let sent = clients.put(records).await;
+        if clients.is_broken() {
+            self.give_up(&clients);
+        }
+        Ok(sent)
     }
 
     fn outgoing(&self, queue: &Queue, envelope: &Envelope, origin: Option<Offset>) -> Outgoing {

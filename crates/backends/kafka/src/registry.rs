@@ -15,14 +15,14 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use rdkafka::admin::NewTopic;
 use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 use tokio::time;
 
 use crate::inner::Inner;
-use crate::link::{Clients, Outgoing, config, refusal};
+use crate::link::{Outgoing, config, refusal};
 use crate::queue::Queue;
 use crate::queue::names::{Names, registry};
 use crate::queue::record::{self, Entry};
@@ -131,13 +131,13 @@ impl Inner {
         }
         let ours = Entry { life: life + 1, settings: Some(settings.clone()) };
         self.take_topics(&clients, settings, ours.life).await?;
-        self.record(&clients, name, &ours, DECLARE).await?;
+        self.record(name, &ours, DECLARE).await?;
         self.read_all(DECLARE).await?;
         let (life, present) = self.registry.get(name);
         let present = present.ok_or_else(|| Error::new(Kind::Unavailable, DECLARE, name.as_str()))?;
         // Another process may have been first. The topic keeps the last record of a queue: that must be the one that counts.
         if let Err(conflict) = compare(&present, settings) {
-            self.record(&clients, name, &Entry { life, settings: Some(present) }, DECLARE).await?;
+            self.record(name, &Entry { life, settings: Some(present) }, DECLARE).await?;
             return Err(conflict);
         }
         self.queue(name, DECLARE).await
@@ -146,7 +146,6 @@ impl Inner {
     /// Writes down that a queue is there, or was deleted.
     pub(crate) async fn record(
         &self,
-        clients: &Clients,
         name: &QueueName,
         entry: &Entry,
         operation: &'static str,
@@ -159,7 +158,8 @@ impl Inner {
             payload: record::write(entry).into(),
             at: self.clock.now(),
         };
-        clients.put(&[record]).await.map_err(|failed| refusal(failed.error, operation, name.as_str()))
+        let sent: KafkaResult<()> = self.send(&[record], operation).await?.into_iter().collect();
+        sent.map_err(|error| refusal(error, operation, name.as_str()))
     }
 
     async fn make_registry(&self) -> Result<()> {

@@ -71,6 +71,8 @@ pub const TRIES_MAX: usize = 64;
 pub const WAIT_LEVELS: [u32; 9] = [9, 12, 15, 18, 21, 24, 27, 30, 33];
 /// Messages that are moved to where they wait or become ready in one step.
 pub const CARRY_MAX: usize = 500;
+/// The same in bytes, beyond a last one.
+pub const CARRY_BYTES_MAX: usize = 1024 * 1024;
 /// The pause before something is tried again that the servers refused.
 pub const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause before a server is tried again.

@@ -159,8 +159,8 @@ impl Inner {
             payload: postcard::to_allocvec(&ranges).unwrap_or_default().into(),
             at: self.clock.now(),
         };
-        let put = self.clients(operation)?.put(&[record]).await;
-        put.map_err(|failed| refusal(failed.error, operation, queue.name().as_str()))
+        let sent: KafkaResult<()> = self.send(&[record], operation).await?.into_iter().collect();
+        sent.map_err(|error| refusal(error, operation, queue.name().as_str()))
     }
 
     /// Reads what the queue has and retains.

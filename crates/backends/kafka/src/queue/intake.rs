@@ -280,17 +280,20 @@ impl Shelf {
         self.carried.keys().next().map(|(at, ..)| *at)
     }
 
-    /// Letters that are to be moved by now, with the assignments under which they came.
+    /// Letters that are to be moved by now, with the assignments under which they came: as many as are moved in one step.
     pub(crate) fn take_carried(&mut self, now: Instant) -> Vec<(Arc<Letter>, u64)> {
         let mut taken = Vec::new();
         if self.purges > 0 {
             return taken;
         }
+        let mut bytes = 0;
         while taken.len() < limits::CARRY_MAX
+            && bytes < limits::CARRY_BYTES_MAX
             && let Some(entry) = self.carried.first_entry()
             && entry.key().0 <= now
         {
             let letter = entry.remove();
+            bytes += letter.bytes;
             if let Some(partition) = self.partitions.get(&letter.source) {
                 taken.push((letter.clone(), partition.generation));
                 self.busy_with(&letter);

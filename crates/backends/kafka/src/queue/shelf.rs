@@ -348,7 +348,7 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use forebay_core::limits::kafka::{OPEN_BYTES_MAX, OPEN_MAX, SPAN_MAX};
+    use forebay_core::limits::kafka::{CARRY_BYTES_MAX, OPEN_BYTES_MAX, OPEN_MAX, SPAN_MAX};
     use forebay_core::message::{Message, MessageId};
     use forebay_envelope::envelope::Envelope;
     use tokio::sync::oneshot::Receiver;
@@ -657,6 +657,17 @@ mod tests {
         assert_eq!(moved(later(1_000)), ["-soon"]);
         assert_eq!(moved(later(4_095)), [""; 0]);
         assert_eq!(moved(later(4_096)), ["-long"]);
+    }
+
+    #[test]
+    fn no_more_is_moved_in_one_step_than_a_few_bytes_beyond_a_last_message() {
+        let mut shelf = shelf(false, &[]);
+        for offset in 0..3 {
+            let record = record(MAIN, offset, "-far", later(60_000));
+            shelf.arrive(Record { header_bytes: CARRY_BYTES_MAX / 2, ..record }, offset.unsigned_abs(), NOW);
+        }
+        assert_eq!(shelf.take_carried(NOW).len(), 2);
+        assert_eq!(shelf.take_carried(NOW).len(), 1);
     }
 
     #[test]
