@@ -111,6 +111,14 @@ impl Shelf {
         lost.into_iter().for_each(|waiting| waiting.tell(Fate::Lost));
     }
 
+    /// The group goes on without this process, which has to join it anew: what it has is not its share any more, and that
+    /// nothing lies here says nothing.
+    pub(crate) fn lose(&mut self) {
+        if self.consuming != Consuming::Gone {
+            self.consuming = Consuming::Yes { joined: false };
+        }
+    }
+
     /// This process has left the group.
     pub(crate) fn leave(&mut self, consuming: Consuming) {
         let sources: Vec<_> = self.partitions.keys().copied().collect();

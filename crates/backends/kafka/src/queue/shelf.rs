@@ -686,6 +686,18 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_lost_its_partitions_knows_nothing_of_its_queue_until_it_has_joined_again() {
+        let mut shelf = Shelf::new(false);
+        shelf.consuming = Consuming::Yes { joined: true };
+        assert!(shelf.is_caught_up(), "all partitions are others'");
+        shelf.lose();
+        assert!(!shelf.is_caught_up());
+        shelf.consuming = Consuming::Gone;
+        shelf.lose();
+        assert_eq!(shelf.consuming, Consuming::Gone);
+    }
+
+    #[test]
     fn who_waits_is_told_of_what_came_and_nobody_where_it_is_not_ours() {
         let mut shelf = shelf(false, &[]);
         let came = |offset, due| [record(MAIN, offset, "-", due)];
