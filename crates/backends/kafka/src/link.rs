@@ -175,6 +175,20 @@ pub(crate) fn refusal(error: KafkaError, operation: &'static str, context: impl 
     Error::new(kind, operation, context).because(error)
 }
 
+/// The same of a topic that is made before it is used: a server that does not find it does not know of it yet, or knows none
+/// that leads it.
+pub(crate) fn refusal_of_known(
+    error: KafkaError,
+    operation: &'static str,
+    context: impl Into<String>,
+) -> Error {
+    let told = refusal(error, operation, context);
+    match told.kind() {
+        Kind::NotFound => Error::new(Kind::Unavailable, operation, told.context()).because(told),
+        _ => told,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rdkafka::mocking::MockCluster;
@@ -190,6 +204,15 @@ mod tests {
             for error in [KafkaError::AdminOp(code), KafkaError::MessageProduction(code)] {
                 assert_eq!(refusal(error, "declare queue", "q").kind(), kind);
             }
+        }
+    }
+
+    #[test]
+    fn a_topic_that_must_be_there_and_is_not_found_is_away() {
+        for code in [Code::UnknownPartition, Code::UnknownTopicOrPartition] {
+            let error = KafkaError::MetadataFetch(code);
+            assert_eq!(refusal(error.clone(), "declare queue", "q").kind(), Kind::NotFound);
+            assert_eq!(refusal_of_known(error, "declare queue", "q").kind(), Kind::Unavailable);
         }
     }
 

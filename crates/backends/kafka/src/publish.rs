@@ -9,7 +9,7 @@ use rdkafka::error::KafkaResult;
 use tokio::time;
 
 use crate::inner::Inner;
-use crate::link::{Outgoing, is_unknown, refusal};
+use crate::link::{Outgoing, is_unknown};
 use crate::message::envelope;
 use crate::queue::Queue;
 use crate::queue::contiguous::Offset;
@@ -48,13 +48,10 @@ impl Inner {
             // None of them has reached a server, or will.
             let is_unsent = sent.iter().all(|sent| sent.as_ref().is_err_and(is_unknown));
             let Some(error) = sent.into_iter().find_map(KafkaResult::err) else { return Ok(()) };
-            let refused = refusal(error, operation, name.as_str());
-            if refused.kind() != Kind::NotFound || !self.is_there(queue, operation).await? {
+            let is_worth_a_try = is_unsent && time::Instant::now() < late;
+            let refused = self.refusal(queue, error, operation).await;
+            if !is_worth_a_try || refused.kind() != Kind::Unavailable {
                 return Err(refused);
-            }
-            // Servers that come up, or are slow, do not know yet of each topic that is there.
-            if !is_unsent || time::Instant::now() >= late {
-                return Err(Error::new(Kind::Unavailable, operation, name.as_str()).because(refused));
             }
             time::sleep(limits::PAUSE).await;
         }

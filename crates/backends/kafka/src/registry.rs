@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time;
 
 use crate::inner::Inner;
-use crate::link::{Outgoing, config, refusal};
+use crate::link::{Outgoing, config, is_unknown, refusal, refusal_of_known};
 use crate::queue::Queue;
 use crate::queue::names::{Names, registry};
 use crate::queue::record::{self, Entry};
@@ -102,6 +102,20 @@ impl Inner {
         Ok(settings.is_some() && life == queue.life)
     }
 
+    /// What an error of the client's means of a queue that was there. Servers that come up, or are slow, do not find each topic
+    /// that is there.
+    pub(crate) async fn refusal(&self, queue: &Queue, error: KafkaError, operation: &'static str) -> Error {
+        let name = queue.name().as_str();
+        if !is_unknown(&error) {
+            return refusal(error, operation, name);
+        }
+        match self.is_there(queue, operation).await {
+            Ok(true) => refusal_of_known(error, operation, name),
+            Ok(false) => refusal(error, operation, name),
+            Err(unsure) => unsure,
+        }
+    }
+
     /// Waits until everything was read that was written before this call.
     pub(crate) async fn read_all(&self, operation: &'static str) -> Result<()> {
         let (clients, topic, wait) =
@@ -111,7 +125,8 @@ impl Inner {
         let found = time::timeout(wait, read.wait_for(Option::is_some)).await;
         found.map_err(|_| late())?.map_err(|_| late())?;
         let asked = self.blocking(operation, move || clients.admin.inner().fetch_watermarks(&topic, 0, wait));
-        let (_, end) = asked.await?.map_err(|error| refusal(error, operation, self.settings.address()))?;
+        let (_, end) =
+            asked.await?.map_err(|error| refusal_of_known(error, operation, self.settings.address()))?;
         let reached = time::timeout(wait, read.wait_for(|read| read.is_some_and(|read| read >= end))).await;
         reached.map_err(|_| late())?.map_err(|_| late())?;
         Ok(())
@@ -159,7 +174,7 @@ impl Inner {
             at: self.clock.now(),
         };
         let sent: KafkaResult<()> = self.send(&[record], operation).await?.into_iter().collect();
-        sent.map_err(|error| refusal(error, operation, name.as_str()))
+        sent.map_err(|error| refusal_of_known(error, operation, name.as_str()))
     }
 
     async fn make_registry(&self) -> Result<()> {
