@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::kafka::{ARRIVAL_MAX, LOOK};
+use forebay_core::limits::kafka::LOOK;
 use forebay_core::message::MessageId;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{
@@ -129,7 +129,7 @@ impl Inner {
 
     /// Waits until this process has its share of a queue's partitions.
     async fn join(self: &Arc<Self>, queue: &Arc<Queue>) -> Result<()> {
-        let late = self.clock.now() + ARRIVAL_MAX;
+        let late = self.clock.now() + self.settings.wait;
         loop {
             let now = self.clock.now();
             let joined = queue.change_quietly(|shelf| {

@@ -2,11 +2,12 @@
 //! asks for it, so a receiver that goes away has taken nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_core::delivery::Delivery;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
-use forebay_core::limits::kafka::{ARRIVAL_MAX, EMPTY_MIN, LOOK};
+use forebay_core::limits::kafka::{EMPTY_MIN, LOOK};
 use forebay_core::ports::broker::Receive;
 use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
@@ -35,6 +36,8 @@ struct Asked {
     receive: Receive,
     turn: u64,
     begun: Instant,
+    /// How long it may take until it is known what is there.
+    wait: Duration,
     token: u32,
 }
 
@@ -52,7 +55,7 @@ impl Inner {
         let queue = self.bounded(RECEIVE, self.queue(name, RECEIVE)).await?;
         let turn = queue.turn();
         let (begun, token) = (self.clock.now(), self.clock.random() as u32);
-        let asked = Asked { receive, turn: turn.number, begun, token };
+        let asked = Asked { receive, turn: turn.number, begun, wait: self.settings.wait, token };
         loop {
             let changed = queue.changed.notified();
             tokio::pin!(changed);
@@ -88,7 +91,7 @@ impl Inner {
 }
 
 fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
-    let Asked { receive, turn, begun, token } = asked;
+    let Asked { receive, turn, begun, wait, token } = asked;
     if shelf.consuming == Consuming::Gone {
         return Look::Gone;
     }
@@ -102,7 +105,7 @@ fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
     }
     let caught_up = shelf.is_caught_up();
     // Until it is known what was there, an empty answer would say what is not so.
-    let soon = *begun + if caught_up { EMPTY_MIN } else { ARRIVAL_MAX };
+    let soon = *begun + if caught_up { EMPTY_MIN } else { *wait };
     let again_at = match shelf.consuming {
         Consuming::No { not_before } => Some(not_before.max(now + LOOK)),
         _ => shelf.next_ripe(),

@@ -83,8 +83,6 @@ pub const LOOK: Duration = Duration::from_millis(100);
 pub const IDLE: Duration = Duration::from_secs(5);
 /// An empty answer takes at least so long: what is on a server needs time to come.
 pub const EMPTY_MIN: Duration = Duration::from_millis(50);
-/// And at most so long, where it is not known yet whether something is there.
-pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
 /// How often what is finished is removed from the servers.
 pub const TRIM_PAUSE: Duration = Duration::from_secs(10);
 /// How often that is tried when nobody asks for a queue's messages any more.
