@@ -1,6 +1,7 @@
 //! Which queues there are, with their settings: a topic that every process reads from its beginning and follows. Of several
 //! declarations of one queue the first counts.
 
+mod end;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 use tokio::time;
 
+use self::end::End;
 use crate::inner::Inner;
 use crate::link::{Outgoing, config, is_unknown, refusal, refusal_of_known};
 use crate::queue::Queue;
@@ -34,14 +36,16 @@ const DECLARE: &str = "declare queue";
 pub(crate) struct Registry {
     topic: String,
     entries: Mutex<BTreeMap<QueueName, Entry>>,
-    /// How far the topic was read.
+    /// Where the topic ends.
+    end: End,
+    /// How far it was read.
     read: watch::Sender<Option<i64>>,
 }
 
 impl Registry {
     pub(crate) fn new(settings: &KafkaSettings) -> Self {
         let topic = registry(&settings.prefix);
-        Self { topic, entries: Mutex::default(), read: watch::Sender::new(None) }
+        Self { topic, entries: Mutex::default(), end: End::default(), read: watch::Sender::new(None) }
     }
 
     /// A queue's settings, and which of its lives this is; without settings if it is not there.
@@ -124,9 +128,11 @@ impl Inner {
         let mut read = self.registry.read.subscribe();
         let found = time::timeout(wait, read.wait_for(Option::is_some)).await;
         found.map_err(|_| late())?.map_err(|_| late())?;
-        let asked = self.blocking(operation, move || clients.admin.inner().fetch_watermarks(&topic, 0, wait));
-        let (_, end) =
-            asked.await?.map_err(|error| refusal_of_known(error, operation, self.settings.address()))?;
+        let ask = move || clients.admin.inner().fetch_watermarks(&topic, 0, wait).map(|(_, end)| end);
+        // The question before this one may have to be waited for.
+        let asked = time::timeout(wait * 2, self.registry.end.ask(self, operation, ask));
+        let end = asked.await.map_err(|_| late())??;
+        let end = end.map_err(|error| refusal_of_known(error, operation, self.settings.address()))?;
         let reached = time::timeout(wait, read.wait_for(|read| read.is_some_and(|read| read >= end))).await;
         reached.map_err(|_| late())?.map_err(|_| late())?;
         Ok(())
