@@ -214,7 +214,7 @@ impl Inner {
     }
 
     async fn delete_queue(self: &Arc<Self>, name: &QueueName) -> Result<()> {
-        let _alone = self.declaring.lock().await;
+        let _alone = self.declaring.alone(name).await;
         let clients = self.clients(DELETE)?;
         let queue = match self.queue_anew(name, DELETE).await {
             Err(error) if error.kind() == Kind::NotFound => {

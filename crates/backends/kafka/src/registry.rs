@@ -1,6 +1,7 @@
 //! Which queues there are, with their settings: a topic that every process reads from its beginning and follows. Of several
 //! declarations of one queue the first counts.
 
+pub(crate) mod declaring;
 mod end;
 mod topics;
 
@@ -141,7 +142,7 @@ impl Inner {
     /// Declares a queue whose settings were checked.
     pub(crate) async fn declare(&self, settings: &QueueSettings) -> Result<Arc<Queue>> {
         let name = &settings.name;
-        let _alone = self.declaring.lock().await;
+        let _alone = self.declaring.alone(name).await;
         self.read_all(DECLARE).await?;
         let clients = self.clients(DECLARE)?;
         let (life, present) = self.registry.get(name);
