@@ -20,6 +20,12 @@ impl Inner {
     pub(crate) async fn publish(&self, name: &QueueName, messages: Vec<Message>) -> Result<Vec<MessageId>> {
         const PUBLISH: &str = "publish to queue";
         messages.iter().try_for_each(Message::check)?;
+        // A message that fails, or becomes a dead letter, has more with it then: what is confirmed must be able to go on.
+        let bytes = |message: &Message| message.payload.len() + message.key.as_ref().map_or(0, String::len);
+        if messages.iter().any(|message| bytes(message) > limits::PAYLOAD_BYTES_MAX) {
+            let context = format!("{name}: Kafka takes at most 96 MiB with what goes with a payload");
+            return Err(Error::new(Kind::TooLarge, PUBLISH, context));
+        }
         let queue = self.queue(name, PUBLISH).await?;
         let now = self.clock.now();
         let ids = messages.iter().map(|message| message.id.clone()).collect();
@@ -35,13 +41,8 @@ impl Inner {
         envelopes: Vec<(Envelope, Option<Offset>)>,
         operation: &'static str,
     ) -> Result<()> {
-        let name = queue.name();
         let outgoing = |(envelope, origin)| self.outgoing(queue, &envelope, origin);
         let records: Vec<_> = envelopes.into_iter().map(outgoing).collect();
-        if records.iter().any(|record| record.bytes() > limits::MESSAGE_BYTES_MAX) {
-            let context = format!("{name}: Kafka takes at most 96 MiB");
-            return Err(Error::new(Kind::TooLarge, operation, context));
-        }
         let late = time::Instant::now() + self.settings.wait;
         loop {
             let sent = self.send(&records, operation).await?;
@@ -99,9 +100,26 @@ impl Inner {
     }
 }
 
-impl Outgoing {
-    fn bytes(&self) -> usize {
-        let header = self.header.as_ref().map_or(0, Vec::len);
-        self.payload.len() + header
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use forebay_core::payload::Payload;
+    use forebay_runtime::clock::TokioClock;
+
+    use super::*;
+    use crate::settings::KafkaSettings;
+
+    #[tokio::test]
+    async fn a_message_is_refused_that_could_not_become_a_dead_letter() {
+        let settings = KafkaSettings::parse("kafka://127.0.0.1:1?wait_ms=100").unwrap();
+        let (inner, _errands) = Inner::new(settings, Arc::new(TokioClock::new()));
+        let name = QueueName::new("q").unwrap();
+        let mut kinds = Vec::new();
+        for bytes in [limits::PAYLOAD_BYTES_MAX, limits::PAYLOAD_BYTES_MAX + 1] {
+            let message = Message::new(MessageId::given("m").unwrap(), Payload::from(vec![0; bytes]));
+            kinds.push(inner.publish(&name, vec![message]).await.unwrap_err().kind());
+        }
+        assert_eq!(kinds, [Kind::Unavailable, Kind::TooLarge]);
     }
 }

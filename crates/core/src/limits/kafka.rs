@@ -29,6 +29,8 @@ pub const HEARTBEAT_MAX: Duration = Duration::from_secs(1);
 pub const MESSAGE_BYTES_MAX: usize = 96 * 1024 * 1024;
 /// What goes with a payload. Of a history that is too long the oldest lines are left out.
 pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
+/// A payload and its key: whatever goes with them later, there is room for it.
+pub const PAYLOAD_BYTES_MAX: usize = MESSAGE_BYTES_MAX - ENVELOPE_BYTES_MAX - 1024;
 /// Bytes of messages on their way to the servers; further publishes wait.
 pub const SENDING_KIB_MAX: usize = 256 * 1024;
 /// Messages of the same.
@@ -46,7 +48,7 @@ pub const FETCH_KIB_MAX: usize = 1_024;
 pub const FETCHED_MESSAGES_MAX: usize = 2_000;
 /// The longest that a server holds back the answer to a request for messages while it has none. A partition that is to be read
 /// again, because there is room again, waits for the end of such a request.
-pub const FETCH_WAIT: Duration = Duration::from_millis(50);
+pub const FETCH_WAIT: Duration = Duration::from_millis(250);
 /// Messages of one partition that are read before they are taken in, and whoever waits for some is told.
 pub const READ_MAX: usize = 32;
 /// The same in bytes, beyond a last one.
