@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::processes::{LONG, id, queue};
-use super::{CALL_MAX, Real, one_partition, server, some_partitions, there};
+use super::{CALL_MAX, Real, client, one_partition, server, some_partitions, there};
 
 impl Real {
     /// What a topic of that queue is called.
@@ -24,9 +24,7 @@ impl Real {
 
     /// A client of another program's.
     fn foreign(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", server().unwrap().url().trim_start_matches("kafka://"));
-        config
+        client(server().unwrap())
     }
 
     fn make_topic(&self, topic: NewTopic<'_>) {
