@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forebay_core::error::{Error, Kind, Result};
-use forebay_core::limits::kafka::{ARRIVAL_MAX, LOOK};
+use forebay_core::limits::kafka::LOOK;
 use forebay_core::message::MessageId;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::{
@@ -129,7 +129,7 @@ impl Inner {
 
     /// Waits until this process has its share of a queue's partitions.
     async fn join(self: &Arc<Self>, queue: &Arc<Queue>) -> Result<()> {
-        let late = self.clock.now() + ARRIVAL_MAX;
+        let late = self.clock.now() + self.settings.wait;
         loop {
             let now = self.clock.now();
             let joined = queue.change_quietly(|shelf| {
@@ -214,7 +214,7 @@ impl Inner {
     }
 
     async fn delete_queue(self: &Arc<Self>, name: &QueueName) -> Result<()> {
-        let _alone = self.declaring.lock().await;
+        let _alone = self.declaring.alone(name).await;
         let clients = self.clients(DELETE)?;
         let queue = match self.queue_anew(name, DELETE).await {
             Err(error) if error.kind() == Kind::NotFound => {
@@ -226,7 +226,7 @@ impl Inner {
             }
             queue => queue?,
         };
-        self.record(&clients, name, &Entry { life: queue.life, settings: None }, DELETE).await?;
+        self.record(name, &Entry { life: queue.life, settings: None }, DELETE).await?;
         // Whoever reads this has forgotten the queue, this process too.
         self.read_all(DELETE).await?;
         self.delete_topics(&clients, name, queue.life).await

@@ -25,7 +25,7 @@ use crate::settings::KafkaSettings;
 ///   place, with its key behind it; and when 1,024 messages of a partition lie behind it, that partition waits.
 /// - A message past its time to live is dropped, or becomes a dead letter, when somebody receives from its queue.
 /// - Messages wait for their time in Kafka, and go on when somebody receives from their queue.
-/// - A message has at most 96 MiB with its headers.
+/// - A message has at most 96 MiB with its headers, of which it must leave 257 KiB for what goes with it.
 pub const CAPABILITIES: BrokerCapabilities = BrokerCapabilities {
     delay: true,
     dead_letter: true,

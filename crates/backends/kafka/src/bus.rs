@@ -23,7 +23,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task;
 use tokio::time::timeout;
 
-use crate::link::{Clients, Outgoing, refusal};
+use crate::link::{Clients, Outgoing, refusal_of_known};
 use crate::queue::names;
 use crate::settings::KafkaSettings;
 
@@ -134,13 +134,9 @@ impl Shared {
         if self.is_closed() { Err(self.error(Kind::Closed, operation)) } else { Ok(()) }
     }
 
-    /// As an error of the port. The topic is made before it is used: a server that does not find it does not know of it yet.
+    /// As an error of the port.
     fn refusal(&self, error: KafkaError, operation: &'static str) -> Error {
-        let told = refusal(error.clone(), operation, self.settings.address());
-        match told.kind() {
-            Kind::NotFound => self.error(Kind::Unavailable, operation).because(error),
-            _ => told,
-        }
+        refusal_of_known(error, operation, self.settings.address())
     }
 
     /// Asks for something once the topic is read, for as long as a call may take.

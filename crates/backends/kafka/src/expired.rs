@@ -13,7 +13,7 @@ use forebay_core::time::Instant;
 use crate::inner::Inner;
 
 impl Inner {
-    /// Waits for deliveries whose hold has run out.
+    /// Waits for deliveries whose hold has run out. Whoever looks after a queue says when there are some.
     pub(crate) async fn expired(&self) -> Result<Vec<Delivery>> {
         loop {
             let changed = self.holds.notified();
@@ -21,29 +21,19 @@ impl Inner {
             changed.as_mut().enable();
             self.check_open("wait for ended holds")?;
             let now = self.clock.now();
-            let (mut run_out, mut next) = (Vec::new(), None::<Instant>);
+            let mut run_out = Vec::new();
             for queue in self.all() {
                 let room = limits::EXPIRED_DELIVERIES_MAX - run_out.len();
                 queue.change_quietly(|shelf| {
                     for position in shelf.run_out(room, now) {
                         run_out.extend(shelf.at(position).map(|held| queue.delivery(held)));
                     }
-                    next = [next, shelf.next_end()].into_iter().flatten().min();
                 });
             }
             if !run_out.is_empty() {
                 return Ok(run_out);
             }
-            let sleep = async {
-                match next {
-                    Some(at) => self.clock.sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = changed => {}
-                () = sleep => {}
-            }
+            changed.await;
         }
     }
 
@@ -61,8 +51,6 @@ impl Inner {
     pub(crate) fn extend(&self, name: &QueueName, delivery: DeliveryId, hold: Duration) -> Option<Instant> {
         let until = self.clock.now() + hold;
         let queue = self.known(name)?;
-        let extended = queue.change_quietly(|shelf| shelf.extend(delivery.position, delivery.token, until));
-        self.holds.notify_waiters();
-        extended
+        queue.change_quietly(|shelf| shelf.extend(delivery.position, delivery.token, until))
     }
 }

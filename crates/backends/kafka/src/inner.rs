@@ -18,6 +18,7 @@ use crate::link::Clients;
 use crate::queue::Queue;
 use crate::queue::shelf::Consuming;
 use crate::registry::Registry;
+use crate::registry::declaring::Declaring;
 use crate::settings::KafkaSettings;
 
 /// The broker itself; its handle closes it.
@@ -28,10 +29,9 @@ pub(crate) struct Inner {
     clients: Mutex<Option<Arc<Clients>>>,
     closed: watch::Sender<bool>,
     queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
-    /// Declaring queues, one at a time.
-    pub(crate) declaring: tokio::sync::Mutex<()>,
+    pub(crate) declaring: Declaring,
     errands: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
-    /// Notified when a hold began, or changed, that may be the next to run out.
+    /// Notified when holds have run out.
     pub(crate) holds: Notify,
     number: AtomicU64,
 }
@@ -51,7 +51,7 @@ impl Inner {
             clients: Mutex::default(),
             closed: watch::Sender::new(false),
             queues: Mutex::default(),
-            declaring: tokio::sync::Mutex::default(),
+            declaring: Declaring::default(),
             errands,
             holds: Notify::new(),
             number: AtomicU64::new(first),

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use rdkafka::ClientConfig;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use tokio::time;
@@ -62,32 +62,30 @@ impl Clients {
         self.producer.client().fatal_error().is_some()
     }
 
-    /// Puts records into their topics, in order. `Ok`: every one is durable.
-    pub(crate) async fn put(&self, records: &[Outgoing]) -> Result<(), Failed> {
+    /// Puts records into their topics, in order, and says of each what became of it. `Ok`: it is durable.
+    pub(crate) async fn put(&self, records: &[Outgoing]) -> Vec<KafkaResult<()>> {
         let mut sent = Vec::with_capacity(records.len());
         let late = time::Instant::now() + self.wait;
         for record in records {
             let mut outgoing = record.record();
             sent.push(loop {
                 match self.producer.send_result(outgoing) {
-                    Ok(delivery) => break delivery,
+                    Ok(delivery) => break Ok(delivery),
                     Err((KafkaError::MessageProduction(Code::QueueFull), back))
                         if time::Instant::now() < late =>
                     {
                         outgoing = back;
                         time::sleep(limits::SENDING_PAUSE).await;
                     }
-                    Err((error, _)) => return Err(Failed { is_unsent: sent.is_empty(), error }),
+                    Err((error, _)) => break Err(error),
                 }
             });
         }
-        let sent = join_all(sent).await.into_iter().map(|delivered| match delivered {
-            Ok(delivered) => delivered.map(|_| ()).map_err(|(error, _)| error),
-            Err(_) => Err(KafkaError::Canceled),
+        let told = sent.into_iter().map(|sent| async {
+            let delivered = sent?.await.map_err(|_| KafkaError::Canceled)?;
+            delivered.map(drop).map_err(|(error, _)| error)
         });
-        let sent: Vec<_> = sent.collect();
-        let is_unsent = sent.iter().all(|sent| sent.as_ref().is_err_and(is_unknown));
-        sent.into_iter().collect::<Result<(), _>>().map_err(|error| Failed { error, is_unsent })
+        join_all(told).await
     }
 
     /// Puts one record into its topic. `Ok`: it is durable, and has this offset.
@@ -96,13 +94,6 @@ impl Clients {
         let delivered = sent.await.map_err(|_| KafkaError::Canceled)?;
         delivered.map(|delivery| delivery.offset).map_err(|(error, _)| error)
     }
-}
-
-/// What kept records from being durable, or from it being known that they are.
-pub(crate) struct Failed {
-    pub(crate) error: KafkaError,
-    /// None of them has reached a server, or will.
-    pub(crate) is_unsent: bool,
 }
 
 /// Whether an error says that a partition has no leader that knows of it yet, as one that was just made.
@@ -120,7 +111,7 @@ fn code(error: &KafkaError) -> Option<Code> {
 }
 
 /// Whether an error says that a topic is not there.
-fn is_unknown(error: &KafkaError) -> bool {
+pub(crate) fn is_unknown(error: &KafkaError) -> bool {
     matches!(
         code(error),
         Some(
@@ -184,8 +175,24 @@ pub(crate) fn refusal(error: KafkaError, operation: &'static str, context: impl 
     Error::new(kind, operation, context).because(error)
 }
 
+/// The same of a topic that is made before it is used: a server that does not find it does not know of it yet, or knows none
+/// that leads it.
+pub(crate) fn refusal_of_known(
+    error: KafkaError,
+    operation: &'static str,
+    context: impl Into<String>,
+) -> Error {
+    let told = refusal(error, operation, context);
+    match told.kind() {
+        Kind::NotFound => Error::new(Kind::Unavailable, operation, told.context()).because(told),
+        _ => told,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use rdkafka::mocking::MockCluster;
+
     use super::*;
 
     #[test]
@@ -198,6 +205,33 @@ mod tests {
                 assert_eq!(refusal(error, "declare queue", "q").kind(), kind);
             }
         }
+    }
+
+    #[test]
+    fn a_topic_that_must_be_there_and_is_not_found_is_away() {
+        for code in [Code::UnknownPartition, Code::UnknownTopicOrPartition] {
+            let error = KafkaError::MetadataFetch(code);
+            assert_eq!(refusal(error.clone(), "declare queue", "q").kind(), Kind::NotFound);
+            assert_eq!(refusal_of_known(error, "declare queue", "q").kind(), Kind::Unavailable);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_record_that_is_refused_keeps_none_of_the_others() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("orders", 1, 1).unwrap();
+        let url = format!("kafka://{}?wait_ms=30000", cluster.bootstrap_servers());
+        let clients = Clients::new(&KafkaSettings::parse(&url).unwrap()).unwrap();
+        let records = [0, 7, 0].map(|partition| Outgoing {
+            topic: "orders".into(),
+            partition: Some(partition),
+            key: None,
+            header: None,
+            payload: "payload".into(),
+            at: Instant::from_ms(1),
+        });
+        let put = clients.put(&records).await;
+        assert_eq!([0, 1, 2].map(|index| put[index].is_ok()), [true, false, true], "{put:?}");
     }
 
     #[test]

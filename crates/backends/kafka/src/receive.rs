@@ -2,11 +2,12 @@
 //! asks for it, so a receiver that goes away has taken nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_core::delivery::Delivery;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
-use forebay_core::limits::kafka::{ARRIVAL_MAX, EMPTY_MIN, LOOK};
+use forebay_core::limits::kafka::{EMPTY_MIN, LOOK};
 use forebay_core::ports::broker::Receive;
 use forebay_core::queue::QueueName;
 use forebay_core::time::Instant;
@@ -21,11 +22,7 @@ const RECEIVE: &str = "receive from queue";
 
 /// What a look comes to.
 enum Look {
-    Found {
-        found: Found,
-        /// A hold that has begun may be the next to run out.
-        soonest: bool,
-    },
+    Found(Found),
     Gone,
     /// Nothing now; it is worth to look again then.
     Nothing {
@@ -39,6 +36,8 @@ struct Asked {
     receive: Receive,
     turn: u64,
     begun: Instant,
+    /// How long it may take until it is known what is there.
+    wait: Duration,
     token: u32,
 }
 
@@ -56,7 +55,7 @@ impl Inner {
         let queue = self.bounded(RECEIVE, self.queue(name, RECEIVE)).await?;
         let turn = queue.turn();
         let (begun, token) = (self.clock.now(), self.clock.random() as u32);
-        let asked = Asked { receive, turn: turn.number, begun, token };
+        let asked = Asked { receive, turn: turn.number, begun, wait: self.settings.wait, token };
         loop {
             let changed = queue.changed.notified();
             tokio::pin!(changed);
@@ -65,12 +64,9 @@ impl Inner {
             let now = self.clock.now();
             let (again_at, give_up_at) = match queue.change_quietly(|shelf| look(&queue, shelf, &asked, now))
             {
-                Look::Found { found, soonest } => {
+                Look::Found(found) => {
                     for (letter, generation) in found.expired {
                         self.run(expire(self.clone(), queue.clone(), letter, generation));
-                    }
-                    if soonest {
-                        self.holds.notify_waiters();
                     }
                     if !found.taken.is_empty() {
                         return Ok(found.taken.iter().map(|held| queue.delivery(held)).collect());
@@ -95,22 +91,21 @@ impl Inner {
 }
 
 fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
-    let Asked { receive, turn, begun, token } = asked;
+    let Asked { receive, turn, begun, wait, token } = asked;
     if shelf.consuming == Consuming::Gone {
         return Look::Gone;
     }
     shelf.used_at = shelf.used_at.max(now);
     if shelf.turns.front() == Some(turn) {
         let until = now + receive.hold.unwrap_or(queue.settings.hold);
-        let end = shelf.next_end();
         let found = shelf.take(receive.count_max, until, *token, now);
         if !found.taken.is_empty() || !found.expired.is_empty() {
-            return Look::Found { found, soonest: shelf.next_end() != end };
+            return Look::Found(found);
         }
     }
     let caught_up = shelf.is_caught_up();
     // Until it is known what was there, an empty answer would say what is not so.
-    let soon = *begun + if caught_up { EMPTY_MIN } else { ARRIVAL_MAX };
+    let soon = *begun + if caught_up { EMPTY_MIN } else { *wait };
     let again_at = match shelf.consuming {
         Consuming::No { not_before } => Some(not_before.max(now + LOOK)),
         _ => shelf.next_ripe(),

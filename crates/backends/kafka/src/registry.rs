@@ -1,6 +1,8 @@
 //! Which queues there are, with their settings: a topic that every process reads from its beginning and follows. Of several
 //! declarations of one queue the first counts.
 
+pub(crate) mod declaring;
+mod end;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -15,14 +17,15 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use rdkafka::admin::NewTopic;
 use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 use tokio::time;
 
+use self::end::End;
 use crate::inner::Inner;
-use crate::link::{Clients, Outgoing, config, refusal};
+use crate::link::{Outgoing, config, is_unknown, refusal, refusal_of_known};
 use crate::queue::Queue;
 use crate::queue::names::{Names, registry};
 use crate::queue::record::{self, Entry};
@@ -34,14 +37,16 @@ const DECLARE: &str = "declare queue";
 pub(crate) struct Registry {
     topic: String,
     entries: Mutex<BTreeMap<QueueName, Entry>>,
-    /// How far the topic was read.
+    /// Where the topic ends.
+    end: End,
+    /// How far it was read.
     read: watch::Sender<Option<i64>>,
 }
 
 impl Registry {
     pub(crate) fn new(settings: &KafkaSettings) -> Self {
         let topic = registry(&settings.prefix);
-        Self { topic, entries: Mutex::default(), read: watch::Sender::new(None) }
+        Self { topic, entries: Mutex::default(), end: End::default(), read: watch::Sender::new(None) }
     }
 
     /// A queue's settings, and which of its lives this is; without settings if it is not there.
@@ -102,6 +107,20 @@ impl Inner {
         Ok(settings.is_some() && life == queue.life)
     }
 
+    /// What an error of the client's means of a queue that was there. Servers that come up, or are slow, do not find each topic
+    /// that is there.
+    pub(crate) async fn refusal(&self, queue: &Queue, error: KafkaError, operation: &'static str) -> Error {
+        let name = queue.name().as_str();
+        if !is_unknown(&error) {
+            return refusal(error, operation, name);
+        }
+        match self.is_there(queue, operation).await {
+            Ok(true) => refusal_of_known(error, operation, name),
+            Ok(false) => refusal(error, operation, name),
+            Err(unsure) => unsure,
+        }
+    }
+
     /// Waits until everything was read that was written before this call.
     pub(crate) async fn read_all(&self, operation: &'static str) -> Result<()> {
         let (clients, topic, wait) =
@@ -110,8 +129,11 @@ impl Inner {
         let mut read = self.registry.read.subscribe();
         let found = time::timeout(wait, read.wait_for(Option::is_some)).await;
         found.map_err(|_| late())?.map_err(|_| late())?;
-        let asked = self.blocking(operation, move || clients.admin.inner().fetch_watermarks(&topic, 0, wait));
-        let (_, end) = asked.await?.map_err(|error| refusal(error, operation, self.settings.address()))?;
+        let ask = move || clients.admin.inner().fetch_watermarks(&topic, 0, wait).map(|(_, end)| end);
+        // The question before this one may have to be waited for.
+        let asked = time::timeout(wait * 2, self.registry.end.ask(self, operation, ask));
+        let end = asked.await.map_err(|_| late())??;
+        let end = end.map_err(|error| refusal_of_known(error, operation, self.settings.address()))?;
         let reached = time::timeout(wait, read.wait_for(|read| read.is_some_and(|read| read >= end))).await;
         reached.map_err(|_| late())?.map_err(|_| late())?;
         Ok(())
@@ -120,7 +142,7 @@ impl Inner {
     /// Declares a queue whose settings were checked.
     pub(crate) async fn declare(&self, settings: &QueueSettings) -> Result<Arc<Queue>> {
         let name = &settings.name;
-        let _alone = self.declaring.lock().await;
+        let _alone = self.declaring.alone(name).await;
         self.read_all(DECLARE).await?;
         let clients = self.clients(DECLARE)?;
         let (life, present) = self.registry.get(name);
@@ -131,13 +153,13 @@ impl Inner {
         }
         let ours = Entry { life: life + 1, settings: Some(settings.clone()) };
         self.take_topics(&clients, settings, ours.life).await?;
-        self.record(&clients, name, &ours, DECLARE).await?;
+        self.record(name, &ours, DECLARE).await?;
         self.read_all(DECLARE).await?;
         let (life, present) = self.registry.get(name);
         let present = present.ok_or_else(|| Error::new(Kind::Unavailable, DECLARE, name.as_str()))?;
         // Another process may have been first. The topic keeps the last record of a queue: that must be the one that counts.
         if let Err(conflict) = compare(&present, settings) {
-            self.record(&clients, name, &Entry { life, settings: Some(present) }, DECLARE).await?;
+            self.record(name, &Entry { life, settings: Some(present) }, DECLARE).await?;
             return Err(conflict);
         }
         self.queue(name, DECLARE).await
@@ -146,7 +168,6 @@ impl Inner {
     /// Writes down that a queue is there, or was deleted.
     pub(crate) async fn record(
         &self,
-        clients: &Clients,
         name: &QueueName,
         entry: &Entry,
         operation: &'static str,
@@ -159,7 +180,8 @@ impl Inner {
             payload: record::write(entry).into(),
             at: self.clock.now(),
         };
-        clients.put(&[record]).await.map_err(|failed| refusal(failed.error, operation, name.as_str()))
+        let sent: KafkaResult<()> = self.send(&[record], operation).await?.into_iter().collect();
+        sent.map_err(|error| refusal_of_known(error, operation, name.as_str()))
     }
 
     async fn make_registry(&self) -> Result<()> {

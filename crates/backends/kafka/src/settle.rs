@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use forebay_core::delivery::{DeliveryId, Outcome, Reason, Settled};
 use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits::kafka as limits;
 use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_envelope::envelope::Envelope;
 use tokio::sync::oneshot;
+use tokio::time;
 
 use crate::inner::Inner;
 use crate::queue::commit::{Change, Fate};
@@ -150,6 +152,8 @@ pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Let
     };
     if let Err(error) = inner.bounded(EXPIRE, leave).await {
         tracing::warn!(queue = %queue.name(), %error, "kafka: an expired message stays where it is");
+        // Whoever receives meets it again at once.
+        time::sleep(limits::PAUSE).await;
         queue.change(|shelf| shelf.put_back(letter, generation));
         return;
     }

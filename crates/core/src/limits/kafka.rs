@@ -29,6 +29,8 @@ pub const HEARTBEAT_MAX: Duration = Duration::from_secs(1);
 pub const MESSAGE_BYTES_MAX: usize = 96 * 1024 * 1024;
 /// What goes with a payload. Of a history that is too long the oldest lines are left out.
 pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
+/// A payload and its key: whatever goes with them later, there is room for it.
+pub const PAYLOAD_BYTES_MAX: usize = MESSAGE_BYTES_MAX - ENVELOPE_BYTES_MAX - 1024;
 /// Bytes of messages on their way to the servers; further publishes wait.
 pub const SENDING_KIB_MAX: usize = 256 * 1024;
 /// Messages of the same.
@@ -46,7 +48,7 @@ pub const FETCH_KIB_MAX: usize = 1_024;
 pub const FETCHED_MESSAGES_MAX: usize = 2_000;
 /// The longest that a server holds back the answer to a request for messages while it has none. A partition that is to be read
 /// again, because there is room again, waits for the end of such a request.
-pub const FETCH_WAIT: Duration = Duration::from_millis(50);
+pub const FETCH_WAIT: Duration = Duration::from_millis(250);
 /// Messages of one partition that are read before they are taken in, and whoever waits for some is told.
 pub const READ_MAX: usize = 32;
 /// The same in bytes, beyond a last one.
@@ -71,6 +73,8 @@ pub const TRIES_MAX: usize = 64;
 pub const WAIT_LEVELS: [u32; 9] = [9, 12, 15, 18, 21, 24, 27, 30, 33];
 /// Messages that are moved to where they wait or become ready in one step.
 pub const CARRY_MAX: usize = 500;
+/// The same in bytes, beyond a last one.
+pub const CARRY_BYTES_MAX: usize = 1024 * 1024;
 /// The pause before something is tried again that the servers refused.
 pub const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause before a server is tried again.
@@ -81,8 +85,6 @@ pub const LOOK: Duration = Duration::from_millis(100);
 pub const IDLE: Duration = Duration::from_secs(5);
 /// An empty answer takes at least so long: what is on a server needs time to come.
 pub const EMPTY_MIN: Duration = Duration::from_millis(50);
-/// And at most so long, where it is not known yet whether something is there.
-pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
 /// How often what is finished is removed from the servers.
 pub const TRIM_PAUSE: Duration = Duration::from_secs(10);
 /// How often that is tried when nobody asks for a queue's messages any more.

@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::consume::read::header;
 use crate::inner::Inner;
-use crate::link::{Outgoing, config, refusal};
+use crate::link::{Outgoing, config};
 use crate::message::envelope;
 use crate::queue::Queue;
 use crate::queue::contiguous::Offset as At;
@@ -115,7 +115,10 @@ impl Inner {
         let (inner, asked) = (self.clone(), queue.clone());
         let found =
             self.blocking(operation, move || Reader::new(&inner, &asked)?.at(&asked.names.main, time));
-        found.await?.map_err(|error| refusal(error, operation, queue.name().as_str()))
+        match found.await? {
+            Ok(found) => Ok(found),
+            Err(error) => Err(self.refusal(queue, error, operation).await),
+        }
     }
 
     /// Up to where all that was written down as gone is of messages before `first`.
@@ -137,7 +140,10 @@ impl Inner {
             })?;
             Ok(before)
         });
-        found.await?.map_err(|error: KafkaError| refusal(error, operation, queue.name().as_str()))
+        match found.await? {
+            Ok(found) => Ok(found),
+            Err(error) => Err(self.refusal(queue, error, operation).await),
+        }
     }
 
     /// Writes down what of a queue that retains was finished otherwise than by being done, as ranges without their ends.
@@ -159,8 +165,10 @@ impl Inner {
             payload: postcard::to_allocvec(&ranges).unwrap_or_default().into(),
             at: self.clock.now(),
         };
-        let put = self.clients(operation)?.put(&[record]).await;
-        put.map_err(|failed| refusal(failed.error, operation, queue.name().as_str()))
+        match self.send(&[record], operation).await?.into_iter().collect() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.refusal(queue, error, operation).await),
+        }
     }
 
     /// Reads what the queue has and retains.
@@ -175,16 +183,16 @@ impl Inner {
             return Err(Error::new(Kind::Unsupported, REPLAY, format!("{name}: it retains nothing")));
         };
         let count_max = count_max.min(limits::REPLAY_MAX);
-        let (inner, now) = (self.clone(), self.clock.now());
+        let (inner, asked, now) = (self.clone(), queue.clone(), self.clock.now());
         let read = self.blocking(REPLAY, move || {
-            let reader = Reader::new(&inner, &queue)?;
-            let topic = &queue.names.main;
+            let reader = Reader::new(&inner, &asked)?;
+            let topic = &asked.names.main;
             let from = match from {
                 ReplayFrom::Position(position) => At::try_from(position).unwrap_or(At::MAX),
                 ReplayFrom::Time(time) => reader.at(topic, time)?,
             };
             let kept = reader.at(topic, now - time)?.min(reader.committed(topic)?);
-            let gone = gone(&reader, &queue)?;
+            let gone = gone(&reader, &asked)?;
             let (mut found, mut bytes) = (Vec::new(), 0);
             reader.read(topic, from.max(kept), |record| {
                 if let Some(replayed) = replayed(record, &gone) {
@@ -196,7 +204,10 @@ impl Inner {
             found.truncate(count_max);
             Ok(found)
         });
-        read.await?.map_err(|error: KafkaError| refusal(error, REPLAY, name.as_str()))
+        match read.await? {
+            Ok(read) => Ok(read),
+            Err(error) => Err(self.refusal(&queue, error, REPLAY).await),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use forebay_core::error::Result;
+use forebay_core::error::{Kind, Result};
 use forebay_core::limits::kafka as limits;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -11,7 +11,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::time;
 
 use crate::inner::Inner;
-use crate::link::{config, has_no_leader, refusal};
+use crate::link::{config, has_no_leader, is_unknown};
 use crate::queue::Queue;
 use crate::queue::contiguous::{Contiguous, Offset as At};
 use crate::queue::letter::Source;
@@ -36,13 +36,17 @@ impl Inner {
         loop {
             let (inner, asked) = (self.clone(), queue.clone());
             let told = self.blocking(operation, move || depths(&inner, &asked)).await?;
-            match told {
-                // A queue that was declared a moment ago has its leaders soon.
-                Err(error) if has_no_leader(&error) && time::Instant::now() < late => {
-                    time::sleep(limits::PAUSE).await;
-                }
-                told => return told.map_err(|error| refusal(error, operation, queue.name().as_str())),
+            let error = match told {
+                Ok(depths) => return Ok(depths),
+                Err(error) => error,
+            };
+            // A queue that was declared a moment ago has its leaders soon, as has one whose server went away.
+            let is_worth_a_try = (has_no_leader(&error) || is_unknown(&error)) && time::Instant::now() < late;
+            let refused = self.refusal(queue, error, operation).await;
+            if !is_worth_a_try || refused.kind() != Kind::Unavailable {
+                return Err(refused);
             }
+            time::sleep(limits::PAUSE).await;
         }
     }
 }
@@ -65,7 +69,8 @@ fn depths(inner: &Inner, queue: &Queue) -> std::result::Result<BTreeMap<Source, 
         for element in committed.elements() {
             let (low, end) = consumer.fetch_watermarks(topic, element.partition(), wait)?;
             let open = match element.offset() {
-                Offset::Offset(base) => {
+                // One that lies behind the end is of messages that the servers have lost.
+                Offset::Offset(base) if base <= end => {
                     let mut offsets = Contiguous::restore(base, element.metadata());
                     // What lies before it was removed.
                     offsets.skip_to(low);

@@ -1,4 +1,4 @@
-//! Looking after a member: reading on, removing what is finished, and the end.
+//! Looking after a member: reading on, holds that run out, removing what is finished, and the end.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::inner::Inner;
 use crate::queue::Queue;
 use crate::queue::shelf::{Consuming, Shelf};
 
-/// Reads on where there is room again, and ends when nobody asks for this queue any more.
+/// Reads on where there is room again, has holds offered that have run out, and ends when nobody asks for this queue any more.
 pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>) {
     let mut look = time::interval(limits::LOOK);
     let mut trimmed_at = inner.clock.now();
@@ -23,6 +23,10 @@ pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>) {
         }
         queue.change_quietly(Shelf::resume_with_room);
         let now = inner.clock.now();
+        // Also what was being settled meanwhile, and is held again past its end because that has failed.
+        if queue.look(|shelf| shelf.next_end().is_some_and(|end| end <= now)) {
+            inner.holds.notify_waiters();
+        }
         let unused = |shelf: &Shelf| {
             shelf.consuming == Consuming::Gone || (shelf.is_unused(now - limits::IDLE) && !shelf.is_holding())
         };
@@ -38,6 +42,65 @@ pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>) {
         }
         if over {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use forebay_core::message::{Message, MessageId};
+    use forebay_core::ports::clock::Clock;
+    use forebay_core::queue::{QueueName, QueueSettings};
+    use forebay_envelope::envelope::Envelope;
+    use forebay_runtime::clock::TokioClock;
+
+    use super::*;
+    use crate::queue::commit::{Change, Fate};
+    use crate::queue::intake::Record;
+    use crate::queue::letter::Source;
+    use crate::queue::names::{Lane, Names};
+    use crate::settings::KafkaSettings;
+
+    #[tokio::test]
+    async fn a_hold_that_ran_out_while_its_delivery_was_settled_in_vain_is_offered() {
+        let clock = Arc::new(TokioClock::new());
+        let settings = KafkaSettings::parse("kafka://127.0.0.1:1").unwrap();
+        let (inner, _errands) = Inner::new(settings, clock.clone());
+        let name = QueueName::new("q").unwrap();
+        let names = Names::new("", &name, 1).unwrap();
+        let queue = inner.remember(Queue::new(QueueSettings::new(name), 1, names));
+        let (now, source) = (clock.now(), Source { lane: Lane::Main, partition: 0 });
+        let envelope = Envelope::new(Message::new(MessageId::given("m").unwrap(), "payload".into()), now);
+        let gripped = queue.change(|shelf| {
+            shelf.assign(source, 0, "", 0);
+            let put_ms = now.as_ms();
+            shelf.arrive(
+                Record { source, offset: 0, put_ms, envelope, origin: None, header_bytes: 0 },
+                0,
+                now,
+            );
+            shelf.take(1, now, 7, now);
+            shelf.grip(0, 7)
+        });
+        let failing = async {
+            // Whoever waits for ended holds finds none meanwhile.
+            tokio::task::yield_now().await;
+            let (held, generation) = gripped.unwrap();
+            queue.change(|shelf| {
+                drop(shelf.begin(held.letter.clone(), generation, Some(held), Change::Settled));
+                let batch = shelf.batch().unwrap();
+                shelf.committed(batch, Fate::Failed, Fate::Lost, now);
+            });
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            offered = inner.expired() => assert_eq!(offered.unwrap().len(), 1),
+            () = attend(&inner, &queue) => panic!("it is asked for still"),
+            () = failing => {}
+            () = tokio::time::sleep(Duration::from_secs(30)) => panic!("it is not offered"),
         }
     }
 }

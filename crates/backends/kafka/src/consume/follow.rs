@@ -112,12 +112,13 @@ fn take_in(
 }
 
 fn read(inner: &Inner, source: Source, record: &BorrowedMessage<'_>, now: Instant) -> Record {
-    let put_ms = record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(now.as_ms());
+    let put_ms = record.timestamp().to_millis().and_then(|ms| u64::try_from(ms).ok());
+    // Clocks of other processes may be ahead; nothing came, or was published, later than now.
+    let put_ms = put_ms.unwrap_or(now.as_ms()).min(now.as_ms());
     let header = header(record);
     let payload = Payload::from(record.payload().unwrap_or_default());
     let id = || MessageId::generate(now, [inner.clock.random(), inner.clock.random()]);
     let (mut envelope, origin) = envelope::read(header, record.key(), payload, Instant::from_ms(put_ms), id);
-    // Clocks of other processes may be ahead; nothing was published later than it came.
     envelope.published_at = envelope.published_at.min(now);
     let header_bytes = header.map_or(0, <[u8]>::len);
     Record { source, offset: record.offset(), put_ms, envelope, origin, header_bytes }

@@ -50,6 +50,8 @@ impl ConsumerContext for Watch {
             Rebalance::Assign(partitions) => return self.split(sources(partitions)),
             Rebalance::Error(_) => return,
         };
+        // Asked before anything is given back, which makes it forgotten.
+        let lost = member.assignment_lost();
         if gone.contains(&FIRST) {
             self.told(member.incremental_unassign(&list(&self.queue, waits())));
         }
@@ -57,7 +59,12 @@ impl ConsumerContext for Watch {
             assigned.retain(|source| !gone.contains(source));
         }
         // Before anybody else can have them: what is held of them is held no more.
-        self.queue.change(|shelf| gone.into_iter().for_each(|source| shelf.revoke(source)));
+        self.queue.change(|shelf| {
+            gone.into_iter().for_each(|source| shelf.revoke(source));
+            if lost {
+                shelf.lose();
+            }
+        });
     }
 
     fn post_rebalance(&self, member: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {

@@ -9,10 +9,10 @@ use forebay_core::error::{Error, Kind, Result};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::time;
 
 use super::follow::follow;
@@ -102,22 +102,40 @@ async fn open(
     let found = inner.blocking(CONSUME, move || {
         let committed = asked.committed_offsets(list(&names, sources.iter().copied()), wait)?;
         // Not by the member itself: its connection is busy waiting for what comes.
-        let main: Vec<_> = sources.iter().filter(|source| source.lane == Lane::Main).collect();
-        let main: Vec<_> = main.into_iter().map(|source| source.partition).collect();
-        let heads = heads(clients.admin.inner(), &names.names.main, &main, wait);
-        let mut found = Vec::with_capacity(sources.len());
+        let ends = [Lane::Main, Lane::Wait].map(|lane| {
+            let of_lane = sources.iter().filter(|source| source.lane == lane);
+            let partitions: Vec<_> = of_lane.map(|source| source.partition).collect();
+            (lane, ends(clients.admin.inner(), names.names.lane(lane), &partitions, wait))
+        });
+        let ends = BTreeMap::from(ends);
+        let (mut found, mut cut) = (Vec::with_capacity(sources.len()), TopicPartitionList::new());
         for source in sources {
-            let element = committed.find_partition(names.names.lane(source.lane), source.partition);
+            let topic = names.names.lane(source.lane);
+            let element = committed.find_partition(topic, source.partition);
             let (base, mark) = match element.as_ref().map(|element| (element.offset(), element.metadata())) {
                 Some((Offset::Offset(base), mark)) => (base, mark.to_owned()),
                 _ => (0, String::new()),
             };
-            let head = heads.get(&source.partition).filter(|_| source.lane == Lane::Main);
-            found.push((source, base, mark, head.copied().unwrap_or(base)));
+            let ends = ends.get(&source.lane).and_then(|ends| ends.get(&source.partition)).copied();
+            if let Some((low, _)) = ends.filter(|(_, head)| *head < base) {
+                cut.add_partition_offset(topic, source.partition, Offset::Offset(low))?;
+            }
+            let head = ends.filter(|_| source.lane == Lane::Main).map(|(_, head)| head);
+            found.push((source, base, mark, head.unwrap_or(base)));
         }
-        Ok(found)
+        if cut.count() > 0 {
+            // What was written there since has places that are said to be settled. Which of what is left was so nobody
+            // knows; another consumer begins with the first of it.
+            asked.commit(&cut, CommitMode::Sync)?;
+            return Ok(None);
+        }
+        Ok(Some(found))
     });
     let found = found.await?.map_err(|error: KafkaError| refusal(error, CONSUME, queue.name().as_str()))?;
+    let Some(found) = found else {
+        let error = Error::new(Kind::Unavailable, CONSUME, queue.name().as_str());
+        return Err(error.because("a partition has lost its end, and what is left of it comes again"));
+    };
     queue.change(|shelf| {
         for (source, base, mark, head) in found {
             shelf.assign(source, base, &mark, head);
@@ -130,28 +148,31 @@ async fn open(
     Ok(())
 }
 
-/// Where partitions of a topic end, of those that say so in time. One without a leader must not keep us from the others: it is
-/// not asked, and is read once it has one.
-fn heads<C: ClientContext>(
+/// Where partitions of a topic begin and end, of those that say so in time. One without a leader must not keep us from the
+/// others: it is not asked, and is read once it has one.
+fn ends<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     partitions: &[i32],
     wait: Duration,
-) -> BTreeMap<i32, At> {
+) -> BTreeMap<i32, (At, At)> {
     let late = time::Instant::now() + wait;
-    let mut heads = BTreeMap::new();
-    let Ok(metadata) = client.fetch_metadata(Some(topic), wait) else { return heads };
+    let mut ends = BTreeMap::new();
+    if partitions.is_empty() {
+        return ends;
+    }
+    let Ok(metadata) = client.fetch_metadata(Some(topic), wait) else { return ends };
     let there = metadata.topics().iter().flat_map(|topic| topic.partitions());
     for partition in there.filter(|there| there.leader() >= 0 && partitions.contains(&there.id())) {
         let left = late.saturating_duration_since(time::Instant::now());
         if left.is_zero() {
             break;
         }
-        if let Ok((_, head)) = client.fetch_watermarks(topic, partition.id(), left) {
-            heads.insert(partition.id(), head);
+        if let Ok(found) = client.fetch_watermarks(topic, partition.id(), left) {
+            ends.insert(partition.id(), found);
         }
     }
-    heads
+    ends
 }
 
 /// What this library has put beside a payload.
@@ -181,7 +202,7 @@ mod tests {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", cluster.bootstrap_servers());
         let asked: BaseConsumer = config.create().unwrap();
-        let heads = heads(asked.client(), "orders", &[0, 1, 2], Duration::from_secs(30));
-        assert_eq!(heads, BTreeMap::from([(0, 0), (2, 0)]));
+        let ends = ends(asked.client(), "orders", &[0, 1, 2], Duration::from_secs(30));
+        assert_eq!(ends, BTreeMap::from([(0, (0, 0)), (2, (0, 0))]));
     }
 }

@@ -111,6 +111,14 @@ impl Shelf {
         lost.into_iter().for_each(|waiting| waiting.tell(Fate::Lost));
     }
 
+    /// The group goes on without this process, which has to join it anew: what it has is not its share any more, and that
+    /// nothing lies here says nothing.
+    pub(crate) fn lose(&mut self) {
+        if self.consuming != Consuming::Gone {
+            self.consuming = Consuming::Yes { joined: false };
+        }
+    }
+
     /// This process has left the group.
     pub(crate) fn leave(&mut self, consuming: Consuming) {
         let sources: Vec<_> = self.partitions.keys().copied().collect();
@@ -280,17 +288,20 @@ impl Shelf {
         self.carried.keys().next().map(|(at, ..)| *at)
     }
 
-    /// Letters that are to be moved by now, with the assignments under which they came.
+    /// Letters that are to be moved by now, with the assignments under which they came: as many as are moved in one step.
     pub(crate) fn take_carried(&mut self, now: Instant) -> Vec<(Arc<Letter>, u64)> {
         let mut taken = Vec::new();
         if self.purges > 0 {
             return taken;
         }
+        let mut bytes = 0;
         while taken.len() < limits::CARRY_MAX
+            && bytes < limits::CARRY_BYTES_MAX
             && let Some(entry) = self.carried.first_entry()
             && entry.key().0 <= now
         {
             let letter = entry.remove();
+            bytes += letter.bytes;
             if let Some(partition) = self.partitions.get(&letter.source) {
                 taken.push((letter.clone(), partition.generation));
                 self.busy_with(&letter);

@@ -348,7 +348,7 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use forebay_core::limits::kafka::{OPEN_BYTES_MAX, OPEN_MAX, SPAN_MAX};
+    use forebay_core::limits::kafka::{CARRY_BYTES_MAX, OPEN_BYTES_MAX, OPEN_MAX, SPAN_MAX};
     use forebay_core::message::{Message, MessageId};
     use forebay_envelope::envelope::Envelope;
     use tokio::sync::oneshot::Receiver;
@@ -660,6 +660,17 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_moved_in_one_step_than_a_few_bytes_beyond_a_last_message() {
+        let mut shelf = shelf(false, &[]);
+        for offset in 0..3 {
+            let record = record(MAIN, offset, "-far", later(60_000));
+            shelf.arrive(Record { header_bytes: CARRY_BYTES_MAX / 2, ..record }, offset.unsigned_abs(), NOW);
+        }
+        assert_eq!(shelf.take_carried(NOW).len(), 2);
+        assert_eq!(shelf.take_carried(NOW).len(), 1);
+    }
+
+    #[test]
     fn all_is_known_of_a_queue_once_what_was_there_was_read() {
         let mut shelf = Shelf::new(false);
         assert!(!shelf.is_caught_up());
@@ -672,6 +683,18 @@ mod tests {
         assert!(!shelf.is_caught_up());
         assert!(shelf.is_read_to_its_end(MAIN) && !shelf.is_read_to_its_end(MAIN));
         assert!(shelf.is_caught_up(), "what lies before the end is none of the messages");
+    }
+
+    #[test]
+    fn whoever_has_lost_its_partitions_knows_nothing_of_its_queue_until_it_has_joined_again() {
+        let mut shelf = Shelf::new(false);
+        shelf.consuming = Consuming::Yes { joined: true };
+        assert!(shelf.is_caught_up(), "all partitions are others'");
+        shelf.lose();
+        assert!(!shelf.is_caught_up());
+        shelf.consuming = Consuming::Gone;
+        shelf.lose();
+        assert_eq!(shelf.consuming, Consuming::Gone);
     }
 
     #[test]

@@ -19,6 +19,7 @@ impl Real {
     pub(super) fn twin(&self) -> Self {
         let mut twin = one_partition();
         twin.close();
+        twin.first = false;
         twin.settings = self.settings.clone();
         twin.reopen();
         twin
@@ -83,7 +84,7 @@ impl Real {
     }
 }
 
-pub(super) const LONG: Duration = Duration::from_secs(30);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 pub(super) const SHORT: Duration = Duration::from_millis(300);
 
 pub(super) fn id(delivery: &Delivery) -> &str {

@@ -9,10 +9,12 @@ use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigEntry, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::processes::{LONG, id, queue};
-use super::{CALL_MAX, Real, server, some_partitions, there};
+use super::{CALL_MAX, Real, client, one_partition, server, some_partitions, there};
 
 impl Real {
     /// What a topic of that queue is called.
@@ -22,9 +24,7 @@ impl Real {
 
     /// A client of another program's.
     fn foreign(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", server().unwrap().url().trim_start_matches("kafka://"));
-        config
+        client(server().unwrap())
     }
 
     fn make_topic(&self, topic: NewTopic<'_>) {
@@ -185,4 +185,39 @@ fn topics_that_a_deletion_left_behind_go_with_the_next_one() {
     one.make_topic(NewTopic::new(&topic, 1, TopicReplication::Fixed(1)));
     assert_eq!(one.on(admin.delete(&queue)).unwrap_err().kind(), Kind::NotFound);
     assert!(one.comes(|| !one.topics().contains(&topic)), "it is left behind");
+}
+
+#[test]
+fn what_is_published_after_a_partition_has_lost_its_end_is_handed_out() {
+    if !there() {
+        return;
+    }
+    let one = one_partition();
+    let queue = queue(&one, Order::Arrival);
+    // As it is said of a partition whose last messages went with the disk of its leader.
+    let group: BaseConsumer = one.foreign().set("group.id", one.topic("shared")).create().unwrap();
+    let mut settled = TopicPartitionList::new();
+    settled.add_partition_offset(&one.topic("shared"), 0, Offset::Offset(100)).unwrap();
+    group.commit(&settled, CommitMode::Sync).unwrap();
+    one.publish(&queue, ["a"]);
+    let first = one.one(&queue);
+    assert_eq!(id(&first), "a");
+    assert_eq!(one.finish(&first), Settled::Done);
+    one.publish(&queue, ["b"]);
+    assert_eq!(id(&one.one(&queue)), "b");
+}
+
+#[test]
+fn a_message_of_anothers_with_a_time_to_come_does_not_wait_for_it() {
+    if !there() {
+        return;
+    }
+    let one = one_partition();
+    let queue = queue(&one, Order::Arrival);
+    let producer: BaseProducer = one.foreign().create().unwrap();
+    let topic = one.topic("shared");
+    let ahead = i64::try_from((one.now() + Duration::from_secs(3_600)).as_ms()).unwrap();
+    producer.send(BaseRecord::<str, str>::to(&topic).payload("theirs").timestamp(ahead)).unwrap();
+    producer.flush(CALL_MAX).unwrap();
+    assert_eq!(&*one.one(&queue).message.payload, b"theirs");
 }
