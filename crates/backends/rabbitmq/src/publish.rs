@@ -57,21 +57,19 @@ impl Inner {
             let route = self.route(&link, queue, *lane, envelope, operation).await?;
             routes.push((route, &envelope.message.payload));
         }
-        // The server closes the channel of a message that is larger than it takes: others are not to suffer from that.
-        let large = routes.iter().any(|(_, payload)| payload.len() > limits::rabbitmq::SHARED_BYTES_MAX);
-        let channel = if large { link.confirming_channel().await } else { link.publisher().await };
-        let channel = channel.map_err(|refusal| refusal.during(operation, name.as_str()))?;
+        let publisher = link.publisher().await.map_err(|refusal| refusal.during(operation, name.as_str()))?;
         let publish = async {
             // All are on their way before the first is waited for, and in their order.
             let sent = join_all(routes.into_iter().map(|(route, payload)| {
                 let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-                channel.basic_publish(route.exchange, route.key, options, payload, route.properties)
+                publisher.channel.basic_publish(route.exchange, route.key, options, payload, route.properties)
             }));
             let confirms = sent.await.into_iter().collect::<lapin::Result<Vec<_>>>()?;
             try_join_all(confirms).await
         };
         let confirmed =
             link.ask(publish).await.map_err(|refusal| refusal.during(operation, name.as_str()))?;
+        publisher.give_back();
         for confirmation in confirmed {
             match confirmation {
                 Confirmation::Ack(None) => {}

@@ -39,8 +39,9 @@ pub const EMPTY_MIN: Duration = Duration::from_millis(50);
 pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
 /// The pause before a queue's settings are asked for again that another process reads.
 pub const LOCK_PAUSE: Duration = Duration::from_millis(20);
-/// Payloads beyond this are published on a channel of their own.
-pub const SHARED_BYTES_MAX: usize = 1024 * 1024;
+/// Who publishes at a time in one process, each on a channel of its own; further ones wait for their turn. RabbitMQ allows 2047
+/// channels of a connection.
+pub const PUBLISHERS_MAX: usize = 128;
 /// Bytes of notices that the server keeps for processes that are away for a while.
 pub const BUS_STREAM_BYTES: u64 = 64 * 1024 * 1024;
 /// What the server lets go of at once.

@@ -9,7 +9,7 @@ use forebay_core::error::{Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::{Broker, Receive};
 use forebay_core::queue::{Order, QueueName, QueueSettings};
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::time::timeout;
 
 use super::{Real, classic, quorum};
@@ -190,18 +190,42 @@ fn publishing_to_a_queue_that_another_has_deleted_is_not_found() {
 }
 
 #[test]
+fn what_is_published_beside_a_queue_that_is_gone_is_told_apart_from_it() {
+    let one = quorum();
+    let other = one.twin();
+    let name = |name: &str| QueueName::new(name).unwrap();
+    let there = name("there");
+    one.declare(&QueueSettings::new(there.clone())).unwrap();
+    let broker = one.broker();
+    let publish = async |queue: &QueueName, id: String| {
+        let message = Message::new(MessageId::given(&id).unwrap(), "payload".into());
+        broker.publish(queue, vec![message]).await.map(|_| ()).map_err(|error| error.kind())
+    };
+    for round in 0..10 {
+        let gone = name(&format!("gone{round}"));
+        one.declare(&QueueSettings::new(gone.clone())).unwrap();
+        one.on(publish(&gone, "first".to_owned())).unwrap();
+        other.on(other.admin().unwrap().delete(&gone)).unwrap();
+        let both = (0..20).map(async |number| {
+            let id = format!("m{round}-{number}");
+            tokio::join!(publish(&gone, id.clone()), publish(&there, id))
+        });
+        for (to_gone, to_there) in one.on(join_all(both)) {
+            assert_eq!(to_gone, Err(Kind::NotFound), "it was confirmed into nothing");
+            assert_eq!(to_there, Ok(()), "another queue is gone");
+        }
+    }
+}
+
+#[test]
 fn a_settlement_that_was_given_up_holds_up_no_other_message_of_its_key() {
     let one = quorum();
+    let other = one.twin();
     let queue = QueueName::new("ordered").unwrap();
     let settings = QueueSettings { order: Order::Key, ..QueueSettings::new(queue.clone()) };
-    one.declare(&settings).unwrap();
-    let message = |id: &str, payload: &str| Message {
-        key: Some("a".to_owned()),
-        ..Message::new(MessageId::given(id).unwrap(), payload.into())
-    };
-    // So large that it is sent on a channel of its own, which is asked for first.
-    let messages = vec![message("a1", &"x".repeat(2 << 20)), message("a2", "payload")];
-    one.on(one.broker().publish(&queue, messages)).unwrap();
+    // This process has published nothing when it settles: it asks for a channel first, and is given up while it does.
+    other.declare(&settings).unwrap();
+    other.publish(&queue, &["a1", "a2"]);
     let first = one.receive(&queue, LONG).unwrap();
     let broker = one.broker();
     let given_up = one.on(async {
