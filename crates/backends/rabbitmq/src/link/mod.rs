@@ -15,6 +15,9 @@ use tokio::time;
 
 use self::refusal::Refusal;
 
+/// Why a server blocks a connection that publishes.
+const BLOCKED: &str = "the server takes no publishes: it lacks memory or disk space";
+
 /// One connection, from its making to its end.
 pub(crate) struct Link {
     connection: Connection,
@@ -77,8 +80,15 @@ impl Link {
 
     /// A channel on which publishes are confirmed, for one who publishes.
     pub(crate) async fn publisher(&self) -> Result<Publisher<'_>, Refusal> {
-        let turn = self.ask(async { Ok(self.publishing.acquire().await) }).await?;
-        let turn = turn.map_err(|_| Refusal::Away("the connection ended"))?;
+        let turn = async {
+            let turn = self.publishing.acquire().await;
+            self.unblocked().await;
+            Ok(turn)
+        };
+        let turn = match self.ask(turn).await {
+            Err(_) if self.connection.status().blocked() => Err(Refusal::Away(BLOCKED)),
+            turn => turn?.map_err(|_| Refusal::Away("the connection ended")),
+        }?;
         let idle = {
             let mut idle = self.idle.lock();
             std::iter::from_fn(|| idle.pop()).find(|channel| channel.status().connected())
@@ -88,6 +98,13 @@ impl Link {
             None => self.confirming_channel().await?,
         };
         Ok(Publisher { channel, link: self, _turn: turn })
+    }
+
+    /// Until the server takes publishes. Before that nothing is to be sent: the client library would keep all of it.
+    async fn unblocked(&self) {
+        while self.connection.status().blocked() {
+            time::sleep(limits::rabbitmq::LOOK).await;
+        }
     }
 
     /// A new channel on which publishes are confirmed.

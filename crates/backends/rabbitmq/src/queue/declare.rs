@@ -7,8 +7,8 @@ use forebay_core::limits;
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_envelope::record::compare;
 use lapin::options::{
-    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
-    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
@@ -60,7 +60,8 @@ impl Inner {
                 compare(present, settings)?;
             }
             let queue = Queue::new(present.clone().unwrap_or_else(|| settings.clone()), names.clone());
-            let declared = self.declare_all(link, &queue, present.is_none()).await;
+            let publishing = self.publishing_link("declare queue").await?;
+            let declared = self.declare_all(link, &publishing, &queue, present.is_none()).await;
             declared.map_err(|refusal| refusal.during("declare queue", name.as_str()))?;
             Ok(queue)
         };
@@ -71,6 +72,7 @@ impl Inner {
     async fn declare_all(
         &self,
         link: &Link,
+        publishing: &Link,
         queue: &Queue,
         is_new: bool,
     ) -> std::result::Result<(), Refusal> {
@@ -83,17 +85,18 @@ impl Inner {
         if is_new {
             let arguments = arguments(QueueKind::Quorum);
             link.ask(channel.queue_declare(queue.names.record(), durable, arguments)).await?;
-            link.ask(channel.confirm_select(ConfirmSelectOptions::default())).await?;
             let body = record::write(&queue.settings);
-            let publishing = channel.basic_publish(
+            let publisher = publishing.publisher().await?;
+            let publish = publisher.channel.basic_publish(
                 ShortString::default(),
                 queue.names.record(),
                 BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
                 &body,
                 BasicProperties::default().with_delivery_mode(2),
             );
-            let confirm = link.ask(publishing).await?;
-            if !matches!(link.ask(confirm).await?, Confirmation::Ack(None)) {
+            let confirmation = publishing.ask(async { publish.await?.await }).await?;
+            publisher.give_back();
+            if confirmation != Confirmation::Ack(None) {
                 return Err(Refusal::Away("the settings were not taken"));
             }
         }
