@@ -168,32 +168,12 @@ impl Inner {
         let busy = || Error::new(Kind::Unavailable, operation, self.settings.address());
         let turn = time::timeout(self.settings.wait, self.records.clone().lock_owned());
         let turn = turn.await.map_err(|_| busy())?;
-        let on = names.lock();
-        let channel =
-            self.lock(&link, &on).await.map_err(|refusal| refusal.during(operation, on.as_str()))?;
-        let _lock = Lock { inner: self, link: link.clone(), held: Some((turn, channel, on)) };
+        let (turn, channel) = (Some(turn), None);
+        let mut lock = Lock { inner: self, link: link.clone(), name: names.lock(), turn, channel };
+        let taken = time::timeout(self.settings.wait, lock.take()).await;
+        let taken = taken.unwrap_or(Err(Refusal::Away("another process holds its settings")));
+        taken.map_err(|refusal| refusal.during(operation, lock.name.as_str()))?;
         act(&link).await
-    }
-
-    /// The lock is a queue that only one connection can have, and that ends with it.
-    async fn lock(&self, link: &Link, name: &ShortString) -> std::result::Result<Channel, Refusal> {
-        let taken = async {
-            loop {
-                let channel = link.channel().await?;
-                let options = QueueDeclareOptions {
-                    exclusive: true,
-                    auto_delete: true,
-                    ..QueueDeclareOptions::default()
-                };
-                match link.ask(channel.queue_declare(name.clone(), options, FieldTable::default())).await {
-                    Ok(_) => return Ok(channel),
-                    Err(refusal) if refusal.is_locked() => time::sleep(limits::rabbitmq::LOCK_PAUSE).await,
-                    Err(refusal) => return Err(refusal),
-                }
-            }
-        };
-        let waited = time::timeout(self.settings.wait, taken).await;
-        waited.unwrap_or(Err(Refusal::Away("another process holds its settings")))
     }
 
     /// The queue in which messages wait for 2^class milliseconds is there, and so is the exchange that leads to it.
@@ -233,24 +213,47 @@ impl Inner {
     }
 }
 
-/// The settings of a queue are this process's to read or write. They are given free in the background, also when whoever
-/// asked went away in between, and the next one in this process waits for that.
+/// The settings of a queue are this process's to read or write, as long as it has a queue that only one connection can have
+/// and that ends with it. They are given free in the background, also when whoever asked went away in between or was not
+/// answered, and the next one in this process waits for that.
 struct Lock<'a> {
     inner: &'a Inner,
     link: Arc<Link>,
-    held: Option<(OwnedMutexGuard<()>, Channel, ShortString)>,
+    name: ShortString,
+    turn: Option<OwnedMutexGuard<()>>,
+    /// On which it was asked for: from then on it may be ours.
+    channel: Option<Channel>,
+}
+
+impl Lock<'_> {
+    async fn take(&mut self) -> std::result::Result<(), Refusal> {
+        let options =
+            QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        loop {
+            let channel = self.channel.insert(self.link.channel().await?);
+            let declaring = channel.queue_declare(self.name.clone(), options, FieldTable::default());
+            match self.link.ask(declaring).await {
+                Err(refusal) if refusal.is_locked() => {
+                    self.channel = None;
+                    time::sleep(limits::rabbitmq::LOCK_PAUSE).await;
+                }
+                declared => return declared.map(|_| ()),
+            }
+        }
+    }
 }
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        if let Some((turn, channel, name)) = self.held.take() {
-            let link = self.link.clone();
+        if let (Some(turn), Some(channel)) = (self.turn.take(), self.channel.take()) {
+            let (link, name) = (self.link.clone(), self.name.clone());
             self.inner.run(async move { unlock(&link, turn, channel, name).await });
         }
     }
 }
 
-/// Should this fail the lock goes with the connection.
+/// On the channel on which it was asked for: the server comes to this after that, however late. Should this fail the lock goes
+/// with the connection.
 async fn unlock(link: &Link, turn: OwnedMutexGuard<()>, channel: Channel, name: ShortString) {
     let _ = link.ask(channel.queue_delete(name, QueueDeleteOptions::default())).await;
     let _ = link.ask(channel.close(200, "unlocked".into())).await;

@@ -190,6 +190,19 @@ fn publishing_to_a_queue_that_another_has_deleted_is_not_found() {
 }
 
 #[test]
+fn a_declaration_that_was_given_up_half_way_keeps_nobody_from_the_queue() {
+    let one = quorum();
+    let other = one.twin();
+    for ms in 0..20 {
+        let settings = QueueSettings::new(QueueName::new(&format!("half{ms}")).unwrap());
+        let broker = one.broker();
+        // How far it comes differs from one to the next.
+        let _ = one.on(async { timeout(Duration::from_millis(ms), broker.ensure(&settings)).await });
+        other.declare(&settings).unwrap();
+    }
+}
+
+#[test]
 fn what_is_published_beside_a_queue_that_is_gone_is_told_apart_from_it() {
     let one = quorum();
     let other = one.twin();
