@@ -1,6 +1,8 @@
 //! Two processes on one server, as two brokers with connections of their own.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use forebay_contract::broker::Rig;
@@ -187,6 +189,42 @@ fn publishing_to_a_queue_that_another_has_deleted_is_not_found() {
     let late = Message::new(MessageId::given("late").unwrap(), "payload".into());
     let refused = other.on(other.broker().publish(&queue, vec![late])).unwrap_err();
     assert_eq!(refused.kind(), Kind::NotFound, "and was not confirmed into nothing");
+}
+
+#[test]
+fn a_purge_that_was_given_up_half_way_leaves_nobody_deaf() {
+    const AHEAD: u16 = 4;
+    let mut one = quorum();
+    one.settings.prefetch = AHEAD;
+    one.crash();
+    let queue = QueueName::new("purged").unwrap();
+    one.declare(&QueueSettings::new(queue.clone())).unwrap();
+    for polls_max in 1.. {
+        one.publish(&queue, &["a", "b", "c", "d"]);
+        let held = one.receive(&queue, LONG).unwrap();
+        let admin = one.admin().unwrap();
+        let (mut purge, mut polls) = (admin.purge(&queue), 0);
+        let purged = one.on(poll_fn(|context| {
+            polls += 1;
+            if polls > polls_max { Poll::Ready(None) } else { purge.as_mut().poll(context).map(Some) }
+        }));
+        drop(purge);
+        one.finish(&held);
+        // What was asked of the server half-way may still end the first of them.
+        let is_heard = || {
+            one.publish(&queue, &["last"]);
+            let mut came = std::iter::from_fn(|| one.receive(&queue, Duration::from_secs(2)));
+            came.any(|delivery| {
+                one.finish(&delivery);
+                id(Some(&delivery)) == "last"
+            })
+        };
+        assert!(is_heard() || is_heard(), "it is deaf after {polls_max} steps");
+        if let Some(purged) = purged {
+            purged.unwrap();
+            return;
+        }
+    }
 }
 
 #[test]
