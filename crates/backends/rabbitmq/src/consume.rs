@@ -19,6 +19,7 @@ use crate::link::Link;
 use crate::link::refusal::Refusal;
 use crate::queue::Queue;
 use crate::queue::intake::Intake;
+use crate::queue::letter::Letter;
 use crate::queue::names::Lane;
 use crate::queue::shelf::{Consuming, Shelf};
 
@@ -290,11 +291,41 @@ async fn give_back(
         }
     }
     queue.catch_up();
-    for letter in queue.change(Shelf::give_up) {
+    give_back_all(queue, link, queue.change(Shelf::give_up), epoch).await
+}
+
+async fn give_back_all(
+    queue: &Queue,
+    link: &Link,
+    letters: Vec<Arc<Letter>>,
+    epoch: u64,
+) -> Result<(), Refusal> {
+    for letter in letters {
         link.ask(letter.acker.nack(BasicNackOptions { requeue: true, multiple: false })).await?;
         queue.change_quietly(|shelf| shelf.ended(&letter, epoch));
     }
     Ok(())
+}
+
+/// Has what has lain here for long come anew: the server ends a channel on which something is unacknowledged for half an
+/// hour, and what others hold would be worked on twice.
+pub(crate) fn renew(inner: &Arc<Inner>, queue: Arc<Queue>) {
+    let Some(link) = inner.link_now() else { return };
+    let before = inner.clock.now() - limits::rabbitmq::UNHELD_MAX;
+    let (stale, epoch) = queue.change_quietly(|shelf| {
+        let comes_again = matches!(shelf.consuming, Consuming::Yes { .. });
+        let stale = if comes_again { shelf.give_up_stale(before) } else { Vec::new() };
+        (stale, shelf.epoch())
+    });
+    if stale.is_empty() {
+        return;
+    }
+    let background = inner.clone();
+    inner.run(async move {
+        if give_back_all(&queue, &link, stale, epoch).await.is_err() {
+            background.drop_channel(&queue, epoch);
+        }
+    });
 }
 
 /// Nothing of the queue is here any more: another process may hand it out.

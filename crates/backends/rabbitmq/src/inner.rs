@@ -225,10 +225,11 @@ async fn close(cleared: Cleared) {
     }
 }
 
-/// Runs the errands, and now and then gives back what nobody here asks for, until the broker is closed.
+/// Runs the errands, and now and then gives back what nobody here asks for or holds, until the broker is closed.
 pub(crate) async fn run_errands(inner: Arc<Inner>, mut received: Errands) {
     let mut running = FuturesUnordered::new();
     let mut look = time::interval(limits::rabbitmq::LOOK);
+    let mut renew = time::interval(limits::rabbitmq::RENEW);
     let closed = inner.closed();
     tokio::pin!(closed);
     loop {
@@ -236,6 +237,7 @@ pub(crate) async fn run_errands(inner: Arc<Inner>, mut received: Errands) {
             () = &mut closed => return,
             errand = received.recv() => running.extend(errand),
             Some(()) = running.next() => {}
+            _ = renew.tick() => inner.all().into_iter().for_each(|queue| crate::consume::renew(&inner, queue)),
             _ = look.tick() => inner.all().into_iter().for_each(|queue| crate::consume::rest(&inner, queue)),
         }
     }

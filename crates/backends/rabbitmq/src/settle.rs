@@ -238,7 +238,8 @@ mod tests {
         let (now, message) = (clock.now(), Message::new(MessageId::given("m").unwrap(), "".into()));
         let envelope = Envelope { due: now + Duration::from_secs(60), ..Envelope::new(message, now) };
         let acker = Delivery::mock(1, "".into(), "".into(), false, Vec::new()).acker;
-        let letter = Arc::new(Letter { envelope, lane: Lane::Class(0), number: 1, tag: 1, acker });
+        let lane = Lane::Class(0);
+        let letter = Arc::new(Letter { envelope, lane, number: 1, tag: 1, acker, arrived_at: now });
         let epoch = queue.change(|shelf| {
             shelf.arrive_to_leave(&letter);
             shelf.epoch()

@@ -35,6 +35,10 @@ pub const ENVELOPE_BYTES_MAX: usize = 120 * 1024;
 pub const WAIT_CLASSES: RangeInclusive<u32> = 8..=35;
 /// Messages of a queue lie in this process unasked for no longer than this.
 pub const IDLE: Duration = Duration::from_secs(1);
+/// A message lies in this process without being held no longer than this: the server ends a channel after 30 minutes.
+pub const UNHELD_MAX: Duration = Duration::from_secs(600);
+/// How often that is looked at.
+pub const RENEW: Duration = Duration::from_secs(30);
 /// An empty answer takes at least so long: what is on the server needs time to come.
 pub const EMPTY_MIN: Duration = Duration::from_millis(50);
 /// How long what is tried again may take to come before the rest of an ordered queue.

@@ -234,6 +234,23 @@ impl Shelf {
         letters.into_values().collect()
     }
 
+    /// What nobody holds, in order, if something of it came before then; it lies here no more, and is to be given back to come
+    /// anew. Of an ordered queue only what waits to be tried again, for which its key waits: anything else would come behind
+    /// what came after it.
+    pub(crate) fn give_up_stale(&mut self, before: Instant) -> Vec<Arc<Letter>> {
+        let is_stale = |letter: &Arc<Letter>| letter.arrived_at < before;
+        if !self.ordered {
+            // All of it, or what is given back would be behind the rest again and again.
+            let any = self.ready.values().chain(self.later.values()).any(is_stale);
+            return if any { self.give_up() } else { Vec::new() };
+        }
+        let waits = |letter: &Arc<Letter>| letter.lane == Lane::Again && is_stale(letter);
+        let stale: Vec<_> =
+            self.later.extract_if(.., |_, letter| waits(letter)).map(|(_, letter)| letter).collect();
+        stale.iter().for_each(|letter| self.expect(letter.key()));
+        stale
+    }
+
     /// Somebody holds something, or it is being settled.
     pub(crate) fn is_holding(&self) -> bool {
         !self.held.is_empty() || !self.gripped.is_empty()
@@ -379,7 +396,8 @@ mod tests {
         let key = id.chars().next().filter(|first| *first != '-').map(String::from);
         let message = Message { key, ..Message::new(MessageId::given(id).unwrap(), "".into()) };
         let acker = Delivery::mock(number, "".into(), "".into(), false, Vec::new()).acker;
-        Arc::new(Letter { envelope: Envelope::new(message, NOW), lane, number, tag: number, acker })
+        let envelope = Envelope::new(message, NOW);
+        Arc::new(Letter { envelope, lane, number, tag: number, acker, arrived_at: NOW })
     }
 
     fn due(letter: Arc<Letter>, at: Instant) -> Arc<Letter> {
@@ -417,6 +435,22 @@ mod tests {
         shelf.arrive(due(letter("a1", 4, Lane::Again), later), NOW);
         assert!(take(&mut shelf, NOW).is_empty(), "a1 waits for its time");
         assert_eq!(take(&mut shelf, later), ["a1"], "and goes before a2, which was there earlier");
+    }
+
+    #[test]
+    fn what_has_lain_here_for_long_is_given_back_without_a_change_of_order() {
+        let later = NOW + Duration::from_secs(3_600);
+        let numbers = |letters: Vec<Arc<Letter>>| letters.iter().map(|one| one.number).collect::<Vec<_>>();
+        let mut unordered = shelf(false, [due(main_lane("-1", 1), later), main_lane("-2", 2)]);
+        assert!(unordered.give_up_stale(NOW).is_empty(), "it has just come");
+        assert_eq!(numbers(unordered.give_up_stale(later)), [1, 2]);
+        assert!(!unordered.has_unheld());
+        let again = due(letter("a1", 1, Lane::Again), later);
+        let mut ordered = shelf(true, [again, main_lane("a2", 2), main_lane("b1", 3)]);
+        assert_eq!(numbers(ordered.give_up_stale(later)), [1]);
+        assert_eq!(take(&mut ordered, later), ["b1"], "a1 comes again, and a2 behind it");
+        ordered.arrive(letter("a1", 4, Lane::Again), later);
+        assert_eq!(take(&mut ordered, later), ["a1"]);
     }
 
     #[test]
