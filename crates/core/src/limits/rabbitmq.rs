@@ -45,6 +45,8 @@ pub const EMPTY_MIN: Duration = Duration::from_millis(50);
 pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
 /// The pause before a queue's settings are asked for again that another process reads.
 pub const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// How long a queue's settings may be away because whoever read them has died.
+pub const RECORD_AWAY_MAX: Duration = Duration::from_secs(1);
 /// Who publishes at a time in one process, each on a channel of its own; further ones wait for their turn. RabbitMQ allows 2047
 /// channels of a connection.
 pub const PUBLISHERS_MAX: usize = 128;

@@ -104,7 +104,8 @@ impl Inner {
         Ok(())
     }
 
-    /// The settings of a queue, if it is there. Only under its lock: they are away while somebody reads them.
+    /// The settings of a queue, if it is there. Only under its lock: they are away while somebody reads them, and for a moment
+    /// longer if whoever did has died of it. So nothing where they should be is not believed at once.
     async fn read_record(
         &self,
         link: &Link,
@@ -113,10 +114,15 @@ impl Inner {
     ) -> Result<Option<QueueSettings>> {
         let read = async {
             let channel = link.channel().await?;
-            let got = link.ask(channel.basic_get(names.record(), BasicGetOptions::default())).await;
-            let got = match got {
-                Err(refusal) if refusal.is_not_found() => return Ok(None),
-                got => got?,
+            let believed_at = time::Instant::now() + limits::rabbitmq::RECORD_AWAY_MAX;
+            let got = loop {
+                match link.ask(channel.basic_get(names.record(), BasicGetOptions::default())).await {
+                    Err(refusal) if refusal.is_not_found() => return Ok(None),
+                    Ok(None) if time::Instant::now() < believed_at => {
+                        time::sleep(limits::rabbitmq::LOCK_PAUSE).await;
+                    }
+                    got => break got?,
+                }
             };
             if let Some(got) = &got {
                 let back = BasicNackOptions { requeue: true, multiple: false };

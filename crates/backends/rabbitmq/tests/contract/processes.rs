@@ -6,15 +6,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use forebay_contract::broker::Rig;
+use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_core::delivery::{Delivery, Outcome, Settled};
 use forebay_core::error::{Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::{Broker, Receive};
 use forebay_core::queue::{Order, QueueName, QueueSettings};
 use futures_util::future::{join_all, try_join_all};
-use tokio::time::timeout;
+use lapin::options::BasicGetOptions;
+use lapin::{Connection, ConnectionProperties};
+use tokio::time::{sleep, timeout};
 
-use super::{Real, classic, quorum};
+use super::{Real, SERVER, classic, quorum};
 
 impl Real {
     /// Another process that uses the same queues.
@@ -189,6 +192,34 @@ fn publishing_to_a_queue_that_another_has_deleted_is_not_found() {
     let late = Message::new(MessageId::given("late").unwrap(), "payload".into());
     let refused = other.on(other.broker().publish(&queue, vec![late])).unwrap_err();
     assert_eq!(refused.kind(), Kind::NotFound, "and was not confirmed into nothing");
+}
+
+#[test]
+fn settings_that_are_away_for_a_moment_are_neither_gone_nor_declared_again() {
+    let one = quorum();
+    let other = one.twin();
+    let queue = QueueName::new("kept").unwrap();
+    let mut settings = QueueSettings::new(queue.clone());
+    settings.retry.attempt_max = 3;
+    one.declare(&settings).unwrap();
+    // Whoever reads them dies of it.
+    let record = format!("{}kept.forebay.settings", one.settings.prefix);
+    let dying = one.on(async {
+        let server = SERVER.get_or_init(RabbitMq::start);
+        let connection = Connection::connect(&server.url(), ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let got = channel.basic_get(record.as_str().into(), BasicGetOptions::default()).await.unwrap();
+        assert!(got.is_some());
+        connection
+    });
+    let dies = one.ground.handle().spawn(async move {
+        sleep(Duration::from_millis(300)).await;
+        dying.close(200, "".into()).await.unwrap();
+    });
+    let refused = other.declare(&QueueSettings::new(queue.clone())).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Conflict, "{refused}");
+    one.on(dies).unwrap();
+    other.publish(&queue, &["a"]);
 }
 
 #[test]
