@@ -211,11 +211,11 @@ fn settings_that_are_away_for_a_moment_are_neither_gone_nor_declared_again() {
         let channel = connection.create_channel().await.unwrap();
         let got = channel.basic_get(record.as_str().into(), BasicGetOptions::default()).await.unwrap();
         assert!(got.is_some());
-        connection
+        (connection, channel)
     });
     let dies = one.ground.handle().spawn(async move {
         sleep(Duration::from_millis(300)).await;
-        dying.close(200, "".into()).await.unwrap();
+        dying.0.close(200, "".into()).await.unwrap();
     });
     let refused = other.declare(&QueueSettings::new(queue.clone())).unwrap_err();
     assert_eq!(refused.kind(), Kind::Conflict, "{refused}");
