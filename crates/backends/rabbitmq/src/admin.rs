@@ -16,6 +16,7 @@ use forebay_core::stats::QueueStats;
 use forebay_envelope::envelope::Envelope;
 use lapin::options::{BasicAckOptions, QueueDeclareOptions, QueuePurgeOptions};
 use lapin::types::{FieldTable, ShortString};
+use tokio::sync::oneshot;
 
 use crate::broker::RabbitBroker;
 use crate::consume::ready;
@@ -24,6 +25,7 @@ use crate::link::Link;
 use crate::link::refusal::Refusal;
 use crate::queue::Queue;
 use crate::queue::declare::wait_classes;
+use crate::queue::letter::Letter;
 use crate::queue::shelf::Shelf;
 
 /// What the administration can do.
@@ -153,7 +155,7 @@ impl Inner {
         }
     }
 
-    async fn purge(&self, name: &QueueName) -> Result<u64> {
+    async fn purge(self: &Arc<Self>, name: &QueueName) -> Result<u64> {
         const PURGE: &str = "purge queue";
         let queue = self.queue_anew(name).await?;
         let link = self.link(PURGE).await?;
@@ -171,11 +173,15 @@ impl Inner {
                 purged += u64::from(count);
             }
             queue.catch_up();
-            let (letters, epoch) = queue.change(|shelf| (shelf.give_up(), shelf.epoch()));
-            for letter in letters {
-                purged += u64::from(link.ask(letter.acker.ack(BasicAckOptions::default())).await?);
-                queue.change_quietly(|shelf| shelf.ended(&letter, epoch));
-            }
+            let (letters, epoch) = queue.change(|shelf| {
+                shelf.expect_nothing();
+                (shelf.give_up(), shelf.epoch())
+            });
+            // To its end, whoever asked: what lies on no shelf is seen to by nobody else.
+            let (tell, told) = oneshot::channel();
+            let ending = end_all(self.clone(), queue.clone(), link.clone(), letters, epoch);
+            self.run(async move { drop(tell.send(ending.await)) });
+            purged += told.await.map_err(|_| Refusal::Away("the broker is closed"))??;
             Ok(purged)
         };
         purge.await.map_err(|refusal: Refusal| refusal.during(PURGE, name.as_str()))
@@ -238,6 +244,28 @@ impl Inner {
         }
         self.end(queue, grip, true).await.map(|_| true)
     }
+}
+
+/// Acknowledges what was taken off the shelf, and says how many. If that fails their channel is given up: they come again.
+async fn end_all(
+    inner: Arc<Inner>,
+    queue: Arc<Queue>,
+    link: Arc<Link>,
+    letters: Vec<Arc<Letter>>,
+    epoch: u64,
+) -> std::result::Result<u64, Refusal> {
+    let mut count = 0;
+    for letter in letters {
+        match link.ask(letter.acker.ack(BasicAckOptions::default())).await {
+            Ok(ended) => count += u64::from(ended),
+            Err(refusal) => {
+                inner.drop_channel(&queue, epoch);
+                return Err(refusal);
+            }
+        }
+        queue.change_quietly(|shelf| shelf.ended(&letter, epoch));
+    }
+    Ok(count)
 }
 
 /// The waiting queues of a queue that there are, and how much is in them.

@@ -14,6 +14,7 @@ use forebay_core::time::Instant;
 
 use crate::inner::{Inner, run_errands};
 use crate::link::keep::keep;
+use crate::publish::Publishing;
 use crate::queue::record;
 use crate::settings::RabbitSettings;
 
@@ -60,7 +61,7 @@ impl Drop for Handle {
 pub struct Opened {
     /// The broker.
     pub broker: RabbitBroker,
-    /// Keeps the connection, and does what goes on beside the calls.
+    /// Keeps the connections, and does what goes on beside the calls.
     pub work: Vec<Work>,
 }
 
@@ -68,9 +69,11 @@ impl RabbitBroker {
     /// A broker on the server that the settings name. Nothing is begun before its work runs on tokio.
     pub fn open(settings: RabbitSettings, clock: Arc<dyn Clock>) -> Opened {
         let (inner, errands) = Inner::new(settings, clock);
-        let (keeper, runner) = (keep(inner.clone()), run_errands(inner.clone(), errands));
+        let (keeper, publisher) = (keep(inner.clone()), keep(Arc::new(Publishing(inner.clone()))));
+        let runner = run_errands(inner.clone(), errands);
         let work = vec![
             Work { name: "rabbitmq connection", run: Run::Task(Box::pin(keeper)) },
+            Work { name: "rabbitmq connection for publishing", run: Run::Task(Box::pin(publisher)) },
             Work { name: "rabbitmq errands", run: Run::Task(Box::pin(runner)) },
         ];
         Opened { broker: Self { handle: Arc::new(Handle { inner }) }, work }

@@ -19,6 +19,7 @@ use crate::link::Link;
 use crate::link::refusal::Refusal;
 use crate::queue::Queue;
 use crate::queue::intake::Intake;
+use crate::queue::letter::Letter;
 use crate::queue::names::Lane;
 use crate::queue::shelf::{Consuming, Shelf};
 
@@ -116,12 +117,8 @@ async fn try_open(
     epoch: u64,
 ) -> Result<Opened, Refusal> {
     let ordered = queue.settings.order == Order::Key;
-    if ordered {
-        let leading = lead(queue, link).await?;
-        queue.change(|shelf| shelf.leading = leading);
-        if !leading {
-            return Ok(Opened::Elsewhere);
-        }
+    if ordered && !lead(queue, link).await? {
+        return Ok(Opened::Elsewhere);
     }
     let channel = match channel {
         Some(channel) => channel.clone(),
@@ -160,6 +157,8 @@ async fn lead(queue: &Queue, link: &Link) -> Result<bool, Refusal> {
     let channel = link.channel().await?;
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    // It may be ours from here on, also if nobody hears of it.
+    queue.change(|shelf| shelf.leading = true);
     let declared =
         link.ask(channel.queue_declare(queue.names.leader(), options, FieldTable::default())).await;
     match declared {
@@ -167,8 +166,18 @@ async fn lead(queue: &Queue, link: &Link) -> Result<bool, Refusal> {
             let _ = link.ask(channel.close(200, "leading".into())).await;
             Ok(true)
         }
-        Err(refusal) if refusal.is_locked() => Ok(false),
-        Err(refusal) => Err(refusal),
+        Err(refusal) if refusal.is_locked() => {
+            queue.change(|shelf| shelf.leading = false);
+            Ok(false)
+        }
+        Err(refusal) => {
+            // On the same channel, so that the server comes to it after the other. If this fails it is tried again by and by.
+            let deleting = channel.queue_delete(queue.names.leader(), QueueDeleteOptions::default());
+            if link.ask(deleting).await.is_ok() {
+                queue.change(|shelf| shelf.leading = false);
+            }
+            Err(refusal)
+        }
     }
 }
 
@@ -210,12 +219,13 @@ enum Rest {
 /// Gives back what lies here if nobody has asked for any for a while, and takes no more.
 pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
     let Some(link) = inner.link_now() else { return };
-    let since = inner.clock.now() - limits::rabbitmq::IDLE;
+    let now = inner.clock.now();
+    let since = now - limits::rabbitmq::IDLE;
     let needed = |shelf: &Shelf| match &shelf.consuming {
         // What of an ordered queue was given back while an earlier message is held would come before that one.
         Consuming::Yes { .. } => shelf.is_unused(since) && !(shelf.leading && shelf.is_holding()),
         Consuming::Resting { .. } => shelf.is_unused(since) && (!shelf.is_holding() || shelf.has_unheld()),
-        Consuming::No { .. } => shelf.is_unused(since) && shelf.leading,
+        Consuming::No { not_before } => *not_before <= now && shelf.is_unused(since) && shelf.leading,
         Consuming::Opening | Consuming::Stopping { .. } | Consuming::Gone => false,
     };
     if !queue.look(needed) {
@@ -253,7 +263,7 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
                 (given, Consuming::Resting { channel: channel.clone() })
             }
             (Rest::Leave | Rest::GiveBack | Rest::Resign, channel) => {
-                (leave(&queue, &link, channel.as_ref()).await, no)
+                (leave(&queue, &link, channel.as_ref(), epoch).await, no)
             }
         };
         if done.is_err() {
@@ -281,22 +291,58 @@ async fn give_back(
         }
     }
     queue.catch_up();
-    for letter in queue.change(Shelf::give_up) {
+    give_back_all(queue, link, queue.change(Shelf::give_up), epoch).await
+}
+
+async fn give_back_all(
+    queue: &Queue,
+    link: &Link,
+    letters: Vec<Arc<Letter>>,
+    epoch: u64,
+) -> Result<(), Refusal> {
+    for letter in letters {
         link.ask(letter.acker.nack(BasicNackOptions { requeue: true, multiple: false })).await?;
         queue.change_quietly(|shelf| shelf.ended(&letter, epoch));
     }
     Ok(())
 }
 
+/// Has what has lain here for long come anew: the server ends a channel on which something is unacknowledged for half an
+/// hour, and what others hold would be worked on twice.
+pub(crate) fn renew(inner: &Arc<Inner>, queue: Arc<Queue>) {
+    let Some(link) = inner.link_now() else { return };
+    let before = inner.clock.now() - limits::rabbitmq::UNHELD_MAX;
+    let (stale, epoch) = queue.change_quietly(|shelf| {
+        let comes_again = matches!(shelf.consuming, Consuming::Yes { .. });
+        let stale = if comes_again { shelf.give_up_stale(before) } else { Vec::new() };
+        (stale, shelf.epoch())
+    });
+    if stale.is_empty() {
+        return;
+    }
+    let background = inner.clone();
+    inner.run(async move {
+        if give_back_all(&queue, &link, stale, epoch).await.is_err() {
+            background.drop_channel(&queue, epoch);
+        }
+    });
+}
+
 /// Nothing of the queue is here any more: another process may hand it out.
-async fn leave(queue: &Queue, link: &Link, channel: Option<&Channel>) -> Result<(), Refusal> {
+async fn leave(queue: &Queue, link: &Link, channel: Option<&Channel>, epoch: u64) -> Result<(), Refusal> {
     if let Some(channel) = channel {
         link.ask(channel.close(200, "nobody asks".into())).await?;
     }
-    if queue.change(|shelf| std::mem::take(&mut shelf.leading)) {
+    if queue.look(|shelf| shelf.leading) {
         let channel = link.channel().await?;
-        link.ask(channel.queue_delete(queue.names.leader(), QueueDeleteOptions::default())).await?;
-        link.ask(channel.close(200, "leading no more".into())).await?;
+        let deleting = channel.queue_delete(queue.names.leader(), QueueDeleteOptions::default());
+        match link.ask(deleting).await {
+            Ok(_) => drop(link.ask(channel.close(200, "leading no more".into())).await),
+            // It is another one's already.
+            Err(refusal) if refusal.is_locked() => {}
+            Err(refusal) => return Err(refusal),
+        }
+        queue.change(|shelf| shelf.leading &= shelf.epoch() != epoch);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What all parts of the broker share: the present connection, the queues that are known, and what runs in the background.
+//! What all parts of the broker share: the present connections, the queues that are known, and what runs in the background.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +27,9 @@ pub(crate) struct Inner {
     pub(crate) settings: RabbitSettings,
     pub(crate) clock: Arc<dyn Clock>,
     link: watch::Sender<Option<Arc<Link>>>,
+    /// For publishing alone: a server that lacks memory or disk space reads nothing more from a connection that publishes, and
+    /// consumers must be able to acknowledge what takes up the space.
+    pub(crate) publishing: watch::Sender<Option<Arc<Link>>>,
     closed: watch::Sender<bool>,
     queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
     /// Reading and writing the settings of queues, one at a time.
@@ -49,6 +52,7 @@ impl Inner {
             settings,
             clock,
             link: watch::Sender::new(None),
+            publishing: watch::Sender::new(None),
             closed: watch::Sender::new(false),
             queues: Mutex::default(),
             records: Arc::default(),
@@ -94,14 +98,25 @@ impl Inner {
         let _ = self.errands.send(Box::pin(errand));
     }
 
-    /// The connection, waited for as long as a call may wait for it.
+    /// The connection, waited for as long as a call may wait for it. Nothing is published over it.
     pub(crate) async fn link(&self, operation: &'static str) -> Result<Arc<Link>> {
+        self.up(&self.link, operation).await
+    }
+
+    /// The connection for publishing, likewise.
+    pub(crate) async fn publishing_link(&self, operation: &'static str) -> Result<Arc<Link>> {
+        self.up(&self.publishing, operation).await
+    }
+
+    async fn up(
+        &self,
+        link: &watch::Sender<Option<Arc<Link>>>,
+        operation: &'static str,
+    ) -> Result<Arc<Link>> {
         self.check_open(operation)?;
-        if let Some(link) = self.link_now() {
-            return Ok(link);
-        }
-        let mut link = self.link.subscribe();
+        let mut link = link.subscribe();
         let up = tokio::select! {
+            biased;
             up = link.wait_for(Option::is_some) => up.ok().and_then(|link| link.clone()),
             () = time::sleep(self.settings.wait) => None,
             () = self.closed() => None,
@@ -210,10 +225,11 @@ async fn close(cleared: Cleared) {
     }
 }
 
-/// Runs the errands, and now and then gives back what nobody here asks for, until the broker is closed.
+/// Runs the errands, and now and then gives back what nobody here asks for or holds, until the broker is closed.
 pub(crate) async fn run_errands(inner: Arc<Inner>, mut received: Errands) {
     let mut running = FuturesUnordered::new();
     let mut look = time::interval(limits::rabbitmq::LOOK);
+    let mut renew = time::interval(limits::rabbitmq::RENEW);
     let closed = inner.closed();
     tokio::pin!(closed);
     loop {
@@ -221,6 +237,7 @@ pub(crate) async fn run_errands(inner: Arc<Inner>, mut received: Errands) {
             () = &mut closed => return,
             errand = received.recv() => running.extend(errand),
             Some(()) = running.next() => {}
+            _ = renew.tick() => inner.all().into_iter().for_each(|queue| crate::consume::renew(&inner, queue)),
             _ = look.tick() => inner.all().into_iter().for_each(|queue| crate::consume::rest(&inner, queue)),
         }
     }

@@ -1,5 +1,7 @@
 //! Publishing: everything is confirmed by the server before it counts as published.
 
+use std::sync::Arc;
+
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits;
 use forebay_core::message::{Message, MessageId};
@@ -13,10 +15,12 @@ use lapin::{BasicProperties, Confirmation};
 
 use crate::inner::Inner;
 use crate::link::Link;
+use crate::link::keep::Keeper;
 use crate::message::envelope;
 use crate::queue::Queue;
 use crate::queue::declare::WAIT_HEADER;
 use crate::queue::names::Lane;
+use crate::settings::RabbitSettings;
 
 /// In which of the server's waiting queues a message waits next, the longest wait that does not end too late; `None` where
 /// it has not to wait, or so shortly that whoever receives it can see to that.
@@ -51,27 +55,25 @@ impl Inner {
             return Ok(());
         }
         let name = &queue.settings.name;
-        let link = self.link(operation).await?;
+        let link = self.publishing_link(operation).await?;
         let mut routes = Vec::with_capacity(envelopes.len());
         for (lane, envelope) in &envelopes {
-            let route = self.route(&link, queue, *lane, envelope, operation).await?;
+            let route = self.route(queue, *lane, envelope, operation).await?;
             routes.push((route, &envelope.message.payload));
         }
-        // The server closes the channel of a message that is larger than it takes: others are not to suffer from that.
-        let large = routes.iter().any(|(_, payload)| payload.len() > limits::rabbitmq::SHARED_BYTES_MAX);
-        let channel = if large { link.confirming_channel().await } else { link.publisher().await };
-        let channel = channel.map_err(|refusal| refusal.during(operation, name.as_str()))?;
+        let publisher = link.publisher().await.map_err(|refusal| refusal.during(operation, name.as_str()))?;
         let publish = async {
             // All are on their way before the first is waited for, and in their order.
             let sent = join_all(routes.into_iter().map(|(route, payload)| {
                 let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-                channel.basic_publish(route.exchange, route.key, options, payload, route.properties)
+                publisher.channel.basic_publish(route.exchange, route.key, options, payload, route.properties)
             }));
             let confirms = sent.await.into_iter().collect::<lapin::Result<Vec<_>>>()?;
             try_join_all(confirms).await
         };
         let confirmed =
             link.ask(publish).await.map_err(|refusal| refusal.during(operation, name.as_str()))?;
+        publisher.give_back();
         for confirmation in confirmed {
             match confirmation {
                 Confirmation::Ack(None) => {}
@@ -89,7 +91,6 @@ impl Inner {
 
     async fn route(
         &self,
-        link: &Link,
         queue: &Queue,
         lane: Lane,
         envelope: &Envelope,
@@ -101,11 +102,42 @@ impl Inner {
         let Some(class) = class else {
             return Ok(Route { exchange: ShortString::default(), key, properties });
         };
-        let declared = self.declare_wait(link, queue, class).await;
+        let link = self.link(operation).await?;
+        let declared = self.declare_wait(&link, queue, class).await;
         declared.map_err(|refusal| refusal.during(operation, queue.settings.name.as_str()))?;
         let mut headers = properties.headers().clone().unwrap_or_else(FieldTable::default);
         headers.insert(WAIT_HEADER.into(), AMQPValue::LongString(queue.names.wait(class).as_str().into()));
         Ok(Route { exchange: queue.names.wait_exchange(), key, properties: properties.with_headers(headers) })
+    }
+}
+
+/// Keeps the connection over which is published.
+pub(crate) struct Publishing(pub(crate) Arc<Inner>);
+
+impl Keeper for Publishing {
+    fn settings(&self) -> &RabbitSettings {
+        &self.0.settings
+    }
+
+    fn random(&self) -> u64 {
+        self.0.clock.random()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    async fn closed(&self) {
+        self.0.closed().await;
+    }
+
+    async fn serve(self: Arc<Self>, link: Arc<Link>) {
+        self.0.publishing.send_replace(Some(link));
+        std::future::pending().await
+    }
+
+    fn lost(&self) {
+        self.0.publishing.send_replace(None);
     }
 }
 

@@ -2,10 +2,10 @@
 //! dies in between leaves two of them, never none.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use forebay_core::delivery::{DeliveryId, Outcome, Reason, Settled};
 use forebay_core::error::{Error, Kind, Result};
+use forebay_core::limits;
 use forebay_core::queue::{Order, PARKED, QueueName, QueueSettings};
 use forebay_core::time::Instant;
 use forebay_envelope::envelope::Envelope;
@@ -120,28 +120,16 @@ impl Inner {
         self.put(&destination, vec![(lane, left)], SETTLE).await
     }
 
-    /// Deals with a letter that is in nobody's hands: what `act` says, then it is acknowledged. If that fails it lies here as
-    /// before, and becomes ready again.
-    async fn finish(
-        self: &Arc<Self>,
-        queue: &Arc<Queue>,
-        letter: Arc<Letter>,
-        epoch: u64,
-        act: impl AsyncFnOnce(&Letter) -> Result<()>,
-    ) {
-        if let Err(error) = act(&letter).await {
-            tracing::warn!(queue = %queue.settings.name, %error, "rabbitmq: a message stays where it is");
-            let until = self.clock.now() + Duration::from_secs(1);
-            queue.change(|shelf| {
-                shelf.let_go(letter.number);
-                if shelf.epoch() == epoch {
-                    shelf.put_later(letter, until);
-                }
-            });
-            return;
+    /// What was to be done with a letter that is in nobody's hands has failed: waits a while, and says whether to try again,
+    /// which is as long as its channel is there. Nobody is handed it meanwhile: its time may not have come, or be over.
+    async fn tries_again(&self, queue: &Queue, letter: &Letter, epoch: u64, error: Error) -> bool {
+        tracing::warn!(queue = %queue.settings.name, %error, "rabbitmq: a message stays where it is");
+        self.clock.sleep_until(self.clock.now() + limits::rabbitmq::AGAIN).await;
+        let is_ours = queue.look(|shelf| shelf.epoch() == epoch);
+        if !is_ours {
+            queue.change(|shelf| shelf.let_go(letter.number));
         }
-        // If the server was not told its channel is gone, and it comes again.
-        let _ = self.ack(queue, letter, epoch).await;
+        is_ours
     }
 }
 
@@ -200,20 +188,68 @@ impl Drop for Expected<'_> {
 
 /// A message whose time has not come by far: it waits on the server.
 pub(crate) async fn put_off(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>, epoch: u64) {
-    let act = async |letter: &Letter| {
-        inner.put(&queue, vec![(letter.lane, letter.envelope.clone())], "put off message").await
-    };
-    inner.finish(&queue, letter, epoch, act).await;
+    let copy = || vec![(letter.lane, letter.envelope.clone())];
+    while let Err(error) = inner.put(&queue, copy(), "put off message").await {
+        if !inner.tries_again(&queue, &letter, epoch, error).await {
+            return;
+        }
+    }
+    // If the server was not told its channel is gone, and it comes again.
+    let _ = inner.ack(&queue, letter, epoch).await;
 }
 
 /// A message past its time to live: it goes to the dead-letter queue, if its queue has one.
 pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>, epoch: u64) {
-    let act = async |letter: &Letter| {
-        if queue.settings.dead_letter.is_none() {
-            return Ok(());
+    let envelope = &letter.envelope;
+    while queue.settings.dead_letter.is_some()
+        && let Err(error) =
+            inner.dead_letter(&queue, envelope, Reason::Expired, envelope.attempts, None).await
+    {
+        if !inner.tries_again(&queue, &letter, epoch, error).await {
+            return;
         }
-        let Envelope { attempts, .. } = letter.envelope;
-        inner.dead_letter(&queue, &letter.envelope, Reason::Expired, attempts, None).await
-    };
-    inner.finish(&queue, letter, epoch, act).await;
+    }
+    // If the server was not told its channel is gone, and it comes again.
+    let _ = inner.ack(&queue, letter, epoch).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use forebay_contract::clock::SimClock;
+    use forebay_core::message::{Message, MessageId};
+    use forebay_core::ports::clock::Clock;
+    use lapin::message::Delivery;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::queue::names::Names;
+    use crate::settings::RabbitSettings;
+
+    #[tokio::test]
+    async fn what_cannot_be_put_off_is_not_handed_out_before_its_time() {
+        let settings = RabbitSettings::parse("amqp://host/?wait_ms=1").unwrap();
+        let clock = Arc::new(SimClock::new(1));
+        let (inner, _errands) = Inner::new(settings, clock.clone());
+        let name = QueueName::new("q").unwrap();
+        let names = Names::new("", &name).unwrap();
+        let queue = inner.remember(Queue::new(QueueSettings::new(name), names));
+        let (now, message) = (clock.now(), Message::new(MessageId::given("m").unwrap(), "".into()));
+        let envelope = Envelope { due: now + Duration::from_secs(60), ..Envelope::new(message, now) };
+        let acker = Delivery::mock(1, "".into(), "".into(), false, Vec::new()).acker;
+        let lane = Lane::Class(0);
+        let letter = Arc::new(Letter { envelope, lane, number: 1, tag: 1, acker, arrived_at: now });
+        let epoch = queue.change(|shelf| {
+            shelf.arrive_to_leave(&letter);
+            shelf.epoch()
+        });
+        // There is no server to put it off on.
+        let putting_off = put_off(inner.clone(), queue.clone(), letter, epoch);
+        let _ = timeout(Duration::from_millis(100), putting_off).await;
+        let soon = now + Duration::from_secs(30);
+        let found = queue.change(|shelf| shelf.take(1, soon, 7, soon));
+        assert!(found.taken.is_empty(), "it was handed out early");
+        assert!(queue.look(|shelf| shelf.is_holding()), "it is seen to still");
+    }
 }

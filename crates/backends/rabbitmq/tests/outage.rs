@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay_contract::ground::Ground;
 use forebay_contract::outage::faults::Fault;
@@ -12,6 +12,13 @@ use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::servers::lent::Pool;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_contract::servers::wire::Wire;
+use forebay_contract::servers::within;
+use forebay_core::delivery::{Outcome, Settled};
+use forebay_core::error::Kind;
+use forebay_core::message::{Message, MessageId};
+use forebay_core::ports::broker::{Broker, Receive};
+use forebay_core::ports::clock::Clock;
+use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_rabbitmq::broker::RabbitBroker;
 use forebay_rabbitmq::settings::RabbitSettings;
 use forebay_runtime::clock::TokioClock;
@@ -49,4 +56,60 @@ forebay_contract::outage! { survives:
     a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf
     answers_that_are_lost_cost_no_message_and_leave_nobody_deaf
     a_wire_that_carries_nothing_loses_nothing_and_leaves_nobody_deaf
+}
+
+/// What the server's tool says of the messages of a queue that are with consumers.
+fn unacknowledged(server: &RabbitMq, queue: &str) -> Option<u64> {
+    let said = server.control(&["-q", "list_queues", "name", "messages_unacknowledged"]);
+    said.lines().find_map(|line| line.strip_prefix(queue)?.trim().parse().ok())
+}
+
+#[test]
+fn a_server_that_lacks_memory_refuses_publishers_in_time_and_goes_on_with_consumers() {
+    const MESSAGES: usize = 20;
+    let (server, ground) = (SERVERS.lend().unwrap(), Ground::new(CALL_MAX));
+    let prefix = format!("alarm{}.", server.turn);
+    let url = format!("{}?wait_ms=1000&heartbeat_s=2&prefix={prefix}", server.url());
+    let clock = ground.run(async { Arc::new(TokioClock::new()) });
+    let opened = RabbitBroker::open(RabbitSettings::parse(&url).unwrap(), clock.clone());
+    let (broker, works) = (opened.broker, ground.spawn(opened.work));
+    let queue = QueueName::new("orders").unwrap();
+    ground.run(broker.ensure(&QueueSettings::new(queue.clone()))).unwrap();
+    let publish = || {
+        let message = Message::new(MessageId::given("m").unwrap(), "payload".into());
+        ground.run(broker.publish(&queue, vec![message])).map(|_| ())
+    };
+    let receive = |count_max| {
+        let wait_until = clock.now() + Duration::from_secs(2);
+        ground.run(broker.receive(&queue, Receive { count_max, hold: None, wait_until })).unwrap()
+    };
+    (0..MESSAGES).for_each(|_| publish().unwrap());
+    let held = receive(1);
+    server.control(&["set_vm_memory_high_watermark", "0"]);
+    // One that is on its way when the server says so may be taken.
+    within(CALL_MAX, "publishes are refused", || publish().is_err());
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let refused = publish().unwrap_err();
+        assert_eq!(refused.kind(), Kind::Unavailable, "{refused}");
+        assert!(begun.elapsed() < BOUNDS.slack, "a call took {:?}", begun.elapsed());
+    }
+    let mut settled = 0;
+    let mut taken = held;
+    while !taken.is_empty() {
+        for delivery in &taken {
+            let settled = ground.run(broker.settle(&queue, delivery.id, Outcome::Done, None));
+            assert_eq!(settled.unwrap(), Settled::Done);
+        }
+        settled += taken.len();
+        taken = receive(MESSAGES);
+    }
+    assert!(settled >= MESSAGES, "{settled} were received");
+    let is_told = || unacknowledged(&server, &format!("{prefix}orders\t")) == Some(0);
+    within(Duration::from_secs(30), "the server hears of it", is_told);
+    server.control(&["set_vm_memory_high_watermark", "0.4"]);
+    within(CALL_MAX, "publishes are taken again", || publish().is_ok());
+    assert!(!receive(1).is_empty());
+    broker.close();
+    ground.join(works);
 }

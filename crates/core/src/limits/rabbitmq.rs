@@ -13,6 +13,8 @@ pub const WAIT_DEFAULT: Duration = Duration::from_secs(10);
 pub const WAIT_MAX: Duration = Duration::from_secs(600);
 /// The pause before the server is asked again; doubled for every failure, up to `BROKER_PAUSE_MAX`.
 pub const PAUSE: Duration = Duration::from_millis(100);
+/// The pause before something is tried again that is done with a message in the background, as long as its channel lives.
+pub const AGAIN: Duration = Duration::from_secs(1);
 /// How often the state of the connection and of unused queues is looked at.
 pub const LOOK: Duration = Duration::from_millis(100);
 /// How long closing a channel or a connection in good order may take.
@@ -33,14 +35,21 @@ pub const ENVELOPE_BYTES_MAX: usize = 120 * 1024;
 pub const WAIT_CLASSES: RangeInclusive<u32> = 8..=35;
 /// Messages of a queue lie in this process unasked for no longer than this.
 pub const IDLE: Duration = Duration::from_secs(1);
+/// A message lies in this process without being held no longer than this: the server ends a channel after 30 minutes.
+pub const UNHELD_MAX: Duration = Duration::from_secs(600);
+/// How often that is looked at.
+pub const RENEW: Duration = Duration::from_secs(30);
 /// An empty answer takes at least so long: what is on the server needs time to come.
 pub const EMPTY_MIN: Duration = Duration::from_millis(50);
 /// How long what is tried again may take to come before the rest of an ordered queue.
 pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
 /// The pause before a queue's settings are asked for again that another process reads.
 pub const LOCK_PAUSE: Duration = Duration::from_millis(20);
-/// Payloads beyond this are published on a channel of their own.
-pub const SHARED_BYTES_MAX: usize = 1024 * 1024;
+/// How long a queue's settings may be away because whoever read them has died.
+pub const RECORD_AWAY_MAX: Duration = Duration::from_secs(1);
+/// Who publishes at a time in one process, each on a channel of its own; further ones wait for their turn. RabbitMQ allows 2047
+/// channels of a connection.
+pub const PUBLISHERS_MAX: usize = 128;
 /// Bytes of notices that the server keeps for processes that are away for a while.
 pub const BUS_STREAM_BYTES: u64 = 64 * 1024 * 1024;
 /// What the server lets go of at once.

@@ -62,7 +62,7 @@ impl Keeper for Shared {
 
 impl Shared {
     /// As an error of the port. The stream is declared before it is used: a server that does not find it has it on a node that
-    /// is away, or that has not yet come to it since it was started.
+    /// is away, or that has not yet come to it since it was started, in whatever words.
     pub(super) fn refusal(&self, refusal: Refusal, operation: &'static str) -> Error {
         if refusal.is_not_found() {
             return self.error(Kind::Unavailable, operation).because(refusal.said());
@@ -228,6 +228,8 @@ mod tests {
         let away = refuse(404, "its home node is down");
         assert_eq!(away.kind(), Kind::Unavailable);
         assert!(away.to_string().contains("its home node is down"), "{away}");
+        let starting = "queue 'forebay.bus' in vhost '/' does not have a replica on the local node";
+        assert_eq!(refuse(406, starting).kind(), Kind::Unavailable);
         assert_eq!(refuse(406, "inequivalent arg").kind(), Kind::Conflict);
         assert_eq!(refuse(403, "no permission").kind(), Kind::Invalid);
     }

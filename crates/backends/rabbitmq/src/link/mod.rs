@@ -6,12 +6,17 @@ pub(crate) mod refusal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_core::limits;
 use lapin::options::{BasicQosOptions, ConfirmSelectOptions};
 use lapin::{Channel, Connection};
-use tokio::sync::{Mutex, watch};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time;
 
 use self::refusal::Refusal;
+
+/// Why a server blocks a connection that publishes.
+const BLOCKED: &str = "the server takes no publishes: it lacks memory or disk space";
 
 /// One connection, from its making to its end.
 pub(crate) struct Link {
@@ -21,14 +26,32 @@ pub(crate) struct Link {
     ended: watch::Receiver<bool>,
     /// How long an answer may take.
     wait: Duration,
-    /// For publishing: all share it.
-    publisher: Mutex<Option<Channel>>,
+    /// Those who publish at a time.
+    publishing: Semaphore,
+    /// Channels for publishing that nobody uses now: at most as many as may publish at a time.
+    idle: Mutex<Vec<Channel>>,
+}
+
+/// A channel on which one publishes and nobody else does, meanwhile: the client library does not tell which of several
+/// publishes it is that the server returns. Unless it is given back it is closed, with what was not confirmed.
+pub(crate) struct Publisher<'a> {
+    pub(crate) channel: Channel,
+    link: &'a Link,
+    _turn: SemaphorePermit<'a>,
+}
+
+impl Publisher<'_> {
+    /// All that was published was confirmed: the next one may have the channel.
+    pub(crate) fn give_back(self) {
+        self.link.idle.lock().push(self.channel);
+    }
 }
 
 impl Link {
     fn new(connection: Connection, number: u64, wait: Duration) -> (Arc<Self>, watch::Sender<bool>) {
         let (end, ended) = watch::channel(false);
-        (Arc::new(Self { connection, number, ended, wait, publisher: Mutex::new(None) }), end)
+        let publishing = Semaphore::new(limits::rabbitmq::PUBLISHERS_MAX);
+        (Arc::new(Self { connection, number, ended, wait, publishing, idle: Mutex::default() }), end)
     }
 
     /// What the server answers. The client library leaves promises open for ever when its connection ends while they are
@@ -55,15 +78,33 @@ impl Link {
         Ok(channel)
     }
 
-    /// The channel on which publishes are confirmed.
-    pub(crate) async fn publisher(&self) -> Result<Channel, Refusal> {
-        let mut publisher = self.publisher.lock().await;
-        if let Some(channel) = publisher.as_ref().filter(|channel| channel.status().connected()) {
-            return Ok(channel.clone());
+    /// A channel on which publishes are confirmed, for one who publishes.
+    pub(crate) async fn publisher(&self) -> Result<Publisher<'_>, Refusal> {
+        let turn = async {
+            let turn = self.publishing.acquire().await;
+            self.unblocked().await;
+            Ok(turn)
+        };
+        let turn = match self.ask(turn).await {
+            Err(_) if self.connection.status().blocked() => Err(Refusal::Away(BLOCKED)),
+            turn => turn?.map_err(|_| Refusal::Away("the connection ended")),
+        }?;
+        let idle = {
+            let mut idle = self.idle.lock();
+            std::iter::from_fn(|| idle.pop()).find(|channel| channel.status().connected())
+        };
+        let channel = match idle {
+            Some(channel) => channel,
+            None => self.confirming_channel().await?,
+        };
+        Ok(Publisher { channel, link: self, _turn: turn })
+    }
+
+    /// Until the server takes publishes. Before that nothing is to be sent: the client library would keep all of it.
+    async fn unblocked(&self) {
+        while self.connection.status().blocked() {
+            time::sleep(limits::rabbitmq::LOOK).await;
         }
-        let channel = self.confirming_channel().await?;
-        *publisher = Some(channel.clone());
-        Ok(channel)
     }
 
     /// A new channel on which publishes are confirmed.

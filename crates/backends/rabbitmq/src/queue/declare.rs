@@ -7,8 +7,8 @@ use forebay_core::limits;
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_envelope::record::compare;
 use lapin::options::{
-    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
-    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
@@ -60,7 +60,8 @@ impl Inner {
                 compare(present, settings)?;
             }
             let queue = Queue::new(present.clone().unwrap_or_else(|| settings.clone()), names.clone());
-            let declared = self.declare_all(link, &queue, present.is_none()).await;
+            let publishing = self.publishing_link("declare queue").await?;
+            let declared = self.declare_all(link, &publishing, &queue, present.is_none()).await;
             declared.map_err(|refusal| refusal.during("declare queue", name.as_str()))?;
             Ok(queue)
         };
@@ -71,6 +72,7 @@ impl Inner {
     async fn declare_all(
         &self,
         link: &Link,
+        publishing: &Link,
         queue: &Queue,
         is_new: bool,
     ) -> std::result::Result<(), Refusal> {
@@ -83,17 +85,18 @@ impl Inner {
         if is_new {
             let arguments = arguments(QueueKind::Quorum);
             link.ask(channel.queue_declare(queue.names.record(), durable, arguments)).await?;
-            link.ask(channel.confirm_select(ConfirmSelectOptions::default())).await?;
             let body = record::write(&queue.settings);
-            let publishing = channel.basic_publish(
+            let publisher = publishing.publisher().await?;
+            let publish = publisher.channel.basic_publish(
                 ShortString::default(),
                 queue.names.record(),
                 BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
                 &body,
                 BasicProperties::default().with_delivery_mode(2),
             );
-            let confirm = link.ask(publishing).await?;
-            if !matches!(link.ask(confirm).await?, Confirmation::Ack(None)) {
+            let confirmation = publishing.ask(async { publish.await?.await }).await?;
+            publisher.give_back();
+            if confirmation != Confirmation::Ack(None) {
                 return Err(Refusal::Away("the settings were not taken"));
             }
         }
@@ -101,7 +104,8 @@ impl Inner {
         Ok(())
     }
 
-    /// The settings of a queue, if it is there. Only under its lock: they are away while somebody reads them.
+    /// The settings of a queue, if it is there. Only under its lock: they are away while somebody reads them, and for a moment
+    /// longer if whoever did has died of it. So nothing where they should be is not believed at once.
     async fn read_record(
         &self,
         link: &Link,
@@ -110,10 +114,15 @@ impl Inner {
     ) -> Result<Option<QueueSettings>> {
         let read = async {
             let channel = link.channel().await?;
-            let got = link.ask(channel.basic_get(names.record(), BasicGetOptions::default())).await;
-            let got = match got {
-                Err(refusal) if refusal.is_not_found() => return Ok(None),
-                got => got?,
+            let believed_at = time::Instant::now() + limits::rabbitmq::RECORD_AWAY_MAX;
+            let got = loop {
+                match link.ask(channel.basic_get(names.record(), BasicGetOptions::default())).await {
+                    Err(refusal) if refusal.is_not_found() => return Ok(None),
+                    Ok(None) if time::Instant::now() < believed_at => {
+                        time::sleep(limits::rabbitmq::LOCK_PAUSE).await;
+                    }
+                    got => break got?,
+                }
             };
             if let Some(got) = &got {
                 let back = BasicNackOptions { requeue: true, multiple: false };
@@ -165,32 +174,12 @@ impl Inner {
         let busy = || Error::new(Kind::Unavailable, operation, self.settings.address());
         let turn = time::timeout(self.settings.wait, self.records.clone().lock_owned());
         let turn = turn.await.map_err(|_| busy())?;
-        let on = names.lock();
-        let channel =
-            self.lock(&link, &on).await.map_err(|refusal| refusal.during(operation, on.as_str()))?;
-        let _lock = Lock { inner: self, link: link.clone(), held: Some((turn, channel, on)) };
+        let (turn, channel) = (Some(turn), None);
+        let mut lock = Lock { inner: self, link: link.clone(), name: names.lock(), turn, channel };
+        let taken = time::timeout(self.settings.wait, lock.take()).await;
+        let taken = taken.unwrap_or(Err(Refusal::Away("another process holds its settings")));
+        taken.map_err(|refusal| refusal.during(operation, lock.name.as_str()))?;
         act(&link).await
-    }
-
-    /// The lock is a queue that only one connection can have, and that ends with it.
-    async fn lock(&self, link: &Link, name: &ShortString) -> std::result::Result<Channel, Refusal> {
-        let taken = async {
-            loop {
-                let channel = link.channel().await?;
-                let options = QueueDeclareOptions {
-                    exclusive: true,
-                    auto_delete: true,
-                    ..QueueDeclareOptions::default()
-                };
-                match link.ask(channel.queue_declare(name.clone(), options, FieldTable::default())).await {
-                    Ok(_) => return Ok(channel),
-                    Err(refusal) if refusal.is_locked() => time::sleep(limits::rabbitmq::LOCK_PAUSE).await,
-                    Err(refusal) => return Err(refusal),
-                }
-            }
-        };
-        let waited = time::timeout(self.settings.wait, taken).await;
-        waited.unwrap_or(Err(Refusal::Away("another process holds its settings")))
     }
 
     /// The queue in which messages wait for 2^class milliseconds is there, and so is the exchange that leads to it.
@@ -230,24 +219,47 @@ impl Inner {
     }
 }
 
-/// The settings of a queue are this process's to read or write. They are given free in the background, also when whoever
-/// asked went away in between, and the next one in this process waits for that.
+/// The settings of a queue are this process's to read or write, as long as it has a queue that only one connection can have
+/// and that ends with it. They are given free in the background, also when whoever asked went away in between or was not
+/// answered, and the next one in this process waits for that.
 struct Lock<'a> {
     inner: &'a Inner,
     link: Arc<Link>,
-    held: Option<(OwnedMutexGuard<()>, Channel, ShortString)>,
+    name: ShortString,
+    turn: Option<OwnedMutexGuard<()>>,
+    /// On which it was asked for: from then on it may be ours.
+    channel: Option<Channel>,
+}
+
+impl Lock<'_> {
+    async fn take(&mut self) -> std::result::Result<(), Refusal> {
+        let options =
+            QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        loop {
+            let channel = self.channel.insert(self.link.channel().await?);
+            let declaring = channel.queue_declare(self.name.clone(), options, FieldTable::default());
+            match self.link.ask(declaring).await {
+                Err(refusal) if refusal.is_locked() => {
+                    self.channel = None;
+                    time::sleep(limits::rabbitmq::LOCK_PAUSE).await;
+                }
+                declared => return declared.map(|_| ()),
+            }
+        }
+    }
 }
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        if let Some((turn, channel, name)) = self.held.take() {
-            let link = self.link.clone();
+        if let (Some(turn), Some(channel)) = (self.turn.take(), self.channel.take()) {
+            let (link, name) = (self.link.clone(), self.name.clone());
             self.inner.run(async move { unlock(&link, turn, channel, name).await });
         }
     }
 }
 
-/// Should this fail the lock goes with the connection.
+/// On the channel on which it was asked for: the server comes to this after that, however late. Should this fail the lock goes
+/// with the connection.
 async fn unlock(link: &Link, turn: OwnedMutexGuard<()>, channel: Channel, name: ShortString) {
     let _ = link.ask(channel.queue_delete(name, QueueDeleteOptions::default())).await;
     let _ = link.ask(channel.close(200, "unlocked".into())).await;

@@ -71,7 +71,8 @@ impl Intake {
         let clock = &self.inner.clock;
         let id = || MessageId::generate(now, [clock.random(), clock.random()]);
         let envelope = envelope::read(&properties, data, now, id);
-        Arc::new(Letter { envelope, lane: self.lane, number: self.inner.number(), tag, acker })
+        let (lane, number) = (self.lane, self.inner.number());
+        Arc::new(Letter { envelope, lane, number, tag, acker, arrived_at: now })
     }
 
     fn put(&self, shelf: &mut Shelf, letter: Arc<Letter>, now: Instant) {

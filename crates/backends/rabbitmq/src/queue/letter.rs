@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use forebay_core::message::Message;
+use forebay_core::time::Instant;
 use forebay_envelope::envelope::Envelope;
 use lapin::Acker;
 
@@ -18,6 +19,8 @@ pub(crate) struct Letter {
     /// The server's number for it, counted over all that came over its channel.
     pub(crate) tag: u64,
     pub(crate) acker: Acker,
+    /// When it came to this process.
+    pub(crate) arrived_at: Instant,
 }
 
 impl Letter {

@@ -1,6 +1,7 @@
 //! One queue as this process knows it: its settings, what it is called on the server, and what of it lies here.
 
 pub(crate) mod declare;
+mod holds;
 pub(crate) mod intake;
 pub(crate) mod letter;
 pub(crate) mod names;
@@ -19,9 +20,10 @@ use forebay_envelope::envelope::Envelope;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use self::holds::Held;
 use self::letter::Letter;
 use self::names::{Lane, Names};
-use self::shelf::{Held, Position, Shelf};
+use self::shelf::{Position, Shelf};
 
 /// A queue that is there.
 pub(crate) struct Queue {

@@ -9,6 +9,7 @@ use forebay_core::limits;
 use forebay_core::time::Instant;
 use lapin::Channel;
 
+use super::holds::{Gripped, Held};
 use super::intake::Intake;
 use super::letter::Letter;
 use super::names::Lane;
@@ -34,16 +35,6 @@ pub(crate) enum Consuming {
     Stopping { channel: Channel },
     /// The queue is no more.
     Gone,
-}
-
-/// A letter in a consumer's hands.
-#[derive(Clone)]
-pub(crate) struct Held {
-    pub(crate) letter: Arc<Letter>,
-    pub(crate) token: u32,
-    pub(crate) until: Instant,
-    /// It was offered as run out, and is offered again at `until`.
-    pub(crate) offered: bool,
 }
 
 /// What a receiver finds.
@@ -80,10 +71,10 @@ pub(crate) struct Shelf {
     pub(crate) leading: bool,
     ready: BTreeMap<Place, Arc<Letter>>,
     later: BTreeMap<(Instant, Place), Arc<Letter>>,
-    held: HashMap<Position, Arc<Held>>,
-    ends: BTreeSet<(Instant, Position)>,
-    /// Positions and keys that are being settled.
-    gripped: HashMap<Position, Option<String>>,
+    pub(super) held: HashMap<Position, Arc<Held>>,
+    /// Of all that is held, also while it is being settled: it may be held again.
+    pub(super) ends: BTreeSet<(Instant, Position)>,
+    pub(super) gripped: HashMap<Position, Gripped>,
     /// By key, how many copies are on their way to come again.
     expected: HashMap<String, usize>,
 }
@@ -199,8 +190,7 @@ impl Shelf {
                 continue;
             }
             let position = letter.number;
-            self.held.insert(position, Arc::new(Held { letter, token, until, offered: false }));
-            self.ends.insert((until, position));
+            self.hold_anew(Held { letter, token, until, offered: false });
             found.taken.push(position);
         }
         found
@@ -211,7 +201,9 @@ impl Shelf {
         let held = self.held.values().map(|held| &held.letter);
         let again = self.later.values().filter(|letter| letter.lane == Lane::Again);
         let keys = held.chain(again).filter_map(|letter| letter.key()).map(str::to_owned);
-        keys.chain(self.gripped.values().flatten().cloned()).chain(self.expected.keys().cloned()).collect()
+        keys.chain(self.gripped.values().filter_map(|gripped| gripped.key.clone()))
+            .chain(self.expected.keys().cloned())
+            .collect()
     }
 
     /// What has waited for its time becomes ready.
@@ -232,6 +224,23 @@ impl Shelf {
         let later = std::mem::take(&mut self.later);
         letters.extend(later.into_iter().map(|((_, place), letter)| (place, letter)));
         letters.into_values().collect()
+    }
+
+    /// What nobody holds, in order, if something of it came before then; it lies here no more, and is to be given back to come
+    /// anew. Of an ordered queue only what waits to be tried again, for which its key waits: anything else would come behind
+    /// what came after it.
+    pub(crate) fn give_up_stale(&mut self, before: Instant) -> Vec<Arc<Letter>> {
+        let is_stale = |letter: &Arc<Letter>| letter.arrived_at < before;
+        if !self.ordered {
+            // All of it, or what is given back would be behind the rest again and again.
+            let any = self.ready.values().chain(self.later.values()).any(is_stale);
+            return if any { self.give_up() } else { Vec::new() };
+        }
+        let waits = |letter: &Arc<Letter>| letter.lane == Lane::Again && is_stale(letter);
+        let stale: Vec<_> =
+            self.later.extract_if(.., |_, letter| waits(letter)).map(|(_, letter)| letter).collect();
+        stale.iter().for_each(|letter| self.expect(letter.key()));
+        stale
     }
 
     /// Somebody holds something, or it is being settled.
@@ -255,42 +264,10 @@ impl Shelf {
         (self.ready.len() as u64, held as u64, self.later.len() as u64)
     }
 
-    pub(crate) fn held(&self, position: Position, token: u32) -> Option<&Arc<Held>> {
-        self.held.get(&position).filter(|held| held.token == token)
-    }
-
-    /// Takes a held letter out to settle it.
-    pub(crate) fn grip(&mut self, position: Position, token: u32) -> Option<Arc<Held>> {
-        self.held(position, token)?;
-        let held = self.held.remove(&position)?;
-        self.ends.remove(&(held.until, position));
-        self.gripped.insert(position, held.letter.key().map(str::to_owned));
-        Some(held)
-    }
-
     /// Takes in what has come, but is to wait elsewhere: something is done with it at once.
     pub(crate) fn arrive_to_leave(&mut self, letter: &Letter) {
         self.telling.arrive(letter);
         self.busy_with(letter.number);
-    }
-
-    /// Something is done with a letter that does not lie here.
-    fn busy_with(&mut self, position: Position) {
-        self.gripped.insert(position, None);
-    }
-
-    /// What was gripped is settled.
-    pub(crate) fn let_go(&mut self, position: Position) {
-        self.gripped.remove(&position);
-    }
-
-    /// What was gripped is held as before, if its channel is still there.
-    pub(crate) fn hold(&mut self, held: Arc<Held>, epoch: u64) {
-        if epoch == self.epoch {
-            let position = held.letter.number;
-            self.ends.insert((held.until, position));
-            self.held.insert(position, held);
-        }
     }
 
     /// What was gripped is ready in its place, if its channel is still there.
@@ -307,6 +284,11 @@ impl Shelf {
         }
     }
 
+    /// No copy comes any more: they were purged.
+    pub(crate) fn expect_nothing(&mut self) {
+        self.expected.clear();
+    }
+
     /// It does not come.
     pub(crate) fn expect_no_more(&mut self, key: Option<&str>) {
         if let Some(key) = key
@@ -318,42 +300,6 @@ impl Shelf {
             }
         }
     }
-
-    /// Holds a delivery until then; `None` if it is not held, or was offered as run out.
-    pub(crate) fn extend(&mut self, position: Position, token: u32, until: Instant) -> Option<Instant> {
-        let held = self.held.get_mut(&position).filter(|held| held.token == token && !held.offered)?;
-        self.ends.remove(&(held.until, position));
-        Arc::make_mut(held).until = until;
-        self.ends.insert((until, position));
-        Some(until)
-    }
-
-    /// When the next hold runs out.
-    pub(crate) fn next_end(&self) -> Option<Instant> {
-        self.ends.first().map(|(at, _)| *at)
-    }
-
-    /// The holds that have run out by now; each is offered again after a grace.
-    pub(crate) fn run_out(&mut self, count_max: usize, now: Instant) -> Vec<Position> {
-        let due: Vec<_> =
-            self.ends.iter().take_while(|(at, _)| *at <= now).take(count_max).copied().collect();
-        let mut positions = Vec::new();
-        for (at, position) in due {
-            self.ends.remove(&(at, position));
-            if let Some(held) = self.held.get_mut(&position).map(Arc::make_mut) {
-                held.offered = true;
-                held.until = now + limits::EXPIRED_GRACE;
-                self.ends.insert((held.until, position));
-                positions.push(position);
-            }
-        }
-        positions
-    }
-
-    /// A held letter by its position alone.
-    pub(crate) fn at(&self, position: Position) -> Option<&Held> {
-        self.held.get(&position).map(|held| &**held)
-    }
 }
 
 fn place(letter: &Letter) -> Place {
@@ -361,20 +307,21 @@ fn place(letter: &Letter) -> Place {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use forebay_core::message::{Message, MessageId};
     use forebay_envelope::envelope::Envelope;
     use lapin::message::Delivery;
 
     use super::*;
 
-    const NOW: Instant = Instant::from_ms(1_000_000);
+    pub(crate) const NOW: Instant = Instant::from_ms(1_000_000);
 
     fn letter(id: &str, number: u64, lane: Lane) -> Arc<Letter> {
         let key = id.chars().next().filter(|first| *first != '-').map(String::from);
         let message = Message { key, ..Message::new(MessageId::given(id).unwrap(), "".into()) };
         let acker = Delivery::mock(number, "".into(), "".into(), false, Vec::new()).acker;
-        Arc::new(Letter { envelope: Envelope::new(message, NOW), lane, number, tag: number, acker })
+        let envelope = Envelope::new(message, NOW);
+        Arc::new(Letter { envelope, lane, number, tag: number, acker, arrived_at: NOW })
     }
 
     fn due(letter: Arc<Letter>, at: Instant) -> Arc<Letter> {
@@ -383,19 +330,19 @@ mod tests {
         Arc::new(letter)
     }
 
-    fn shelf(ordered: bool, letters: impl IntoIterator<Item = Arc<Letter>>) -> Shelf {
+    pub(crate) fn shelf(ordered: bool, letters: impl IntoIterator<Item = Arc<Letter>>) -> Shelf {
         let mut shelf = Shelf::new(ordered);
         letters.into_iter().for_each(|letter| shelf.arrive(letter, NOW));
         shelf
     }
 
-    fn take(shelf: &mut Shelf, now: Instant) -> Vec<String> {
+    pub(crate) fn take(shelf: &mut Shelf, now: Instant) -> Vec<String> {
         let found = shelf.take(10, now + Duration::from_secs(30), 7, now);
         let id = |position: &Position| shelf.at(*position).unwrap().letter.message().id.as_str().to_owned();
         found.taken.iter().map(id).collect()
     }
 
-    fn main_lane(id: &str, number: u64) -> Arc<Letter> {
+    pub(crate) fn main_lane(id: &str, number: u64) -> Arc<Letter> {
         letter(id, number, Lane::Class(0))
     }
 
@@ -412,6 +359,31 @@ mod tests {
         shelf.arrive(due(letter("a1", 4, Lane::Again), later), NOW);
         assert!(take(&mut shelf, NOW).is_empty(), "a1 waits for its time");
         assert_eq!(take(&mut shelf, later), ["a1"], "and goes before a2, which was there earlier");
+    }
+
+    #[test]
+    fn what_has_lain_here_for_long_is_given_back_without_a_change_of_order() {
+        let later = NOW + Duration::from_secs(3_600);
+        let numbers = |letters: Vec<Arc<Letter>>| letters.iter().map(|one| one.number).collect::<Vec<_>>();
+        let mut unordered = shelf(false, [due(main_lane("-1", 1), later), main_lane("-2", 2)]);
+        assert!(unordered.give_up_stale(NOW).is_empty(), "it has just come");
+        assert_eq!(numbers(unordered.give_up_stale(later)), [1, 2]);
+        assert!(!unordered.has_unheld());
+        let again = due(letter("a1", 1, Lane::Again), later);
+        let mut ordered = shelf(true, [again, main_lane("a2", 2), main_lane("b1", 3)]);
+        assert_eq!(numbers(ordered.give_up_stale(later)), [1]);
+        assert_eq!(take(&mut ordered, later), ["b1"], "a1 comes again, and a2 behind it");
+        ordered.arrive(letter("a1", 4, Lane::Again), later);
+        assert_eq!(take(&mut ordered, later), ["a1"]);
+    }
+
+    #[test]
+    fn a_key_whose_copy_was_purged_goes_on() {
+        let mut shelf = shelf(true, [main_lane("a1", 1)]);
+        shelf.expect(Some("a"));
+        assert!(take(&mut shelf, NOW).is_empty(), "its copy is about to come");
+        shelf.expect_nothing();
+        assert_eq!(take(&mut shelf, NOW), ["a1"]);
     }
 
     #[test]
@@ -445,23 +417,6 @@ mod tests {
         shelf.hold(other, epoch);
         assert!(take(&mut shelf, NOW).is_empty(), "the server hands them out again");
         assert!(shelf.held(2, 7).is_none());
-    }
-
-    #[test]
-    fn a_hold_is_told_by_its_token_and_offered_when_it_runs_out() {
-        let mut shelf = shelf(false, [main_lane("-1", 1)]);
-        take(&mut shelf, NOW);
-        let end = NOW + Duration::from_secs(30);
-        assert!(shelf.held(1, 8).is_none() && shelf.grip(1, 8).is_none());
-        assert!(shelf.run_out(10, NOW).is_empty());
-        let extended = end + Duration::from_secs(5);
-        assert_eq!(shelf.extend(1, 7, extended), Some(extended));
-        assert!(shelf.run_out(10, end).is_empty());
-        assert_eq!(shelf.run_out(10, extended), [1]);
-        assert_eq!(shelf.extend(1, 7, extended), None, "it was offered");
-        assert!(shelf.run_out(10, extended).is_empty());
-        assert_eq!(shelf.run_out(10, extended + limits::EXPIRED_GRACE), [1]);
-        assert!(shelf.grip(1, 7).is_some(), "it is held still");
     }
 
     #[test]

@@ -154,7 +154,7 @@ mod tests {
             let message = Message::new(MessageId::given("m").unwrap(), "".into());
             let acker = Delivery::mock(tag, "".into(), "".into(), false, Vec::new()).acker;
             let (envelope, lane, number) = (Envelope::new(message, NOW), Lane::Class(0), 100 + tag);
-            shelf.arrive(Arc::new(Letter { envelope, lane, number, tag, acker }), NOW);
+            shelf.arrive(Arc::new(Letter { envelope, lane, number, tag, acker, arrived_at: NOW }), NOW);
         }
         let taken = shelf.take(1_000, NOW, 7, NOW).taken;
         let letters = taken.into_iter().map(|position| shelf.grip(position, 7).unwrap().letter.clone());

@@ -1,18 +1,23 @@
 //! Two processes on one server, as two brokers with connections of their own.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use forebay_contract::broker::Rig;
+use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_core::delivery::{Delivery, Outcome, Settled};
 use forebay_core::error::{Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::{Broker, Receive};
 use forebay_core::queue::{Order, QueueName, QueueSettings};
-use futures_util::future::try_join_all;
-use tokio::time::timeout;
+use futures_util::future::{join_all, try_join_all};
+use lapin::options::BasicGetOptions;
+use lapin::{Connection, ConnectionProperties};
+use tokio::time::{sleep, timeout};
 
-use super::{Real, classic, quorum};
+use super::{Real, SERVER, classic, quorum};
 
 impl Real {
     /// Another process that uses the same queues.
@@ -190,18 +195,124 @@ fn publishing_to_a_queue_that_another_has_deleted_is_not_found() {
 }
 
 #[test]
+fn settings_that_are_away_for_a_moment_are_neither_gone_nor_declared_again() {
+    let one = quorum();
+    let other = one.twin();
+    let queue = QueueName::new("kept").unwrap();
+    let mut settings = QueueSettings::new(queue.clone());
+    settings.retry.attempt_max = 3;
+    one.declare(&settings).unwrap();
+    other.declare(&QueueSettings::new(QueueName::new("another").unwrap())).unwrap();
+    // Whoever reads them dies of it.
+    let record = format!("{}kept.forebay.settings", one.settings.prefix);
+    let dying = one.on(async {
+        let server = SERVER.get_or_init(RabbitMq::start);
+        let connection = Connection::connect(&server.url(), ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let got = channel.basic_get(record.as_str().into(), BasicGetOptions::default()).await.unwrap();
+        assert!(got.is_some());
+        (connection, channel)
+    });
+    let dies = one.ground.handle().spawn(async move {
+        sleep(Duration::from_millis(300)).await;
+        dying.0.close(200, "".into()).await.unwrap();
+    });
+    let refused = other.declare(&QueueSettings::new(queue.clone())).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Conflict, "{refused}");
+    one.on(dies).unwrap();
+    other.publish(&queue, &["a"]);
+}
+
+#[test]
+fn a_purge_that_was_given_up_half_way_leaves_nobody_deaf() {
+    const AHEAD: u16 = 4;
+    let mut one = quorum();
+    one.settings.prefetch = AHEAD;
+    one.crash();
+    let queue = QueueName::new("purged").unwrap();
+    one.declare(&QueueSettings::new(queue.clone())).unwrap();
+    for polls_max in 1.. {
+        one.publish(&queue, &["a", "b", "c", "d"]);
+        let held = one.receive(&queue, LONG).unwrap();
+        let admin = one.admin().unwrap();
+        let (mut purge, mut polls) = (admin.purge(&queue), 0);
+        let purged = one.on(poll_fn(|context| {
+            polls += 1;
+            if polls > polls_max { Poll::Ready(None) } else { purge.as_mut().poll(context).map(Some) }
+        }));
+        drop(purge);
+        one.finish(&held);
+        // What was asked of the server half-way may still end the first of them.
+        let is_heard = || {
+            one.publish(&queue, &["last"]);
+            let mut came = std::iter::from_fn(|| one.receive(&queue, Duration::from_secs(2)));
+            came.any(|delivery| {
+                one.finish(&delivery);
+                id(Some(&delivery)) == "last"
+            })
+        };
+        assert!(is_heard() || is_heard(), "it is deaf after {polls_max} steps");
+        if let Some(purged) = purged {
+            purged.unwrap();
+            break;
+        }
+    }
+    // Nobody asks for long enough that all that lay here unheld is the server's again.
+    one.pass(Duration::from_secs(3));
+    let stats = one.on(one.admin().unwrap().queue(&queue)).unwrap().stats;
+    assert_eq!((stats.ready, stats.held), (0, 0), "something lay here that nobody saw to");
+}
+
+#[test]
+fn a_declaration_that_was_given_up_half_way_keeps_nobody_from_the_queue() {
+    let one = quorum();
+    let other = one.twin();
+    for ms in 0..20 {
+        let settings = QueueSettings::new(QueueName::new(&format!("half{ms}")).unwrap());
+        let broker = one.broker();
+        // How far it comes differs from one to the next.
+        let _ = one.on(async { timeout(Duration::from_millis(ms), broker.ensure(&settings)).await });
+        other.declare(&settings).unwrap();
+    }
+}
+
+#[test]
+fn what_is_published_beside_a_queue_that_is_gone_is_told_apart_from_it() {
+    let one = quorum();
+    let other = one.twin();
+    let name = |name: &str| QueueName::new(name).unwrap();
+    let there = name("there");
+    one.declare(&QueueSettings::new(there.clone())).unwrap();
+    let broker = one.broker();
+    let publish = async |queue: &QueueName, id: String| {
+        let message = Message::new(MessageId::given(&id).unwrap(), "payload".into());
+        broker.publish(queue, vec![message]).await.map(|_| ()).map_err(|error| error.kind())
+    };
+    for round in 0..10 {
+        let gone = name(&format!("gone{round}"));
+        one.declare(&QueueSettings::new(gone.clone())).unwrap();
+        one.on(publish(&gone, "first".to_owned())).unwrap();
+        other.on(other.admin().unwrap().delete(&gone)).unwrap();
+        let both = (0..300).map(async |number| {
+            let id = format!("m{round}-{number}");
+            tokio::join!(publish(&there, id.clone()), publish(&gone, id))
+        });
+        for (to_there, to_gone) in one.on(join_all(both)) {
+            assert_eq!(to_gone, Err(Kind::NotFound), "it was confirmed into nothing");
+            assert_eq!(to_there, Ok(()), "another queue is gone");
+        }
+    }
+}
+
+#[test]
 fn a_settlement_that_was_given_up_holds_up_no_other_message_of_its_key() {
     let one = quorum();
+    let other = one.twin();
     let queue = QueueName::new("ordered").unwrap();
     let settings = QueueSettings { order: Order::Key, ..QueueSettings::new(queue.clone()) };
-    one.declare(&settings).unwrap();
-    let message = |id: &str, payload: &str| Message {
-        key: Some("a".to_owned()),
-        ..Message::new(MessageId::given(id).unwrap(), payload.into())
-    };
-    // So large that it is sent on a channel of its own, which is asked for first.
-    let messages = vec![message("a1", &"x".repeat(2 << 20)), message("a2", "payload")];
-    one.on(one.broker().publish(&queue, messages)).unwrap();
+    // This process has published nothing when it settles: it asks for a channel first, and is given up while it does.
+    other.declare(&settings).unwrap();
+    other.publish(&queue, &["a1", "a2"]);
     let first = one.receive(&queue, LONG).unwrap();
     let broker = one.broker();
     let given_up = one.on(async {
