@@ -29,6 +29,8 @@ const NOT_FOUND: u16 = 1;
 const EXISTS: u16 = 2;
 const NOT_STORED: u16 = 5;
 const NOT_NUMBER: u16 = 6;
+/// How often that may be so one time after another.
+const RACES_MAX: usize = 100;
 
 /// How a history is made.
 #[derive(Clone, Copy, Debug)]
@@ -305,7 +307,11 @@ fn in_packets(exchange: &mut Exchange, key: &str, asked: &Asked) -> Answer {
             let (first, exptime) = count.create.map_or((0, u32::MAX), |(first, _)| (first, 0));
             let halves = |number: u64| [(number >> 32) as u32, number as u32];
             let extras = [&halves(count.delta)[..], &halves(first), &[exptime]].concat();
-            let answer = exchange.ask(&packet(opcode).extras(&extras));
+            // memcached says so where another client made the counter at the same time: nothing has happened.
+            let answer = (0..RACES_MAX)
+                .map(|_| exchange.ask(&packet(opcode).extras(&extras)))
+                .find(|answer| answer.status != NOT_STORED)
+                .expect("not every time");
             Answer::Count(match answer.status {
                 0 => {
                     let number = answer.value.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
