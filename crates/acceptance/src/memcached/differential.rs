@@ -90,6 +90,25 @@ pub fn assert_both(session: impl Fn(&mut dyn FnMut(&str, &str))) {
     }
 }
 
+/// What `session` asks and expects holds for our front, and for memcached where the tests were told of one that is newer than the
+/// judge: `FOREBAY_MEMCACHED_PROGRAM`.
+pub fn assert_newer(session: impl Fn(&mut dyn FnMut(&str, &str))) {
+    let hold = |address: SocketAddr| {
+        let mut raw = Raw::connect(address);
+        session(&mut |question, expected| {
+            assert_eq!(
+                text(&raw.ask(question.as_bytes())),
+                text(expected.as_bytes()),
+                "{address} asked {question}"
+            );
+        });
+    };
+    hold(Front::start().address);
+    if Memcached::is_chosen() {
+        hold(Memcached::start().address);
+    }
+}
+
 fn hold(address: SocketAddr, session: impl Fn(&mut dyn FnMut(&str, &str))) {
     let (mut renaming, mut raw) = (Renaming::default(), Raw::connect(address));
     session(&mut |question, expected| {

@@ -1,6 +1,8 @@
 //! The meta commands and the same bytes to memcached: chosen cases, every byte of the answers compared.
 
-use forebay_acceptance::memcached::differential::{assert_both, assert_same, assert_same_near, lines};
+use forebay_acceptance::memcached::differential::{
+    assert_both, assert_newer, assert_same, assert_same_near, lines,
+};
 
 #[test]
 fn meta_commands_are_answered_alike() {
@@ -205,5 +207,53 @@ fn a_stale_write_keeps_the_end_of_life_and_the_mark_that_somebody_loads() {
         ask("ms a 1 k c T1500\r\nv\r\n", "HD ka c#0\r\n");
         ask("md a I\r\nmg a\r\n", "HD\r\nHD X W\r\n");
         ask("ms a 1 C# I T9000\r\nu\r\nmg a t v\r\n", "HD\r\nVA 1 t~1 Z X\r\nu\r\n");
+    });
+}
+
+/// Since 1.6.20: what is extended may be made, and its size is told.
+#[test]
+fn extending_may_make_what_is_not_there_and_tells_the_size() {
+    assert_newer(|ask| {
+        ask("ms a 2 s k E9 c\r\nhi\r\n", "HD s2 ka c9\r\n");
+        ask("ms a 2 MA s\r\nhi\r\n", "HD s4\r\n");
+        ask("ms a 3 ME s k Oq\r\nabc\r\n", "NS s3 ka Oq\r\n");
+        ask("ms none 2 MA s\r\nhi\r\n", "NS s2\r\n");
+        ask("ms b 2 MA N6000 s\r\nhi\r\nmg b v f\r\n", "HD s2\r\nVA 2 f0\r\nhi\r\n");
+        ask("ms c 2 MP N0 F5 T100\r\nhi\r\nmg c v t f\r\n", "HD\r\nVA 2 t-1 f5\r\nhi\r\n");
+        ask("ms c 2 MP N9 T100 F7 s\r\nho\r\nmg c v t f\r\n", "HD s4\r\nVA 4 t-1 f5\r\nhohi\r\n");
+        ask("ms d 2 N5\r\nhi\r\nmg d t\r\n", "HD\r\nHD t-1\r\n");
+        ask("ms none 2 MR N5\r\nhi\r\n", "NS\r\n");
+        ask("ms e 2 MA N0 C7\r\nhi\r\nmg e v\r\n", "HD\r\nVA 2\r\nhi\r\n");
+        ask("ms f 2 MA N0 q\r\nhi\r\nmg f v\r\n", "VA 2\r\nhi\r\n");
+        ask("ms none 2 MA Nx\r\nhi\r\n", "CLIENT_ERROR bad token in command line format\r\n");
+    });
+}
+
+/// Since 1.6.27: versions that the writer names.
+#[test]
+fn a_version_may_be_named() {
+    assert_newer(|ask| {
+        ask("ms n 2 E77\r\nhi\r\nmg n c v\r\n", "HD\r\nVA 2 c77\r\nhi\r\n");
+        ask("ms n 2 C77 E78 c\r\nho\r\n", "HD c78\r\n");
+        ask("ms n 2 C77 E79\r\nha\r\n", "EX\r\n");
+        ask("ms n 2 MA E80 c\r\nhi\r\nmg n c v\r\n", "HD c80\r\nVA 4 c80\r\nhohi\r\n");
+        ask("mg v N60 E90 c\r\nmg v c\r\n", "HD c90 W\r\nHD c90 Z\r\n");
+        ask("ma m N0 J5 E91 c v\r\nma m E92 c v\r\n", "VA 1 c91\r\n5\r\nVA 1 c92\r\n6\r\n");
+        ask("md n I E93\r\nmg n c v\r\n", "HD\r\nVA 4 c93 X W\r\nhohi\r\n");
+        ask("ms o 1 T-1 E5 c\r\nx\r\n", "HD c5\r\n");
+        ask("ms o 1 Ex\r\nx\r\n", "CLIENT_ERROR bad token in command line format\r\n");
+    });
+}
+
+/// Since 1.6.27: an entry that stays without its value.
+#[test]
+fn an_entry_may_stay_without_its_value() {
+    assert_newer(|ask| {
+        ask("ms x 2 F5 E40\r\nhi\r\nmd x x\r\nmg x v f c\r\n", "HD\r\nHD\r\nVA 0 f0 c40\r\n\r\n");
+        ask("md x x F7\r\nmg x v f\r\n", "HD\r\nVA 0 f7\r\n\r\n");
+        ask("md x x T-1\r\nmg x\r\n", "HD\r\nEN\r\n");
+        ask("ms y 2 E50\r\nhi\r\nmd y x I E51\r\nmg y v c\r\n", "HD\r\nHD\r\nVA 0 c51 X W\r\n\r\n");
+        ask("md none x\r\n", "NF\r\n");
+        ask("md y x C7\r\n", "EX\r\n");
     });
 }

@@ -28,6 +28,11 @@ pub struct Memcached {
 }
 
 impl Memcached {
+    /// Whether the program was named and is not the one on the path.
+    pub fn is_chosen() -> bool {
+        std::env::var_os(PROGRAM_VARIABLE).is_some()
+    }
+
     /// Starts one.
     pub fn start() -> Self {
         Self::start_with(&[])

@@ -1,5 +1,6 @@
 //! What a command works with.
 
+use forebay_core::entry::Read;
 use forebay_core::ports::pledges::Pledges;
 use forebay_core::time::Instant;
 
@@ -27,6 +28,14 @@ const NO_NAMES: &str =
     "SERVER_ERROR this key outlives a restart, and its versions are given here, leave out E";
 
 impl<S: Pledges> Turn<'_, S> {
+    /// The length of the value that is there.
+    pub(crate) fn size_of(&mut self, key: &[u8]) -> Option<usize> {
+        let mut size = None;
+        let look = Read { counts: false, ..Read::at(self.now) };
+        self.store.read(key, look, &mut |view| size = Some(view.value.len()));
+        size
+    }
+
     /// Whether an entry may be given such a version; if not, that is what is answered.
     pub(crate) fn admits(&mut self, key: &[u8], named: Option<u64>) -> bool {
         let admits = named.is_none() || self.store.takes_names(key);

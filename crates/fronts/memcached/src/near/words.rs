@@ -44,6 +44,8 @@ pub(super) const READ_FLAGS: Why =
 pub(super) const STALE: Why = cannot("SERVER_ERROR a near cache keeps nothing stale, leave out I");
 pub(super) const COUNT_FLAGS: Why =
     cannot("SERVER_ERROR a near cache counts without c, t, C and T, leave these flags out");
+pub(super) const SIZE: Why =
+    cannot("SERVER_ERROR a near cache does not know the size of what was extended, leave out s");
 pub(super) const NAMED: Why = cannot("SERVER_ERROR a near cache does not choose versions, leave out E");
 pub(super) const EMPTIES: Why =
     cannot("SERVER_ERROR a near cache removes an entry with its value, leave out x");

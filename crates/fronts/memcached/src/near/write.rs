@@ -13,7 +13,7 @@ use super::batch::Answer;
 use super::front::Front;
 use super::read::is_plain;
 use super::words::{self, Why};
-use crate::execute::meta::set::{answer_written, mode_and_condition};
+use crate::execute::meta::set::{answer_written, mode_and_condition, shows_size, vivifies};
 use crate::execute::store::{mode_of, tally_write};
 use crate::expiry::life;
 use crate::outcome;
@@ -52,10 +52,25 @@ pub(super) async fn meta_set(shared: &Shared<Front>, command: MetaSet<'_>, now: 
         return answer.line(false, words::BAD_KEY.text);
     }
     let (mode, condition) = mode_and_condition(&command);
+    let extends = matches!(mode, Mode::Append | Mode::Prepend);
+    if extends && shows_size(&command) {
+        return answer.line(false, words::SIZE.text);
+    }
     let terms = Terms { flags: command.client_flags, life: life(command.exptime, now), mode, condition };
-    match write(shared, key, command.value, terms).await {
+    let mut written = write(shared, key, command.value, terms).await;
+    if let Ok(outcome) = written
+        && let Some(exptime) = vivifies(&command, mode, outcome)
+    {
+        let made = Terms { life: life(exptime, now), mode: Mode::Add, condition: Condition::None, ..terms };
+        written = write(shared, key, command.value, made).await;
+        if matches!(written, Ok(Written::NotStored)) {
+            // Somebody has made it in between, and now there is something to extend.
+            written = write(shared, key, command.value, terms).await;
+        }
+    }
+    match written {
         Ok(written) => {
-            let written = answer_written(&mut answer.out, &command, mode, written);
+            let written = answer_written(&mut answer.out, &command, mode, written, command.value.len());
             let condition = if mode == Mode::Set { condition } else { Condition::None };
             tally_write(&mut answer.tally, condition, written);
             answer

@@ -42,6 +42,8 @@ pub struct MetaSet<'a> {
     pub compare: Option<u64>,
     /// The version that the entry is given, in place of the server's own.
     pub named: Option<u64>,
+    /// The end of life of what is made where there is nothing to extend; `None` makes nothing.
+    pub vivify: Option<i32>,
     /// An older version than the present one is stored all the same, marked stale.
     pub stale: bool,
     /// Success is not answered.
@@ -86,6 +88,7 @@ pub(in crate::memcached) fn set<'a>(
             exptime: flags.touch.unwrap_or(0),
             compare: flags.compare,
             named: flags.named,
+            vivify: flags.vivify,
             stale: flags.stale,
             quiet: flags.quiet,
         }),

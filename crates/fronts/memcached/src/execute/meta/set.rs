@@ -15,6 +15,7 @@ pub(in crate::execute) fn set<S: Pledges>(turn: &mut Turn<'_, S>, command: &Meta
         return;
     }
     let (mode, condition) = mode_and_condition(command);
+    let key = command.key.bytes().as_slice();
     let write = Write {
         now: turn.now,
         flags: command.client_flags,
@@ -25,22 +26,53 @@ pub(in crate::execute) fn set<S: Pledges>(turn: &mut Turn<'_, S>, command: &Meta
         stale_if_older: command.stale && command.compare != Some(0),
         named: command.named.map(Version),
     };
-    let written = turn.store.write(command.key.bytes().as_slice(), command.value, write);
-    let written = answer_written(turn.out, command, mode, written);
+    let mut written = turn.store.write(key, command.value, write);
+    if let Some(exptime) = vivifies(command, mode, written) {
+        let made = Write {
+            mode: Mode::Add,
+            condition: Condition::None,
+            expires_at: expiry(exptime, turn.now),
+            stale_if_older: false,
+            ..write
+        };
+        written = turn.store.write(key, command.value, made);
+        if written == Written::NotStored {
+            // Somebody has made it in between, and now there is something to extend.
+            written = turn.store.write(key, command.value, write);
+        }
+    }
+    let size = if extends(mode) && shows_size(command) { turn.size_of(key) } else { None };
+    let written = answer_written(turn.out, command, mode, written, size.unwrap_or(command.value.len()));
     // Only a replacement is counted as a comparison.
     tally_write(turn.tally, if mode == Mode::Set { condition } else { Condition::None }, written);
 }
 
-/// Answers, and returns what is to be counted.
+fn extends(mode: Mode) -> bool {
+    matches!(mode, Mode::Append | Mode::Prepend)
+}
+
+/// Whether the size of what is stored is asked for.
+pub(crate) fn shows_size(command: &MetaSet<'_>) -> bool {
+    let mut letters = command.flags.filter_map(|word| word.first());
+    letters.any(|letter| *letter == b's')
+}
+
+/// The end of life of what is to be made, as there was nothing to extend.
+pub(crate) fn vivifies(command: &MetaSet<'_>, mode: Mode, written: Written) -> Option<i32> {
+    let is_absent = extends(mode) && matches!(written, Written::NotStored | Written::NotFound);
+    command.vivify.filter(|_| is_absent)
+}
+
+/// Answers, and returns what is to be counted. `size` is that of what is stored.
 pub(crate) fn answer_written(
     out: &mut Vec<u8>,
     command: &MetaSet<'_>,
     mode: Mode,
     written: Written,
+    size: usize,
 ) -> Written {
     // To extend what is not there is "not stored" whether or not a version was asked for.
-    let extends = matches!(mode, Mode::Append | Mode::Prepend);
-    let written = if extends && written == Written::NotFound { Written::NotStored } else { written };
+    let written = if extends(mode) && written == Written::NotFound { Written::NotStored } else { written };
     let code = match outcome::meta_written(written) {
         Ok(code) => code,
         Err(refusal) => {
@@ -59,6 +91,7 @@ pub(crate) fn answer_written(
             Some(b'O') => opaque(out, word),
             Some(b'k') => key(out, &command.key),
             Some(b'c') => number(out, b'c', version),
+            Some(b's') => number(out, b's', size as u64),
             _ => {}
         }
     }
