@@ -82,6 +82,7 @@ impl Memory {
         let (hash, shard) = self.shard(key);
         let mut shard = shard.lock();
         let extends = matches!(write.mode, Mode::Append | Mode::Prepend);
+        shard.tick(write.now);
         for _ in 0..holds_max {
             let entry_bytes_max = shard.entry_bytes_max(shard.bytes_max);
             let value_bytes_max = self.value_bytes_max.min(entry_bytes_max.saturating_sub(key.len()));
@@ -149,17 +150,15 @@ impl LocalStore for Memory {
 
     fn lease(&self, key: &[u8]) -> Lease {
         let (_, shard) = self.shard(key);
-        Lease(Version(shard.lock().version))
+        let mut shard = shard.lock();
+        // A flush takes a version, which the lease is to be above.
+        let now = shard.now;
+        shard.tick(now);
+        Lease(Version(shard.version))
     }
 
     fn flush(&self, at: Instant, now: Instant) {
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            // A flush that was due before must not be forgotten for this one.
-            shard.tick(now);
-            shard.floors.flush_at(at);
-            shard.tick(now);
-        }
+        self.shards.iter().for_each(|shard| shard.lock().flush(at, now));
     }
 
     fn sweep(&self, now: Instant) -> usize {
@@ -184,8 +183,9 @@ impl LocalStore for Memory {
         for shard in &self.shards {
             let shard = shard.lock();
             let counts = &shard.counts;
-            total.items += shard.table.len() as u64;
-            total.bytes += shard.bytes() as u64;
+            let (items, flushed) = (shard.table.len() as u64, shard.is_flushed());
+            *if flushed { &mut total.flushed } else { &mut total.items } += items;
+            total.bytes += if flushed { shard.bytes_beside_entries() } else { shard.bytes() } as u64;
             total.hits += counts.hits;
             total.misses += counts.misses;
             total.misses_expired += counts.misses_expired;
@@ -206,7 +206,8 @@ impl LocalStore for Memory {
 
     fn detail(&self) -> StoreDetail {
         let mut classes = Classes::default();
-        self.shards.iter().for_each(|shard| classes.merge(&shard.lock().classes));
+        let shards = self.shards.iter().map(|shard| shard.lock()).filter(|shard| !shard.is_flushed());
+        shards.for_each(|shard| classes.merge(&shard.classes));
         StoreDetail { classes: classes.filled(), top: self.observers.top.keys() }
     }
 }

@@ -94,6 +94,8 @@ impl Memory {
         self.bytes_max.store(bytes_max, Relaxed);
         for shard in &self.shards {
             let mut shard = shard.lock();
+            let now = shard.now;
+            shard.tick(now);
             shard.limit(shard_bytes);
             while !shard.shrink(shard_bytes) {
                 MutexGuard::bump(&mut shard);

@@ -102,6 +102,11 @@ impl Shard {
         self.bytes_beside_heap() + self.heap.bytes()
     }
 
+    /// Bytes that stay when all entries are dropped.
+    pub(crate) fn bytes_beside_entries(&self) -> usize {
+        size_of::<Self>() + self.floors.bytes() + self.ghost.bytes() + self.table.bytes_empty()
+    }
+
     /// The most that `bytes` can be with the present entries, wherever they lie.
     pub(crate) fn bytes_bound(&self) -> usize {
         self.bytes_beside_heap() + self.heap.bytes_bound()
@@ -142,10 +147,29 @@ impl Shard {
         self.version += behind.div_ceil(self.version_step) * self.version_step;
     }
 
+    /// `LocalStore::flush`. To give back the memory of all shards takes long, so each does it when somebody next comes to it; until
+    /// then nothing in it is shown.
+    pub(crate) fn flush(&mut self, at: Instant, now: Instant) {
+        self.now = self.now.max(now);
+        if self.is_flushed() {
+            if at <= now {
+                return;
+            }
+            // It must not be forgotten for a later one.
+            self.tick(now);
+        }
+        self.floors.flush_at(at);
+    }
+
+    /// Whether everything in it is to be dropped as soon as somebody comes.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.floors.is_due(self.now)
+    }
+
     /// Moves the shard's time on, and carries out a flush that has come due.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        if self.floors.is_due(now) {
+        if self.is_flushed() {
             let version = self.next_version();
             self.floors.flush(version);
             self.counts.flushed += self.table.len() as u64;

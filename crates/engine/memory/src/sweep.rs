@@ -35,13 +35,15 @@ impl Shard {
     /// first, so that a sweep that finds nothing costs next to nothing. Dropping is what takes time: a segment of which
     /// much has ended is left for others to have the shard, and looked at again from its start, where little is left.
     fn sweep(&mut self, now: Instant) -> Swept {
+        let before = self.table.len();
         self.tick(now);
-        let mut swept = Swept::default();
+        let flushed = before - self.table.len();
+        let mut swept = Swept { dropped: flushed, looked_at: flushed };
         let Some(segment) = self.heap.due(self.sweep_from, now.as_ms()) else { return swept };
         self.sweep_from = segment + 1;
         let (mut offset, mut due_ms) = (0, u64::MAX);
         while let Some((position, next, header)) = self.heap.next_in(segment, offset) {
-            if swept.dropped == SWEEP_HOLD_DROPPED_MAX {
+            if swept.dropped >= SWEEP_HOLD_DROPPED_MAX {
                 self.sweep_from = segment;
                 return swept;
             }

@@ -19,7 +19,7 @@ const NOW: Instant = Instant::from_ms(1_700_000_000_000);
 /// Stacks, the harness, what the allocator keeps for itself.
 const CONSTANT: usize = 8 * 1024 * 1024;
 
-/// Several times the budget, in values of all sizes, from two threads that also overwrite and delete each other's.
+/// Twenty times the budget, in values of all sizes, from two threads that also overwrite and delete each other's.
 fn churn(store: &Memory) {
     let bytes = vec![1; 512 * 1024];
     thread::scope(|scope| {
@@ -34,7 +34,7 @@ fn churn(store: &Memory) {
                     state % below
                 };
                 let mut written = 0;
-                while written < 4 * BUDGET {
+                while written < 10 * BUDGET {
                     let length = match random(1_000) {
                         0 => random(bytes.len() as u64),
                         1..50 => random(20_000),
@@ -95,6 +95,8 @@ fn what_is_allocated_is_what_the_budget_says() {
     assert_eq!(reads.change().allocations + reads.change().reallocations, 0, "hits allocate nothing");
 
     store.flush(NOW, NOW);
+    assert_eq!(store.stats().items, 0);
+    while store.sweep(NOW) > 0 {}
     let flushed = allocated(&region);
     assert!(flushed <= empty + 1024 * 1024, "{flushed} bytes are still allocated after a flush");
 }

@@ -17,7 +17,12 @@ impl Memory {
     pub fn save(&self, now: Instant, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<u64> {
         // A resize would move entries about.
         let _budget_stays = self.asked.lock();
-        let states: Vec<_> = self.shards.iter().map(|shard| shard.lock().state()).collect();
+        let begin = |shard: &Mutex<Shard>| {
+            let mut shard = shard.lock();
+            shard.tick(now);
+            shard.state()
+        };
+        let states: Vec<_> = self.shards.iter().map(begin).collect();
         write(&format::header(states.iter().map(|state| state.version).max().unwrap_or(0)))?;
         let (mut number, mut entries, mut chunk) = (0, 0, Vec::new());
         let mut finish = |chunk: &mut Vec<u8>| {

@@ -21,8 +21,10 @@ pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, sheet: &mut 
     let processor = processor_time();
 
     sheet.stat("pid", process::id());
-    sheet.stat("uptime", now.since(shared.started).as_secs());
-    sheet.stat("time", now.as_ms() / 1000);
+    // `time` less `uptime` is the start, always the same one: clients tell one life of a server from another by it.
+    let second = |moment: Instant| moment.as_ms() / 1000;
+    sheet.stat("uptime", second(now).saturating_sub(second(shared.started)));
+    sheet.stat("time", second(now));
     sheet.stat("version", VERSION);
     sheet.stat("libevent", "none");
     sheet.stat("pointer_size", usize::BITS);
