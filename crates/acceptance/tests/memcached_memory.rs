@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use forebay_acceptance::busy::{be_busy, wait_until};
 use forebay_acceptance::front::Front;
+use forebay_acceptance::random::Random;
 use forebay_acceptance::raw::Raw;
 use forebay_memcached::Options;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -109,4 +110,45 @@ fn a_client_that_does_not_read_is_not_read_from() {
         }
         assert_eq!(slow.read_exactly(9), b"END\r\nMN\r\n");
     }
+}
+
+#[test]
+fn ten_times_the_budget_leaves_the_memory_within_it() {
+    let _alone = alone();
+    // What the front's store has, see `Front`.
+    const BUDGET: u64 = 64 * MIB;
+    // Buffers of the clients and the front, and what the allocator keeps for itself.
+    const CONSTANT: u64 = 24 * MIB;
+    let front = front(2);
+    be_busy(front.address, 4, 10);
+    let before = resident_bytes();
+    let value = "v".repeat(512 * 1024);
+    std::thread::scope(|scope| {
+        for client in 0..2u64 {
+            let (value, address) = (&value, front.address);
+            scope.spawn(move || {
+                let (mut raw, mut random) = (Raw::connect(address), Random::new(client));
+                let mut written = 0;
+                while written < 5 * BUDGET as usize {
+                    let mut batch = String::new();
+                    while batch.len() < 256 * 1024 {
+                        let length = match random.below(1_000) {
+                            0 => random.below(value.len()),
+                            1..50 => random.below(20_000),
+                            _ => random.below(400),
+                        };
+                        let key = random.below(1_000_000);
+                        batch += &format!("set k{key} 0 0 {length} noreply\r\n{}\r\n", &value[..length]);
+                    }
+                    written += batch.len();
+                    assert_eq!(raw.ask(batch.as_bytes()), b"");
+                }
+            });
+        }
+    });
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown <= BUDGET * 115 / 100 + CONSTANT, "{grown} bytes after ten times the budget of {BUDGET}");
+    let stats = String::from_utf8(Raw::connect(front.address).ask(b"stats\r\n")).unwrap();
+    let evictions = stats.lines().find_map(|line| line.strip_prefix("STAT evictions ")).unwrap();
+    assert!(evictions.parse::<u64>().unwrap() > 10_000, "{evictions} were pushed out");
 }
