@@ -22,6 +22,8 @@ use crate::raw::{Raw, text};
 
 /// None is empty: memcached reads on behind such a one when it counts.
 const VALUES: [&str; 4] = ["0", "41", "x", "18446744073709551615"];
+/// Those from which no step makes a shorter number.
+const GROWING: [&str; 3] = ["7", "41", "x"];
 /// Where a counter begins that is made. No steps lead there, so that who is shown it has made the counter.
 const FIRST: u64 = 1_000_000_000_000_000;
 /// Of the binary protocol: there is none, the value is not to be stored, the version differs, it is no number.
@@ -43,6 +45,8 @@ pub struct Plan {
     pub calls: usize,
     /// Keys on which they meet.
     pub keys: usize,
+    /// Numbers only grow. One that becomes shorter keeps its length in memcached unless somebody else is at the item.
+    pub grows: bool,
 }
 
 /// Lets the clients loose on a server and writes down what each saw of each key.
@@ -84,7 +88,7 @@ impl Client<'_> {
         let mut calls = vec![Vec::new(); plan.keys];
         for _ in 0..plan.calls {
             let key = self.random.below(plan.keys);
-            let asked = self.choose(key);
+            let asked = self.choose(key, plan.grows);
             let name = format!("key{key}-{}", plan.seed);
             let began = self.ticks.fetch_add(1, SeqCst);
             let answer = self.speaks.answer(&name, &asked);
@@ -100,9 +104,10 @@ impl Client<'_> {
         calls
     }
 
-    fn choose(&mut self, key: usize) -> Asked {
+    fn choose(&mut self, key: usize, grows: bool) -> Asked {
         let known = self.known.get(&key).copied().unwrap_or(Version(u64::MAX / 2));
-        let value = self.random.pick(&VALUES).as_bytes().to_vec();
+        let values: &[&str] = if grows { &GROWING } else { &VALUES };
+        let value = self.random.pick(values).as_bytes().to_vec();
         let flags = self.random.below(3) as u32;
         let write = |mode, condition| Asked::Write {
             value: value.clone(),
@@ -112,7 +117,7 @@ impl Client<'_> {
         let count = Arithmetic {
             now: START,
             delta: self.random.below(12) as u64,
-            step: if self.random.once_in(3) { Step::Down } else { Step::Up },
+            step: if !grows && self.random.once_in(3) { Step::Down } else { Step::Up },
             version: None,
             create: self.random.once_in(2).then_some((FIRST + 1000 * self.ticks.load(SeqCst), None)),
             touch: None,

@@ -73,7 +73,8 @@ fn lru_crawler_and_watch_are_answered_alike() {
 // No differential test: memcached's crawler is a thread, and what it answers after it was stopped differs from time to time.
 #[test]
 fn dumps_may_be_turned_off() {
-    let mut raw = Raw::connect(Front::start().address);
+    let front = Front::start();
+    let mut raw = Raw::connect(front.address);
     let disabled = "CLIENT_ERROR lru crawler disabled";
     for (command, expected) in [
         ("lru_crawler disable", "OK"),
