@@ -4,8 +4,9 @@
 
 use forebay_acceptance::client::Client;
 use forebay_acceptance::daemon::Daemon;
+use forebay_acceptance::memcached::near::NearFront;
 use forebay_acceptance::programs::{python, torture};
-use forebay_acceptance::raw::Raw;
+use forebay_acceptance::raw::{Raw, text};
 
 /// The pymemcache program, which says what it was answered and later checks it.
 fn client(daemon: &Daemon, mode: &str, journal: &str) -> Client {
@@ -77,6 +78,44 @@ fn the_http_cache_answers_for_a_pinned_key_once_it_is_durable() {
     assert_eq!((found.status().as_u16(), found.body_mut().read_to_vec().unwrap()), (200, b"done".to_vec()));
     for name in ["task:2", "page:1"] {
         assert_eq!(agent.get(key(&daemon, name)).call().unwrap().status(), 404, "{name}");
+    }
+    assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+/// A daemon gives versions of its own to what it pins, and takes those of a client for the rest: a store of memcacheds has both on
+/// one server.
+#[test]
+fn a_near_cache_before_a_daemon_works_on_pinned_keys_and_others() {
+    let data = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_with(data.path(), &["--pinned", "job:"]);
+    let front = NearFront::start(&[daemon.memcached]);
+    let mut raw = Raw::connect(front.address);
+    for key in ["job:1", "other"] {
+        let mut ask = |question: &str, expected: &str| {
+            let answer = raw.ask(question.replace("KEY", key).as_bytes());
+            let expected = expected.replace("KEY", key);
+            assert_eq!(text(&answer), text(expected.as_bytes()), "{question} of {key}");
+        };
+        ask("set KEY 5 0 2\r\nhi\r\nget KEY\r\n", "STORED\r\nVALUE KEY 5 2\r\nhi\r\nEND\r\n");
+        ask("add KEY 0 0 1\r\nx\r\n", "NOT_STORED\r\n");
+        ask("append KEY 0 0 1\r\n!\r\nget KEY\r\n", "STORED\r\nVALUE KEY 5 3\r\nhi!\r\nEND\r\n");
+        ask("cas KEY 0 0 1 7\r\nx\r\n", "EXISTS\r\n");
+        ask(
+            "set KEY 0 0 1\r\n5\r\nincr KEY 3\r\nget KEY\r\n",
+            "STORED\r\n8\r\nVALUE KEY 0 1\r\n8\r\nEND\r\n",
+        );
+        ask("touch KEY 100\r\ndelete KEY\r\nget KEY\r\n", "TOUCHED\r\nDELETED\r\nEND\r\n");
+        ask("replace KEY 0 0 1\r\nx\r\n", "NOT_STORED\r\n");
+        let granted = text(&raw.ask(format!("mg {key} v c N30\r\n").as_bytes()));
+        let version =
+            granted.split_once('c').and_then(|(_, rest)| rest.split(' ').next()).unwrap().to_owned();
+        assert!(granted.starts_with("VA 0") && granted.contains('W'), "{granted}");
+        let mut ask = |question: &str, expected: &str| {
+            let question = question.replace("KEY", key).replace("VERSION", &version);
+            assert_eq!(text(&raw.ask(question.as_bytes())), text(expected.as_bytes()), "{question}");
+        };
+        ask("ms KEY 6 CVERSION\r\nloaded\r\n", "HD\r\n");
+        ask("mg KEY v\r\n", "VA 6\r\nloaded\r\n");
     }
     assert!(daemon.stop(), "the daemon stops cleanly");
 }
