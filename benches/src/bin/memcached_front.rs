@@ -17,7 +17,6 @@ use forebay_benches::server::{Address, Server};
 const CONNECTIONS: usize = 50;
 const LOAD_THREADS: usize = 2;
 const KEYS: u64 = 10_000;
-const VALUE_BYTES: usize = 100;
 /// The one that the others are compared with.
 const REFERENCE: &str = "memcached -t 2";
 
@@ -43,13 +42,15 @@ enum Ask {
 struct Work {
     name: &'static str,
     ask: Ask,
+    value_bytes: usize,
 }
 
-const WORK: [Work; 4] = [
-    Work { name: "get, pipeline 1", ask: Ask::Single(1) },
-    Work { name: "get, pipeline 32", ask: Ask::Single(32) },
-    Work { name: "get of 32 keys", ask: Ask::Multi(32) },
-    Work { name: "mg v, pipeline 32", ask: Ask::Meta(32) },
+const WORK: [Work; 5] = [
+    Work { name: "get, pipeline 1", ask: Ask::Single(1), value_bytes: 100 },
+    Work { name: "get of 1 KiB, pipeline 1", ask: Ask::Single(1), value_bytes: 1024 },
+    Work { name: "get, pipeline 32", ask: Ask::Single(32), value_bytes: 100 },
+    Work { name: "get of 32 keys", ask: Ask::Multi(32), value_bytes: 100 },
+    Work { name: "mg v, pipeline 32", ask: Ask::Meta(32), value_bytes: 100 },
 ];
 
 impl Work {
@@ -76,11 +77,12 @@ fn memcached_request(work: &Work, next: &mut dyn FnMut() -> u64) -> Vec<u8> {
 }
 
 fn memcached_reply_bytes(work: &Work) -> usize {
-    let value = "VALUE key:00000000 0 100\r\n".len() + VALUE_BYTES + 2;
+    let bytes = work.value_bytes;
+    let value = format!("VALUE key:00000000 0 {bytes}\r\n").len() + bytes + 2;
     match work.ask {
         Ask::Single(count) => count * (value + "END\r\n".len()),
         Ask::Multi(count) => count * value + "END\r\n".len(),
-        Ask::Meta(count) => count * ("VA 100\r\n".len() + VALUE_BYTES + 2),
+        Ask::Meta(count) => count * (format!("VA {bytes}\r\n").len() + bytes + 2),
     }
 }
 
@@ -96,7 +98,8 @@ fn redis_request(work: &Work, next: &mut dyn FnMut() -> u64) -> Vec<u8> {
 }
 
 fn redis_reply_bytes(work: &Work) -> usize {
-    let value = "$100\r\n".len() + VALUE_BYTES + 2;
+    let bytes = work.value_bytes;
+    let value = format!("${bytes}\r\n").len() + bytes + 2;
     match work.ask {
         Ask::Single(count) | Ask::Meta(count) => count * value,
         Ask::Multi(count) => count * value + format!("*{count}\r\n").len(),
@@ -162,14 +165,14 @@ const PEERS: [Peer; 4] = [
 ];
 
 /// Sets every key.
-fn fill(server: &Server, redis: bool) {
-    let value = "v".repeat(VALUE_BYTES);
+fn fill(server: &Server, redis: bool, bytes: usize) {
+    let value = "v".repeat(bytes);
     let mut requests = String::new();
     for number in 0..KEYS {
         let key = key(number);
         requests += &match redis {
-            true => format!("*3\r\n$3\r\nSET\r\n$12\r\n{key}\r\n$100\r\n{value}\r\n"),
-            false => format!("set {key} 0 0 100\r\n{value}\r\n"),
+            true => format!("*3\r\n$3\r\nSET\r\n$12\r\n{key}\r\n${bytes}\r\n{value}\r\n"),
+            false => format!("set {key} 0 0 {bytes}\r\n{value}\r\n"),
         };
     }
     let answers = KEYS as usize * if redis { "+OK\r\n".len() } else { "STORED\r\n".len() };
@@ -223,7 +226,7 @@ fn main() {
     };
     let folder = tempfile::tempdir().expect("a scratch folder");
     println!(
-        "{CONNECTIONS} connections, {VALUE_BYTES} B values, {KEYS} keys, {LOAD_THREADS} load threads on the same cores;"
+        "{CONNECTIONS} connections, values of 100 B unless said otherwise, {KEYS} keys, {LOAD_THREADS} load threads on the same cores;"
     );
     println!("{rounds} rounds in turn of {seconds} s each: medians, and the range of processor time.\n");
     for unix in [false, true] {
@@ -239,7 +242,7 @@ fn main() {
                         continue;
                     }
                     let server = (peer.start)(address(unix, folder.path()));
-                    fill(&server, peer.name.starts_with("redis"));
+                    fill(&server, peer.name.starts_with("redis"), work.value_bytes);
                     outcomes.entry(peer.name).or_default().push(run(&server, &batches(peer, work), effort));
                 }
             }
