@@ -1,5 +1,7 @@
 //! Which keys are pinned results: those that begin with one of these.
 
+use std::fmt;
+
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::limits::KEY_BYTES_MAX;
 use forebay_core::limits::memory::PINNED_PREFIXES_MAX;
@@ -9,11 +11,18 @@ use forebay_core::limits::memory::PINNED_PREFIXES_MAX;
 const DEFAULT: [&str; 4] = ["celery-task-meta-", "celery-taskset-meta-", "chord-unlock-", "task:"];
 
 /// Beginnings of keys. None by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Prefixes {
     all: Vec<Box<[u8]>>,
     /// By first byte, whether any begins with it: most keys are told apart by that.
     first: [u64; 4],
+}
+
+/// As text: people read it in logs.
+impl fmt::Debug for Prefixes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.all.iter().map(|prefix| String::from_utf8_lossy(prefix))).finish()
+    }
 }
 
 impl Prefixes {
