@@ -222,7 +222,11 @@ fn events(watcher: &mut Raw, last: &str) -> Vec<String> {
         })
         .collect();
     numbered.sort();
-    numbered.into_iter().map(|(_, line)| line).collect()
+    let mut lines: Vec<String> = numbered.into_iter().map(|(_, line)| line).collect();
+    // What follows it may have come with it or not.
+    let end = lines.iter().position(|line| line.contains(last)).map_or(lines.len(), |last| last + 1);
+    lines.truncate(end);
+    lines
 }
 
 /// A connection that watches.
