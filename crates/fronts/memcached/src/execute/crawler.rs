@@ -6,9 +6,9 @@ use forebay_core::entry::View;
 use forebay_core::ports::pledges::Pledges;
 use forebay_core::time::Instant;
 use forebay_wire::memcached::command::Crawler;
-use forebay_wire::memcached::parse::item_bytes;
 use forebay_wire::memcached::refusal::Refusal;
 
+use super::meta::text::item_words;
 use super::paused::Paused;
 use super::run::Ran;
 use super::turn::Turn;
@@ -55,12 +55,6 @@ fn item(out: &mut Vec<u8>, key: &[u8], view: &View<'_>, now: Instant) {
         None => out.extend_from_slice(b"-1"),
     }
     let used = view.accessed_at.as_ms().min(now.as_ms()) / 1000;
-    for (name, value) in [(" la=", used), (" cas=", view.version.0)] {
-        out.extend_from_slice(name.as_bytes());
-        reply::number(out, value);
-    }
-    out.extend_from_slice(if view.read_before { b" fetch=yes" } else { b" fetch=no" });
-    out.extend_from_slice(b" cls=1 size=");
-    reply::number(out, item_bytes(key.len(), view.flags, view.value.len()) as u64);
+    item_words(out, key, view, used);
     out.push(b'\n');
 }

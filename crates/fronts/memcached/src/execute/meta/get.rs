@@ -5,9 +5,8 @@ use forebay_core::ports::pledges::Pledges;
 use forebay_core::time::Instant;
 use forebay_wire::memcached::meta::debug::MetaDebug;
 use forebay_wire::memcached::meta::get::MetaGet;
-use forebay_wire::memcached::parse::item_bytes;
 
-use super::text::{echo, key, letter, number, opaque, time_left};
+use super::text::{echo, item_words, key, letter, number, opaque, time_left};
 use crate::execute::turn::Turn;
 use crate::expiry::{Ends, refresh_below_ms, seconds_left};
 use crate::reply;
@@ -127,13 +126,7 @@ pub(in crate::execute) fn debug<S: Pledges>(turn: &mut Turn<'_, S>, command: &Me
         out.extend_from_slice(b" exp=");
         let left = seconds_left(view.expires_at, now);
         reply::signed(out, if view.expires_at.is_some() { -left } else { left });
-        for (name, value) in [(" la=", now.since(view.accessed_at).as_secs()), (" cas=", view.version.0)] {
-            out.extend_from_slice(name.as_bytes());
-            reply::number(out, value);
-        }
-        out.extend_from_slice(if view.read_before { b" fetch=yes" } else { b" fetch=no" });
-        out.extend_from_slice(b" cls=1 size=");
-        reply::number(out, item_bytes(bytes.len(), view.flags, view.value.len()) as u64);
+        item_words(out, bytes, &view, now.since(view.accessed_at).as_secs());
         out.extend_from_slice(b"\r\n");
     });
     turn.tally.one(Count::Metas);

@@ -1,8 +1,9 @@
 //! The parts of meta answers: a blank, a letter, and what belongs to it.
 
-use forebay_core::entry::Expiry;
+use forebay_core::entry::{Expiry, View};
 use forebay_core::time::Instant;
 use forebay_wire::memcached::meta::key::MetaKey;
+use forebay_wire::memcached::parse::item_bytes;
 use forebay_wire::memcached::words::Words;
 
 use crate::expiry::seconds_left;
@@ -50,4 +51,15 @@ pub(crate) fn echo(out: &mut Vec<u8>, flags: Words<'_>, asked: &MetaKey<'_>) {
         }
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// What people are shown of an entry, whichever way `used` tells of its last use. The size is what memcached would have needed.
+pub(in crate::execute) fn item_words(out: &mut Vec<u8>, key: &[u8], view: &View<'_>, used: u64) {
+    for (name, value) in [(" la=", used), (" cas=", view.version.0)] {
+        out.extend_from_slice(name.as_bytes());
+        reply::number(out, value);
+    }
+    out.extend_from_slice(if view.read_before { b" fetch=yes" } else { b" fetch=no" });
+    out.extend_from_slice(b" cls=1 size=");
+    reply::number(out, item_bytes(key.len(), view.flags, view.value.len()) as u64);
 }
