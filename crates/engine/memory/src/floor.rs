@@ -33,8 +33,13 @@ impl Floors {
     }
 
     /// From `at` on, everything written until then is gone.
-    pub(crate) fn flush_at(&mut self, at: Instant) {
+    pub(crate) fn set_flush_at(&mut self, at: Instant) {
         self.flush_at = Some(at);
+    }
+
+    /// When the flush that was asked for comes due, until it is carried out.
+    pub(crate) fn flush_at(&self) -> Option<Instant> {
+        self.flush_at
     }
 
     /// Whether everything is to be dropped now because of a flush.

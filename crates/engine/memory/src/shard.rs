@@ -104,7 +104,8 @@ impl Shard {
 
     /// Bytes that stay when all entries are dropped.
     pub(crate) fn bytes_beside_entries(&self) -> usize {
-        size_of::<Self>() + self.floors.bytes() + self.ghost.bytes() + self.table.bytes_empty()
+        let table_and_heap = self.table.bytes_empty() + self.heap.bytes_empty();
+        size_of::<Self>() + self.floors.bytes() + self.ghost.bytes() + table_and_heap
     }
 
     /// The most that `bytes` can be with the present entries, wherever they lie.
@@ -158,7 +159,7 @@ impl Shard {
             // It must not be forgotten for a later one.
             self.tick(now);
         }
-        self.floors.flush_at(at);
+        self.floors.set_flush_at(at);
     }
 
     /// Whether everything in it is to be dropped as soon as somebody comes.

@@ -66,6 +66,11 @@ impl Heap {
         self.lists_bytes() + self.used * self.segment_bytes + self.region.block_bytes()
     }
 
+    /// Bytes that stay in use when it is cleared.
+    pub(crate) fn bytes_empty(&self) -> usize {
+        self.lists_bytes()
+    }
+
     /// The most that `bytes` can be with what the queues hold now, wherever in their segments they begin and end.
     pub(crate) fn bytes_bound(&self) -> usize {
         let queues = self.size(QueueName::Small) + self.size(QueueName::Main);

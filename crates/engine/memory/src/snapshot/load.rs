@@ -194,6 +194,22 @@ mod tests {
     }
 
     #[test]
+    fn a_flush_that_is_to_come_takes_what_was_saved_before_it() {
+        let before = memory(8, 1);
+        before.write(b"key", b"x", Write::at(NOW));
+        before.flush(LATER, NOW);
+        let bytes = saved(&before);
+        let after = memory(8, 1);
+        assert_eq!(load(&after, &bytes).unwrap(), 0);
+        let soon = Instant::from_ms(LATER.as_ms() + 1);
+        before.write(b"other", b"x", Write::at(NOW));
+        before.flush(soon, NOW);
+        let after = memory(8, 1);
+        assert_eq!(load(&after, &saved(&before)).unwrap(), 2);
+        assert_eq!(seen(&after, b"key").unwrap().3, Some(soon));
+    }
+
+    #[test]
     fn a_smaller_store_takes_what_fits() {
         let before = memory(64, 1);
         for number in 0..100_000u32 {

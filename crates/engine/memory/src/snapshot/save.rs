@@ -62,10 +62,12 @@ impl Memory {
 /// What stays the same in a shard while nothing is written or removed in it.
 #[derive(PartialEq)]
 struct State {
-    /// Every write and every flush takes one.
+    /// Every write takes one.
     version: u64,
     /// Eviction takes no version, but moves what offsets point at.
     layout: u64,
+    /// A flush takes its version only when it is carried out.
+    flush_at: Option<Instant>,
 }
 
 /// The shard, if it is as it was.
@@ -79,7 +81,7 @@ fn unchanged<'a>(shard: &'a Mutex<Shard>, state: &State) -> Result<MutexGuard<'a
 
 impl Shard {
     fn state(&self) -> State {
-        State { version: self.version, layout: self.heap.layout() }
+        State { version: self.version, layout: self.heap.layout(), flush_at: self.floors.flush_at() }
     }
 
     /// Copies entries of a segment until the chunk is long enough; the offset where to go on, if there is more.
@@ -96,10 +98,12 @@ impl Shard {
             offset = next;
             // Whoever was to load a value for a placeholder is gone after the restart.
             if !header.expired(now) && !header.marks.has(Marks::LEASED) {
+                // A flush that is to come is not kept itself: what it is to take ends with it.
+                let ends = header.expiry().into_iter().chain(self.floors.flush_at()).min();
                 let marks = marks(&header, self.heap.queue_of(position));
                 let kept = Kept {
                     version: header.version,
-                    expires_ms: header.expiry().map(Instant::as_ms),
+                    expires_ms: ends.map(Instant::as_ms),
                     accessed: header.accessed,
                     flags: header.flags,
                     marks,
