@@ -140,6 +140,7 @@ impl Shard {
     }
 
     fn let_go(&mut self, queue: QueueName, position: Position, cause: Cause) {
+        debug_assert!(!self.is_flushed(), "what was flushed is nobody's to push out");
         let hash = self.hash(self.heap.key(position));
         let over = self.heap.header(position).expired(self.now);
         if !over && queue == QueueName::Small {

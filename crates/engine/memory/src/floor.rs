@@ -8,13 +8,22 @@ use forebay_core::time::Instant;
 pub(crate) struct Floors {
     removed: Box<[u64]>,
     flushed: u64,
-    flush_at: Option<Instant>,
+    flushes: Flushes,
+}
+
+/// The flushes that were asked for and are not carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flushes {
+    /// One was due when another was asked for.
+    due: bool,
+    /// When the last one is due.
+    pub(crate) at: Option<Instant>,
 }
 
 impl Floors {
     /// Nothing older than `first` was ever leased by this store.
     pub(crate) fn new(first: u64) -> Self {
-        Self { removed: vec![first; LEASE_STRIPES].into(), flushed: 0, flush_at: None }
+        Self { removed: vec![first; LEASE_STRIPES].into(), flushed: 0, flushes: Flushes::default() }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -32,25 +41,24 @@ impl Floors {
         }
     }
 
-    /// From `at` on, everything written until then is gone.
-    pub(crate) fn set_flush_at(&mut self, at: Instant) {
-        self.flush_at = Some(at);
-    }
-
-    /// When the flush that was asked for comes due, until it is carried out.
-    pub(crate) fn flush_at(&self) -> Option<Instant> {
-        self.flush_at
+    /// From `at` on, everything written until then is gone. It replaces a flush that is not due by now.
+    pub(crate) fn flush_at(&mut self, at: Instant, now: Instant) {
+        self.flushes = Flushes { due: self.is_due(now), at: Some(at) };
     }
 
     /// Whether everything is to be dropped now because of a flush.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.flush_at.is_some_and(|at| at <= now)
+        self.flushes.due || self.flushes.at.is_some_and(|at| at <= now)
     }
 
-    /// The flush is carried out. It takes a version of its own, so that leases from before it are void.
-    pub(crate) fn flush(&mut self, version: u64) {
+    pub(crate) fn flushes(&self) -> Flushes {
+        self.flushes
+    }
+
+    /// What is due by now is carried out. It takes a version of its own, so that leases from before it are void.
+    pub(crate) fn flush(&mut self, version: u64, now: Instant) {
         self.flushed = version;
-        self.flush_at = None;
+        self.flushes = Flushes { due: false, at: self.flushes.at.filter(|at| *at > now) };
     }
 }
 

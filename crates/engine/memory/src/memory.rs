@@ -82,8 +82,8 @@ impl Memory {
         let (hash, shard) = self.shard(key);
         let mut shard = shard.lock();
         let extends = matches!(write.mode, Mode::Append | Mode::Prepend);
-        shard.tick(write.now);
         for _ in 0..holds_max {
+            shard.tick(write.now);
             let entry_bytes_max = shard.entry_bytes_max(shard.bytes_max);
             let value_bytes_max = self.value_bytes_max.min(entry_bytes_max.saturating_sub(key.len()));
             if !extends && value.len() > value_bytes_max {
@@ -152,8 +152,7 @@ impl LocalStore for Memory {
         let (_, shard) = self.shard(key);
         let mut shard = shard.lock();
         // A flush takes a version, which the lease is to be above.
-        let now = shard.now;
-        shard.tick(now);
+        shard.carry_out_flush();
         Lease(Version(shard.version))
     }
 
@@ -170,7 +169,7 @@ impl LocalStore for Memory {
     }
 
     fn walk(&self, from: u64, now: Instant, visit: &mut dyn FnMut(&[u8], View<'_>)) -> Option<u64> {
-        self.walk_part(from, now, visit)
+        self.walk_on(from, now, visit)
     }
 
     fn watch_evictions(&self, watcher: Arc<dyn EvictionWatcher>) -> bool {

@@ -94,10 +94,12 @@ impl Memory {
         self.bytes_max.store(bytes_max, Relaxed);
         for shard in &self.shards {
             let mut shard = shard.lock();
-            let now = shard.now;
-            shard.tick(now);
             shard.limit(shard_bytes);
-            while !shard.shrink(shard_bytes) {
+            loop {
+                shard.carry_out_flush();
+                if shard.shrink(shard_bytes) {
+                    break;
+                }
                 MutexGuard::bump(&mut shard);
             }
             // Writers move the other way; should they never pause, what is free stays with the shard.
@@ -246,6 +248,24 @@ mod tests {
         assert!(!store.resize(32 * MIB as u64 + 1));
         assert!(!store.grant(0));
         assert_eq!(store.budget(), before);
+    }
+
+    #[test]
+    fn what_was_flushed_while_room_was_made_is_pushed_out_by_nobody() {
+        let store = memory(16);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for round in 0..20u32 {
+                    fill(&store, round * 1_000..(round + 1) * 1_000);
+                    assert!(store.resize(((12 + round as usize % 4) * MIB) as u64));
+                }
+            });
+            while !writer.is_finished() {
+                // Whoever pushes out what is flushed by now is found by an assertion there.
+                store.flush(NOW, NOW);
+            }
+            writer.join().expect("nothing wrong was seen");
+        });
     }
 
     #[test]

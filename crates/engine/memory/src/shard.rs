@@ -152,14 +152,7 @@ impl Shard {
     /// then nothing in it is shown.
     pub(crate) fn flush(&mut self, at: Instant, now: Instant) {
         self.now = self.now.max(now);
-        if self.is_flushed() {
-            if at <= now {
-                return;
-            }
-            // It must not be forgotten for a later one.
-            self.tick(now);
-        }
-        self.floors.set_flush_at(at);
+        self.floors.flush_at(at, self.now);
     }
 
     /// Whether everything in it is to be dropped as soon as somebody comes.
@@ -170,9 +163,14 @@ impl Shard {
     /// Moves the shard's time on, and carries out a flush that has come due.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        self.carry_out_flush();
+    }
+
+    /// Carries out a flush that is due. Whoever has let go of the lock asks for it again.
+    pub(crate) fn carry_out_flush(&mut self) {
         if self.is_flushed() {
             let version = self.next_version();
-            self.floors.flush(version);
+            self.floors.flush(version, self.now);
             self.counts.flushed += self.table.len() as u64;
             self.classes.clear();
             self.table.clear();

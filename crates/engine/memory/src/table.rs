@@ -43,9 +43,20 @@ impl Table {
         self.parts.len()
     }
 
-    /// The entries of a part. Which one an entry is in, its hash alone says.
-    pub(crate) fn entries_of(&self, part: usize) -> impl Iterator<Item = Position> + '_ {
-        self.parts.get(part).into_iter().flat_map(|part| part.buckets.iter().flat_map(Bucket::iter))
+    /// How many entries are in a part.
+    pub(crate) fn len_of(&self, part: usize) -> usize {
+        self.parts.get(part).map_or(0, |part| part.len)
+    }
+
+    /// The entries of a part of which the lower halves of the hashes lie between these, and some others beside them.
+    pub(crate) fn entries_about(
+        &self,
+        part: usize,
+        first: u32,
+        last: u32,
+    ) -> impl Iterator<Item = Position> + '_ {
+        let buckets = self.parts.get(part).into_iter().flat_map(move |part| part.buckets_about(first, last));
+        buckets.flat_map(Bucket::iter)
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -133,6 +144,20 @@ impl Part {
     /// The bucket that the hash names. Any number of buckets is named evenly.
     fn first(&self, hash: u64) -> usize {
         ((u64::from(hash as u32) * self.buckets.len() as u64) >> 32) as usize
+    }
+
+    /// The buckets that such hashes name, and those behind them to which their entries may have gone on.
+    fn buckets_about(&self, first: u32, last: u32) -> impl Iterator<Item = &Bucket> {
+        let [first, last] = [first, last].map(|hash| self.first(u64::from(hash)));
+        let mut goes_on = true;
+        let all = self.buckets.iter().cycle().skip(first).take(self.buckets.len()).enumerate();
+        all.take_while(move |(number, bucket)| {
+            let is_named = first + number <= last;
+            let reached = is_named || goes_on;
+            goes_on = bucket.goes_on();
+            reached
+        })
+        .map(|(_, bucket)| bucket)
     }
 
     fn next(&self, bucket: usize) -> usize {

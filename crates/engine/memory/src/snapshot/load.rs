@@ -17,7 +17,8 @@ const CHUNK_BYTES_MAX: usize = SNAPSHOT_CHUNK_BYTES + VALUE_BYTES_MAX_CEILING + 
 
 impl Memory {
     /// Takes in what `save` wrote, `bytes` in all, and returns how many entries there are. `read` fills its buffer with what
-    /// comes next; keys that `wanted` does not want stay away. Entries keep their versions, and new ones are above them; those whose time is over stay away.
+    /// comes next. Entries keep their versions, and new ones are above them. Those whose time is over stay away, and those
+    /// whose keys are not `wanted`.
     /// `Damaged`: it is not what was written, and the store holds a part of it: nothing of that may be served.
     pub fn load(
         &self,
@@ -73,6 +74,7 @@ impl Memory {
         }
         let (hash, shard) = self.shard(kept.key);
         let mut shard = shard.lock();
+        shard.tick(now);
         // The budget may be smaller than it was.
         let fits = kept.key.len() + kept.value.len() <= shard.entry_bytes_max(shard.bytes_max);
         if fits && shard.position(hash, kept.key).is_none() {
@@ -83,7 +85,6 @@ impl Memory {
 
 impl Shard {
     fn restore(&mut self, hash: u64, kept: &Kept<'_>, now: Instant) {
-        self.tick(now);
         self.make_all_room(hash, kept.key, kept.value.len());
         let mut header = Header::new(kept.version, now);
         header.accessed = kept.accessed;

@@ -6,6 +6,7 @@ use forebay_core::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::format::{self, Kept, MAIN, READ, STALE};
+use crate::floor::Flushes;
 use crate::memory::Memory;
 use crate::records::queue::QueueName;
 use crate::records::record::{Header, Marks};
@@ -67,7 +68,7 @@ struct State {
     /// Eviction takes no version, but moves what offsets point at.
     layout: u64,
     /// A flush takes its version only when it is carried out.
-    flush_at: Option<Instant>,
+    flushes: Flushes,
 }
 
 /// The shard, if it is as it was.
@@ -81,7 +82,7 @@ fn unchanged<'a>(shard: &'a Mutex<Shard>, state: &State) -> Result<MutexGuard<'a
 
 impl Shard {
     fn state(&self) -> State {
-        State { version: self.version, layout: self.heap.layout(), flush_at: self.floors.flush_at() }
+        State { version: self.version, layout: self.heap.layout(), flushes: self.floors.flushes() }
     }
 
     /// Copies entries of a segment until the chunk is long enough; the offset where to go on, if there is more.
@@ -99,7 +100,7 @@ impl Shard {
             // Whoever was to load a value for a placeholder is gone after the restart.
             if !header.expired(now) && !header.marks.has(Marks::LEASED) {
                 // A flush that is to come is not kept itself: what it is to take ends with it.
-                let ends = header.expiry().into_iter().chain(self.floors.flush_at()).min();
+                let ends = header.expiry().into_iter().chain(self.floors.flushes().at).min();
                 let marks = marks(&header, self.heap.queue_of(position));
                 let kept = Kept {
                     version: header.version,

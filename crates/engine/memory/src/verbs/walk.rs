@@ -1,5 +1,7 @@
-//! Walks: what is there, part of the table by part. An entry stays in its part for as long as it is there, however it is moved
-//! about in memory, so none is missed and none is shown twice.
+//! Walks: what is there, in the order of the table's parts, and within a part of the hashes' lower halves. Where an entry is in
+//! that order its key alone says, however it is moved about in memory, so none is missed and none is shown twice.
+
+use std::ops::RangeInclusive;
 
 use forebay_core::entry::{Claim, View};
 use forebay_core::time::Instant;
@@ -7,18 +9,36 @@ use forebay_core::time::Instant;
 use crate::memory::Memory;
 use crate::shard::Shard;
 
-/// Parts of which one call may find nothing in.
-const EMPTY_PARTS_MAX: usize = 1024;
+/// Steps of one call that may find nothing.
+const EMPTY_STEPS_MAX: usize = 1024;
+/// Entries of one step, about: a part has many more once the store was given a larger budget than it began with.
+const STEP_ENTRIES: usize = 4096;
 
 impl Shard {
-    /// Shows the entries of a part of the table, and returns how many there were, those whose time is over included.
-    fn show_part(&self, part: usize, now: Instant, visit: &mut dyn FnMut(&[u8], View<'_>)) -> usize {
+    /// The lower halves, from `first` on, that a step through a part goes through.
+    fn step(&self, part: usize, first: u32) -> RangeInclusive<u32> {
+        let steps = self.table.len_of(part).div_ceil(STEP_ENTRIES).next_power_of_two();
+        let width = u32::MAX.checked_shr(steps.ilog2()).unwrap_or(0);
+        first..=first.saturating_add(width)
+    }
+
+    /// Shows the entries of a step, and returns how many there were, those whose time is over included.
+    fn show(
+        &self,
+        part: usize,
+        hashes: &RangeInclusive<u32>,
+        now: Instant,
+        visit: &mut dyn FnMut(&[u8], View<'_>),
+    ) -> usize {
         let mut count = 0;
-        for position in self.table.entries_of(part) {
+        for position in self.table.entries_about(part, *hashes.start(), *hashes.end()) {
+            let key = self.heap.key(position);
+            if !hashes.contains(&(self.hash(key) as u32)) {
+                continue;
+            }
             let header = self.heap.header(position);
             if !header.expired(now) {
-                let value = self.heap.value(position, &header);
-                visit(self.heap.key(position), header.view(value, Claim::None));
+                visit(key, header.view(self.heap.value(position, &header), Claim::None));
             }
             count += 1;
         }
@@ -27,27 +47,32 @@ impl Shard {
 }
 
 impl Memory {
-    /// `LocalStore::walk`: one part that is not empty. A place is the number of a part among those of all shards.
-    pub(crate) fn walk_part(
+    /// `LocalStore::walk`: one step that finds something. A place is the number of a part among those of all shards, and where in
+    /// it to go on.
+    pub(crate) fn walk_on(
         &self,
         from: u64,
         now: Instant,
         visit: &mut dyn FnMut(&[u8], View<'_>),
     ) -> Option<u64> {
-        let mut place = usize::try_from(from).ok()?;
-        for _ in 0..EMPTY_PARTS_MAX {
-            // All shards have as many parts.
-            let parts = self.shards.first()?.lock().table.parts();
+        let (mut place, mut first) = (usize::try_from(from >> 32).ok()?, from as u32);
+        // All shards have as many parts, always.
+        let parts = self.shards.first()?.lock().table.parts();
+        for _ in 0..EMPTY_STEPS_MAX {
             let mut shard = self.shards.get(place / parts)?.lock();
-            // A flush that is due has taken everything.
-            shard.tick(now);
-            let shown = shard.show_part(place % parts, now, visit);
-            place += 1;
+            shard.now = shard.now.max(now);
+            let hashes = shard.step(place % parts, first);
+            // What was flushed is for others to drop: it is much for one who only looks.
+            let shown = if shard.is_flushed() { 0 } else { shard.show(place % parts, &hashes, now, visit) };
+            (place, first) = match hashes.end().checked_add(1) {
+                Some(next) => (place, next),
+                None => (place + 1, 0),
+            };
             if shown > 0 {
                 break;
             }
         }
-        Some(place as u64)
+        Some((place as u64) << 32 | u64::from(first))
     }
 }
 
@@ -94,6 +119,28 @@ mod tests {
             assert_eq!(shown.len(), count as usize);
             assert!(shown.values().all(|times| *times == 1));
         }
+    }
+
+    #[test]
+    fn a_walk_goes_in_small_steps_also_where_the_store_has_grown() {
+        let (bytes_max, value_bytes_max) = (1 << 20, 1 << 10);
+        let memory = Memory::new(MemoryOptions { bytes_max, value_bytes_max, first_version: Version(1) });
+        assert!(memory.resize(64 << 20));
+        let write = |numbers: std::ops::Range<u32>| {
+            numbers.for_each(|number| {
+                memory.write(&number.to_be_bytes(), b"v", Write::at(NOW));
+            });
+        };
+        write(0..100_000);
+        let mut more = 100_000;
+        let shown = walk(&memory, |_| {
+            // The steps become smaller on the way.
+            write(more..more + 2_000);
+            more += 2_000;
+        });
+        assert_eq!(memory.stats().evicted, 0);
+        assert!((0..100_000_u32).all(|number| shown.get(&number.to_be_bytes()[..]) == Some(&1)));
+        assert!(shown.values().all(|times| *times == 1));
     }
 
     #[test]
