@@ -71,18 +71,20 @@ pub fn parse<'a>(input: &'a [u8], limits: &Limits) -> Parsed<'a> {
         return Parsed::Close;
     }
     let header = Header::read(*header);
+    // Nothing that is refused is awaited: a key may be said to have 64 KiB.
+    let refused = Parts { header, quiet: false, input, extras: &[], key: &[], limits };
+    if header.front() > header.body {
+        return refused.complete(Operation::Refused { status: Status::Unknown, closes: true }, HEADER_BYTES);
+    }
+    if header.key > limits.key_bytes_max {
+        return refused.complete(Operation::Refused { status: Status::Invalid, closes: true }, HEADER_BYTES);
+    }
     let Some((extras, key)) =
         rest.get(..header.front()).and_then(|front| front.split_at_checked(usize::from(header.extras)))
     else {
         return Parsed::Incomplete { needed: HEADER_BYTES + header.front(), searched: 0 };
     };
-    let parts = Parts { header, quiet: false, input, extras, key, limits };
-    if header.front() > header.body {
-        return parts.refuse(Status::Unknown, true);
-    }
-    if key.len() > limits.key_bytes_max {
-        return parts.refuse(Status::Invalid, true);
-    }
+    let parts = Parts { extras, key, ..refused };
     match kind(header.echo.opcode) {
         Some((kind, quiet)) => Parts { quiet, ..parts }.read(kind),
         None => parts.refuse(Status::Unknown, false),
@@ -327,10 +329,20 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_contradict_each_other_end_the_connection() {
+    fn lengths_that_contradict_each_other_end_the_connection_and_nothing_of_them_is_awaited() {
         let bad = packet(0x00, b"key", b"", b"", 2);
-        let (request, ..) = read(&bad);
-        assert!(matches!(request.operation, Operation::Refused { status: Status::Unknown, closes: true }));
+        for length in HEADER_BYTES..=bad.len() {
+            let (request, consumed, _) = read(&bad[..length]);
+            assert!(matches!(
+                request.operation,
+                Operation::Refused { status: Status::Unknown, closes: true }
+            ));
+            assert_eq!(consumed, HEADER_BYTES);
+        }
+        let long = whole(0x00, &[b'k'; 60_000], b"", b"");
+        let (request, consumed, swallow) = read(&long[..HEADER_BYTES]);
+        assert!(matches!(request.operation, Operation::Refused { status: Status::Invalid, closes: true }));
+        assert_eq!((consumed, swallow), (HEADER_BYTES, 60_000));
         let endless = packet(0x01, b"key", &[0; 8], b"v", u32::MAX as usize);
         assert!(matches!(parse(&endless, &LIMITS), Parsed::Close));
         assert!(matches!(parse(&[0x81; 24], &LIMITS), Parsed::Close));
