@@ -24,8 +24,9 @@ use crate::raw::{Raw, text};
 const VALUES: [&str; 4] = ["0", "41", "x", "18446744073709551615"];
 /// Those from which no step makes a shorter number.
 const GROWING: [&str; 3] = ["7", "41", "x"];
-/// Where a counter begins that is made. No steps lead there, so that who is shown it has made the counter.
+/// Where a counter begins that is made, and what lies between two of them: who is shown such a number has made the counter.
 const FIRST: u64 = 1_000_000_000_000_000;
+const FIRST_STEP: u64 = 1_000_000;
 /// Of the binary protocol: there is none, the value is not to be stored, the version differs, it is no number.
 const NOT_FOUND: u16 = 1;
 const EXISTS: u16 = 2;
@@ -59,6 +60,8 @@ pub fn record(address: SocketAddr, plan: Plan) -> Vec<Vec<Vec<Call>>> {
                 scope.spawn(move || {
                     let seed = plan.seed.wrapping_mul(31).wrapping_add(number as u64);
                     let client = Client {
+                        number,
+                        of: plan.clients,
                         speaks: if number % 2 == 0 { Speaks::text(address) } else { Speaks::binary(address) },
                         ticks,
                         random: Random::new(seed),
@@ -76,6 +79,9 @@ pub fn record(address: SocketAddr, plan: Plan) -> Vec<Vec<Vec<Call>>> {
 }
 
 struct Client<'a> {
+    /// Which of the clients it is, and how many there are.
+    number: usize,
+    of: usize,
     speaks: Speaks,
     ticks: &'a AtomicU64,
     random: Random,
@@ -104,6 +110,11 @@ impl Client<'_> {
         calls
     }
 
+    /// The number of a counter that it would make: no other client has it, nor do steps from another one lead there.
+    fn first(&self) -> u64 {
+        FIRST + FIRST_STEP * (self.ticks.load(SeqCst) * self.of as u64 + self.number as u64)
+    }
+
     fn choose(&mut self, key: usize, grows: bool) -> Asked {
         let known = self.known.get(&key).copied().unwrap_or(Version(u64::MAX / 2));
         let values: &[&str] = if grows { &GROWING } else { &VALUES };
@@ -119,7 +130,7 @@ impl Client<'_> {
             delta: self.random.below(12) as u64,
             step: if !grows && self.random.once_in(3) { Step::Down } else { Step::Up },
             version: None,
-            create: self.random.once_in(2).then_some((FIRST + 1000 * self.ticks.load(SeqCst), None)),
+            create: self.random.once_in(2).then_some((self.first(), None)),
             touch: None,
             named: None,
         };

@@ -252,6 +252,7 @@ impl Stream {
         };
         if self.random.once_in(25) {
             self.changed = true;
+            let unchanged = command.clone();
             let place = self.random.below(command.len());
             // Other numbers may be a length that nothing fills, or a version that something has.
             if !command[place].is_ascii_digit() && command[place] != b'\n' {
@@ -260,6 +261,9 @@ impl Stream {
                     1 => drop(command.remove(place)),
                     _ => command.insert(place, b' '),
                 }
+            }
+            if has_newer_flag(&command) {
+                command = unchanged;
             }
         }
         command
@@ -271,6 +275,13 @@ impl Stream {
         let lines = if std::mem::take(&mut self.changed) { 120 } else { 2 };
         [" ".repeat(lines * 8), "\r\n".into()].concat().repeat(lines)
     }
+}
+
+/// Whether one of the flags may be one that memcached knows only since 1.6.27.
+fn has_newer_flag(command: &[u8]) -> bool {
+    let line = command.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    line.starts_with(b"m")
+        && line.split(|byte| *byte == b' ').any(|word| matches!(word.first(), Some(b'E' | b'x')))
 }
 
 /// The command with the version that this server last showed for its key.
