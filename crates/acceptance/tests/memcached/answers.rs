@@ -287,6 +287,17 @@ fn flush_all_hides_what_was_before_and_nothing_after() {
             "delete a",
             "mg a",
         ]),
+        lines(&[
+            "set a 0 0 1",
+            "x",
+            "flush_all 1",
+            "get a",
+            "flush_all",
+            "set a 0 0 1",
+            "y",
+            "flush_all 9",
+            "get a",
+        ]),
     ]);
 }
 

@@ -94,6 +94,38 @@ fn names_of_connections_are_memcacheds() {
 }
 
 #[test]
+fn what_a_client_does_is_shown_as_memcached_shows_it() {
+    let (memcached, front) = (Memcached::start(), Front::start());
+    let asked = |address: SocketAddr| {
+        let (mut watcher, mut raw) = (Raw::connect(address), Raw::connect(address));
+        watcher.send(b"watch mutations\r\n");
+        assert_eq!(watcher.read_line(), "OK");
+        raw.ask(b"set a 0 0 1\r\nx\r\nlru_crawler disable\r\n");
+        let mut told = Vec::new();
+        while !told.ends_with(b"\n") {
+            told.extend(watcher.read());
+        }
+        let find = |raw: &mut Raw, section: &str, name: &str| {
+            let stats = stats(raw, section);
+            stats.into_iter().find(|(shown, _)| shown == name).unwrap()
+        };
+        let mut shown = vec![find(&mut raw, " settings", "lru_crawler")];
+        shown.push(find(&mut raw, " settings", "watcher_logbuf_size"));
+        shown.push(find(&mut raw, "", "log_watchers"));
+        raw.ask(b"stats reset\r\n");
+        for name in ["log_worker_written", "log_watcher_sent", "log_watcher_skipped", "log_watchers"] {
+            shown.push(find(&mut raw, "", name));
+        }
+        let states = stats(&mut raw, " conns");
+        let watches = states.iter().any(|(name, state)| name.ends_with(":state") && state == "conn_watch");
+        (shown, watches)
+    };
+    let expected = asked(memcached.address);
+    assert!(expected.1, "memcached shows who watches");
+    assert_eq!(asked(front.address), expected);
+}
+
+#[test]
 fn commands_are_counted_as_memcached_counts_them() {
     const COUNTS: [&str; 27] = [
         "cmd_get",

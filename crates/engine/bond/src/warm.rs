@@ -18,8 +18,8 @@ const SNAPSHOT: &str = "cache.snapshot";
 const UNFINISHED: &str = "cache.snapshot.unfinished";
 
 /// To be called by every start, before the cache is used: takes the snapshot away and, where it is wanted, fills the
-/// memory from it, except with `apart`, the keys that others have the truth of. How many entries there are. A damaged one is said and leaves the memory empty; `Err`: the snapshot is
-/// there and cannot be taken away, so that nobody may go on.
+/// memory from it, except with the keys `apart`, of which others have the truth. Returns how many entries there are. A damaged
+/// one is said and leaves the memory empty; `Err`: the snapshot is there and cannot be taken away, so that nobody may go on.
 pub fn begin(
     files: &dyn Files,
     memory: &Memory,

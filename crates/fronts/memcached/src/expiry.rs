@@ -24,10 +24,12 @@ pub(crate) fn life(exptime: impl Into<i64>, now: Instant) -> Option<Duration> {
     expiry(exptime, now).map(|at| at.since(now))
 }
 
-/// When a flush takes effect: without a delay, at once.
+/// When a flush takes effect: a second before its delay is over, as in memcached, so that one of a second is one at once.
 pub(crate) fn flush_at(delay: impl Into<i64>, now: Instant) -> Instant {
-    let delay = delay.into();
-    if delay <= 0 { now } else { expiry(delay, now).unwrap_or(now) }
+    match delay.into() {
+        ..=0 => now,
+        delay => expiry(delay, now).map_or(now, |at| now.max(at - seconds(1))),
+    }
 }
 
 /// Below how many milliseconds of life a reader is asked to load anew: where fewer whole seconds are left, as `t` shows

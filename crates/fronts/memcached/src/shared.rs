@@ -18,7 +18,7 @@ use crate::serve::budget::Budget;
 use crate::serve::peers::Peers;
 use crate::stats::counters::{Counters, Tally};
 use crate::watch::events::Evictions;
-use crate::watch::log::WatchLog;
+use crate::watch::log::{WatchLog, WatchStats};
 
 /// The store, the clock, and what is counted.
 pub(crate) struct Shared<S> {
@@ -44,6 +44,7 @@ pub(crate) struct Totals {
     pub(crate) store: StoreStats,
     pub(crate) connections: u64,
     pub(crate) refused: u64,
+    pub(crate) watch: WatchStats,
 }
 
 impl Totals {
@@ -102,6 +103,7 @@ impl<S: Backing> Shared<S> {
             },
             connections: all.connections.saturating_sub(forgotten.connections),
             refused: all.refused.saturating_sub(forgotten.refused),
+            watch: all.watch.since(forgotten.watch),
         }
     }
 
@@ -122,6 +124,7 @@ impl<S: Backing> Shared<S> {
             store: self.store.memory(),
             connections: connections.total(),
             refused: connections.refused(),
+            watch: self.watch_log.stats(),
         }
     }
 }

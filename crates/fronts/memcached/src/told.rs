@@ -64,18 +64,14 @@ impl<S: Pledges> Told<'_, S> {
     }
 
     pub(crate) fn delete(&mut self, key: &[u8], delete: Delete) -> Deleted {
-        if !self.events.is_unwatched() {
-            self.look(key, delete.now);
-        }
+        self.look_if_told(key, delete.now);
         let deleted = self.store.delete(key, delete);
         self.note(key);
         deleted
     }
 
     pub(crate) fn count(&mut self, key: &[u8], arithmetic: Arithmetic) -> Counted {
-        if !self.events.is_unwatched() {
-            self.look(key, arithmetic.now);
-        }
+        self.look_if_told(key, arithmetic.now);
         let counted = self.store.count(key, arithmetic);
         if let Counted::Value { number, expires_at, created: true, .. } = counted {
             // memcached adds what it did not find, and looks once more for it.
@@ -97,6 +93,13 @@ impl<S: Pledges> Told<'_, S> {
         });
         self.events.fetched(key, seen, read.now);
         hit
+    }
+
+    /// What a verb finds that is neither read nor write: nobody else wants to know.
+    fn look_if_told(&self, key: &[u8], now: Instant) {
+        if self.events.tells_reads() {
+            self.look(key, now);
+        }
     }
 
     /// What a verb that is no read finds: memcached's watchers are told of that too.

@@ -110,6 +110,7 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
                 After::Ask => self.ask().await,
                 After::Watch => {
                     if let Some(watcher) = self.session.take_watcher() {
+                        self.seat.watch();
                         follow(&mut self.io, &watcher, stopped.as_mut()).await;
                     }
                     break;
@@ -242,12 +243,20 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         let full = buffer.remaining() == 0;
         let filled = buffer.filled();
         if read.is_err() || filled.is_empty() {
-            return Poll::Ready(After::End);
+            return Poll::Ready(self.gone(read.is_err()));
         }
         answers.tally.add(Count::BytesRead, filled.len() as u64);
         let progress = self.answer(Session::advance, filled, cx, answers);
         self.partial.extend_from_slice(filled.get(progress.consumed..).unwrap_or_default());
         Poll::Ready(self.after(progress, full, answers))
+    }
+
+    /// The client has ended the connection, or it was lost.
+    fn gone(&mut self, lost: bool) -> After {
+        if lost {
+            self.reason = "error";
+        }
+        After::End
     }
 
     /// Reads behind what is kept. Room grows with what has come, not with what was announced.
@@ -265,7 +274,7 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         let read = pin!(self.io.read_buf(&mut self.partial)).poll(cx);
         let count = match ready!(read) {
             Ok(count) if count > 0 => count,
-            Ok(_) | Err(_) => return Poll::Ready(After::End),
+            ended => return Poll::Ready(self.gone(ended.is_err())),
         };
         answers.tally.add(Count::BytesRead, count as u64);
         let full = self.partial.len() == self.partial.capacity();

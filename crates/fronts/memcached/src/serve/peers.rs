@@ -35,6 +35,7 @@ pub(crate) struct Peer {
     pub(crate) origin: Origin,
     active_ms: AtomicU64,
     half_read: AtomicBool,
+    watches: AtomicBool,
     /// It has been called to look how long it has been silent.
     called: AtomicBool,
     waits: AtomicWaker,
@@ -44,6 +45,11 @@ impl Peer {
     /// It has begun a command and not ended it.
     pub(crate) fn half_read(&self) -> bool {
         self.half_read.load(Relaxed)
+    }
+
+    /// It is told of what happens.
+    pub(crate) fn watches(&self) -> bool {
+        self.watches.load(Relaxed)
     }
 
     /// When it last sent something.
@@ -90,6 +96,7 @@ impl Peers {
             origin,
             active_ms: AtomicU64::new(now.as_ms()),
             half_read: AtomicBool::new(false),
+            watches: AtomicBool::new(false),
             called: AtomicBool::new(false),
             waits: AtomicWaker::new(),
         });
@@ -136,6 +143,11 @@ impl Seat {
     /// Whether the client has begun a command and not ended it.
     pub(crate) fn set_half_read(&self, half_read: bool) {
         self.peer.half_read.store(half_read, Relaxed);
+    }
+
+    /// From now on the client is told of what happens.
+    pub(crate) fn watch(&self) {
+        self.peer.watches.store(true, Relaxed);
     }
 
     /// Whether it was called since it was last asked; if not it will be, by `waker`.

@@ -28,6 +28,7 @@ pub(crate) fn connections<S: Backing>(shared: &Shared<S>, asking: u64, now: Inst
         }
         let doing = match peer.half_read() {
             _ if id == asking => "conn_parse_cmd",
+            _ if peer.watches() => "conn_watch",
             true => "conn_nread",
             false => "conn_read",
         };

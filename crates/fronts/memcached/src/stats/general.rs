@@ -116,7 +116,7 @@ pub(crate) fn general<S: Backing>(shared: &Shared<S>, now: Instant, sheet: &mut 
             "log_worker_dropped",
         ],
     );
-    let watch = shared.watch_log.stats();
+    let watch = totals.watch;
     sheet.stat("log_worker_written", watch.told);
     sheet.stat("log_watcher_skipped", watch.skipped);
     sheet.stat("log_watcher_sent", watch.sent);

@@ -1,6 +1,10 @@
 //! `stats settings`: memcached's names, each with a value of the type clients parse it as. What can be chosen here is as
 //! chosen; the rest is as memcached has it by default where that is true of this front too, else off or 0.
 
+use std::sync::atomic::Ordering::Relaxed;
+
+use forebay_core::limits::memcached::WATCHER_BYTES_MAX;
+
 use super::sheet::Sheet;
 use crate::backing::Backing;
 use crate::shared::Shared;
@@ -40,6 +44,8 @@ pub(crate) fn settings<S: Backing>(shared: &Shared<S>, sheet: &mut Sheet<'_>) {
     for (name, value) in MACHINERY {
         match (name, options.idle) {
             ("idle_timeout", Some(idle)) => sheet.stat(name, idle.as_secs().max(1)),
+            ("lru_crawler", _) if !shared.dumps.load(Relaxed) => sheet.stat(name, "no"),
+            ("watcher_logbuf_size", _) => sheet.stat(name, WATCHER_BYTES_MAX),
             _ => sheet.stat(name, value),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) fn items<S: Backing>(shared: &Shared<S>, sheet: &mut Sheet<'_>) {
             ("outofmemory", 0),
             ("tailrepairs", 0),
             ("reclaimed", store.expired),
-            ("expired_unfetched", 0),
+            ("expired_unfetched", store.expired_unread),
             ("evicted_unfetched", store.evicted_unread),
             ("evicted_active", 0),
             ("crawler_reclaimed", 0),

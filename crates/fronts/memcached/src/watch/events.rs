@@ -36,7 +36,12 @@ impl<'a> Events<'a> {
 
     /// Whether nobody wants to know of reads and writes.
     pub(crate) fn is_unwatched(self) -> bool {
-        !self.wanted.has(Kind::Fetch) && !self.wanted.has(Kind::Mutation)
+        !self.tells_reads() && !self.wanted.has(Kind::Mutation)
+    }
+
+    /// Whether somebody wants to know of reads.
+    pub(crate) fn tells_reads(self) -> bool {
+        self.wanted.has(Kind::Fetch)
     }
 
     /// A key was looked up.

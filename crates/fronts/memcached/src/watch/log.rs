@@ -1,5 +1,6 @@
 //! Everybody who watches, and what each of them has not been sent yet.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
@@ -10,6 +11,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::line::begin;
+
+/// What it takes at most to say how many events there was no room for.
+const GAP_BYTES_MAX: usize = 40;
 
 /// What an event is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +94,18 @@ pub(crate) struct WatchStats {
     pub(crate) skipped: u64,
 }
 
+impl WatchStats {
+    /// What was counted since `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            told: self.told.saturating_sub(earlier.told),
+            sent: self.sent.saturating_sub(earlier.sent),
+            skipped: self.skipped.saturating_sub(earlier.skipped),
+            ..self
+        }
+    }
+}
+
 impl WatchLog {
     /// What somebody wants at present.
     pub(crate) fn wanted(&self) -> Kinds {
@@ -144,19 +160,18 @@ impl WatchLog {
 impl Unread {
     /// Keeps a line, if there is room for it; where some had none before it, it says how many.
     fn take(&self, line: &[u8]) -> bool {
-        let mut lines = self.lines.lock();
-        let gap = if lines.skipped > 0 { format!("[skipped: {}]\n", lines.skipped) } else { String::new() };
-        let fits = lines.bytes.len() + gap.len() + line.len() <= WATCHER_BYTES_MAX;
-        if fits {
-            lines.bytes.extend_from_slice(gap.as_bytes());
-            lines.bytes.extend_from_slice(line);
-            lines.skipped = 0;
-        } else {
+        let lines = &mut *self.lines.lock();
+        if lines.bytes.len() + GAP_BYTES_MAX + line.len() > WATCHER_BYTES_MAX {
             lines.skipped += 1;
+            return false;
         }
-        drop(lines);
+        if lines.skipped > 0 {
+            // Writing to memory does not fail.
+            let _ = writeln!(lines.bytes, "[skipped: {}]", std::mem::take(&mut lines.skipped));
+        }
+        lines.bytes.extend_from_slice(line);
         self.come.notify_one();
-        fits
+        true
     }
 }
 
