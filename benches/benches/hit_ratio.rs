@@ -1,7 +1,7 @@
 //! Hit ratio of the memory store beside policies by the book, quick_cache, moka and the optimum, on a recorded trace; and its cost.
 //!
-//! `cargo run --release --bin hit_ratio -- TRACE[.xz] [cost]`: a trace is one big-endian 32-bit key after the other; a miss is
-//! followed by a write of 100 bytes. Capacities are shares of the trace's distinct keys; our store's budget in bytes is set so that
+//! `cargo bench --bench hit_ratio [-- TRACE[.xz] [cost]]`: a trace is one big-endian 32-bit key after the other, and without one
+//! the demo's is taken; a miss is followed by a write of 100 bytes. Capacities are shares of the trace's distinct keys; our store's budget in bytes is set so that
 //! it holds as many entries as the others when full. A plot goes into `report/hit-ratio-TRACE.svg`.
 
 use std::collections::HashSet;
@@ -20,6 +20,8 @@ use forebay_core::time::Instant;
 use forebay_memory::{Memory, MemoryOptions};
 use rustix::time::{ClockId, clock_gettime};
 
+/// `cargo bench` starts in this folder.
+const DEMO_TRACE: &str = "../crates/lab/traces/web07.trace.xz";
 const SHARES: [f64; 6] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 const VALUE: [u8; 100] = [7; 100];
 const ZIPF_KEYS: usize = 1_000_000;
@@ -33,7 +35,10 @@ type Access = Box<dyn Fn(u32) -> bool + Send + Sync>;
 type Make<'a> = &'a dyn Fn(&[u32], usize) -> Access;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).ok_or("usage: hit_ratio TRACE[.xz] [cost]")?;
+    // `cargo bench` adds the switch and, where it was given one, its filter.
+    let mut arguments =
+        std::env::args().skip(1).filter(|argument| argument != "--bench" && argument != "hit_ratio");
+    let path = arguments.next().unwrap_or_else(|| DEMO_TRACE.into());
     let trace = load(&path)?;
     let keys = trace.iter().collect::<HashSet<_>>().len();
     let compulsory = 100.0 * keys as f64 / trace.len() as f64;
@@ -63,7 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plot = format!("report/hit-ratio-{name}.svg");
     lines(Path::new(&plot), &format!("Hits of {name}"), "capacity, % of all keys", "hit ratio, %", &plotted)?;
 
-    if std::env::args().nth(2).is_none_or(|argument| argument != "cost") {
+    if arguments.next().is_none_or(|argument| argument != "cost") {
         return Ok(());
     }
     println!("\nCost: million accesses per second (nanoseconds of CPU per access)\n");
