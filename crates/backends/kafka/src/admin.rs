@@ -117,7 +117,7 @@ impl Inner {
         let queue = self.queue_anew(name, TELL).await?;
         let depths = self.depths(&queue, TELL).await?;
         let now = self.clock.now();
-        let (held, later) = queue.look(|shelf| (shelf.held_count(), shelf.later_count(now)));
+        let (held, later) = queue.look(|shelf| (shelf.holds.count() as u64, shelf.later_count(now)));
         let sum = |lane| -> u64 {
             let of_lane = depths.iter().filter(|(source, _)| source.lane == lane);
             of_lane.map(|(_, depth)| depth.open).sum()

@@ -223,8 +223,8 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
     let since = now - limits::rabbitmq::IDLE;
     let needed = |shelf: &Shelf| match &shelf.consuming {
         // What of an ordered queue was given back while an earlier message is held would come before that one.
-        Consuming::Yes { .. } => shelf.is_unused(since) && !(shelf.leading && shelf.is_holding()),
-        Consuming::Resting { .. } => shelf.is_unused(since) && (!shelf.is_holding() || shelf.has_unheld()),
+        Consuming::Yes { .. } => shelf.is_unused(since) && (!shelf.leading || shelf.holds.is_empty()),
+        Consuming::Resting { .. } => shelf.is_unused(since) && (shelf.holds.is_empty() || shelf.has_unheld()),
         Consuming::No { not_before } => *not_before <= now && shelf.is_unused(since) && shelf.leading,
         Consuming::Opening | Consuming::Stopping { .. } | Consuming::Gone => false,
     };
@@ -241,7 +241,7 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
         };
         let consumers = matches!(shelf.consuming, Consuming::Yes { .. }).then_some(shelf.asked);
         shelf.asked += 1;
-        let rest = if shelf.is_holding() { Rest::GiveBack } else { Rest::Leave };
+        let rest = if shelf.holds.is_empty() { Rest::Leave } else { Rest::GiveBack };
         let stopping = Consuming::Stopping { channel: channel.clone() };
         let cleared = match rest {
             Rest::Leave => Some(shelf.clear(stopping)),

@@ -124,7 +124,7 @@ fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
         let until = now + receive.hold.unwrap_or(queue.settings.hold);
         let found = shelf.take(receive.count_max, until, *token, now);
         if !found.taken.is_empty() || !found.expired.is_empty() {
-            let held = found.taken.iter().filter_map(|position| shelf.at(*position));
+            let held = found.taken.iter().filter_map(|position| shelf.holds.at(*position));
             let deliveries = held.map(|held| queue.delivery(held)).collect();
             return Look::Found(deliveries, found.expired, shelf.epoch());
         }

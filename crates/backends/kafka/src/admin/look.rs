@@ -28,7 +28,7 @@ impl<'a> Taken<'a> {
 
     /// Leaves out what is held no more.
     fn settle(&mut self) {
-        self.queue.look(|shelf| self.all.retain(|id| shelf.held(id.position, id.token).is_some()));
+        self.queue.look(|shelf| self.all.retain(|id| shelf.holds.held(id.position, id.token).is_some()));
     }
 }
 

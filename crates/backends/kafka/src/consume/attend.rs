@@ -24,11 +24,11 @@ pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>) {
         queue.change_quietly(Shelf::resume_with_room);
         let now = inner.clock.now();
         // Also what was being settled meanwhile, and is held again past its end because that has failed.
-        if queue.look(|shelf| shelf.next_end().is_some_and(|end| end <= now)) {
+        if queue.look(|shelf| shelf.holds.next_end().is_some_and(|end| end <= now)) {
             inner.holds.notify_waiters();
         }
         let unused = |shelf: &Shelf| {
-            shelf.consuming == Consuming::Gone || (shelf.is_unused(now - limits::IDLE) && !shelf.is_holding())
+            shelf.consuming == Consuming::Gone || (shelf.is_unused(now - limits::IDLE) && shelf.holds.is_empty())
         };
         let over = queue.look(unused);
         if over || now.since(trimmed_at) >= limits::TRIM_PAUSE {

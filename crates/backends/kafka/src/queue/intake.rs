@@ -7,13 +7,14 @@ use std::time::Duration;
 use forebay_core::limits::kafka as limits;
 use forebay_core::time::Instant;
 use forebay_envelope::envelope::Envelope;
+use forebay_envelope::holds::Position;
 use tokio::sync::Notify;
 
 use super::commit::Fate;
 use super::contiguous::{Contiguous, Offset, Tries};
 use super::letter::{Letter, Source};
 use super::names::Lane;
-use super::shelf::{Consuming, Partition, Position, Shelf};
+use super::shelf::{Consuming, Partition, Shelf};
 
 /// The partition of the waiting topic in which a message waits next: the longest wait that does not end too late. `None` where
 /// it has not to wait, or so shortly that whoever reads it can see to that.
@@ -95,14 +96,8 @@ impl Shelf {
         self.ready.retain(|_, letter| letter.source != source);
         self.later.retain(|_, letter| letter.source != source);
         self.carried.retain(|_, letter| letter.source != source);
-        let held: Vec<_> = self.held.iter().filter(|(_, held)| held.letter.source == source).collect();
-        let held: Vec<(Position, Instant)> = held.into_iter().map(|(at, held)| (*at, held.until)).collect();
-        for (position, until) in held {
-            self.held.remove(&position);
-            self.ends.remove(&(until, position));
-        }
         // Who settles or moves it may have been ended meanwhile, and does not let it go any more.
-        self.gripped.retain(|_, gripped| gripped.source != source);
+        self.holds.forget(|letter| letter.source == source);
         let (lost, waiting) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|waiting| waiting.letter().source == source);
@@ -304,7 +299,7 @@ impl Shelf {
             bytes += letter.bytes;
             if let Some(partition) = self.partitions.get(&letter.source) {
                 taken.push((letter.clone(), partition.generation));
-                self.busy_with(&letter);
+                self.holds.busy_with(letter.number, Some(letter));
             }
         }
         self.carrying = !taken.is_empty();
@@ -323,7 +318,7 @@ impl Shelf {
 
     /// A letter could not be moved: it is tried again then.
     pub(crate) fn carry_again(&mut self, letter: Arc<Letter>, generation: u64, at: Instant) {
-        self.let_go(letter.number);
+        self.holds.let_go(letter.number);
         if self.is_current(letter.source, generation) {
             self.carried.insert((at, letter.source, letter.place), letter);
         }
@@ -339,7 +334,7 @@ impl Shelf {
         for letter in letters {
             if let Some(partition) = self.partitions.get(&letter.source) {
                 given.push((letter.clone(), partition.generation));
-                self.busy_with(&letter);
+                self.holds.busy_with(letter.number, Some(letter));
             }
         }
         given

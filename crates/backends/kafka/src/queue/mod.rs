@@ -15,13 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use forebay_core::delivery::{Delivery, DeliveryId};
 use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
 use forebay_envelope::envelope::Envelope;
+use forebay_envelope::holds::{Held, Position};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use self::commit::{Change, Fate};
 use self::letter::Letter;
 use self::names::Names;
-use self::shelf::{Held, Position, Shelf};
+use self::shelf::Shelf;
 
 /// A queue that is there.
 pub(crate) struct Queue {
@@ -78,7 +79,7 @@ impl Queue {
     }
 
     /// A letter as it is handed out.
-    pub(crate) fn delivery(&self, held: &Held) -> Delivery {
+    pub(crate) fn delivery(&self, held: &Held<Letter>) -> Delivery {
         let Envelope { message, published_at, history, .. } = &held.letter.envelope;
         Delivery {
             id: DeliveryId { position: held.letter.number, token: held.token },
@@ -138,7 +139,7 @@ impl Drop for Turn<'_> {
 pub(crate) struct Grip<'a> {
     queue: &'a Queue,
     generation: u64,
-    held: Option<Arc<Held>>,
+    held: Option<Held<Letter>>,
 }
 
 impl Grip<'_> {

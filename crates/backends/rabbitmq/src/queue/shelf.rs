@@ -1,22 +1,19 @@
 //! What of a queue lies in this process: ready, waiting for its time, or held. No I/O here, and no clock: the present is an
 //! argument.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use forebay_core::limits;
 use forebay_core::time::Instant;
+use forebay_envelope::holds::{Held, Holds, Position};
 use lapin::Channel;
 
-use super::holds::{Gripped, Held};
 use super::intake::Intake;
 use super::letter::Letter;
 use super::names::Lane;
 use super::told::Telling;
-
-/// The number of a letter, by which its delivery is known.
-pub(crate) type Position = u64;
 
 /// Lower ones go first: by the rank of the lane, then as they came.
 type Place = (u8, u64);
@@ -71,10 +68,7 @@ pub(crate) struct Shelf {
     pub(crate) leading: bool,
     ready: BTreeMap<Place, Arc<Letter>>,
     later: BTreeMap<(Instant, Place), Arc<Letter>>,
-    pub(super) held: HashMap<Position, Arc<Held>>,
-    /// Of all that is held, also while it is being settled: it may be held again.
-    pub(super) ends: BTreeSet<(Instant, Position)>,
-    pub(super) gripped: HashMap<Position, Gripped>,
+    pub(crate) holds: Holds<Letter>,
     /// By key, how many copies are on their way to come again.
     expected: HashMap<String, usize>,
 }
@@ -93,9 +87,7 @@ impl Shelf {
             leading: false,
             ready: BTreeMap::new(),
             later: BTreeMap::new(),
-            held: HashMap::new(),
-            ends: BTreeSet::new(),
-            gripped: HashMap::new(),
+            holds: Holds::default(),
             expected: HashMap::new(),
         }
     }
@@ -125,9 +117,9 @@ impl Shelf {
         let mut old = std::mem::replace(self, new);
         self.turns = std::mem::take(&mut old.turns);
         self.used_at = old.used_at;
-        self.gripped = std::mem::take(&mut old.gripped);
+        self.holds = old.holds.take_gripped();
         // Of these nobody is told any more.
-        old.telling.waiting().for_each(|letter| self.let_go(letter.number));
+        old.telling.waiting().for_each(|letter| self.holds.let_go(letter.number));
         Cleared { channel: old.channel(), _old: old }
     }
 
@@ -185,12 +177,12 @@ impl Shelf {
         for place in places {
             let Some(letter) = self.ready.remove(&place) else { continue };
             if letter.message().expires_at.is_some_and(|at| at <= now) {
-                self.busy_with(letter.number);
+                self.holds.busy_with(letter.number, None);
                 found.expired.push(letter);
                 continue;
             }
             let position = letter.number;
-            self.hold_anew(Held { letter, token, until, offered: false });
+            self.holds.hold(position, Held { letter, token, until, offered: false });
             found.taken.push(position);
         }
         found
@@ -198,12 +190,10 @@ impl Shelf {
 
     /// Keys of which nothing may be handed out now.
     fn busy(&self) -> HashSet<String> {
-        let held = self.held.values().map(|held| &held.letter);
+        let taken = self.holds.held_letters().chain(self.holds.gripped_letters());
         let again = self.later.values().filter(|letter| letter.lane == Lane::Again);
-        let keys = held.chain(again).filter_map(|letter| letter.key()).map(str::to_owned);
-        keys.chain(self.gripped.values().filter_map(|gripped| gripped.key.clone()))
-            .chain(self.expected.keys().cloned())
-            .collect()
+        let keys = taken.chain(again).filter_map(|letter| letter.key()).map(str::to_owned);
+        keys.chain(self.expected.keys().cloned()).collect()
     }
 
     /// What has waited for its time becomes ready.
@@ -243,11 +233,6 @@ impl Shelf {
         stale
     }
 
-    /// Somebody holds something, or it is being settled.
-    pub(crate) fn is_holding(&self) -> bool {
-        !self.held.is_empty() || !self.gripped.is_empty()
-    }
-
     /// Nobody has asked for anything since then.
     pub(crate) fn is_unused(&self, since: Instant) -> bool {
         self.turns.is_empty() && self.used_at <= since
@@ -260,14 +245,20 @@ impl Shelf {
 
     /// Ready, held, and waiting for their time.
     pub(crate) fn counts(&self) -> (u64, u64, u64) {
-        let held = self.held.len() + self.gripped.len();
-        (self.ready.len() as u64, held as u64, self.later.len() as u64)
+        (self.ready.len() as u64, self.holds.count() as u64, self.later.len() as u64)
     }
 
     /// Takes in what has come, but is to wait elsewhere: something is done with it at once.
     pub(crate) fn arrive_to_leave(&mut self, letter: &Letter) {
         self.telling.arrive(letter);
-        self.busy_with(letter.number);
+        self.holds.busy_with(letter.number, None);
+    }
+
+    /// What was gripped is held as before, if its channel is still there.
+    pub(crate) fn hold_again(&mut self, held: Held<Letter>, epoch: u64) {
+        if epoch == self.epoch {
+            self.holds.hold(held.letter.number, held);
+        }
     }
 
     /// What was gripped is ready in its place, if its channel is still there.
@@ -338,7 +329,7 @@ pub(super) mod tests {
 
     pub(crate) fn take(shelf: &mut Shelf, now: Instant) -> Vec<String> {
         let found = shelf.take(10, now + Duration::from_secs(30), 7, now);
-        let id = |position: &Position| shelf.at(*position).unwrap().letter.message().id.as_str().to_owned();
+        let id = |position: &Position| shelf.holds.at(*position).unwrap().letter.message().id.as_str().to_owned();
         found.taken.iter().map(id).collect()
     }
 
@@ -350,10 +341,10 @@ pub(super) mod tests {
     fn of_a_key_nothing_goes_on_while_one_is_held_settled_or_about_to_come_again() {
         let mut shelf = shelf(true, [main_lane("a1", 1), main_lane("a2", 2), main_lane("b1", 3)]);
         assert_eq!(take(&mut shelf, NOW), ["a1", "b1"]);
-        let gripped = shelf.grip(1, 7).unwrap();
+        let gripped = shelf.holds.grip(1, 7).unwrap();
         assert!(take(&mut shelf, NOW).is_empty(), "a1 is being settled");
         shelf.expect(Some("a"));
-        shelf.let_go(gripped.letter.number);
+        shelf.holds.let_go(gripped.letter.number);
         assert!(take(&mut shelf, NOW).is_empty(), "a1 is about to come again");
         let later = NOW + Duration::from_secs(5);
         shelf.arrive(due(letter("a1", 4, Lane::Again), later), NOW);
@@ -406,17 +397,17 @@ pub(super) mod tests {
         let mut shelf = shelf(false, [main_lane("-1", 1), main_lane("-2", 2)]);
         take(&mut shelf, NOW);
         for position in [2, 1] {
-            let held = shelf.grip(position, 7).unwrap();
-            shelf.let_go(position);
+            let held = shelf.holds.grip(position, 7).unwrap();
+            shelf.holds.let_go(position);
             shelf.put_back(held.letter.clone(), shelf.epoch());
         }
         assert_eq!(take(&mut shelf, NOW), ["-1", "-2"]);
-        let (one, other, epoch) = (shelf.grip(1, 7).unwrap(), shelf.grip(2, 7).unwrap(), shelf.epoch());
+        let (one, other, epoch) = (shelf.holds.grip(1, 7).unwrap(), shelf.holds.grip(2, 7).unwrap(), shelf.epoch());
         drop(shelf.clear(Consuming::No { not_before: NOW }));
         shelf.put_back(one.letter.clone(), epoch);
-        shelf.hold(other, epoch);
+        shelf.hold_again(other, epoch);
         assert!(take(&mut shelf, NOW).is_empty(), "the server hands them out again");
-        assert!(shelf.held(2, 7).is_none());
+        assert!(shelf.holds.held(2, 7).is_none());
     }
 
     #[test]
@@ -427,8 +418,8 @@ pub(super) mod tests {
         let mut shelf = shelf(false, [Arc::new(short), main_lane("-2", 2)]);
         let found = shelf.take(10, NOW + Duration::from_secs(1), 7, NOW);
         assert_eq!((found.taken, found.expired.len()), (vec![2], 1));
-        shelf.grip(2, 7).unwrap();
-        shelf.let_go(2);
-        assert!(shelf.is_holding(), "its channel is needed until it is settled");
+        shelf.holds.grip(2, 7).unwrap();
+        shelf.holds.let_go(2);
+        assert!(!shelf.holds.is_empty(), "its channel is needed until it is settled");
     }
 }
