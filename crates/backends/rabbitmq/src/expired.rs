@@ -61,7 +61,8 @@ impl Inner {
     pub(crate) fn extend(&self, name: &QueueName, delivery: DeliveryId, hold: Duration) -> Option<Instant> {
         let until = self.clock.now() + hold;
         let queue = self.known(name)?;
-        let extended = queue.change_quietly(|shelf| shelf.holds.extend(delivery.position, delivery.token, until));
+        let extended =
+            queue.change_quietly(|shelf| shelf.holds.extend(delivery.position, delivery.token, until));
         self.holds.notify_waiters();
         extended
     }

@@ -28,7 +28,8 @@ pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>) {
             inner.holds.notify_waiters();
         }
         let unused = |shelf: &Shelf| {
-            shelf.consuming == Consuming::Gone || (shelf.is_unused(now - limits::IDLE) && shelf.holds.is_empty())
+            shelf.consuming == Consuming::Gone
+                || (shelf.is_unused(now - limits::IDLE) && shelf.holds.is_empty())
         };
         let over = queue.look(unused);
         if over || now.since(trimmed_at) >= limits::TRIM_PAUSE {

@@ -329,7 +329,8 @@ pub(super) mod tests {
 
     pub(crate) fn take(shelf: &mut Shelf, now: Instant) -> Vec<String> {
         let found = shelf.take(10, now + Duration::from_secs(30), 7, now);
-        let id = |position: &Position| shelf.holds.at(*position).unwrap().letter.message().id.as_str().to_owned();
+        let id =
+            |position: &Position| shelf.holds.at(*position).unwrap().letter.message().id.as_str().to_owned();
         found.taken.iter().map(id).collect()
     }
 
@@ -402,7 +403,8 @@ pub(super) mod tests {
             shelf.put_back(held.letter.clone(), shelf.epoch());
         }
         assert_eq!(take(&mut shelf, NOW), ["-1", "-2"]);
-        let (one, other, epoch) = (shelf.holds.grip(1, 7).unwrap(), shelf.holds.grip(2, 7).unwrap(), shelf.epoch());
+        let (one, other, epoch) =
+            (shelf.holds.grip(1, 7).unwrap(), shelf.holds.grip(2, 7).unwrap(), shelf.epoch());
         drop(shelf.clear(Consuming::No { not_before: NOW }));
         shelf.put_back(one.letter.clone(), epoch);
         shelf.hold_again(other, epoch);
