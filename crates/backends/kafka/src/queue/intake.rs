@@ -78,6 +78,7 @@ impl Shelf {
             committed: base,
             trimmed: 0,
             head,
+            read_to: base,
             last_ms: 0,
             bytes: 0,
             full: false,
@@ -128,7 +129,9 @@ impl Shelf {
     pub(crate) fn arrive(&mut self, record: Record, number: Position, now: Instant) {
         let bytes = record.bytes();
         let Record { source, offset, put_ms, mut envelope, origin, .. } = record;
+        self.look_for_lost_end(source, offset);
         let Some(partition) = self.partitions.get_mut(&source) else { return };
+        partition.read_to = offset.saturating_add(1);
         if !partition.offsets.read(offset) {
             partition.dirty = true;
             return;
@@ -151,6 +154,19 @@ impl Shelf {
                 self.carried.insert((now, source, place), letter);
             }
             Lane::Main => self.put(letter, due, now),
+        }
+    }
+
+    /// As long as a partition is ours its offsets only grow. One that is less has the place of another message that the servers
+    /// have lost with the partition's end: what was said of that place, and of those behind it, is of no message any more.
+    fn look_for_lost_end(&mut self, source: Source, offset: Offset) {
+        if !self.partitions.get(&source).is_some_and(|partition| offset < partition.read_to) {
+            return;
+        }
+        self.assign(source, offset, "", offset);
+        if let Some(partition) = self.partitions.get_mut(&source) {
+            // Who takes it over is to begin here, too.
+            partition.dirty = true;
         }
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Partition {
     pub(super) trimmed: i64,
     /// Its end when it was assigned.
     pub(super) head: i64,
+    /// Behind the newest that came of it. Nothing before that comes, unless the servers have lost the partition's end.
+    pub(super) read_to: i64,
     /// The latest time of its messages.
     pub(super) last_ms: u64,
     pub(super) bytes: usize,
@@ -365,6 +367,34 @@ mod tests {
         assert_eq!(late.try_recv(), Ok(Fate::Lost), "it came under another assignment");
         assert!(ids(&mut shelf, NOW).is_empty() && shelf.holds.is_empty());
         assert!(shelf.batch().is_none() && shelf.holds.next_end().is_none());
+    }
+
+    #[test]
+    fn a_partition_that_goes_back_has_lost_its_end_and_what_comes_of_it_is_handed_out() {
+        let mut shelf = Shelf::new(false);
+        let said = |shelf: &mut Shelf| {
+            let said = shelf.batch().unwrap().said.remove(0);
+            (said.offset, said.mark)
+        };
+        shelf.assign(MAIN, 100, "", 100);
+        shelf.arrive(record(MAIN, 90, "-1", NOW), 1, NOW);
+        assert_eq!(ids(&mut shelf, NOW), ["-1"], "the next place in it is not the one that the commit said");
+        assert_eq!(said(&mut shelf), (90, String::new()));
+        shelf.arrive(record(MAIN, 91, "-2", NOW), 2, NOW);
+        let mut lost = begin(&mut shelf, 1, Change::Settled);
+        shelf.arrive(record(MAIN, 90, "-3", NOW), 3, NOW);
+        assert_eq!(lost.try_recv(), Ok(Fate::Lost), "what had its place is no more");
+        assert_eq!(ids(&mut shelf, NOW), ["-3"]);
+        assert_eq!(said(&mut shelf), (90, String::new()));
+    }
+
+    #[test]
+    fn what_was_skipped_and_comes_at_last_is_no_sign_of_a_lost_end() {
+        let mut shelf = shelf(false, &["-1"]);
+        shelf.skip_to(&BTreeMap::from([(MAIN, 10)]));
+        shelf.arrive(record(MAIN, 1, "-2", NOW), 1, NOW);
+        shelf.arrive(record(MAIN, 10, "-3", NOW), 2, NOW);
+        assert_eq!(ids(&mut shelf, NOW), ["-3"]);
     }
 
     #[test]
