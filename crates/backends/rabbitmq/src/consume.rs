@@ -8,7 +8,8 @@ use forebay_core::limits;
 use forebay_core::queue::Order;
 use lapin::Channel;
 use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use parking_lot::Mutex;
@@ -58,8 +59,8 @@ pub(crate) fn want(inner: &Arc<Inner>, queue: &Arc<Queue>) {
     }
 }
 
-async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, channel: Option<Channel>, epoch: u64) {
-    let opened = try_open(inner, queue, link, channel.as_ref(), epoch).await;
+async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, mut channel: Option<Channel>, epoch: u64) {
+    let opened = try_open(inner, queue, link, &mut channel, epoch).await;
     let now = inner.clock.now();
     let not_before = now + limits::rabbitmq::PAUSE;
     match opened {
@@ -113,7 +114,7 @@ async fn try_open(
     inner: &Arc<Inner>,
     queue: &Arc<Queue>,
     link: &Link,
-    channel: Option<&Channel>,
+    channel: &mut Option<Channel>,
     epoch: u64,
 ) -> Result<Opened, Refusal> {
     let ordered = queue.settings.order == Order::Key;
@@ -122,12 +123,20 @@ async fn try_open(
     }
     let channel = match channel {
         Some(channel) => channel.clone(),
-        None => link.consuming_channel(inner.settings.prefetch).await?,
+        None => channel.insert(link.channel().await?).clone(),
     };
     let asked = queue.look(|shelf| shelf.asked);
+    let mut fits_now = None;
     for lane in queue.lanes() {
-        // What is tried again goes before the others of its key: all of it must be here before any of these comes.
-        let again = if lane == Lane::Again { ready(queue, link, lane).await? } else { 0 };
+        // What is tried again goes before the others of its key: all of it must be here before any of these comes, and find
+        // room whatever else lies here.
+        let (again, fits) = match lane {
+            Lane::Again => (ready(queue, link, lane).await?, limits::rabbitmq::TRIES_PREFETCH),
+            Lane::Class(_) => (0, inner.settings.prefetch),
+        };
+        if fits_now.replace(fits) != Some(fits) {
+            link.ask(channel.basic_qos(fits, BasicQosOptions::default())).await?;
+        }
         let consuming = channel.basic_consume(
             queue.names.lane(lane),
             tag(lane, asked),
@@ -139,8 +148,8 @@ async fn try_open(
             Arc::new(Intake { inner: inner.clone(), queue: queue.clone(), lane, epoch, asked, consumer });
         queue.change_quietly(|shelf| shelf.take_in_by(&intake));
         inner.run(intake.run());
-        if again > 0 {
-            await_arrival(queue, again).await;
+        if !await_tries(queue, again.min(fits.into())).await {
+            return Err(Refusal::Away("what is to be tried again does not come"));
         }
     }
     Ok(Opened::Yes(channel))
@@ -191,19 +200,22 @@ pub(crate) async fn ready(queue: &Queue, link: &Link, lane: Lane) -> Result<u64,
     Ok(u64::from(declared.message_count()))
 }
 
-/// Until so many messages have come, or as many as fit.
-async fn await_arrival(queue: &Queue, count: u64) {
-    let arrived = async {
-        loop {
-            let changed = queue.changed.notified();
-            let (ready, held, later) = queue.look(Shelf::counts);
-            if ready + held + later >= count {
-                return;
-            }
-            changed.await;
+/// Whether so many messages that are tried again have come, which goes on for as long as more of them do.
+async fn await_tries(queue: &Queue, count: u64) -> bool {
+    let (mut came_before, mut late) = (0, time::Instant::now() + limits::rabbitmq::ARRIVAL_MAX);
+    loop {
+        let changed = queue.changed.notified();
+        let came = queue.look(Shelf::tries_here);
+        if came >= count {
+            return true;
         }
-    };
-    let _ = time::timeout(limits::rabbitmq::ARRIVAL_MAX, arrived).await;
+        if came > came_before {
+            (came_before, late) = (came, time::Instant::now() + limits::rabbitmq::ARRIVAL_MAX);
+        }
+        if time::timeout_at(late, changed).await.is_err() {
+            return false;
+        }
+    }
 }
 
 /// What is done with a queue of which nobody asks for messages.

@@ -88,9 +88,9 @@ impl Inner {
     async fn again(&self, queue: &Queue, grip: &Grip<'_>, at: Instant) -> Result<()> {
         let letter = grip.letter();
         let envelope = Envelope { attempts: letter.envelope.attempt(), due: at, ..letter.envelope.clone() };
-        let ordered = queue.settings.order == Order::Key;
-        if !ordered {
-            return self.put(queue, vec![(letter.lane, envelope)], SETTLE).await;
+        if queue.settings.order != Order::Key || letter.key().is_none() {
+            let lane = if letter.lane == Lane::Again { Lane::Class(0) } else { letter.lane };
+            return self.put(queue, vec![(lane, envelope)], SETTLE).await;
         }
         let expected = Expected::of(queue, letter.key());
         self.put(queue, vec![(Lane::Again, envelope)], SETTLE).await?;

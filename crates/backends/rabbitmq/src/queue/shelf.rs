@@ -158,7 +158,8 @@ impl Shelf {
     pub(crate) fn take(&mut self, count_max: usize, until: Instant, token: u32, now: Instant) -> Found {
         self.ripen(now);
         let mut found = Found::default();
-        let mut busy = if self.ordered { self.busy() } else { HashSet::new() };
+        let (mut busy, mut tries) =
+            if self.ordered { (self.busy(), self.tries()) } else { (HashSet::new(), 0) };
         let mut bytes = 0;
         let mut places = Vec::new();
         for (place, letter) in &self.ready {
@@ -167,9 +168,13 @@ impl Shelf {
             }
             if self.ordered
                 && let Some(key) = letter.key()
-                && !busy.insert(key.to_owned())
             {
-                continue;
+                let is_new = letter.lane != Lane::Again;
+                // Whatever of these fails must find room where what is tried again comes to whoever has the queue next.
+                if (is_new && tries >= limits::rabbitmq::TRIES_MAX) || !busy.insert(key.to_owned()) {
+                    continue;
+                }
+                tries += usize::from(is_new);
             }
             bytes += letter.message().payload.len();
             places.push(*place);
@@ -194,6 +199,23 @@ impl Shelf {
         let again = self.later.values().filter(|letter| letter.lane == Lane::Again);
         let keys = taken.chain(again).filter_map(|letter| letter.key()).map(str::to_owned);
         keys.chain(self.expected.keys().cloned()).collect()
+    }
+
+    /// How many messages with a key are tried again, or may have to be.
+    fn tries(&self) -> usize {
+        let taken = self.holds.held_letters().chain(self.holds.gripped_letters());
+        let taken = taken.filter(|letter| letter.key().is_some()).count();
+        taken + self.unheld_tries().count() + self.expected.values().sum::<usize>()
+    }
+
+    fn unheld_tries(&self) -> impl Iterator<Item = &Arc<Letter>> {
+        let unheld = self.ready.values().chain(self.later.values());
+        unheld.filter(|letter| letter.lane == Lane::Again)
+    }
+
+    /// How many messages that are tried again lie here and are not held.
+    pub(crate) fn tries_here(&self) -> u64 {
+        self.unheld_tries().count() as u64
     }
 
     /// What has waited for its time becomes ready.
@@ -351,6 +373,33 @@ pub(super) mod tests {
         shelf.arrive(due(letter("a1", 4, Lane::Again), later), NOW);
         assert!(take(&mut shelf, NOW).is_empty(), "a1 waits for its time");
         assert_eq!(take(&mut shelf, later), ["a1"], "and goes before a2, which was there earlier");
+    }
+
+    #[test]
+    fn of_an_ordered_queue_no_more_is_handed_out_than_may_be_tried_again() {
+        let id = |number: usize| char::from_u32(0x4e00 + u32::try_from(number).unwrap()).unwrap().to_string();
+        let numbers = 1..=limits::rabbitmq::TRIES_MAX + 50;
+        let mut shelf = shelf(true, numbers.map(|number| main_lane(&id(number), number as u64)));
+        let taken = |shelf: &mut Shelf| shelf.take(1_000, NOW + Duration::from_secs(30), 7, NOW).taken.len();
+        assert_eq!(taken(&mut shelf), limits::rabbitmq::TRIES_MAX);
+        shelf.holds.grip(1, 7).unwrap();
+        assert_eq!(taken(&mut shelf), 0, "it may have to be tried again");
+        shelf.expect(Some(&id(1)));
+        shelf.holds.let_go(1);
+        assert_eq!(taken(&mut shelf), 0, "it is about to come again");
+        let later = NOW + Duration::from_secs(5);
+        shelf.arrive(due(letter(&id(1), 1_000, Lane::Again), later), NOW);
+        assert_eq!(taken(&mut shelf), 0, "it waits for its time");
+        shelf.arrive(letter("-", 1_001, Lane::Class(0)), NOW);
+        assert_eq!(taken(&mut shelf), 1, "what has no key waits for nobody, and nobody for it");
+        shelf.holds.grip(2, 7).unwrap();
+        shelf.holds.let_go(2);
+        assert_eq!(taken(&mut shelf), 1, "one was done");
+        assert_eq!(
+            shelf.take(1_000, later, 7, later).taken,
+            [1_000],
+            "and one that is tried again always goes on"
+        );
     }
 
     #[test]
