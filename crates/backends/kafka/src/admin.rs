@@ -17,11 +17,11 @@ use forebay_core::ports::broker::{
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use self::stats::Depth;
 use crate::broker::KafkaBroker;
 use crate::consume::member::{away, want};
+use crate::consume::trim::remove;
 use crate::inner::Inner;
 use crate::link::{Clients, refusal};
 use crate::queue::Queue;
@@ -175,7 +175,9 @@ impl Inner {
         let others = depths.into_iter().filter(|(source, _)| !ours.contains_key(source));
         let others: BTreeMap<Source, Depth> = others.filter(|(_, depth)| depth.open > 0).collect();
         purged += others.values().map(|depth| depth.open).sum::<u64>();
-        self.remove(&queue, others, PURGE).await?;
+        let ends =
+            others.iter().map(|(source, depth)| (queue.names.lane(source.lane), source.partition, depth.end));
+        remove(self, &queue, ends, PURGE).await?;
         Ok(purged)
     }
 
@@ -190,27 +192,6 @@ impl Inner {
             }
             changed.await;
         }
-    }
-
-    async fn remove(
-        &self,
-        queue: &Queue,
-        depths: BTreeMap<Source, Depth>,
-        operation: &'static str,
-    ) -> Result<()> {
-        if depths.is_empty() {
-            return Ok(());
-        }
-        let refuse = |error: KafkaError| refusal(error, operation, queue.name().as_str());
-        let mut before = TopicPartitionList::new();
-        for (source, depth) in depths {
-            let topic = queue.names.lane(source.lane);
-            before
-                .add_partition_offset(topic, source.partition, Offset::Offset(depth.end))
-                .map_err(refuse)?;
-        }
-        let removed = self.clients(operation)?.admin.delete_records(&before, &self.admin_options()).await;
-        removed.map(drop).map_err(refuse)
     }
 
     async fn delete_queue(self: &Arc<Self>, name: &QueueName) -> Result<()> {
