@@ -248,6 +248,11 @@ impl Shelf {
         self.partitions.iter().map(|(source, partition)| (*source, partition.committed)).collect()
     }
 
+    /// The partitions that are here, with their present assignments.
+    pub(crate) fn generations(&self) -> BTreeMap<Source, u64> {
+        self.partitions.iter().map(|(source, partition)| (*source, partition.generation)).collect()
+    }
+
     /// Of these, what is finished and not yet removed from the servers.
     pub(crate) fn to_trim(&self) -> BTreeMap<Source, Offset> {
         let due = self.partitions.iter().filter(|(_, partition)| partition.committed > partition.trimmed);
