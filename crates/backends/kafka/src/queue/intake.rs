@@ -294,9 +294,14 @@ impl Shelf {
 
     /// What waited for a commit when so many were begun is durable. What came since may wait.
     pub(crate) fn has_committed(&self, batches: u64) -> bool {
-        let dirty = self.partitions.values().any(|partition| partition.dirty);
         // A commit says all there is to say of a partition, and what one has failed to say the next one says.
-        self.batch_committed > batches || (!self.committing && self.waiting.is_empty() && !dirty)
+        self.batch_committed > batches || !self.has_uncommitted()
+    }
+
+    /// Something that was settled is not known to be committed.
+    pub(crate) fn has_uncommitted(&self) -> bool {
+        let dirty = self.partitions.values().any(|partition| partition.dirty);
+        self.committing || !self.waiting.is_empty() || dirty
     }
 
     /// When the next letter is to be moved.
