@@ -175,7 +175,10 @@ impl Inner {
             queue.catch_up();
             let (letters, epoch) = queue.change(|shelf| {
                 shelf.expect_nothing();
-                (shelf.give_up(), shelf.epoch())
+                let letters = shelf.give_up();
+                // Their channel is needed until each of them has its end.
+                letters.iter().for_each(|letter| shelf.holds.busy_with(letter.number, None));
+                (letters, shelf.epoch())
             });
             // To its end, whoever asked: what lies on no shelf is seen to by nobody else.
             let (tell, told) = oneshot::channel();
@@ -254,18 +257,25 @@ async fn end_all(
     letters: Vec<Arc<Letter>>,
     epoch: u64,
 ) -> std::result::Result<u64, Refusal> {
-    let mut count = 0;
+    let (mut count, mut failed) = (0, None);
     for letter in letters {
-        match link.ask(letter.acker.ack(BasicAckOptions::default())).await {
-            Ok(ended) => count += u64::from(ended),
-            Err(refusal) => {
-                inner.drop_channel(&queue, epoch);
-                return Err(refusal);
+        if failed.is_none() {
+            match link.ask(letter.acker.ack(BasicAckOptions::default())).await {
+                Ok(true) => count += 1,
+                Ok(false) => failed = Some(Refusal::Away("the channel is gone")),
+                Err(refusal) => failed = Some(refusal),
             }
         }
-        queue.change_quietly(|shelf| shelf.ended(&letter, epoch));
+        queue.change(|shelf| {
+            shelf.holds.let_go(letter.number);
+            if failed.is_none() {
+                shelf.ended(&letter, epoch);
+            }
+        });
     }
-    Ok(count)
+    let Some(refusal) = failed else { return Ok(count) };
+    inner.drop_channel(&queue, epoch);
+    Err(refusal)
 }
 
 /// The waiting queues of a queue that there are, and how much is in them.
