@@ -9,5 +9,6 @@ pub mod envelope;
 mod history;
 pub mod holds;
 pub mod record;
+pub mod taken;
 mod values;
 mod version;

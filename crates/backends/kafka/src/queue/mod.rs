@@ -16,6 +16,7 @@ use forebay_core::delivery::{Delivery, DeliveryId};
 use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
 use forebay_envelope::envelope::Envelope;
 use forebay_envelope::holds::{Held, Position};
+use forebay_envelope::taken::Lying;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -114,6 +115,18 @@ impl Queue {
         let fate = self.change(|shelf| shelf.begin(letter, generation, None, Change::Settled));
         self.commits.notify_one();
         fate
+    }
+}
+
+impl Lying for Queue {
+    fn is_held(&self, DeliveryId { position, token }: DeliveryId) -> bool {
+        self.look(|shelf| shelf.holds.held(position, token).is_some())
+    }
+
+    fn put_back(&self, DeliveryId { position, token }: DeliveryId) {
+        if let Some(grip) = self.grip(position, token) {
+            grip.put_back();
+        }
     }
 }
 

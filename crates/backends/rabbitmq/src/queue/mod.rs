@@ -17,6 +17,7 @@ use forebay_core::delivery::{Delivery, DeliveryId};
 use forebay_core::queue::{Order, QueueSettings};
 use forebay_envelope::envelope::Envelope;
 use forebay_envelope::holds::{Held, Position};
+use forebay_envelope::taken::Lying;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -100,6 +101,18 @@ impl Queue {
         let grip = |shelf: &mut Shelf| Some((shelf.holds.grip(position, token)?, shelf.epoch()));
         let (held, epoch) = self.change_quietly(grip)?;
         Some(Grip { queue: self, epoch, held, becomes: Becomes::Held })
+    }
+}
+
+impl Lying for Queue {
+    fn is_held(&self, DeliveryId { position, token }: DeliveryId) -> bool {
+        self.look(|shelf| shelf.holds.held(position, token).is_some())
+    }
+
+    fn put_back(&self, DeliveryId { position, token }: DeliveryId) {
+        if let Some(grip) = self.grip(position, token) {
+            grip.put_back();
+        }
     }
 }
 

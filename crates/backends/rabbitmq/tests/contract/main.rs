@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod looks;
 mod ordered;
 mod processes;
 mod records;
