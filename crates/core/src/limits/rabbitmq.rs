@@ -13,8 +13,11 @@ pub const WAIT_DEFAULT: Duration = Duration::from_secs(10);
 pub const WAIT_MAX: Duration = Duration::from_secs(600);
 /// The pause before the server is asked again; doubled for every failure, up to `BROKER_PAUSE_MAX`.
 pub const PAUSE: Duration = Duration::from_millis(100);
-/// The pause before something is tried again that is done with a message in the background, as long as its channel lives.
+/// The pause before something is tried again that is done with a message in the background, as long as its channel lives;
+/// doubled each time, as each may leave a copy, up to the next.
 pub const AGAIN: Duration = Duration::from_secs(1);
+/// The longest such pause.
+pub const AGAIN_MAX: Duration = Duration::from_secs(60);
 /// How often the state of the connection and of unused queues is looked at.
 pub const LOOK: Duration = Duration::from_millis(100);
 /// How long closing a channel or a connection in good order may take.
