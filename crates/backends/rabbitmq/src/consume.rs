@@ -6,6 +6,7 @@ use std::sync::Arc;
 use forebay_core::error::Kind;
 use forebay_core::limits;
 use forebay_core::queue::Order;
+use forebay_core::time::Instant;
 use lapin::Channel;
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
@@ -22,7 +23,7 @@ use crate::queue::Queue;
 use crate::queue::intake::Intake;
 use crate::queue::letter::Letter;
 use crate::queue::names::Lane;
-use crate::queue::shelf::{Consuming, Shelf};
+use crate::queue::shelf::{Consuming, Shelf, Trouble};
 
 /// What the opening came to.
 enum Opened {
@@ -72,32 +73,45 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, mut channel: 
                 if mine {
                     shelf.used_at = now;
                     shelf.consuming = consuming;
+                    shelf.trouble = None;
                 }
                 mine
             });
             if !mine {
                 let _ = time::timeout(limits::rabbitmq::GOODBYE_MAX, channel.close(200, "late".into())).await;
-                put_off(queue, epoch, not_before);
+                put_off(queue, epoch, not_before, None);
             }
         }
-        Ok(Opened::Elsewhere) => put_off(queue, epoch, not_before),
+        Ok(Opened::Elsewhere) => put_off(queue, epoch, not_before, None),
         Err(refusal) => {
             if let Some(channel) = channel {
                 let _ =
                     time::timeout(limits::rabbitmq::GOODBYE_MAX, channel.close(200, "broken".into())).await;
             }
-            put_off(queue, epoch, not_before);
             if refusal.is_not_found() {
                 look_again(inner, queue).await;
             } else {
                 tracing::warn!(queue = %queue.settings.name, ?refusal, "rabbitmq: cannot consume");
             }
+            let times = queue.look(|shelf| shelf.trouble.as_ref().map_or(0, |trouble| trouble.times));
+            let pause = limits::rabbitmq::PAUSE.saturating_mul(1 << times.min(8));
+            let not_before = inner.clock.now() + pause.min(limits::BROKER_PAUSE_MAX);
+            put_off(queue, epoch, not_before, Some(Trouble { why: refusal.said(), times: times + 1 }));
         }
     }
 }
 
-fn put_off(queue: &Queue, epoch: u64, not_before: forebay_core::time::Instant) {
-    drop(queue.change(|shelf| (shelf.epoch() == epoch).then(|| shelf.clear(Consuming::No { not_before }))));
+/// The server is not asked before then.
+fn put_off(queue: &Queue, epoch: u64, not_before: Instant, trouble: Option<Trouble>) {
+    drop(queue.change(|shelf| {
+        let cleared = (shelf.epoch() == epoch).then(|| shelf.clear(Consuming::No { not_before }));
+        // One of its consumers may have found the channel gone before.
+        if let Consuming::No { not_before: at } = &mut shelf.consuming {
+            *at = not_before.max(*at);
+            shelf.trouble = trouble;
+        }
+        cleared
+    }));
 }
 
 /// A queue of the server's was missing: has it been deleted, or only half made?

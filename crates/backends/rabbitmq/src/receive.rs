@@ -82,9 +82,11 @@ impl Inner {
                     queue.catch_up();
                     continue;
                 }
-                return match self.link_now() {
-                    Some(_) => Ok(Vec::new()),
-                    None => Err(Error::new(Kind::Unavailable, RECEIVE, self.settings.address())),
+                let away = || Error::new(Kind::Unavailable, RECEIVE, self.settings.address());
+                return match queue.look(|shelf| shelf.trouble.clone()) {
+                    _ if self.link_now().is_none() => Err(away()),
+                    Some(trouble) => Err(away().because(trouble.why)),
+                    None => Ok(Vec::new()),
                 };
             }
             consume::want(self, &queue);

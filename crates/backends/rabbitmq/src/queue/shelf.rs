@@ -34,6 +34,15 @@ pub(crate) enum Consuming {
     Gone,
 }
 
+/// Why the server was asked for messages in vain.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    /// As it said last.
+    pub(crate) why: String,
+    /// How often, one time after the other.
+    pub(crate) times: u32,
+}
+
 /// What a receiver finds.
 #[derive(Default)]
 pub(crate) struct Found {
@@ -52,6 +61,8 @@ pub(crate) struct Cleared {
 /// All that lies here. Everything in it came over one channel: with that it goes.
 pub(crate) struct Shelf {
     pub(crate) consuming: Consuming,
+    /// Nothing once the server sends us messages, or another process has the queue.
+    pub(crate) trouble: Option<Trouble>,
     /// Receivers that wait, the first one first.
     pub(crate) turns: VecDeque<u64>,
     /// When somebody last wanted something.
@@ -77,6 +88,7 @@ impl Shelf {
     pub(crate) fn new(ordered: bool) -> Self {
         Self {
             consuming: Consuming::No { not_before: Instant::default() },
+            trouble: None,
             turns: VecDeque::new(),
             used_at: Instant::default(),
             ordered,

@@ -1,10 +1,13 @@
 //! The settings of queues, as they lie on the server.
 
+use std::time::Duration;
+
 use forebay_contract::broker::Rig;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_core::error::{Kind, Result};
+use forebay_core::ports::broker::Receive;
 use forebay_core::queue::{QueueName, QueueSettings};
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
 use super::{Real, SERVER, quorum};
@@ -64,4 +67,25 @@ fn of_two_records_the_first_counts_for_all_and_the_other_goes() {
         got.unwrap().message_count
     });
     assert_eq!(behind, 0);
+}
+
+#[test]
+fn a_queue_of_which_nothing_can_be_had_is_away_and_not_empty() {
+    let mut one = quorum();
+    let queue = QueueName::new("halved").unwrap();
+    let settings = QueueSettings::new(queue.clone());
+    one.ensures(&settings).unwrap();
+    let lane = format!("{}{queue}", one.settings.prefix);
+    // As if whoever deleted it had died before the settings were.
+    one.beside(async |channel| {
+        channel.queue_delete(lane.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    });
+    one.start_anew();
+    let receive = || {
+        let asked = Receive { count_max: 1, hold: None, wait_until: one.now() + Duration::from_secs(2) };
+        one.ground.run(one.broker().receive(&queue, asked))
+    };
+    assert_eq!(receive().unwrap_err().kind(), Kind::Unavailable);
+    one.ensures(&settings).unwrap();
+    assert!(receive().or_else(|_| receive()).or_else(|_| receive()).unwrap().is_empty(), "it is whole again");
 }
