@@ -17,11 +17,11 @@ use forebay_core::ports::broker::{
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use self::stats::Depth;
 use crate::broker::KafkaBroker;
 use crate::consume::member::{away, want};
+use crate::consume::trim::remove;
 use crate::inner::Inner;
 use crate::link::{Clients, refusal};
 use crate::queue::Queue;
@@ -37,6 +37,7 @@ pub const ADMIN_CAPABILITIES: AdminCapabilities =
     AdminCapabilities { list: true, counts: false, peek: true, find: false, pause: false };
 
 const DELETE: &str = "delete queue";
+const PURGE: &str = "purge queue";
 
 fn lacks<T: Send + 'static>(
     operation: &'static str,
@@ -64,7 +65,7 @@ impl BrokerAdmin for KafkaBroker {
     }
 
     fn purge<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(self.inner().bounded("purge queue", self.inner().purge(queue)))
+        Box::pin(self.inner().bounded(PURGE, self.inner().purge(queue)))
     }
 
     fn redrive<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<u64>> {
@@ -89,7 +90,7 @@ impl BrokerAdmin for KafkaBroker {
     }
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
-        Box::pin(self.inner().bounded("delete queue", self.inner().delete_queue(queue)))
+        Box::pin(self.inner().bounded(DELETE, self.inner().delete_queue(queue)))
     }
 }
 
@@ -117,7 +118,7 @@ impl Inner {
         let queue = self.queue_anew(name, TELL).await?;
         let depths = self.depths(&queue, TELL).await?;
         let now = self.clock.now();
-        let (held, later) = queue.look(|shelf| (shelf.held_count(), shelf.later_count(now)));
+        let (held, later) = queue.look(|shelf| (shelf.holds.count() as u64, shelf.later_count(now)));
         let sum = |lane| -> u64 {
             let of_lane = depths.iter().filter(|(source, _)| source.lane == lane);
             of_lane.map(|(_, depth)| depth.open).sum()
@@ -149,7 +150,6 @@ impl Inner {
 
     /// Of partitions that other processes have, all that they have not settled is removed from the servers.
     async fn purge(self: &Arc<Self>, name: &QueueName) -> Result<u64> {
-        const PURGE: &str = "purge queue";
         let queue = self.queue_anew(name, PURGE).await?;
         self.join(&queue).await?;
         // What is moved meanwhile would be behind the ends that are found.
@@ -159,24 +159,41 @@ impl Inner {
         let ends: BTreeMap<_, _> = depths.iter().map(|(source, depth)| (*source, depth.end)).collect();
         let (letters, skipped, ours) = queue.change(|shelf| {
             let (letters, skipped) = shelf.skip_to(&ends);
-            (letters, skipped, shelf.committed_offsets())
+            (letters, skipped, shelf.generations())
         });
         let mut purged = letters.len() as u64 + skipped.iter().map(|skipped| skipped.count).sum::<u64>();
         let gone = letters.iter().filter_map(|(letter, _)| letter.gone());
         let main = skipped.iter().filter(|skipped| skipped.source.lane == Lane::Main);
         let gone: Vec<_> = gone.chain(main.map(|skipped| (skipped.from, skipped.end))).collect();
+        // Before anything that takes time: what lies on no shelf is seen to by nobody should the caller go away. Whoever dies
+        // now has a replay tell of messages that were purged.
         for (letter, generation) in letters {
             drop(queue.finish(letter, generation));
         }
         let begun = queue.look(Shelf::batches);
         queue.commits.notify_one();
         self.mark_gone(&queue, gone, PURGE).await?;
-        self.until(&queue, |shelf| shelf.has_committed(begun)).await;
+        self.until_committed(&queue, begun, &ours).await?;
         let others = depths.into_iter().filter(|(source, _)| !ours.contains_key(source));
         let others: BTreeMap<Source, Depth> = others.filter(|(_, depth)| depth.open > 0).collect();
         purged += others.values().map(|depth| depth.open).sum::<u64>();
-        self.remove(&queue, others, PURGE).await?;
+        let ends =
+            others.iter().map(|(source, depth)| (queue.names.lane(source.lane), source.partition, depth.end));
+        remove(self, &queue, ends, PURGE).await?;
         Ok(purged)
+    }
+
+    /// Until what waited for a commit when so many were begun is durable: of partitions that are another process's by then it
+    /// is not.
+    async fn until_committed(&self, queue: &Queue, begun: u64, ours: &BTreeMap<Source, u64>) -> Result<()> {
+        self.until(queue, |shelf| shelf.has_committed(begun)).await;
+        let still =
+            |shelf: &Shelf| ours.iter().all(|(source, generation)| shelf.is_current(*source, *generation));
+        if queue.look(still) {
+            return Ok(());
+        }
+        let error = Error::new(Kind::Unavailable, PURGE, queue.name().as_str());
+        Err(error.because("its partitions have gone to another process meanwhile"))
     }
 
     /// Until that is so of what lies here.
@@ -190,27 +207,6 @@ impl Inner {
             }
             changed.await;
         }
-    }
-
-    async fn remove(
-        &self,
-        queue: &Queue,
-        depths: BTreeMap<Source, Depth>,
-        operation: &'static str,
-    ) -> Result<()> {
-        if depths.is_empty() {
-            return Ok(());
-        }
-        let refuse = |error: KafkaError| refusal(error, operation, queue.name().as_str());
-        let mut before = TopicPartitionList::new();
-        for (source, depth) in depths {
-            let topic = queue.names.lane(source.lane);
-            before
-                .add_partition_offset(topic, source.partition, Offset::Offset(depth.end))
-                .map_err(refuse)?;
-        }
-        let removed = self.clients(operation)?.admin.delete_records(&before, &self.admin_options()).await;
-        removed.map(drop).map_err(refuse)
     }
 
     async fn delete_queue(self: &Arc<Self>, name: &QueueName) -> Result<()> {
@@ -262,5 +258,32 @@ impl<'a> Still<'a> {
 impl Drop for Still<'_> {
     fn drop(&mut self) {
         self.0.change(|shelf| shelf.purges -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::queue::QueueSettings;
+    use forebay_runtime::clock::TokioClock;
+
+    use super::*;
+    use crate::settings::KafkaSettings;
+
+    #[tokio::test]
+    async fn what_is_purged_of_a_partition_that_went_before_its_commit_is_not_told_as_gone() {
+        let settings = KafkaSettings::parse("kafka://127.0.0.1:1").unwrap();
+        let (inner, _errands) = Inner::new(settings, Arc::new(TokioClock::new()));
+        let name = QueueName::new("q").unwrap();
+        let queue = Queue::new(QueueSettings::new(name.clone()), 1, Names::new("", &name, 1).unwrap());
+        let source = Source { lane: Lane::Main, partition: 0 };
+        let ours = queue.change(|shelf| {
+            shelf.assign(source, 0, "", 0);
+            shelf.generations()
+        });
+        inner.until_committed(&queue, 0, &ours).await.unwrap();
+        queue.change(|shelf| shelf.skip_to(&BTreeMap::from([(source, 500)])));
+        let goes = async { queue.change(|shelf| shelf.revoke(source)) };
+        let (told, ()) = tokio::join!(biased; inner.until_committed(&queue, 0, &ours), goes);
+        assert_eq!(told.unwrap_err().kind(), Kind::Unavailable);
     }
 }

@@ -14,6 +14,7 @@ use forebay_core::ports::broker::{
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
 use forebay_envelope::envelope::Envelope;
+use forebay_envelope::taken::Taken;
 use lapin::options::{BasicAckOptions, QueueDeclareOptions, QueuePurgeOptions};
 use lapin::types::{FieldTable, ShortString};
 use tokio::sync::oneshot;
@@ -125,33 +126,30 @@ impl Inner {
 
     async fn peek(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<Vec<Peeked>> {
         let queue = self.queue_anew(name).await?;
-        // Whoever asks for messages has them brought here; what it takes it gives back to its place.
-        let taken = self.receive_to_look(name, count_max).await?;
-        let peeked = taken.iter().map(|delivery| Peeked { delivery: delivery.clone() }).collect();
-        for delivery in taken {
-            self.put_back(&queue, delivery.id);
-        }
-        Ok(peeked)
+        // Whoever asks for messages has them brought here.
+        let mut taken = Taken::none(&*queue);
+        let deliveries = self.take_to_look(&queue, &mut taken, count_max).await?;
+        Ok(deliveries.into_iter().map(|delivery| Peeked { delivery }).collect())
     }
 
-    async fn receive_to_look(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<Vec<Delivery>> {
+    async fn take_to_look(
+        self: &Arc<Self>,
+        queue: &Queue,
+        taken: &mut Taken<'_, Queue>,
+        count_max: usize,
+    ) -> Result<Vec<Delivery>> {
         let count_max = count_max.clamp(1, limits::RECEIVE_DELIVERIES_MAX);
         let mut all = Vec::new();
         loop {
             let asked =
                 Receive { count_max: count_max - all.len(), hold: None, wait_until: self.clock.now() };
-            let more = self.receive(name, asked).await?;
+            let more = self.receive(&queue.settings.name, asked).await?;
+            taken.extend(more.iter().map(|delivery| delivery.id));
             let nothing = more.is_empty();
             all.extend(more);
             if nothing || all.len() == count_max {
                 return Ok(all);
             }
-        }
-    }
-
-    fn put_back(&self, queue: &Queue, delivery: DeliveryId) {
-        if let Some(grip) = queue.grip(delivery.position, delivery.token) {
-            grip.put_back();
         }
     }
 
@@ -175,7 +173,10 @@ impl Inner {
             queue.catch_up();
             let (letters, epoch) = queue.change(|shelf| {
                 shelf.expect_nothing();
-                (shelf.give_up(), shelf.epoch())
+                let letters = shelf.give_up();
+                // Their channel is needed until each of them has its end.
+                letters.iter().for_each(|letter| shelf.holds.busy_with(letter.number, None));
+                (letters, shelf.epoch())
             });
             // To its end, whoever asked: what lies on no shelf is seen to by nobody else.
             let (tell, told) = oneshot::channel();
@@ -190,43 +191,39 @@ impl Inner {
     async fn redrive(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<u64> {
         const REDRIVE: &str = "redrive queue";
         let queue = self.queue_anew(name).await?;
-        let (mut redriven, mut stay) = (0, Vec::new());
-        let outcome = loop {
+        let (mut redriven, mut taken) = (0, Taken::none(&*queue));
+        loop {
             let room = count_max.saturating_sub(redriven as usize).min(limits::RECEIVE_DELIVERIES_MAX);
-            if room == 0 || stay.len() >= usize::from(self.settings.prefetch) {
-                break Ok(());
+            if room == 0 || taken.count() >= usize::from(self.settings.prefetch) {
+                return Ok(redriven);
             }
-            let taken = self.receive_to_look(name, room).await?;
-            if taken.is_empty() {
-                break Ok(());
+            let deliveries = self.take_to_look(&queue, &mut taken, room).await?;
+            if deliveries.is_empty() {
+                return Ok(redriven);
             }
             let mut failed = None;
-            for delivery in taken {
+            for delivery in deliveries {
                 match self.send_back(&queue, delivery.id, REDRIVE).await {
-                    Ok(true) => redriven += 1,
-                    Ok(false) => stay.push(delivery.id),
-                    Err(error) => {
-                        stay.push(delivery.id);
-                        failed = Some(error);
-                    }
+                    Ok(sent) => redriven += u64::from(sent),
+                    Err(error) => failed = Some(error),
                 }
             }
             if let Some(error) = failed {
-                break Err(error);
+                return Err(error);
             }
-        };
-        stay.into_iter().for_each(|id| self.put_back(&queue, id));
-        outcome.map(|()| redriven)
+            taken.settle();
+        }
     }
 
-    /// Publishes a dead letter to where it came from. `false`: it came from nowhere, or that is gone.
+    /// Publishes a dead letter to where it came from. `false`: it came from nowhere, or that is gone, or it is not held any
+    /// more.
     async fn send_back(
         self: &Arc<Self>,
         queue: &Arc<Queue>,
         delivery: DeliveryId,
         operation: &'static str,
     ) -> Result<bool> {
-        let Some(grip) = queue.grip(delivery.position, delivery.token) else { return Ok(true) };
+        let Some(grip) = queue.grip(delivery.position, delivery.token) else { return Ok(false) };
         let Some(from) = grip.letter().envelope.history.last().map(|line| line.queue.clone()) else {
             return Ok(false);
         };
@@ -254,18 +251,25 @@ async fn end_all(
     letters: Vec<Arc<Letter>>,
     epoch: u64,
 ) -> std::result::Result<u64, Refusal> {
-    let mut count = 0;
+    let (mut count, mut failed) = (0, None);
     for letter in letters {
-        match link.ask(letter.acker.ack(BasicAckOptions::default())).await {
-            Ok(ended) => count += u64::from(ended),
-            Err(refusal) => {
-                inner.drop_channel(&queue, epoch);
-                return Err(refusal);
+        if failed.is_none() {
+            match link.ask(letter.acker.ack(BasicAckOptions::default())).await {
+                Ok(true) => count += 1,
+                Ok(false) => failed = Some(Refusal::Away("the channel is gone")),
+                Err(refusal) => failed = Some(refusal),
             }
         }
-        queue.change_quietly(|shelf| shelf.ended(&letter, epoch));
+        queue.change(|shelf| {
+            shelf.holds.let_go(letter.number);
+            if failed.is_none() {
+                shelf.ended(&letter, epoch);
+            }
+        });
     }
-    Ok(count)
+    let Some(refusal) = failed else { return Ok(count) };
+    inner.drop_channel(&queue, epoch);
+    Err(refusal)
 }
 
 /// The waiting queues of a queue that there are, and how much is in them.

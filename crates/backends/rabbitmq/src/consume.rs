@@ -6,9 +6,11 @@ use std::sync::Arc;
 use forebay_core::error::Kind;
 use forebay_core::limits;
 use forebay_core::queue::Order;
+use forebay_core::time::Instant;
 use lapin::Channel;
 use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use parking_lot::Mutex;
@@ -21,7 +23,7 @@ use crate::queue::Queue;
 use crate::queue::intake::Intake;
 use crate::queue::letter::Letter;
 use crate::queue::names::Lane;
-use crate::queue::shelf::{Consuming, Shelf};
+use crate::queue::shelf::{Consuming, Shelf, Trouble};
 
 /// What the opening came to.
 enum Opened {
@@ -58,8 +60,8 @@ pub(crate) fn want(inner: &Arc<Inner>, queue: &Arc<Queue>) {
     }
 }
 
-async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, channel: Option<Channel>, epoch: u64) {
-    let opened = try_open(inner, queue, link, channel.as_ref(), epoch).await;
+async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, mut channel: Option<Channel>, epoch: u64) {
+    let opened = try_open(inner, queue, link, &mut channel, epoch).await;
     let now = inner.clock.now();
     let not_before = now + limits::rabbitmq::PAUSE;
     match opened {
@@ -71,32 +73,45 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, channel: Opti
                 if mine {
                     shelf.used_at = now;
                     shelf.consuming = consuming;
+                    shelf.trouble = None;
                 }
                 mine
             });
             if !mine {
                 let _ = time::timeout(limits::rabbitmq::GOODBYE_MAX, channel.close(200, "late".into())).await;
-                put_off(queue, epoch, not_before);
+                put_off(queue, epoch, not_before, None);
             }
         }
-        Ok(Opened::Elsewhere) => put_off(queue, epoch, not_before),
+        Ok(Opened::Elsewhere) => put_off(queue, epoch, not_before, None),
         Err(refusal) => {
             if let Some(channel) = channel {
                 let _ =
                     time::timeout(limits::rabbitmq::GOODBYE_MAX, channel.close(200, "broken".into())).await;
             }
-            put_off(queue, epoch, not_before);
             if refusal.is_not_found() {
                 look_again(inner, queue).await;
             } else {
                 tracing::warn!(queue = %queue.settings.name, ?refusal, "rabbitmq: cannot consume");
             }
+            let times = queue.look(|shelf| shelf.trouble.as_ref().map_or(0, |trouble| trouble.times));
+            let pause = limits::rabbitmq::PAUSE.saturating_mul(1 << times.min(8));
+            let not_before = inner.clock.now() + pause.min(limits::BROKER_PAUSE_MAX);
+            put_off(queue, epoch, not_before, Some(Trouble { why: refusal.said(), times: times + 1 }));
         }
     }
 }
 
-fn put_off(queue: &Queue, epoch: u64, not_before: forebay_core::time::Instant) {
-    drop(queue.change(|shelf| (shelf.epoch() == epoch).then(|| shelf.clear(Consuming::No { not_before }))));
+/// The server is not asked before then.
+fn put_off(queue: &Queue, epoch: u64, not_before: Instant, trouble: Option<Trouble>) {
+    drop(queue.change(|shelf| {
+        let cleared = (shelf.epoch() == epoch).then(|| shelf.clear(Consuming::No { not_before }));
+        // One of its consumers may have found the channel gone before.
+        if let Consuming::No { not_before: at } = &mut shelf.consuming {
+            *at = not_before.max(*at);
+            shelf.trouble = trouble;
+        }
+        cleared
+    }));
 }
 
 /// A queue of the server's was missing: has it been deleted, or only half made?
@@ -113,7 +128,7 @@ async fn try_open(
     inner: &Arc<Inner>,
     queue: &Arc<Queue>,
     link: &Link,
-    channel: Option<&Channel>,
+    channel: &mut Option<Channel>,
     epoch: u64,
 ) -> Result<Opened, Refusal> {
     let ordered = queue.settings.order == Order::Key;
@@ -122,12 +137,20 @@ async fn try_open(
     }
     let channel = match channel {
         Some(channel) => channel.clone(),
-        None => link.consuming_channel(inner.settings.prefetch).await?,
+        None => channel.insert(link.channel().await?).clone(),
     };
     let asked = queue.look(|shelf| shelf.asked);
+    let mut fits_now = None;
     for lane in queue.lanes() {
-        // What is tried again goes before the others of its key: all of it must be here before any of these comes.
-        let again = if lane == Lane::Again { ready(queue, link, lane).await? } else { 0 };
+        // What is tried again goes before the others of its key: all of it must be here before any of these comes, and find
+        // room whatever else lies here.
+        let (again, fits) = match lane {
+            Lane::Again => (ready(queue, link, lane).await?, limits::rabbitmq::TRIES_PREFETCH),
+            Lane::Class(_) => (0, inner.settings.prefetch),
+        };
+        if fits_now.replace(fits) != Some(fits) {
+            link.ask(channel.basic_qos(fits, BasicQosOptions::default())).await?;
+        }
         let consuming = channel.basic_consume(
             queue.names.lane(lane),
             tag(lane, asked),
@@ -139,8 +162,8 @@ async fn try_open(
             Arc::new(Intake { inner: inner.clone(), queue: queue.clone(), lane, epoch, asked, consumer });
         queue.change_quietly(|shelf| shelf.take_in_by(&intake));
         inner.run(intake.run());
-        if again > 0 {
-            await_arrival(queue, again).await;
+        if !await_tries(queue, again.min(fits.into())).await {
+            return Err(Refusal::Away("what is to be tried again does not come"));
         }
     }
     Ok(Opened::Yes(channel))
@@ -191,19 +214,22 @@ pub(crate) async fn ready(queue: &Queue, link: &Link, lane: Lane) -> Result<u64,
     Ok(u64::from(declared.message_count()))
 }
 
-/// Until so many messages have come, or as many as fit.
-async fn await_arrival(queue: &Queue, count: u64) {
-    let arrived = async {
-        loop {
-            let changed = queue.changed.notified();
-            let (ready, held, later) = queue.look(Shelf::counts);
-            if ready + held + later >= count {
-                return;
-            }
-            changed.await;
+/// Whether so many messages that are tried again have come, which goes on for as long as more of them do.
+async fn await_tries(queue: &Queue, count: u64) -> bool {
+    let (mut came_before, mut late) = (0, time::Instant::now() + limits::rabbitmq::ARRIVAL_MAX);
+    loop {
+        let changed = queue.changed.notified();
+        let came = queue.look(Shelf::tries_here);
+        if came >= count {
+            return true;
         }
-    };
-    let _ = time::timeout(limits::rabbitmq::ARRIVAL_MAX, arrived).await;
+        if came > came_before {
+            (came_before, late) = (came, time::Instant::now() + limits::rabbitmq::ARRIVAL_MAX);
+        }
+        if time::timeout_at(late, changed).await.is_err() {
+            return false;
+        }
+    }
 }
 
 /// What is done with a queue of which nobody asks for messages.
@@ -223,8 +249,8 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
     let since = now - limits::rabbitmq::IDLE;
     let needed = |shelf: &Shelf| match &shelf.consuming {
         // What of an ordered queue was given back while an earlier message is held would come before that one.
-        Consuming::Yes { .. } => shelf.is_unused(since) && !(shelf.leading && shelf.is_holding()),
-        Consuming::Resting { .. } => shelf.is_unused(since) && (!shelf.is_holding() || shelf.has_unheld()),
+        Consuming::Yes { .. } => shelf.is_unused(since) && (!shelf.leading || shelf.holds.is_empty()),
+        Consuming::Resting { .. } => shelf.is_unused(since) && (shelf.holds.is_empty() || shelf.has_unheld()),
         Consuming::No { not_before } => *not_before <= now && shelf.is_unused(since) && shelf.leading,
         Consuming::Opening | Consuming::Stopping { .. } | Consuming::Gone => false,
     };
@@ -241,7 +267,7 @@ pub(crate) fn rest(inner: &Arc<Inner>, queue: Arc<Queue>) {
         };
         let consumers = matches!(shelf.consuming, Consuming::Yes { .. }).then_some(shelf.asked);
         shelf.asked += 1;
-        let rest = if shelf.is_holding() { Rest::GiveBack } else { Rest::Leave };
+        let rest = if shelf.holds.is_empty() { Rest::Leave } else { Rest::GiveBack };
         let stopping = Consuming::Stopping { channel: channel.clone() };
         let cleared = match rest {
             Rest::Leave => Some(shelf.clear(stopping)),

@@ -25,10 +25,10 @@ impl Inner {
             for queue in self.all() {
                 let room = limits::EXPIRED_DELIVERIES_MAX - run_out.len();
                 queue.change_quietly(|shelf| {
-                    for position in shelf.run_out(room, now) {
-                        run_out.extend(shelf.at(position).map(|held| queue.delivery(held)));
+                    for position in shelf.holds.run_out(room, now) {
+                        run_out.extend(shelf.holds.at(position).map(|held| queue.delivery(held)));
                     }
-                    next = [next, shelf.next_end()].into_iter().flatten().min();
+                    next = [next, shelf.holds.next_end()].into_iter().flatten().min();
                 });
             }
             if !run_out.is_empty() {
@@ -51,7 +51,7 @@ impl Inner {
     pub(crate) fn held(&self, name: &QueueName, delivery: DeliveryId) -> Option<Held> {
         let queue = self.known(name)?;
         queue.look(|shelf| {
-            let held = shelf.held(delivery.position, delivery.token)?;
+            let held = shelf.holds.held(delivery.position, delivery.token)?;
             let attempt = held.letter.envelope.attempt();
             Some(Held { attempt, retry: queue.settings.retry, held_until: held.until })
         })
@@ -61,7 +61,8 @@ impl Inner {
     pub(crate) fn extend(&self, name: &QueueName, delivery: DeliveryId, hold: Duration) -> Option<Instant> {
         let until = self.clock.now() + hold;
         let queue = self.known(name)?;
-        let extended = queue.change_quietly(|shelf| shelf.extend(delivery.position, delivery.token, until));
+        let extended =
+            queue.change_quietly(|shelf| shelf.holds.extend(delivery.position, delivery.token, until));
         self.holds.notify_waiters();
         extended
     }

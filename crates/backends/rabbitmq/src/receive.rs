@@ -82,9 +82,11 @@ impl Inner {
                     queue.catch_up();
                     continue;
                 }
-                return match self.link_now() {
-                    Some(_) => Ok(Vec::new()),
-                    None => Err(Error::new(Kind::Unavailable, RECEIVE, self.settings.address())),
+                let away = || Error::new(Kind::Unavailable, RECEIVE, self.settings.address());
+                return match queue.look(|shelf| shelf.trouble.clone()) {
+                    _ if self.link_now().is_none() => Err(away()),
+                    Some(trouble) => Err(away().because(trouble.why)),
+                    None => Ok(Vec::new()),
                 };
             }
             consume::want(self, &queue);
@@ -124,7 +126,7 @@ fn look(queue: &Queue, shelf: &mut Shelf, asked: &Asked, now: Instant) -> Look {
         let until = now + receive.hold.unwrap_or(queue.settings.hold);
         let found = shelf.take(receive.count_max, until, *token, now);
         if !found.taken.is_empty() || !found.expired.is_empty() {
-            let held = found.taken.iter().filter_map(|position| shelf.at(*position));
+            let held = found.taken.iter().filter_map(|position| shelf.holds.at(*position));
             let deliveries = held.map(|held| queue.delivery(held)).collect();
             return Look::Found(deliveries, found.expired, shelf.epoch());
         }

@@ -2,6 +2,7 @@
 //! dies in between leaves two of them, never none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_core::delivery::{DeliveryId, Outcome, Reason, Settled};
 use forebay_core::error::{Error, Kind, Result};
@@ -88,9 +89,9 @@ impl Inner {
     async fn again(&self, queue: &Queue, grip: &Grip<'_>, at: Instant) -> Result<()> {
         let letter = grip.letter();
         let envelope = Envelope { attempts: letter.envelope.attempt(), due: at, ..letter.envelope.clone() };
-        let ordered = queue.settings.order == Order::Key;
-        if !ordered {
-            return self.put(queue, vec![(letter.lane, envelope)], SETTLE).await;
+        if queue.settings.order != Order::Key || letter.key().is_none() {
+            let lane = if letter.lane == Lane::Again { Lane::Class(0) } else { letter.lane };
+            return self.put(queue, vec![(lane, envelope)], SETTLE).await;
         }
         let expected = Expected::of(queue, letter.key());
         self.put(queue, vec![(Lane::Again, envelope)], SETTLE).await?;
@@ -122,12 +123,20 @@ impl Inner {
 
     /// What was to be done with a letter that is in nobody's hands has failed: waits a while, and says whether to try again,
     /// which is as long as its channel is there. Nobody is handed it meanwhile: its time may not have come, or be over.
-    async fn tries_again(&self, queue: &Queue, letter: &Letter, epoch: u64, error: Error) -> bool {
+    async fn tries_again(
+        &self,
+        queue: &Queue,
+        letter: &Letter,
+        epoch: u64,
+        pause: &mut Duration,
+        error: Error,
+    ) -> bool {
         tracing::warn!(queue = %queue.settings.name, %error, "rabbitmq: a message stays where it is");
-        self.clock.sleep_until(self.clock.now() + limits::rabbitmq::AGAIN).await;
+        self.clock.sleep_until(self.clock.now() + *pause).await;
+        *pause = (*pause * 2).min(limits::rabbitmq::AGAIN_MAX);
         let is_ours = queue.look(|shelf| shelf.epoch() == epoch);
         if !is_ours {
-            queue.change(|shelf| shelf.let_go(letter.number));
+            queue.change(|shelf| shelf.holds.let_go(letter.number));
         }
         is_ours
     }
@@ -188,9 +197,10 @@ impl Drop for Expected<'_> {
 
 /// A message whose time has not come by far: it waits on the server.
 pub(crate) async fn put_off(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>, epoch: u64) {
+    let mut pause = limits::rabbitmq::AGAIN;
     let copy = || vec![(letter.lane, letter.envelope.clone())];
     while let Err(error) = inner.put(&queue, copy(), "put off message").await {
-        if !inner.tries_again(&queue, &letter, epoch, error).await {
+        if !inner.tries_again(&queue, &letter, epoch, &mut pause, error).await {
             return;
         }
     }
@@ -200,12 +210,12 @@ pub(crate) async fn put_off(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Le
 
 /// A message past its time to live: it goes to the dead-letter queue, if its queue has one.
 pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>, epoch: u64) {
-    let envelope = &letter.envelope;
+    let (envelope, mut pause) = (&letter.envelope, limits::rabbitmq::AGAIN);
     while queue.settings.dead_letter.is_some()
         && let Err(error) =
             inner.dead_letter(&queue, envelope, Reason::Expired, envelope.attempts, None).await
     {
-        if !inner.tries_again(&queue, &letter, epoch, error).await {
+        if !inner.tries_again(&queue, &letter, epoch, &mut pause, error).await {
             return;
         }
     }
@@ -215,8 +225,6 @@ pub(crate) async fn expire(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Let
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use forebay_contract::clock::SimClock;
     use forebay_core::message::{Message, MessageId};
     use forebay_core::ports::clock::Clock;
@@ -250,6 +258,6 @@ mod tests {
         let soon = now + Duration::from_secs(30);
         let found = queue.change(|shelf| shelf.take(1, soon, 7, soon));
         assert!(found.taken.is_empty(), "it was handed out early");
-        assert!(queue.look(|shelf| shelf.is_holding()), "it is seen to still");
+        assert!(queue.look(|shelf| !shelf.holds.is_empty()), "it is seen to still");
     }
 }

@@ -13,8 +13,11 @@ pub const WAIT_DEFAULT: Duration = Duration::from_secs(10);
 pub const WAIT_MAX: Duration = Duration::from_secs(600);
 /// The pause before the server is asked again; doubled for every failure, up to `BROKER_PAUSE_MAX`.
 pub const PAUSE: Duration = Duration::from_millis(100);
-/// The pause before something is tried again that is done with a message in the background, as long as its channel lives.
+/// The pause before something is tried again that is done with a message in the background, as long as its channel lives;
+/// doubled each time, as each may leave a copy, up to the next.
 pub const AGAIN: Duration = Duration::from_secs(1);
+/// The longest such pause.
+pub const AGAIN_MAX: Duration = Duration::from_secs(60);
 /// How often the state of the connection and of unused queues is looked at.
 pub const LOOK: Duration = Duration::from_millis(100);
 /// How long closing a channel or a connection in good order may take.
@@ -41,7 +44,11 @@ pub const UNHELD_MAX: Duration = Duration::from_secs(600);
 pub const RENEW: Duration = Duration::from_secs(30);
 /// An empty answer takes at least so long: what is on the server needs time to come.
 pub const EMPTY_MIN: Duration = Duration::from_millis(50);
-/// How long what is tried again may take to come before the rest of an ordered queue.
+/// Messages with a key of an ordered queue that are held or wait for their next attempt, whatever the prefetch says.
+pub const TRIES_MAX: usize = 256;
+/// Of what is tried again so much comes to this process: more than there may be, as what is past its time to live is beside it.
+pub const TRIES_PREFETCH: u16 = 1_024;
+/// How long the next of what is tried again may take to come before the rest of an ordered queue.
 pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
 /// The pause before a queue's settings are asked for again that another process reads.
 pub const LOCK_PAUSE: Duration = Duration::from_millis(20);

@@ -9,51 +9,25 @@ use forebay_core::limits::kafka::OPEN_MAX;
 use forebay_core::ports::broker::{Peeked, Receive};
 use forebay_core::queue::QueueName;
 use forebay_envelope::envelope::Envelope;
+use forebay_envelope::taken::Taken;
 
 use crate::inner::Inner;
 use crate::queue::Queue;
 use crate::queue::commit::Change;
 
-/// Deliveries that were taken to be looked at. What of them is held still when this goes, because all was seen, something
-/// failed or nobody waits any more, is ready again in its place: a look is no attempt.
-struct Taken<'a> {
-    queue: &'a Queue,
-    all: Vec<DeliveryId>,
-}
-
-impl<'a> Taken<'a> {
-    fn none(queue: &'a Queue) -> Self {
-        Self { queue, all: Vec::new() }
-    }
-
-    /// Leaves out what is held no more.
-    fn settle(&mut self) {
-        self.queue.look(|shelf| self.all.retain(|id| shelf.held(id.position, id.token).is_some()));
-    }
-}
-
-impl Drop for Taken<'_> {
-    fn drop(&mut self) {
-        for id in self.all.drain(..) {
-            if let Some(grip) = self.queue.grip(id.position, id.token) {
-                grip.put_back();
-            }
-        }
-    }
-}
-
 impl Inner {
     pub(super) async fn peek(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<Vec<Peeked>> {
         let queue = self.queue_anew(name, "peek into queue").await?;
         // Whoever asks for messages has them brought here.
-        let mut taken = Taken::none(&queue);
-        let deliveries = self.take_to_look(&mut taken, count_max).await?;
+        let mut taken = Taken::none(&*queue);
+        let deliveries = self.take_to_look(&queue, &mut taken, count_max).await?;
         Ok(deliveries.into_iter().map(|delivery| Peeked { delivery }).collect())
     }
 
     async fn take_to_look(
         self: &Arc<Self>,
-        taken: &mut Taken<'_>,
+        queue: &Queue,
+        taken: &mut Taken<'_, Queue>,
         count_max: usize,
     ) -> Result<Vec<Delivery>> {
         let count_max = count_max.clamp(1, limits::RECEIVE_DELIVERIES_MAX);
@@ -61,8 +35,8 @@ impl Inner {
         loop {
             let asked =
                 Receive { count_max: count_max - all.len(), hold: None, wait_until: self.clock.now() };
-            let more = self.receive(taken.queue.name(), asked).await?;
-            taken.all.extend(more.iter().map(|delivery| delivery.id));
+            let more = self.receive(queue.name(), asked).await?;
+            taken.extend(more.iter().map(|delivery| delivery.id));
             let nothing = more.is_empty();
             all.extend(more);
             if nothing || all.len() == count_max {
@@ -74,13 +48,13 @@ impl Inner {
     pub(super) async fn redrive(self: &Arc<Self>, name: &QueueName, count_max: usize) -> Result<u64> {
         const REDRIVE: &str = "redrive queue";
         let queue = self.queue_anew(name, REDRIVE).await?;
-        let (mut redriven, mut taken) = (0, Taken::none(&queue));
+        let (mut redriven, mut taken) = (0, Taken::none(&*queue));
         loop {
             let room = count_max.saturating_sub(redriven as usize).min(limits::RECEIVE_DELIVERIES_MAX);
-            if room == 0 || taken.all.len() >= OPEN_MAX {
+            if room == 0 || taken.count() >= OPEN_MAX {
                 return Ok(redriven);
             }
-            let deliveries = self.take_to_look(&mut taken, room).await?;
+            let deliveries = self.take_to_look(&queue, &mut taken, room).await?;
             if deliveries.is_empty() {
                 return Ok(redriven);
             }
@@ -166,11 +140,11 @@ mod tests {
             taken.iter().map(|held| held.letter.number).collect()
         };
         let mut taken = Taken::none(&queue);
-        taken.all.extend(take().into_iter().map(|position| DeliveryId { position, token: 7 }));
+        taken.extend(take().into_iter().map(|position| DeliveryId { position, token: 7 }));
         // One was sent back meanwhile.
         drop(queue.grip(1, 7).unwrap().begin(Change::Settled, true));
         taken.settle();
-        assert_eq!(taken.all.len(), 2);
+        assert_eq!(taken.count(), 2);
         assert!(take().is_empty());
         drop(taken);
         assert_eq!(take(), [0, 2]);

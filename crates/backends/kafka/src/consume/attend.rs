@@ -24,13 +24,18 @@ pub(super) async fn attend(inner: &Arc<Inner>, queue: &Arc<Queue>) {
         queue.change_quietly(Shelf::resume_with_room);
         let now = inner.clock.now();
         // Also what was being settled meanwhile, and is held again past its end because that has failed.
-        if queue.look(|shelf| shelf.next_end().is_some_and(|end| end <= now)) {
+        if queue.look(|shelf| shelf.holds.next_end().is_some_and(|end| end <= now)) {
             inner.holds.notify_waiters();
         }
-        let unused = |shelf: &Shelf| {
-            shelf.consuming == Consuming::Gone || (shelf.is_unused(now - limits::IDLE) && !shelf.is_holding())
-        };
-        let over = queue.look(unused);
+        let (over, unsaid) = queue.look(|shelf| {
+            let gone = shelf.consuming == Consuming::Gone;
+            let unused = shelf.is_unused(now - limits::IDLE) && shelf.holds.is_empty();
+            // Whoever has the partitions next is to know of all that was settled.
+            (gone || (unused && !shelf.has_uncommitted()), !gone && unused && shelf.has_uncommitted())
+        });
+        if unsaid {
+            queue.commits.notify_one();
+        }
         if over || now.since(trimmed_at) >= limits::TRIM_PAUSE {
             trimmed_at = now;
             // What is retained for a time ends with the time, whatever is finished meanwhile.
@@ -62,6 +67,34 @@ mod tests {
     use crate::queue::letter::Source;
     use crate::queue::names::{Lane, Names};
     use crate::settings::KafkaSettings;
+
+    #[tokio::test]
+    async fn a_member_of_which_nobody_asks_anything_ends_once_all_that_was_settled_is_committed() {
+        let clock = Arc::new(TokioClock::new());
+        let settings = KafkaSettings::parse("kafka://127.0.0.1:1").unwrap();
+        let (inner, _errands) = Inner::new(settings, clock.clone());
+        let name = QueueName::new("q").unwrap();
+        let names = Names::new("", &name, 1).unwrap();
+        let queue = inner.remember(Queue::new(QueueSettings::new(name), 1, names));
+        let (now, source) = (clock.now(), Source { lane: Lane::Main, partition: 0 });
+        queue.change(|shelf| {
+            shelf.assign(source, 0, "", 0);
+            // It was put elsewhere, which nobody has been told in vain.
+            shelf.skip_to(&std::collections::BTreeMap::from([(source, 500)]));
+            let batch = shelf.batch().unwrap();
+            shelf.committed(batch, Fate::Failed, Fate::Lost, now);
+        });
+        let commits = async {
+            queue.commits.notified().await;
+            queue.change(|shelf| {
+                let batch = shelf.batch().unwrap();
+                shelf.committed(batch, Fate::Committed, Fate::Lost, now);
+            });
+        };
+        let ends = async { tokio::join!(attend(&inner, &queue), commits) };
+        tokio::time::timeout(std::time::Duration::from_secs(30), ends).await.unwrap();
+        assert!(!queue.look(Shelf::has_uncommitted));
+    }
 
     #[tokio::test]
     async fn a_hold_that_ran_out_while_its_delivery_was_settled_in_vain_is_offered() {

@@ -36,7 +36,8 @@ pub(super) async fn commit(inner: &Arc<Inner>, queue: &Arc<Queue>, member: &Arc<
 async fn gather(queue: &Queue) {
     let mut waiting = 0;
     for _ in 0..limits::GATHER_MAX {
-        let (now, more) = queue.look(|shelf| (shelf.waiting_count(), shelf.is_held()));
+        let (now, more) =
+            queue.look(|shelf| (shelf.waiting_count(), shelf.holds.held_letters().next().is_some()));
         if now <= waiting || !more {
             return;
         }

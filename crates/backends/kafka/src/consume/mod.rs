@@ -7,4 +7,4 @@ mod commit;
 mod follow;
 pub(crate) mod member;
 pub(crate) mod read;
-mod trim;
+pub(crate) mod trim;

@@ -149,7 +149,7 @@ async fn open(
 }
 
 /// Where partitions of a topic begin and end, of those that say so in time. One without a leader must not keep us from the
-/// others: it is not asked, and is read once it has one.
+/// others: it is not asked, and is read once it has one. That it has lost its end is seen then, by what comes of it.
 fn ends<C: ClientContext>(
     client: &Client<C>,
     topic: &str,

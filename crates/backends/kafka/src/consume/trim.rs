@@ -47,21 +47,22 @@ async fn try_trim(inner: &Arc<Inner>, queue: &Arc<Queue>, committed: &BTreeMap<S
         main.for_each(|(_, end)| *end = kept.min(*end));
     }
     let lanes = ends.iter().map(|(source, end)| (queue.names.lane(source.lane), source.partition, *end));
-    remove(inner, queue, lanes).await?;
+    remove(inner, queue, lanes, TRIM).await?;
     let first = ends.iter().find(|(source, _)| source.lane == Lane::Main);
     if let Some((_, first)) = first.filter(|_| queue.retains()) {
         // What is said of messages that are no more is of use to nobody.
         let gone = inner.gone_before(queue, *first, TRIM).await?;
-        remove(inner, queue, [(queue.names.gone.as_str(), 0, gone)]).await?;
+        remove(inner, queue, [(queue.names.gone.as_str(), 0, gone)], TRIM).await?;
     }
     Ok(())
 }
 
-/// Removes what lies before these offsets.
-async fn remove<'a>(
+/// Removes what lies before these offsets of topics' partitions from the servers. `Ok`: all of it is gone.
+pub(crate) async fn remove<'a>(
     inner: &Inner,
     queue: &Queue,
     ends: impl IntoIterator<Item = (&'a str, i32, At)>,
+    operation: &'static str,
 ) -> Result<()> {
     let mut before = TopicPartitionList::new();
     for (topic, partition, end) in ends.into_iter().filter(|(.., end)| *end > 0) {
@@ -71,7 +72,34 @@ async fn remove<'a>(
     if before.count() == 0 {
         return Ok(());
     }
-    let refuse = |error| refusal(error, TRIM, queue.name().as_str());
-    let removed = inner.clients(TRIM)?.admin.delete_records(&before, &inner.admin_options()).await;
+    let refuse = |error| refusal(error, operation, queue.name().as_str());
+    let removed = inner.clients(operation)?.admin.delete_records(&before, &inner.admin_options()).await;
     removed.map_err(refuse)?.elements().iter().try_for_each(|element| element.error()).map_err(refuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_core::queue::{QueueName, QueueSettings};
+    use forebay_runtime::clock::TokioClock;
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::queue::names::Names;
+    use crate::settings::KafkaSettings;
+
+    #[tokio::test]
+    async fn what_one_server_does_not_remove_is_an_error_though_others_answer() {
+        let cluster = MockCluster::new(1).unwrap();
+        let name = QueueName::new("orders").unwrap();
+        let names = Names::new("", &name, 1).unwrap();
+        cluster.create_topic(&names.main, 2, 1).unwrap();
+        cluster.partition_leader(&names.main, 1, None).unwrap();
+        let url = format!("kafka://{}?wait_ms=1000", cluster.bootstrap_servers());
+        let settings = KafkaSettings::parse(&url).unwrap();
+        let (inner, _errands) = Inner::new(settings, Arc::new(TokioClock::new()));
+        let queue = Queue::new(QueueSettings::new(name), 1, names);
+        let ends = [0, 1].map(|partition| (queue.names.main.as_str(), partition, 5));
+        let refused = remove(&inner, &queue, ends, "purge queue").await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Unavailable, "{refused}");
+    }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use forebay_core::time::Instant;
+use forebay_envelope::holds::Held;
 use tokio::sync::oneshot;
 
 use super::contiguous::{Offset, Tries};
 use super::letter::{Letter, Source};
-use super::shelf::{Held, Shelf};
+use super::shelf::Shelf;
 
 /// What became of what waited for its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub(crate) struct Waiting {
     generation: u64,
     /// As it was held, if it is to be held again should the commit fail. Else it stays as it is now: it was put elsewhere
     /// before, and goes with the next commit.
-    held: Option<Arc<Held>>,
+    held: Option<Held<Letter>>,
     change: Change,
     /// What was known of its attempts before.
     before: Option<Tries>,
@@ -76,12 +77,12 @@ impl Shelf {
         &mut self,
         letter: Arc<Letter>,
         generation: u64,
-        held: Option<Arc<Held>>,
+        held: Option<Held<Letter>>,
         change: Change,
     ) -> oneshot::Receiver<Fate> {
         let (told, fate) = oneshot::channel();
         if !self.is_current(letter.source, generation) {
-            self.let_go(letter.number);
+            self.holds.let_go(letter.number);
             // Who asked has the other end.
             let _ = told.send(Fate::Lost);
             return fate;
@@ -158,7 +159,7 @@ impl Shelf {
 
     fn finish(&mut self, waiting: Waiting, fate: Fate, now: Instant) {
         let letter = waiting.letter.clone();
-        self.let_go(letter.number);
+        self.holds.let_go(letter.number);
         let current = self.is_current(letter.source, waiting.generation);
         if let Some(partition) = self.partitions.get_mut(&letter.source).filter(|_| current) {
             match (&waiting.change, fate, &waiting.held) {
@@ -175,7 +176,7 @@ impl Shelf {
                         partition.bytes += letter.bytes;
                     }
                     partition.offsets.untried(letter.offset, waiting.before);
-                    self.hold(held.clone());
+                    self.holds.hold(letter.number, held.clone());
                 }
             }
         }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use forebay_core::limits::kafka as limits;
 use forebay_core::time::Instant;
 use forebay_envelope::envelope::Envelope;
+use forebay_envelope::holds::Position;
 use tokio::sync::Notify;
 
 use super::commit::Fate;
 use super::contiguous::{Contiguous, Offset, Tries};
 use super::letter::{Letter, Source};
 use super::names::Lane;
-use super::shelf::{Consuming, Partition, Position, Shelf};
+use super::shelf::{Consuming, Partition, Shelf};
 
 /// The partition of the waiting topic in which a message waits next: the longest wait that does not end too late. `None` where
 /// it has not to wait, or so shortly that whoever reads it can see to that.
@@ -77,6 +78,7 @@ impl Shelf {
             committed: base,
             trimmed: 0,
             head,
+            read_to: base,
             last_ms: 0,
             bytes: 0,
             full: false,
@@ -95,14 +97,8 @@ impl Shelf {
         self.ready.retain(|_, letter| letter.source != source);
         self.later.retain(|_, letter| letter.source != source);
         self.carried.retain(|_, letter| letter.source != source);
-        let held: Vec<_> = self.held.iter().filter(|(_, held)| held.letter.source == source).collect();
-        let held: Vec<(Position, Instant)> = held.into_iter().map(|(at, held)| (*at, held.until)).collect();
-        for (position, until) in held {
-            self.held.remove(&position);
-            self.ends.remove(&(until, position));
-        }
         // Who settles or moves it may have been ended meanwhile, and does not let it go any more.
-        self.gripped.retain(|_, gripped| gripped.source != source);
+        self.holds.forget(|letter| letter.source == source);
         let (lost, waiting) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|waiting| waiting.letter().source == source);
@@ -133,7 +129,9 @@ impl Shelf {
     pub(crate) fn arrive(&mut self, record: Record, number: Position, now: Instant) {
         let bytes = record.bytes();
         let Record { source, offset, put_ms, mut envelope, origin, .. } = record;
+        self.look_for_lost_end(source, offset);
         let Some(partition) = self.partitions.get_mut(&source) else { return };
+        partition.read_to = offset.saturating_add(1);
         if !partition.offsets.read(offset) {
             partition.dirty = true;
             return;
@@ -156,6 +154,19 @@ impl Shelf {
                 self.carried.insert((now, source, place), letter);
             }
             Lane::Main => self.put(letter, due, now),
+        }
+    }
+
+    /// As long as a partition is ours its offsets only grow. One that is less has the place of another message that the servers
+    /// have lost with the partition's end: what was said of that place, and of those behind it, is of no message any more.
+    fn look_for_lost_end(&mut self, source: Source, offset: Offset) {
+        if !self.partitions.get(&source).is_some_and(|partition| offset < partition.read_to) {
+            return;
+        }
+        self.assign(source, offset, "", offset);
+        if let Some(partition) = self.partitions.get_mut(&source) {
+            // Who takes it over is to begin here, too.
+            partition.dirty = true;
         }
     }
 
@@ -237,6 +248,11 @@ impl Shelf {
         self.partitions.iter().map(|(source, partition)| (*source, partition.committed)).collect()
     }
 
+    /// The partitions that are here, with their present assignments.
+    pub(crate) fn generations(&self) -> BTreeMap<Source, u64> {
+        self.partitions.iter().map(|(source, partition)| (*source, partition.generation)).collect()
+    }
+
     /// Of these, what is finished and not yet removed from the servers.
     pub(crate) fn to_trim(&self) -> BTreeMap<Source, Offset> {
         let due = self.partitions.iter().filter(|(_, partition)| partition.committed > partition.trimmed);
@@ -278,9 +294,14 @@ impl Shelf {
 
     /// What waited for a commit when so many were begun is durable. What came since may wait.
     pub(crate) fn has_committed(&self, batches: u64) -> bool {
-        let dirty = self.partitions.values().any(|partition| partition.dirty);
         // A commit says all there is to say of a partition, and what one has failed to say the next one says.
-        self.batch_committed > batches || (!self.committing && self.waiting.is_empty() && !dirty)
+        self.batch_committed > batches || !self.has_uncommitted()
+    }
+
+    /// Something that was settled is not known to be committed.
+    pub(crate) fn has_uncommitted(&self) -> bool {
+        let dirty = self.partitions.values().any(|partition| partition.dirty);
+        self.committing || !self.waiting.is_empty() || dirty
     }
 
     /// When the next letter is to be moved.
@@ -304,7 +325,7 @@ impl Shelf {
             bytes += letter.bytes;
             if let Some(partition) = self.partitions.get(&letter.source) {
                 taken.push((letter.clone(), partition.generation));
-                self.busy_with(&letter);
+                self.holds.busy_with(letter.number, Some(letter));
             }
         }
         self.carrying = !taken.is_empty();
@@ -323,7 +344,7 @@ impl Shelf {
 
     /// A letter could not be moved: it is tried again then.
     pub(crate) fn carry_again(&mut self, letter: Arc<Letter>, generation: u64, at: Instant) {
-        self.let_go(letter.number);
+        self.holds.let_go(letter.number);
         if self.is_current(letter.source, generation) {
             self.carried.insert((at, letter.source, letter.place), letter);
         }
@@ -339,7 +360,7 @@ impl Shelf {
         for letter in letters {
             if let Some(partition) = self.partitions.get(&letter.source) {
                 given.push((letter.clone(), partition.generation));
-                self.busy_with(&letter);
+                self.holds.busy_with(letter.number, Some(letter));
             }
         }
         given

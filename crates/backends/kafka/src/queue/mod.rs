@@ -15,13 +15,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use forebay_core::delivery::{Delivery, DeliveryId};
 use forebay_core::queue::{Order, QueueName, QueueSettings, Retain};
 use forebay_envelope::envelope::Envelope;
+use forebay_envelope::holds::{Held, Position};
+use forebay_envelope::taken::Lying;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use self::commit::{Change, Fate};
 use self::letter::Letter;
 use self::names::Names;
-use self::shelf::{Held, Position, Shelf};
+use self::shelf::Shelf;
 
 /// A queue that is there.
 pub(crate) struct Queue {
@@ -78,7 +80,7 @@ impl Queue {
     }
 
     /// A letter as it is handed out.
-    pub(crate) fn delivery(&self, held: &Held) -> Delivery {
+    pub(crate) fn delivery(&self, held: &Held<Letter>) -> Delivery {
         let Envelope { message, published_at, history, .. } = &held.letter.envelope;
         Delivery {
             id: DeliveryId { position: held.letter.number, token: held.token },
@@ -116,6 +118,18 @@ impl Queue {
     }
 }
 
+impl Lying for Queue {
+    fn is_held(&self, DeliveryId { position, token }: DeliveryId) -> bool {
+        self.look(|shelf| shelf.holds.held(position, token).is_some())
+    }
+
+    fn put_back(&self, DeliveryId { position, token }: DeliveryId) {
+        if let Some(grip) = self.grip(position, token) {
+            grip.put_back();
+        }
+    }
+}
+
 /// Given up when it is dropped: the next one's turn has come.
 pub(crate) struct Turn<'a> {
     queue: &'a Queue,
@@ -138,7 +152,7 @@ impl Drop for Turn<'_> {
 pub(crate) struct Grip<'a> {
     queue: &'a Queue,
     generation: u64,
-    held: Option<Arc<Held>>,
+    held: Option<Held<Letter>>,
 }
 
 impl Grip<'_> {

@@ -1,22 +1,20 @@
 //! What of a queue lies in this process: ready, waiting for its time, or held. No I/O here, and no clock: the present is an
 //! argument. What comes and goes with partitions is in `intake`, what is settled in `commit`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::limits;
 use forebay_core::limits::kafka::TRIES_MAX;
 use forebay_core::time::Instant;
+use forebay_envelope::holds::{Held, Holds, Position};
 use rdkafka::error::KafkaError;
 use tokio::sync::Notify;
 
 use super::commit::Waiting;
 use super::contiguous::Contiguous;
 use super::letter::{Letter, Place, Source};
-
-/// The number of a letter, by which its delivery is known.
-pub(crate) type Position = u64;
 
 /// Whether this process is one of the queue's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,22 +30,6 @@ pub(crate) enum Consuming {
     Gone,
 }
 
-/// A letter in a consumer's hands.
-#[derive(Clone, Debug)]
-pub(crate) struct Held {
-    pub(crate) letter: Arc<Letter>,
-    pub(crate) token: u32,
-    pub(crate) until: Instant,
-    /// It was offered as run out, and is offered again at `until`.
-    pub(crate) offered: bool,
-}
-
-/// A letter that is being settled.
-pub(super) struct Gripped {
-    key: Option<String>,
-    pub(super) source: Source,
-}
-
 /// A partition that this process has.
 pub(super) struct Partition {
     pub(super) offsets: Contiguous,
@@ -59,6 +41,8 @@ pub(super) struct Partition {
     pub(super) trimmed: i64,
     /// Its end when it was assigned.
     pub(super) head: i64,
+    /// Behind the newest that came of it. Nothing before that comes, unless the servers have lost the partition's end.
+    pub(super) read_to: i64,
     /// The latest time of its messages.
     pub(super) last_ms: u64,
     pub(super) bytes: usize,
@@ -72,7 +56,7 @@ pub(super) struct Partition {
 #[derive(Default)]
 pub(crate) struct Found {
     /// What was taken for it, and is held now.
-    pub(crate) taken: Vec<Arc<Held>>,
+    pub(crate) taken: Vec<Held<Letter>>,
     /// What is past its time to live and is gripped now, with the assignments under which it came.
     pub(crate) expired: Vec<(Arc<Letter>, u64)>,
 }
@@ -90,9 +74,7 @@ pub(crate) struct Shelf {
     pub(super) later: BTreeMap<(Instant, Place), Arc<Letter>>,
     /// What is moved on to another place in Kafka, and when.
     pub(super) carried: BTreeMap<(Instant, Source, Place), Arc<Letter>>,
-    pub(super) held: HashMap<Position, Arc<Held>>,
-    pub(super) ends: BTreeSet<(Instant, Position)>,
-    pub(super) gripped: HashMap<Position, Gripped>,
+    pub(crate) holds: Holds<Letter>,
     pub(super) partitions: BTreeMap<Source, Partition>,
     /// Who reads a partition is notified here when it comes, goes, or has room again.
     pub(super) readers: BTreeMap<Source, Arc<Notify>>,
@@ -121,9 +103,7 @@ impl Shelf {
             ready: BTreeMap::new(),
             later: BTreeMap::new(),
             carried: BTreeMap::new(),
-            held: HashMap::new(),
-            ends: BTreeSet::new(),
-            gripped: HashMap::new(),
+            holds: Holds::default(),
             partitions: BTreeMap::new(),
             readers: BTreeMap::new(),
             waiting: Vec::new(),
@@ -144,13 +124,13 @@ impl Shelf {
             if letter.message().expires_at.is_some_and(|at| at <= now) {
                 if let Some(partition) = self.partitions.get(&letter.source) {
                     found.expired.push((letter.clone(), partition.generation));
-                    self.busy_with(&letter);
+                    self.holds.busy_with(letter.number, Some(letter));
                 }
                 continue;
             }
-            let held = Arc::new(Held { letter, token, until, offered: false });
+            let held = Held { letter, token, until, offered: false };
             found.taken.push(held.clone());
-            self.hold(held);
+            self.holds.hold(held.letter.number, held);
         }
         found
     }
@@ -189,10 +169,9 @@ impl Shelf {
 
     /// Keys of which nothing may be handed out now.
     fn busy(&self) -> HashSet<String> {
-        let held = self.held.values().map(|held| &held.letter);
+        let taken = self.holds.held_letters().chain(self.holds.gripped_letters());
         let again = self.later.values().filter(|letter| letter.tried);
-        let keys = held.chain(again).filter_map(|letter| letter.key()).map(str::to_owned);
-        keys.chain(self.gripped.values().filter_map(|gripped| gripped.key.clone())).collect()
+        taken.chain(again).filter_map(|letter| letter.key()).map(str::to_owned).collect()
     }
 
     /// By partition, how many messages with a key may need to have their attempts written down.
@@ -201,11 +180,10 @@ impl Shelf {
         for (source, partition) in &self.partitions {
             tries.insert(*source, partition.offsets.tried_count());
         }
-        let held = self.held.values().filter(|held| held.letter.key().is_some() && !held.letter.tried);
-        let gripped = self.gripped.values().filter(|gripped| gripped.key.is_some());
-        for source in held.map(|held| held.letter.source).chain(gripped.map(|gripped| gripped.source)) {
-            *tries.entry(source).or_default() += 1;
-        }
+        let held = self.holds.held_letters().filter(|letter| !letter.tried);
+        // What it was before may be said of it again.
+        let may_fail = held.chain(self.holds.gripped_letters()).filter(|letter| letter.key().is_some());
+        may_fail.for_each(|letter| *tries.entry(letter.source).or_default() += 1);
         tries
     }
 
@@ -231,24 +209,9 @@ impl Shelf {
         }
     }
 
-    /// Somebody holds something.
-    pub(crate) fn is_held(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    /// Somebody holds something, or it is being settled.
-    pub(crate) fn is_holding(&self) -> bool {
-        !self.held.is_empty() || !self.gripped.is_empty()
-    }
-
     /// Nobody has asked for anything since then.
     pub(crate) fn is_unused(&self, since: Instant) -> bool {
         self.turns.is_empty() && self.used_at <= since
-    }
-
-    /// Held by somebody, or being settled.
-    pub(crate) fn held_count(&self) -> u64 {
-        (self.held.len() + self.gripped.len()) as u64
     }
 
     /// Waiting here for its time.
@@ -256,49 +219,24 @@ impl Shelf {
         self.later.keys().filter(|(at, _)| *at > now).count() as u64
     }
 
-    pub(crate) fn held(&self, position: Position, token: u32) -> Option<&Arc<Held>> {
-        self.held.get(&position).filter(|held| held.token == token)
-    }
-
     /// Takes a held letter out to settle it, and says under which assignment of its partition it came.
-    pub(crate) fn grip(&mut self, position: Position, token: u32) -> Option<(Arc<Held>, u64)> {
-        self.held(position, token)?;
-        let held = self.held.remove(&position)?;
-        self.ends.remove(&(held.until, position));
-        self.busy_with(&held.letter);
+    pub(crate) fn grip(&mut self, position: Position, token: u32) -> Option<(Held<Letter>, u64)> {
+        let held = self.holds.grip(position, token)?;
         let generation = self.partitions.get(&held.letter.source)?.generation;
         Some((held, generation))
     }
 
-    /// Something is done with a letter that does not lie here.
-    pub(super) fn busy_with(&mut self, letter: &Letter) {
-        let key = letter.key().map(str::to_owned);
-        self.gripped.insert(letter.number, Gripped { key, source: letter.source });
-    }
-
-    /// What was gripped is settled.
-    pub(super) fn let_go(&mut self, position: Position) {
-        self.gripped.remove(&position);
-    }
-
-    /// It is in somebody's hands.
-    pub(super) fn hold(&mut self, held: Arc<Held>) {
-        let position = held.letter.number;
-        self.ends.insert((held.until, position));
-        self.held.insert(position, held);
-    }
-
     /// What was gripped is held as before, if its partition is still here.
-    pub(crate) fn hold_again(&mut self, held: Arc<Held>, generation: u64) {
-        self.let_go(held.letter.number);
+    pub(crate) fn hold_again(&mut self, held: Held<Letter>, generation: u64) {
+        self.holds.let_go(held.letter.number);
         if self.is_current(held.letter.source, generation) {
-            self.hold(held);
+            self.holds.hold(held.letter.number, held);
         }
     }
 
     /// What was gripped is ready in its place, if its partition is still here.
     pub(crate) fn put_back(&mut self, letter: Arc<Letter>, generation: u64) {
-        self.let_go(letter.number);
+        self.holds.let_go(letter.number);
         if self.is_current(letter.source, generation) {
             self.ready.insert(letter.place, letter);
         }
@@ -307,42 +245,6 @@ impl Shelf {
     /// Whether that assignment of a partition is the present one.
     pub(crate) fn is_current(&self, source: Source, generation: u64) -> bool {
         self.partitions.get(&source).is_some_and(|partition| partition.generation == generation)
-    }
-
-    /// Holds a delivery until then; `None` if it is not held, or was offered as run out.
-    pub(crate) fn extend(&mut self, position: Position, token: u32, until: Instant) -> Option<Instant> {
-        let held = self.held.get_mut(&position).filter(|held| held.token == token && !held.offered)?;
-        self.ends.remove(&(held.until, position));
-        Arc::make_mut(held).until = until;
-        self.ends.insert((until, position));
-        Some(until)
-    }
-
-    /// When the next hold runs out.
-    pub(crate) fn next_end(&self) -> Option<Instant> {
-        self.ends.first().map(|(at, _)| *at)
-    }
-
-    /// The holds that have run out by now; each is offered again after a grace.
-    pub(crate) fn run_out(&mut self, count_max: usize, now: Instant) -> Vec<Position> {
-        let due: Vec<_> =
-            self.ends.iter().take_while(|(at, _)| *at <= now).take(count_max).copied().collect();
-        let mut positions = Vec::new();
-        for (at, position) in due {
-            self.ends.remove(&(at, position));
-            if let Some(held) = self.held.get_mut(&position).map(Arc::make_mut) {
-                held.offered = true;
-                held.until = now + limits::EXPIRED_GRACE;
-                self.ends.insert((held.until, position));
-                positions.push(position);
-            }
-        }
-        positions
-    }
-
-    /// A held letter by its position alone.
-    pub(crate) fn at(&self, position: Position) -> Option<&Held> {
-        self.held.get(&position).map(|held| &**held)
     }
 }
 
@@ -387,7 +289,7 @@ mod tests {
 
     fn take(shelf: &mut Shelf, now: Instant) -> Vec<(String, u32)> {
         let found = shelf.take(1_000, now + Duration::from_secs(30), TOKEN, now);
-        let told = |held: &Arc<Held>| {
+        let told = |held: &Held<Letter>| {
             let envelope = &held.letter.envelope;
             (envelope.message.id.as_str().to_owned(), envelope.attempts)
         };
@@ -436,7 +338,7 @@ mod tests {
         for mut fate in fates {
             assert_eq!(fate.try_recv(), Ok(Fate::Failed));
         }
-        assert!(shelf.held(0, TOKEN).is_some() && shelf.held(1, TOKEN).is_some());
+        assert!(shelf.holds.held(0, TOKEN).is_some() && shelf.holds.held(1, TOKEN).is_some());
         let said = shelf.batch().unwrap().said.remove(0);
         assert_eq!((said.offset, said.mark.as_str()), (0, ""), "nothing is settled, nothing was tried");
     }
@@ -448,7 +350,7 @@ mod tests {
         let (held, generation) = shelf.grip(0, TOKEN).unwrap();
         let _fate = shelf.begin(held.letter.clone(), generation, None, Change::Settled);
         commit(&mut shelf, Fate::Failed);
-        assert!(shelf.held(0, TOKEN).is_none());
+        assert!(shelf.holds.held(0, TOKEN).is_none());
         assert_eq!(shelf.batch().unwrap().said.remove(0).offset, 1);
     }
 
@@ -463,8 +365,36 @@ mod tests {
         shelf.assign(MAIN, 0, "", 0);
         let mut late = shelf.begin(gripped.letter.clone(), generation, Some(gripped), Change::Settled);
         assert_eq!(late.try_recv(), Ok(Fate::Lost), "it came under another assignment");
-        assert!(ids(&mut shelf, NOW).is_empty() && !shelf.is_holding());
-        assert!(shelf.batch().is_none() && shelf.next_end().is_none());
+        assert!(ids(&mut shelf, NOW).is_empty() && shelf.holds.is_empty());
+        assert!(shelf.batch().is_none() && shelf.holds.next_end().is_none());
+    }
+
+    #[test]
+    fn a_partition_that_goes_back_has_lost_its_end_and_what_comes_of_it_is_handed_out() {
+        let mut shelf = Shelf::new(false);
+        let said = |shelf: &mut Shelf| {
+            let said = shelf.batch().unwrap().said.remove(0);
+            (said.offset, said.mark)
+        };
+        shelf.assign(MAIN, 100, "", 100);
+        shelf.arrive(record(MAIN, 90, "-1", NOW), 1, NOW);
+        assert_eq!(ids(&mut shelf, NOW), ["-1"], "the next place in it is not the one that the commit said");
+        assert_eq!(said(&mut shelf), (90, String::new()));
+        shelf.arrive(record(MAIN, 91, "-2", NOW), 2, NOW);
+        let mut lost = begin(&mut shelf, 1, Change::Settled);
+        shelf.arrive(record(MAIN, 90, "-3", NOW), 3, NOW);
+        assert_eq!(lost.try_recv(), Ok(Fate::Lost), "what had its place is no more");
+        assert_eq!(ids(&mut shelf, NOW), ["-3"]);
+        assert_eq!(said(&mut shelf), (90, String::new()));
+    }
+
+    #[test]
+    fn what_was_skipped_and_comes_at_last_is_no_sign_of_a_lost_end() {
+        let mut shelf = shelf(false, &["-1"]);
+        shelf.skip_to(&BTreeMap::from([(MAIN, 10)]));
+        shelf.arrive(record(MAIN, 1, "-2", NOW), 1, NOW);
+        shelf.arrive(record(MAIN, 10, "-3", NOW), 2, NOW);
+        assert_eq!(ids(&mut shelf, NOW), ["-3"]);
     }
 
     #[test]
@@ -479,7 +409,7 @@ mod tests {
         assert!(batch.is_some() && moved.len() == 1);
         drop((batch, moved));
         shelf.leave(Consuming::Yes { joined: false });
-        assert!(fate.try_recv().is_err() && !shelf.is_holding());
+        assert!(fate.try_recv().is_err() && shelf.holds.is_empty());
         shelf.assign(MAIN, 0, "", 0);
         shelf.arrive(record(MAIN, 0, "a1", NOW), 3, NOW);
         assert_eq!(ids(&mut shelf, NOW), ["a1"]);
@@ -707,22 +637,5 @@ mod tests {
         assert!(shelf.arrive_all(MAIN, came(2, NOW), || 2, NOW).unwrap());
         shelf.revoke(MAIN);
         assert!(shelf.arrive_all(MAIN, came(3, NOW), || 3, NOW).is_none());
-    }
-
-    #[test]
-    fn a_hold_is_told_by_its_token_and_offered_when_it_runs_out() {
-        let mut shelf = shelf(false, &["-1"]);
-        ids(&mut shelf, NOW);
-        let end = later(30_000);
-        assert!(shelf.held(0, TOKEN + 1).is_none() && shelf.grip(0, TOKEN + 1).is_none());
-        assert!(shelf.run_out(10, NOW).is_empty());
-        let extended = end + Duration::from_secs(5);
-        assert_eq!(shelf.extend(0, TOKEN, extended), Some(extended));
-        assert!(shelf.run_out(10, end).is_empty());
-        assert_eq!(shelf.run_out(10, extended), [0]);
-        assert_eq!(shelf.extend(0, TOKEN, extended), None, "it was offered");
-        assert!(shelf.run_out(10, extended).is_empty());
-        assert_eq!(shelf.run_out(10, extended + limits::EXPIRED_GRACE), [0]);
-        assert!(shelf.grip(0, TOKEN).is_some(), "it is held still");
     }
 }

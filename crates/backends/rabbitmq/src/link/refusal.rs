@@ -56,7 +56,7 @@ impl Refusal {
         match self {
             Self::Said(_, said) if is_passing => Error::new(Kind::Unavailable, operation, on).because(said),
             Self::Said(404, said) => Error::new(Kind::NotFound, operation, on).because(said),
-            Self::Said(406, said) if said.contains("size") => {
+            Self::Said(406, said) if said.contains("is larger than") => {
                 Error::new(Kind::TooLarge, operation, on).because(said)
             }
             Self::Said(406, said) => Error::new(Kind::Conflict, operation, on).because(said),
@@ -108,6 +108,8 @@ mod tests {
         );
         // Whatever a queue is called.
         assert_eq!(kind(404, "NOT_FOUND - no queue 'timeout' in vhost '/'"), Kind::NotFound);
+        let other = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'resize' in vhost '/'";
+        assert_eq!(kind(406, other), Kind::Conflict);
         let large = "PRECONDITION_FAILED - message size 9 is larger than configured max size 8";
         assert_eq!(kind(406, large), Kind::TooLarge);
         assert_eq!(kind(403, "ACCESS_REFUSED - access to queue 'q' refused"), Kind::Invalid);

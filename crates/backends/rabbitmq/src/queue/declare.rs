@@ -7,8 +7,8 @@ use forebay_core::limits;
 use forebay_core::queue::{QueueName, QueueSettings};
 use forebay_envelope::record::compare;
 use lapin::options::{
-    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
@@ -18,9 +18,12 @@ use tokio::time;
 use super::names::Names;
 use super::{Queue, record};
 use crate::inner::Inner;
-use crate::link::Link;
 use crate::link::refusal::Refusal;
+use crate::link::{Link, Publisher};
 use crate::settings::QueueKind;
+
+const DECLARE: &str = "declare queue";
+const NOT_TAKEN: &str = "the settings were not taken";
 
 /// The header by which a message finds its waiting queue.
 pub(crate) const WAIT_HEADER: &str = "forebay-wait";
@@ -52,60 +55,64 @@ impl Inner {
 
     /// Declares a queue whose settings were checked. What is there already is made whole.
     pub(crate) async fn declare(&self, settings: &QueueSettings) -> Result<Arc<Queue>> {
+        let names = Names::new(&self.settings.prefix, &settings.name)?;
+        if let Some(queue) = self.declare_locked(settings, &names, None).await? {
+            return Ok(self.remember(queue));
+        }
+        // A server that takes no publishes is waited for before the lock is taken: others wait for that.
+        let refused = |refusal: Refusal| refusal.during(DECLARE, settings.name.as_str());
+        let publishing = self.publishing_link(DECLARE).await?;
+        let publisher = publishing.publisher().await.map_err(refused)?;
+        let writer = Writer { link: &publishing, publisher };
+        let queue = self.declare_locked(settings, &names, Some(writer)).await?;
+        Ok(self.remember(queue.ok_or_else(|| refused(Refusal::Away(NOT_TAKEN)))?))
+    }
+
+    /// Declares it under the lock of its settings. `None`: they are not there yet, and there is nothing to write them with.
+    async fn declare_locked(
+        &self,
+        settings: &QueueSettings,
+        names: &Names,
+        writer: Option<Writer<'_>>,
+    ) -> Result<Option<Queue>> {
         let name = &settings.name;
-        let names = Names::new(&self.settings.prefix, name)?;
+        let refused = |refusal: Refusal| refusal.during(DECLARE, name.as_str());
         let declare = async |link: &Link| {
-            let present = self.read_record(link, name, &names).await?;
+            let present = self.read_record(link, name, names).await?;
             if let Some(present) = &present {
                 compare(present, settings)?;
             }
-            let queue = Queue::new(present.clone().unwrap_or_else(|| settings.clone()), names.clone());
-            let publishing = self.publishing_link("declare queue").await?;
-            let declared = self.declare_all(link, &publishing, &queue, present.is_none()).await;
-            declared.map_err(|refusal| refusal.during("declare queue", name.as_str()))?;
-            Ok(queue)
+            let is_new = present.is_none();
+            if is_new && writer.is_none() {
+                return Ok(None);
+            }
+            let queue = Queue::new(present.unwrap_or_else(|| settings.clone()), names.clone());
+            self.declare_lanes(link, &queue).await.map_err(refused)?;
+            let Some(writer) = writer.filter(|_| is_new) else { return Ok(Some(queue)) };
+            write_record(link, writer, &queue).await.map_err(refused)?;
+            // They went over another connection than the lock is of, which may be another one's by now: what the queue has is what
+            // is read under the lock, for all who declare it.
+            let first = self.read_record(link, name, names).await?;
+            let first = first.ok_or_else(|| refused(Refusal::Away(NOT_TAKEN)))?;
+            compare(&first, settings)?;
+            Ok(Some(Queue::new(first, names.clone())))
         };
-        let queue = self.locked(&names, "declare queue", declare).await?;
-        Ok(self.remember(queue))
+        self.locked(names, DECLARE, declare).await
     }
 
-    async fn declare_all(
-        &self,
-        link: &Link,
-        publishing: &Link,
-        queue: &Queue,
-        is_new: bool,
-    ) -> std::result::Result<(), Refusal> {
+    async fn declare_lanes(&self, link: &Link, queue: &Queue) -> std::result::Result<(), Refusal> {
         let channel = link.channel().await?;
-        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         for lane in queue.lanes() {
             let arguments = arguments(self.settings.queues);
-            link.ask(channel.queue_declare(queue.names.lane(lane), durable, arguments)).await?;
-        }
-        if is_new {
-            let arguments = arguments(QueueKind::Quorum);
-            link.ask(channel.queue_declare(queue.names.record(), durable, arguments)).await?;
-            let body = record::write(&queue.settings);
-            let publisher = publishing.publisher().await?;
-            let publish = publisher.channel.basic_publish(
-                ShortString::default(),
-                queue.names.record(),
-                BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
-                &body,
-                BasicProperties::default().with_delivery_mode(2),
-            );
-            let confirmation = publishing.ask(async { publish.await?.await }).await?;
-            publisher.give_back();
-            if confirmation != Confirmation::Ack(None) {
-                return Err(Refusal::Away("the settings were not taken"));
-            }
+            link.ask(channel.queue_declare(queue.names.lane(lane), durable(), arguments)).await?;
         }
         let _ = link.ask(channel.close(200, "declared".into())).await;
         Ok(())
     }
 
     /// The settings of a queue, if it is there. Only under its lock: they are away while somebody reads them, and for a moment
-    /// longer if whoever did has died of it. So nothing where they should be is not believed at once.
+    /// longer if whoever did has died of it. So nothing where they should be is not believed at once. Of several the first one
+    /// counts, and the others are removed: whoever wrote them had lost the lock.
     async fn read_record(
         &self,
         link: &Link,
@@ -125,6 +132,9 @@ impl Inner {
                 }
             };
             if let Some(got) = &got {
+                if got.message_count > 0 {
+                    remove_records(link, &channel, names).await?;
+                }
                 let back = BasicNackOptions { requeue: true, multiple: false };
                 link.ask(got.delivery.acker.nack(back)).await?;
             }
@@ -155,9 +165,7 @@ impl Inner {
             delete.await.map_err(|refusal: Refusal| refusal.during("delete queue", name.as_str()))
         };
         let deleted = self.locked(&names, "delete queue", delete).await;
-        if deleted.as_ref().is_ok_and(|()| true)
-            || deleted.as_ref().is_err_and(|e| e.kind() == Kind::NotFound)
-        {
+        if deleted.is_ok() || deleted.as_ref().is_err_and(|e| e.kind() == Kind::NotFound) {
             self.forget(name);
         }
         deleted
@@ -200,13 +208,12 @@ impl Inner {
         }
         let channel = link.channel().await?;
         let exchange = queue.names.wait_exchange();
-        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let kept = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let declaring =
-            channel.exchange_declare(exchange.clone(), ExchangeKind::Headers, durable, FieldTable::default());
+            channel.exchange_declare(exchange.clone(), ExchangeKind::Headers, kept, FieldTable::default());
         link.ask(declaring).await?;
         let name = queue.names.wait(class);
-        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        link.ask(channel.queue_declare(name.clone(), durable, wait_arguments(class))).await?;
+        link.ask(channel.queue_declare(name.clone(), durable(), wait_arguments(class))).await?;
         let mut wanted = FieldTable::default();
         wanted.insert("x-match".into(), AMQPValue::LongString("all".into()));
         wanted.insert(WAIT_HEADER.into(), AMQPValue::LongString(name.as_str().into()));
@@ -217,6 +224,44 @@ impl Inner {
         queue.waits.lock().1.insert(class);
         Ok(())
     }
+}
+
+/// With what the settings of a queue are written.
+struct Writer<'a> {
+    link: &'a Link,
+    publisher: Publisher<'a>,
+}
+
+/// Writes the settings of a queue. `Ok`: the server has them.
+async fn write_record(link: &Link, writer: Writer<'_>, queue: &Queue) -> std::result::Result<(), Refusal> {
+    let channel = link.channel().await?;
+    let arguments = arguments(QueueKind::Quorum);
+    link.ask(channel.queue_declare(queue.names.record(), durable(), arguments)).await?;
+    let _ = link.ask(channel.close(200, "declared".into())).await;
+    let Writer { link, publisher } = writer;
+    let body = record::write(&queue.settings);
+    let publish = publisher.channel.basic_publish(
+        ShortString::default(),
+        queue.names.record(),
+        BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
+        &body,
+        BasicProperties::default().with_delivery_mode(2),
+    );
+    let confirmation = link.ask(async { publish.await?.await }).await?;
+    publisher.give_back();
+    if confirmation == Confirmation::Ack(None) { Ok(()) } else { Err(Refusal::Away(NOT_TAKEN)) }
+}
+
+/// Removes the settings that lie behind those that the channel has.
+async fn remove_records(link: &Link, channel: &Channel, names: &Names) -> std::result::Result<(), Refusal> {
+    while let Some(more) = link.ask(channel.basic_get(names.record(), BasicGetOptions::default())).await? {
+        link.ask(more.delivery.acker.ack(BasicAckOptions::default())).await?;
+    }
+    Ok(())
+}
+
+fn durable() -> QueueDeclareOptions {
+    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
 }
 
 /// The settings of a queue are this process's to read or write, as long as it has a queue that only one connection can have

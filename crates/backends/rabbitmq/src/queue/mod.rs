@@ -1,7 +1,6 @@
 //! One queue as this process knows it: its settings, what it is called on the server, and what of it lies here.
 
 pub(crate) mod declare;
-mod holds;
 pub(crate) mod intake;
 pub(crate) mod letter;
 pub(crate) mod names;
@@ -17,13 +16,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use forebay_core::delivery::{Delivery, DeliveryId};
 use forebay_core::queue::{Order, QueueSettings};
 use forebay_envelope::envelope::Envelope;
+use forebay_envelope::holds::{Held, Position};
+use forebay_envelope::taken::Lying;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use self::holds::Held;
 use self::letter::Letter;
 use self::names::{Lane, Names};
-use self::shelf::{Position, Shelf};
+use self::shelf::Shelf;
 
 /// A queue that is there.
 pub(crate) struct Queue {
@@ -82,7 +82,7 @@ impl Queue {
     }
 
     /// A letter as it is handed out.
-    pub(crate) fn delivery(&self, held: &Held) -> Delivery {
+    pub(crate) fn delivery(&self, held: &Held<Letter>) -> Delivery {
         let Envelope { message, published_at, history, .. } = &held.letter.envelope;
         Delivery {
             id: DeliveryId { position: held.letter.number, token: held.token },
@@ -98,9 +98,21 @@ impl Queue {
 
     /// Takes a held delivery out, to settle it; `None` if it is not held.
     pub(crate) fn grip(&self, position: Position, token: u32) -> Option<Grip<'_>> {
-        let grip = |shelf: &mut Shelf| Some((shelf.grip(position, token)?, shelf.epoch()));
+        let grip = |shelf: &mut Shelf| Some((shelf.holds.grip(position, token)?, shelf.epoch()));
         let (held, epoch) = self.change_quietly(grip)?;
         Some(Grip { queue: self, epoch, held, becomes: Becomes::Held })
+    }
+}
+
+impl Lying for Queue {
+    fn is_held(&self, DeliveryId { position, token }: DeliveryId) -> bool {
+        self.look(|shelf| shelf.holds.held(position, token).is_some())
+    }
+
+    fn put_back(&self, DeliveryId { position, token }: DeliveryId) {
+        if let Some(grip) = self.grip(position, token) {
+            grip.put_back();
+        }
     }
 }
 
@@ -120,7 +132,7 @@ impl Drop for Turn<'_> {
 pub(crate) struct Grip<'a> {
     queue: &'a Queue,
     epoch: u64,
-    held: Arc<Held>,
+    held: Held<Letter>,
     becomes: Becomes,
 }
 
@@ -155,9 +167,9 @@ impl Drop for Grip<'_> {
             return;
         }
         self.queue.change(|shelf| {
-            shelf.let_go(self.held.letter.number);
+            shelf.holds.let_go(self.held.letter.number);
             match self.becomes {
-                Becomes::Held => shelf.hold(self.held.clone(), self.epoch),
+                Becomes::Held => shelf.hold_again(self.held.clone(), self.epoch),
                 Becomes::Ready => shelf.put_back(self.held.letter.clone(), self.epoch),
                 Becomes::Given => {}
             }

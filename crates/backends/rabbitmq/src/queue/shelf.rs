@@ -1,22 +1,19 @@
 //! What of a queue lies in this process: ready, waiting for its time, or held. No I/O here, and no clock: the present is an
 //! argument.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use forebay_core::limits;
 use forebay_core::time::Instant;
+use forebay_envelope::holds::{Held, Holds, Position};
 use lapin::Channel;
 
-use super::holds::{Gripped, Held};
 use super::intake::Intake;
 use super::letter::Letter;
 use super::names::Lane;
 use super::told::Telling;
-
-/// The number of a letter, by which its delivery is known.
-pub(crate) type Position = u64;
 
 /// Lower ones go first: by the rank of the lane, then as they came.
 type Place = (u8, u64);
@@ -37,6 +34,15 @@ pub(crate) enum Consuming {
     Gone,
 }
 
+/// Why the server was asked for messages in vain.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    /// As it said last.
+    pub(crate) why: String,
+    /// How often, one time after the other.
+    pub(crate) times: u32,
+}
+
 /// What a receiver finds.
 #[derive(Default)]
 pub(crate) struct Found {
@@ -55,6 +61,8 @@ pub(crate) struct Cleared {
 /// All that lies here. Everything in it came over one channel: with that it goes.
 pub(crate) struct Shelf {
     pub(crate) consuming: Consuming,
+    /// Nothing once the server sends us messages, or another process has the queue.
+    pub(crate) trouble: Option<Trouble>,
     /// Receivers that wait, the first one first.
     pub(crate) turns: VecDeque<u64>,
     /// When somebody last wanted something.
@@ -71,10 +79,7 @@ pub(crate) struct Shelf {
     pub(crate) leading: bool,
     ready: BTreeMap<Place, Arc<Letter>>,
     later: BTreeMap<(Instant, Place), Arc<Letter>>,
-    pub(super) held: HashMap<Position, Arc<Held>>,
-    /// Of all that is held, also while it is being settled: it may be held again.
-    pub(super) ends: BTreeSet<(Instant, Position)>,
-    pub(super) gripped: HashMap<Position, Gripped>,
+    pub(crate) holds: Holds<Letter>,
     /// By key, how many copies are on their way to come again.
     expected: HashMap<String, usize>,
 }
@@ -83,6 +88,7 @@ impl Shelf {
     pub(crate) fn new(ordered: bool) -> Self {
         Self {
             consuming: Consuming::No { not_before: Instant::default() },
+            trouble: None,
             turns: VecDeque::new(),
             used_at: Instant::default(),
             ordered,
@@ -93,9 +99,7 @@ impl Shelf {
             leading: false,
             ready: BTreeMap::new(),
             later: BTreeMap::new(),
-            held: HashMap::new(),
-            ends: BTreeSet::new(),
-            gripped: HashMap::new(),
+            holds: Holds::default(),
             expected: HashMap::new(),
         }
     }
@@ -125,9 +129,9 @@ impl Shelf {
         let mut old = std::mem::replace(self, new);
         self.turns = std::mem::take(&mut old.turns);
         self.used_at = old.used_at;
-        self.gripped = std::mem::take(&mut old.gripped);
+        self.holds = old.holds.take_gripped();
         // Of these nobody is told any more.
-        old.telling.waiting().for_each(|letter| self.let_go(letter.number));
+        old.telling.waiting().for_each(|letter| self.holds.let_go(letter.number));
         Cleared { channel: old.channel(), _old: old }
     }
 
@@ -166,7 +170,8 @@ impl Shelf {
     pub(crate) fn take(&mut self, count_max: usize, until: Instant, token: u32, now: Instant) -> Found {
         self.ripen(now);
         let mut found = Found::default();
-        let mut busy = if self.ordered { self.busy() } else { HashSet::new() };
+        let (mut busy, mut tries) =
+            if self.ordered { (self.busy(), self.tries()) } else { (HashSet::new(), 0) };
         let mut bytes = 0;
         let mut places = Vec::new();
         for (place, letter) in &self.ready {
@@ -175,9 +180,13 @@ impl Shelf {
             }
             if self.ordered
                 && let Some(key) = letter.key()
-                && !busy.insert(key.to_owned())
             {
-                continue;
+                let is_new = letter.lane != Lane::Again;
+                // Whatever of these fails must find room where what is tried again comes to whoever has the queue next.
+                if (is_new && tries >= limits::rabbitmq::TRIES_MAX) || !busy.insert(key.to_owned()) {
+                    continue;
+                }
+                tries += usize::from(is_new);
             }
             bytes += letter.message().payload.len();
             places.push(*place);
@@ -185,12 +194,12 @@ impl Shelf {
         for place in places {
             let Some(letter) = self.ready.remove(&place) else { continue };
             if letter.message().expires_at.is_some_and(|at| at <= now) {
-                self.busy_with(letter.number);
+                self.holds.busy_with(letter.number, None);
                 found.expired.push(letter);
                 continue;
             }
             let position = letter.number;
-            self.hold_anew(Held { letter, token, until, offered: false });
+            self.holds.hold(position, Held { letter, token, until, offered: false });
             found.taken.push(position);
         }
         found
@@ -198,12 +207,27 @@ impl Shelf {
 
     /// Keys of which nothing may be handed out now.
     fn busy(&self) -> HashSet<String> {
-        let held = self.held.values().map(|held| &held.letter);
+        let taken = self.holds.held_letters().chain(self.holds.gripped_letters());
         let again = self.later.values().filter(|letter| letter.lane == Lane::Again);
-        let keys = held.chain(again).filter_map(|letter| letter.key()).map(str::to_owned);
-        keys.chain(self.gripped.values().filter_map(|gripped| gripped.key.clone()))
-            .chain(self.expected.keys().cloned())
-            .collect()
+        let keys = taken.chain(again).filter_map(|letter| letter.key()).map(str::to_owned);
+        keys.chain(self.expected.keys().cloned()).collect()
+    }
+
+    /// How many messages with a key are tried again, or may have to be.
+    fn tries(&self) -> usize {
+        let taken = self.holds.held_letters().chain(self.holds.gripped_letters());
+        let taken = taken.filter(|letter| letter.key().is_some()).count();
+        taken + self.unheld_tries().count() + self.expected.values().sum::<usize>()
+    }
+
+    fn unheld_tries(&self) -> impl Iterator<Item = &Arc<Letter>> {
+        let unheld = self.ready.values().chain(self.later.values());
+        unheld.filter(|letter| letter.lane == Lane::Again)
+    }
+
+    /// How many messages that are tried again lie here and are not held.
+    pub(crate) fn tries_here(&self) -> u64 {
+        self.unheld_tries().count() as u64
     }
 
     /// What has waited for its time becomes ready.
@@ -243,11 +267,6 @@ impl Shelf {
         stale
     }
 
-    /// Somebody holds something, or it is being settled.
-    pub(crate) fn is_holding(&self) -> bool {
-        !self.held.is_empty() || !self.gripped.is_empty()
-    }
-
     /// Nobody has asked for anything since then.
     pub(crate) fn is_unused(&self, since: Instant) -> bool {
         self.turns.is_empty() && self.used_at <= since
@@ -260,14 +279,20 @@ impl Shelf {
 
     /// Ready, held, and waiting for their time.
     pub(crate) fn counts(&self) -> (u64, u64, u64) {
-        let held = self.held.len() + self.gripped.len();
-        (self.ready.len() as u64, held as u64, self.later.len() as u64)
+        (self.ready.len() as u64, self.holds.count() as u64, self.later.len() as u64)
     }
 
     /// Takes in what has come, but is to wait elsewhere: something is done with it at once.
     pub(crate) fn arrive_to_leave(&mut self, letter: &Letter) {
         self.telling.arrive(letter);
-        self.busy_with(letter.number);
+        self.holds.busy_with(letter.number, None);
+    }
+
+    /// What was gripped is held as before, if its channel is still there.
+    pub(crate) fn hold_again(&mut self, held: Held<Letter>, epoch: u64) {
+        if epoch == self.epoch {
+            self.holds.hold(held.letter.number, held);
+        }
     }
 
     /// What was gripped is ready in its place, if its channel is still there.
@@ -338,7 +363,8 @@ pub(super) mod tests {
 
     pub(crate) fn take(shelf: &mut Shelf, now: Instant) -> Vec<String> {
         let found = shelf.take(10, now + Duration::from_secs(30), 7, now);
-        let id = |position: &Position| shelf.at(*position).unwrap().letter.message().id.as_str().to_owned();
+        let id =
+            |position: &Position| shelf.holds.at(*position).unwrap().letter.message().id.as_str().to_owned();
         found.taken.iter().map(id).collect()
     }
 
@@ -350,15 +376,42 @@ pub(super) mod tests {
     fn of_a_key_nothing_goes_on_while_one_is_held_settled_or_about_to_come_again() {
         let mut shelf = shelf(true, [main_lane("a1", 1), main_lane("a2", 2), main_lane("b1", 3)]);
         assert_eq!(take(&mut shelf, NOW), ["a1", "b1"]);
-        let gripped = shelf.grip(1, 7).unwrap();
+        let gripped = shelf.holds.grip(1, 7).unwrap();
         assert!(take(&mut shelf, NOW).is_empty(), "a1 is being settled");
         shelf.expect(Some("a"));
-        shelf.let_go(gripped.letter.number);
+        shelf.holds.let_go(gripped.letter.number);
         assert!(take(&mut shelf, NOW).is_empty(), "a1 is about to come again");
         let later = NOW + Duration::from_secs(5);
         shelf.arrive(due(letter("a1", 4, Lane::Again), later), NOW);
         assert!(take(&mut shelf, NOW).is_empty(), "a1 waits for its time");
         assert_eq!(take(&mut shelf, later), ["a1"], "and goes before a2, which was there earlier");
+    }
+
+    #[test]
+    fn of_an_ordered_queue_no_more_is_handed_out_than_may_be_tried_again() {
+        let id = |number: usize| char::from_u32(0x4e00 + u32::try_from(number).unwrap()).unwrap().to_string();
+        let numbers = 1..=limits::rabbitmq::TRIES_MAX + 50;
+        let mut shelf = shelf(true, numbers.map(|number| main_lane(&id(number), number as u64)));
+        let taken = |shelf: &mut Shelf| shelf.take(1_000, NOW + Duration::from_secs(30), 7, NOW).taken.len();
+        assert_eq!(taken(&mut shelf), limits::rabbitmq::TRIES_MAX);
+        shelf.holds.grip(1, 7).unwrap();
+        assert_eq!(taken(&mut shelf), 0, "it may have to be tried again");
+        shelf.expect(Some(&id(1)));
+        shelf.holds.let_go(1);
+        assert_eq!(taken(&mut shelf), 0, "it is about to come again");
+        let later = NOW + Duration::from_secs(5);
+        shelf.arrive(due(letter(&id(1), 1_000, Lane::Again), later), NOW);
+        assert_eq!(taken(&mut shelf), 0, "it waits for its time");
+        shelf.arrive(letter("-", 1_001, Lane::Class(0)), NOW);
+        assert_eq!(taken(&mut shelf), 1, "what has no key waits for nobody, and nobody for it");
+        shelf.holds.grip(2, 7).unwrap();
+        shelf.holds.let_go(2);
+        assert_eq!(taken(&mut shelf), 1, "one was done");
+        assert_eq!(
+            shelf.take(1_000, later, 7, later).taken,
+            [1_000],
+            "and one that is tried again always goes on"
+        );
     }
 
     #[test]
@@ -406,17 +459,18 @@ pub(super) mod tests {
         let mut shelf = shelf(false, [main_lane("-1", 1), main_lane("-2", 2)]);
         take(&mut shelf, NOW);
         for position in [2, 1] {
-            let held = shelf.grip(position, 7).unwrap();
-            shelf.let_go(position);
+            let held = shelf.holds.grip(position, 7).unwrap();
+            shelf.holds.let_go(position);
             shelf.put_back(held.letter.clone(), shelf.epoch());
         }
         assert_eq!(take(&mut shelf, NOW), ["-1", "-2"]);
-        let (one, other, epoch) = (shelf.grip(1, 7).unwrap(), shelf.grip(2, 7).unwrap(), shelf.epoch());
+        let (one, other, epoch) =
+            (shelf.holds.grip(1, 7).unwrap(), shelf.holds.grip(2, 7).unwrap(), shelf.epoch());
         drop(shelf.clear(Consuming::No { not_before: NOW }));
         shelf.put_back(one.letter.clone(), epoch);
-        shelf.hold(other, epoch);
+        shelf.hold_again(other, epoch);
         assert!(take(&mut shelf, NOW).is_empty(), "the server hands them out again");
-        assert!(shelf.held(2, 7).is_none());
+        assert!(shelf.holds.held(2, 7).is_none());
     }
 
     #[test]
@@ -427,8 +481,8 @@ pub(super) mod tests {
         let mut shelf = shelf(false, [Arc::new(short), main_lane("-2", 2)]);
         let found = shelf.take(10, NOW + Duration::from_secs(1), 7, NOW);
         assert_eq!((found.taken, found.expired.len()), (vec![2], 1));
-        shelf.grip(2, 7).unwrap();
-        shelf.let_go(2);
-        assert!(shelf.is_holding(), "its channel is needed until it is settled");
+        shelf.holds.grip(2, 7).unwrap();
+        shelf.holds.let_go(2);
+        assert!(!shelf.holds.is_empty(), "its channel is needed until it is settled");
     }
 }

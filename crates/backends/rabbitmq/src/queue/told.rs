@@ -67,7 +67,7 @@ impl Shelf {
         epoch: u64,
     ) -> Option<(oneshot::Receiver<Fate>, bool)> {
         if epoch != self.epoch() {
-            self.let_go(letter.number);
+            self.holds.let_go(letter.number);
             return None;
         }
         let (told, fate) = oneshot::channel();
@@ -111,7 +111,7 @@ impl Shelf {
     /// A batch came to `fate`.
     pub(crate) fn told(&mut self, batch: Batch, fate: Fate) {
         for Waiting { letter, told } in batch.waiting {
-            self.let_go(letter.number);
+            self.holds.let_go(letter.number);
             // Who has gone away does not hear it.
             let _ = told.send(fate);
         }
@@ -120,7 +120,7 @@ impl Shelf {
     /// What waits is seen to by nobody any more.
     pub(crate) fn tell_nobody(&mut self) {
         for Waiting { letter, .. } in std::mem::take(&mut self.telling.waiting) {
-            self.let_go(letter.number);
+            self.holds.let_go(letter.number);
         }
     }
 
@@ -157,7 +157,7 @@ mod tests {
             shelf.arrive(Arc::new(Letter { envelope, lane, number, tag, acker, arrived_at: NOW }), NOW);
         }
         let taken = shelf.take(1_000, NOW, 7, NOW).taken;
-        let letters = taken.into_iter().map(|position| shelf.grip(position, 7).unwrap().letter.clone());
+        let letters = taken.into_iter().map(|position| shelf.holds.grip(position, 7).unwrap().letter.clone());
         let letters = letters.collect();
         (shelf, letters)
     }
@@ -208,11 +208,11 @@ mod tests {
         assert!(!begins && first.try_recv().is_err());
         shelf.told(under_way, Fate::Told);
         assert_eq!(first.try_recv(), Ok(Fate::Told));
-        assert!(shelf.is_holding() && second.try_recv().is_err());
+        assert!(!shelf.holds.is_empty() && second.try_recv().is_err());
         let next = batch(&mut shelf);
         shelf.told(next, Fate::Told);
         assert_eq!(second.try_recv(), Ok(Fate::Told));
-        assert!(!shelf.is_holding() && shelf.batch(epoch).is_none());
+        assert!(shelf.holds.is_empty() && shelf.batch(epoch).is_none());
         assert!(shelf.settle(letters[0].clone(), epoch).unwrap().1, "whoever saw to it has ended");
     }
 
@@ -226,10 +226,10 @@ mod tests {
         drop(shelf.clear(Consuming::No { not_before: NOW }));
         assert_eq!(waiting.try_recv(), Err(TryRecvError::Closed));
         assert_eq!(under_way.try_recv(), Err(TryRecvError::Empty));
-        assert!(shelf.is_holding(), "of the first it is not known yet");
+        assert!(!shelf.holds.is_empty(), "of the first it is not known yet");
         shelf.told(batch, Fate::Unsure);
         assert_eq!(under_way.try_recv(), Ok(Fate::Unsure));
-        assert!(!shelf.is_holding() && shelf.batch(epoch).is_none());
+        assert!(shelf.holds.is_empty() && shelf.batch(epoch).is_none());
         assert!(shelf.settle(letters[0].clone(), epoch).is_none(), "it came over another channel");
     }
 }
