@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forebay_contract::ground::Ground;
+use forebay_contract::outage::away::Publisher;
 use forebay_contract::outage::faults::Fault;
 use forebay_contract::outage::{Bounds, Outage};
+use forebay_contract::servers::Restarts;
 use forebay_contract::servers::lent::Pool;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_contract::servers::wire::Wire;
@@ -25,6 +27,8 @@ use forebay_runtime::clock::TokioClock;
 
 /// How long a call waits for the server.
 const WAIT: Duration = Duration::from_secs(3);
+/// Longer than a server takes to start.
+const PATIENCE: Duration = Duration::from_secs(120);
 const BOUNDS: Bounds =
     Bounds { wait: WAIT, slack: Duration::from_secs(4), consumers: 2, well: 60, pace: Duration::ZERO };
 /// No call of a test takes longer, nor does the end of what was run for it.
@@ -56,6 +60,30 @@ forebay_contract::outage! { survives:
     a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf
     answers_that_are_lost_cost_no_message_and_leave_nobody_deaf
     a_wire_that_carries_nothing_loses_nothing_and_leaves_nobody_deaf
+}
+
+#[test]
+fn a_publish_during_an_outage_waits_for_its_end_up_to_the_stated_time() {
+    let (server, ground) = (SERVERS.lend().unwrap(), Ground::new(CALL_MAX));
+    let clock = ground.run(async { Arc::new(TokioClock::new()) });
+    let open = |wait: Duration| {
+        let url = format!("{}?wait_ms={}&prefix=away{}.", server.url(), wait.as_millis(), server.turn);
+        let opened = RabbitBroker::open(RabbitSettings::parse(&url).unwrap(), clock.clone());
+        (opened.broker, ground.spawn(opened.work))
+    };
+    let publisher = |broker: &RabbitBroker, queue| {
+        Publisher::begin(ground.handle(), Arc::new(broker.clone()), clock.clone(), queue)
+    };
+    let [(patient, patients), (impatient, impatients)] = [open(PATIENCE), open(WAIT)];
+    let (waits, is_refused) = (publisher(&patient, "waits"), publisher(&impatient, "refused"));
+    server.stop();
+    is_refused.is_refused_within(WAIT + BOUNDS.slack);
+    waits.waits_until(|| server.start_again());
+    is_refused.publishes("afterwards");
+    patient.close();
+    impatient.close();
+    ground.join(patients);
+    ground.join(impatients);
 }
 
 /// What the server's tool says of the messages of a queue that are with consumers.

@@ -145,6 +145,7 @@ macro_rules! broker {
                 receivers_are_served_in_turn
                 one_message_more_than_the_first_receiver_takes_wakes_the_second
                 a_dropped_receive_takes_nothing_and_passes_its_turn_on
+                a_receive_that_is_dropped_half_way_takes_nothing
                 a_close_ends_the_wait
                 a_closed_broker_is_told_apart_from_one_that_cannot_be_reached
                 deleting_the_queue_ends_the_wait

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite fails by panicking")]
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use forebay_core::delivery::{Delivery, DeliveryId, History, Outcome, Settled};
@@ -69,6 +71,18 @@ impl<'a, T: Send + 'a> Begun<'a, T> {
     /// Its output, if it has come to its end by now.
     pub(crate) fn poll(&mut self, rig: &dyn Rig) -> Option<T> {
         if rig.poll(&mut self.future) { self.output.lock().take() } else { None }
+    }
+
+    /// Its output, if it has come to its end by the time that it has been asked so often.
+    pub(crate) fn asked(&mut self, rig: &dyn Rig, times: usize) -> Option<T> {
+        let (mut asked, future) = (0, &mut self.future);
+        let ask = poll_fn(move |context| {
+            asked += 1;
+            let ended = future.as_mut().poll(context);
+            if asked < times { ended } else { Poll::Ready(()) }
+        });
+        rig.run(Box::pin(ask));
+        self.output.lock().take()
     }
 
     /// Its output, which must come by itself: at once, or within the pace's patience.

@@ -226,7 +226,7 @@ fn number(delivery: &Delivery) -> u64 {
 }
 
 /// Several servers start at a time: the first answer may come late.
-async fn declare(broker: &dyn Broker, settings: &QueueSettings) {
+pub(super) async fn declare(broker: &dyn Broker, settings: &QueueSettings) {
     let begun = Instant::now();
     while let Err(error) = broker.ensure(settings).await {
         assert!(error.kind() == Kind::Unavailable && begun.elapsed() < DEAF_MAX, "{error}");

@@ -5,10 +5,12 @@
 //! between whether all goes on. What was seen is printed as a row of a table at the end: `cargo test ... -- --nocapture` shows it.
 //!
 //! - [`Outage::begin`]: a load on a broker; [`Outage::begin_on_buses`]: one on buses
+//! - [`away`]: single publishes while the server is away
 //! - [`ear`]: somebody who listens to a bus, also for a test of its own
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod away;
 mod broker;
 pub mod bus;
 pub mod ear;

@@ -46,8 +46,12 @@ pub fn a_message_comes_back_as_it_was_published(rig: &mut dyn Rig) {
 
 pub fn ids_come_back_in_the_order_of_the_batch(rig: &mut dyn Rig) {
     let q = queue(rig, "q");
-    let ids = try_publish(rig, &q, vec![message("b"), message("a"), message("b")]).unwrap();
-    assert_eq!(ids.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["b", "a", "b"]);
+    let batch = vec![message("b"), message("a"), message("b"), message("c")];
+    let ids = try_publish(rig, &q, batch).unwrap();
+    assert_eq!(ids.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["b", "a", "b", "c"]);
+    let mut taken = drain(rig, &q);
+    taken.sort_unstable();
+    assert_eq!(taken, ["a", "b", "b", "c"], "each was taken once");
 }
 
 pub fn an_empty_batch_publishes_nothing(rig: &mut dyn Rig) {

@@ -1,5 +1,7 @@
 //! Receivers that wait.
 
+use std::time::Duration;
+
 use forebay_core::delivery::{Outcome, Reason};
 use forebay_core::error::Kind;
 use forebay_core::message::Message;
@@ -10,6 +12,9 @@ use super::super::scene::{
     a_while, drain, end, ids, kind, late, message, patience, publish, queue, receive_one, run, try_publish,
     try_receive, waiting, with_admin,
 };
+
+/// A receive is asked no more often until it ends.
+const ASKED_MAX: usize = 10;
 
 pub fn a_receive_waits_for_a_message(rig: &mut dyn Rig) {
     let q = queue(rig, "q");
@@ -107,6 +112,25 @@ pub fn a_dropped_receive_takes_nothing_and_passes_its_turn_on(rig: &mut dyn Rig)
     drop(third);
     publish(rig, &q, &["n"]);
     assert_eq!(drain(rig, &q), ["n"]);
+}
+
+pub fn a_receive_that_is_dropped_half_way_takes_nothing(rig: &mut dyn Rig) {
+    let q = queue(rig, "q");
+    publish(rig, &q, &["m"]);
+    // What is there at once is not waited for.
+    let wait = if rig.pace().is_exact() { Duration::ZERO } else { patience(rig) };
+    for times in 1..ASKED_MAX {
+        let mut receive = waiting(rig, &q, 1, wait);
+        let received = receive.asked(rig, times);
+        drop(receive);
+        if let Some(received) = received {
+            let received = received.unwrap();
+            assert_eq!(ids(&received), ["m"], "it was taken by a receive that was dropped");
+            end(rig, &received[0], Outcome::Return { seen: false });
+            break;
+        }
+    }
+    assert_eq!(receive_one(rig, &q).attempt, 1, "nobody has seen it");
 }
 
 pub fn a_close_ends_the_wait(rig: &mut dyn Rig) {

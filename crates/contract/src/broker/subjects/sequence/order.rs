@@ -101,7 +101,10 @@ pub fn a_dead_letter_makes_way_for_the_next_of_its_key(rig: &mut dyn Rig) {
     let q = ordered(rig);
     publish(rig, &q, &["a1", "a2"]);
     end(rig, &receive_one(rig, &q), Outcome::DeadLetter(Reason::Rejected));
-    assert_eq!(drain(rig, &q), ["a2"]);
+    let next = receive_one(rig, &q);
+    assert_eq!(next.message.id.as_str(), "a2");
+    end(rig, &next, Outcome::Done);
+    assert!(drain(rig, &q).is_empty(), "it has left the queue");
 }
 
 pub fn what_its_publisher_delays_lets_others_of_its_key_pass(rig: &mut dyn Rig) {
