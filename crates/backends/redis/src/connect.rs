@@ -96,9 +96,13 @@ fn tcp(settings: &Settings) -> TcpSettings {
     tcp
 }
 
-/// Times are kept by our own callers: a call that is given up here must not end a slower one beside it.
-fn untimed() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None)
+/// Times are kept by our own callers: a call that is given up here must not end a slower one beside it. A call has its place in
+/// the connection's order when it is first polled: it must not have to wait for room there, or a later one may be before it.
+pub(crate) fn untimed() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(limits::redis::QUEUED_MAX)
 }
 
 /// A connection that hears what is published: to the master, or to any server of a cluster, which tells the others.
@@ -205,7 +209,35 @@ fn durable(settings: &HashMap<String, String>) -> Durable {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use forebay_contract::servers::redis::{Keeps, Redis};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_call_has_its_place_when_it_is_first_polled_however_many_stand_before_it() {
+        let redis = Redis::start(Keeps::Nothing, &[]);
+        let client = Client::open(format!("redis://{}", redis.address)).unwrap();
+        let wire = client.get_multiplexed_async_connection_with_config(&untimed()).await.unwrap();
+        let push = |number: usize| {
+            let mut wire = wire.clone();
+            Box::pin(async move { redis::cmd("RPUSH").arg("list").arg(number).exec_async(&mut wire).await })
+        };
+        // Nothing is sent as long as this waits for nothing.
+        let mut calls: Vec<_> = (0..100).map(push).collect();
+        for call in &mut calls {
+            assert!(poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await.is_pending());
+        }
+        // Whoever came last is the first to be polled again.
+        for call in calls.into_iter().rev() {
+            call.await.unwrap();
+        }
+        let came: Vec<usize> =
+            redis::cmd("LRANGE").arg("list").arg(0).arg(-1).query_async(&mut wire.clone()).await.unwrap();
+        assert_eq!(came, (0..100).collect::<Vec<_>>());
+    }
 
     #[test]
     fn servers_before_version_7_are_refused_by_name() {
