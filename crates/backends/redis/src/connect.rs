@@ -7,9 +7,12 @@ use forebay_core::limits;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult,
+    ServerErrorKind,
+};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::cluster::slots::{self, Nodes};
 use crate::settings::{Durable, Settings, Topology};
@@ -37,6 +40,8 @@ pub(crate) struct ClientId {
 pub(crate) struct Connected {
     pub(crate) wire: MultiplexedConnection,
     pub(crate) facts: Facts,
+    /// Where it leads to.
+    pub(crate) address: ConnectionAddr,
     /// `None` where the server does not tell.
     pub(crate) client: Option<ClientId>,
 }
@@ -78,8 +83,9 @@ pub(crate) async fn connect(
         }
     };
     let mut wire = client.get_multiplexed_async_connection_with_config(&untimed()).await?;
+    let address = client.get_connection_info().addr().clone();
     let (facts, client) = learn(&mut wire, former).await?;
-    Ok(Connected { wire, facts, client })
+    Ok(Connected { wire, facts, address, client })
 }
 
 fn open(settings: &Settings, server: ConnectionInfo) -> RedisResult<Client> {
@@ -103,6 +109,41 @@ pub(crate) fn untimed() -> AsyncConnectionConfig {
         .set_connection_timeout(None)
         .set_response_timeout(None)
         .set_pipeline_buffer_size(limits::redis::QUEUED_MAX)
+}
+
+/// Asks the server for a sign of life, and whether it still is a master: one that was made a replica keeps its connections.
+pub(crate) async fn look_at(wire: &mut MultiplexedConnection) -> RedisResult<()> {
+    let mut ask = redis::pipe();
+    let ((), replication): ((), String) =
+        ask.cmd("PING").cmd("INFO").arg("replication").query_async(wire).await?;
+    check_is_master(&replication)
+}
+
+/// What a replica has is as old as its master is far away, and nobody says how far that is.
+fn check_is_master(replication: &str) -> RedisResult<()> {
+    match says(replication, "role") {
+        Some("slave") => {
+            let what = "the server is a replica, and no master or none any more";
+            Err((ErrorKind::Server(ServerErrorKind::ReadOnly), what).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Is ready once the sentinels name another master than this one; where there are none, never.
+pub(crate) async fn another_is_master(settings: &Settings, present: &ConnectionAddr) {
+    loop {
+        sleep(limits::redis::SLOTS_PAUSE).await;
+        if !matches!(settings.topology, Topology::Sentinel { .. }) {
+            continue;
+        }
+        let time = settings.timeout.max(limits::redis::CONNECT_MIN);
+        if let Ok(Ok(named)) = timeout(time, client(settings)).await
+            && named.get_connection_info().addr() != present
+        {
+            return;
+        }
+    }
 }
 
 /// A connection that hears what is published: to the master, or to any server of a cluster, which tells the others.
@@ -160,6 +201,8 @@ async fn learn(
         let what = format!("it is version {version}, and 7.0 is the least that is spoken to");
         return Err((ErrorKind::InvalidClientConfig, "the server is too old", what).into());
     }
+    let replication: String = redis::cmd("INFO").arg("replication").query_async(wire).await?;
+    check_is_master(&replication)?;
     let run = says(&server, "run_id");
     if let Some(former) = former.filter(|former| run == Some(&former.run)) {
         // It may have ended by itself. Who may not end connections has what the system gives up sending.
@@ -245,6 +288,14 @@ mod tests {
         assert_eq!(too_old("# Server\r\nredis_version:7.0.0\r\n"), None);
         assert_eq!(too_old("# Server\r\nredis_version:10.1.0\r\n"), None);
         assert_eq!(too_old("a server that does not say"), None);
+    }
+
+    #[test]
+    fn a_replica_is_refused_and_who_does_not_say_is_none() {
+        let refused = check_is_master("# Replication\r\nrole:slave\r\nmaster_host:a\r\n").unwrap_err();
+        assert!(refused.to_string().contains("replica"), "{refused}");
+        assert!(check_is_master("# Replication\r\nrole:master\r\n").is_ok());
+        assert!(check_is_master("").is_ok());
     }
 
     #[test]

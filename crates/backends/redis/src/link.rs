@@ -297,7 +297,7 @@ async fn supervise(link: Arc<Link>) {
             () = link.closed() => return,
         };
         let why = match made {
-            Ok(Ok(Connected { wire, facts, client })) => {
+            Ok(Ok(Connected { wire, facts, address, client })) => {
                 number += 1;
                 former = client;
                 *link.facts.lock() = Some(facts);
@@ -306,7 +306,12 @@ async fn supervise(link: Arc<Link>) {
                     return;
                 }
                 let began = Instant::now();
-                let why = watch_over(&link, standing).await;
+                let why = tokio::select! {
+                    why = watch_over(&link, standing) => why,
+                    () = connect::another_is_master(&link.settings, &address) => {
+                        "the sentinels name another master".to_owned()
+                    }
+                };
                 if began.elapsed() > limits::redis::CONNECT_PAUSE_MAX {
                     pause = limits::redis::CONNECT_PAUSE;
                 }
@@ -349,8 +354,7 @@ async fn watch_over(link: &Link, standing: Standing) -> String {
             return "the connection broke".to_owned();
         }
         let mut wire = standing.wire.clone();
-        let ping = redis::cmd("PING");
-        match timeout_at(link.alive_by(), ping.query_async::<()>(&mut wire)).await {
+        match timeout_at(link.alive_by(), connect::look_at(&mut wire)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return error.to_string(),
             Err(_) => return "the server gave no sign of life in time".to_owned(),
