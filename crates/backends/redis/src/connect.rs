@@ -17,15 +17,39 @@ use tokio::time::{sleep, timeout};
 use crate::cluster::slots::{self, Nodes};
 use crate::settings::{Durable, Settings, Topology};
 
+/// Which history of its data a server goes on with. It begins another one with every start and when it is made a master, and may
+/// have lost the newest of the one before: so the store's values carry the history that they were written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct History(pub(crate) [u8; 4]);
+
+impl History {
+    /// The one history of a server that loses nothing.
+    const KEPT: Self = Self([255; 4]);
+
+    /// As the server says, which draws it at random.
+    fn of(replication: &str) -> Option<Self> {
+        let digits = says(replication, "master_replid")?.get(..8)?;
+        u32::from_str_radix(digits, 16).ok().map(|number| Self(number.to_be_bytes()))
+    }
+}
+
 /// What the server says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
+    pub(crate) history: History,
     /// It may drop keys before their time when its memory is full.
     pub(crate) evicts: bool,
     /// Also such that have no time.
     pub(crate) evicts_all: bool,
     /// What it keeps of what it has confirmed; `None` where it does not say.
     pub(crate) durable: Option<Durable>,
+}
+
+impl Facts {
+    /// All that it has confirmed is there whatever becomes of it.
+    pub(crate) fn loses_nothing(&self) -> bool {
+        self.history == History::KEPT
+    }
 }
 
 /// What a server calls a connection. Two servers may give the same number, and one that was started anew gives it again.
@@ -84,7 +108,7 @@ pub(crate) async fn connect(
     };
     let mut wire = client.get_multiplexed_async_connection_with_config(&untimed()).await?;
     let address = client.get_connection_info().addr().clone();
-    let (facts, client) = learn(&mut wire, former).await?;
+    let (facts, client) = learn(&mut wire, settings.is_one(), former).await?;
     Ok(Connected { wire, facts, address, client })
 }
 
@@ -111,12 +135,17 @@ pub(crate) fn untimed() -> AsyncConnectionConfig {
         .set_pipeline_buffer_size(limits::redis::QUEUED_MAX)
 }
 
-/// Asks the server for a sign of life, and whether it still is a master: one that was made a replica keeps its connections.
-pub(crate) async fn look_at(wire: &mut MultiplexedConnection) -> RedisResult<()> {
+/// Asks the server for a sign of life, and whether it still is the master that it was: one that was made a replica keeps its
+/// connections, also when it is made a master again.
+pub(crate) async fn look_at(wire: &mut MultiplexedConnection, facts: Facts) -> RedisResult<()> {
     let mut ask = redis::pipe();
     let ((), replication): ((), String) =
         ask.cmd("PING").cmd("INFO").arg("replication").query_async(wire).await?;
-    check_is_master(&replication)
+    check_is_master(&replication)?;
+    if !facts.loses_nothing() && History::of(&replication) != Some(facts.history) {
+        return Err((ErrorKind::Io, "the server has begun another history").into());
+    }
+    Ok(())
 }
 
 /// What a replica has is as old as its master is far away, and nobody says how far that is.
@@ -194,6 +223,7 @@ pub(crate) fn no_server() -> RedisError {
 
 async fn learn(
     wire: &mut MultiplexedConnection,
+    is_one: bool,
     former: Option<&ClientId>,
 ) -> RedisResult<(Facts, Option<ClientId>)> {
     let server: String = redis::cmd("INFO").arg("server").query_async(wire).await?;
@@ -203,6 +233,8 @@ async fn learn(
     }
     let replication: String = redis::cmd("INFO").arg("replication").query_async(wire).await?;
     check_is_master(&replication)?;
+    let untold = || (ErrorKind::InvalidClientConfig, "the server does not tell its replication id");
+    let history = History::of(&replication).ok_or_else(untold)?;
     let run = says(&server, "run_id");
     if let Some(former) = former.filter(|former| run == Some(&former.run)) {
         // It may have ended by itself. Who may not end connections has what the system gives up sending.
@@ -218,7 +250,10 @@ async fn learn(
     // Managed servers do not answer this. Then it is not known, and a broker asks to be told that this will do.
     let asked = redis::cmd("CONFIG").arg("GET").arg("*append*").query_async(wire).await;
     let durable = asked.ok().map(|pairs: HashMap<String, String>| durable(&pairs));
-    Ok((Facts { evicts, evicts_all, durable }, client))
+    // Another server that takes over may lack the newest.
+    let is_kept = is_one && durable == Some(Durable::Always);
+    let history = if is_kept { History::KEPT } else { history };
+    Ok((Facts { history, evicts, evicts_all, durable }, client))
 }
 
 /// What a part of INFO says under a name.
@@ -296,6 +331,13 @@ mod tests {
         assert!(refused.to_string().contains("replica"), "{refused}");
         assert!(check_is_master("# Replication\r\nrole:master\r\n").is_ok());
         assert!(check_is_master("").is_ok());
+    }
+
+    #[test]
+    fn a_history_is_told_by_the_first_digits_of_its_id() {
+        let of = |id: &str| History::of(&format!("role:master\r\nmaster_replid:{id}\r\n"));
+        assert_eq!(of("00ff10a0c2d7e8f9"), Some(History([0, 255, 16, 160])));
+        assert_eq!((of("00ff"), of("not a number"), History::of("role:master\r\n")), (None, None, None));
     }
 
     #[test]

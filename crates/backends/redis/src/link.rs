@@ -354,7 +354,7 @@ async fn watch_over(link: &Link, standing: Standing) -> String {
             return "the connection broke".to_owned();
         }
         let mut wire = standing.wire.clone();
-        match timeout_at(link.alive_by(), connect::look_at(&mut wire)).await {
+        match timeout_at(link.alive_by(), connect::look_at(&mut wire, standing.facts)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return error.to_string(),
             Err(_) => return "the server gave no sign of life in time".to_owned(),

@@ -81,7 +81,7 @@ fn a_publish_that_a_replica_has_survives_a_fail_over_and_the_broker_goes_on_with
 }
 
 #[test]
-fn a_lease_of_the_old_master_is_void_with_the_new_one() {
+fn leases_and_values_of_the_old_master_are_void_with_the_new_one() {
     let (mut watched, ground) = (watched(), Ground::new());
     let store = ground.store(&watched.url(""));
     let lease =
@@ -97,6 +97,7 @@ fn a_lease_of_the_old_master_is_void_with_the_new_one() {
     watched.fail_over();
     // An invalidation may have been lost with the old master: its leases are not trusted.
     within(FAIL_OVER_MAX, "the new master is used", || ground.run(store.get(&[b"other"])).remove(0).is_ok());
+    assert_eq!(ground.run(store.get(&[b"other"])).remove(0).unwrap(), None, "nor are its values");
     assert_eq!(ground.run(store.fill(b"before", b"old", FILL, before)).unwrap(), Filled::Refused);
     assert!(!store.capabilities().locks, "a fail-over could lose a lock");
 }
