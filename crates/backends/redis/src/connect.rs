@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_core::limits;
 use redis::aio::{MultiplexedConnection, PubSub};
@@ -88,6 +89,15 @@ impl Target {
             return Self::Master;
         }
         Self::Slot(slots::of(settings.prefix.as_bytes()), Arc::new(Nodes::new(settings)))
+    }
+}
+
+/// How long it may take to make a connection, which begins with finding out where to.
+pub(crate) fn time_for(settings: &Settings, target: &Target) -> Duration {
+    let greeting = settings.timeout.max(limits::redis::CONNECT_MIN);
+    match target {
+        Target::Slot(..) => settings.timeout + greeting,
+        Target::Master | Target::Node(_) => greeting,
     }
 }
 

@@ -291,7 +291,7 @@ async fn supervise(link: Arc<Link>) {
     let (mut number, mut former) = (0, None);
     let mut pause = limits::redis::CONNECT_PAUSE;
     while !link.is_closed() {
-        let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
+        let time = connect::time_for(&link.settings, &link.target);
         let made = tokio::select! {
             made = timeout(time, connect::connect(&link.settings, &link.target, former.as_ref())) => made,
             () = link.closed() => return,

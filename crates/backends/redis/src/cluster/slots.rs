@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
-use crate::connect::{no_server, says};
+use crate::connect::{no_server, says, untimed};
 use crate::settings::{Settings, Topology};
 
 const SLOTS: u16 = 16_384;
@@ -131,7 +131,8 @@ pub(crate) async fn ask(settings: &Settings, nodes: &Nodes) -> RedisResult<Map> 
 }
 
 async fn ask_one(node: &ConnectionInfo) -> RedisResult<Map> {
-    let mut wire = Client::open(node.clone())?.get_multiplexed_async_connection().await?;
+    let client = Client::open(node.clone())?;
+    let mut wire = client.get_multiplexed_async_connection_with_config(&untimed()).await?;
     let answer: Value = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut wire).await?;
     // A server that was just started may know of none.
     let ranges = read(answer, node).filter(|ranges| !ranges.is_empty()).ok_or_else(no_server)?;
@@ -164,10 +165,12 @@ fn read(answer: Value, asked: &ConnectionInfo) -> Option<Vec<(u16, u16, Connecti
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::sync::Notify;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -218,6 +221,21 @@ mod tests {
         assert_eq!(map.of(0).unwrap().addr().to_string(), "127.0.0.1:2");
         let all: Vec<_> = nodes.all().iter().map(|node| node.addr().to_string()).collect();
         assert_eq!(all, ["127.0.0.1:2".to_owned(), cut_off, other], "its master is asked, too");
+    }
+
+    #[tokio::test]
+    async fn a_map_may_take_as_long_as_the_url_allows() {
+        let after = Arc::new(Notify::new());
+        let slow = node(1, 3, Some(after.clone()), None).await;
+        let settings = Settings::parse(&format!("redis-cluster://{slow}?timeout_ms=10000")).unwrap();
+        // Longer than the client library waits by itself.
+        let answers = async {
+            sleep(Duration::from_millis(1_500)).await;
+            after.notify_one();
+        };
+        let nodes = Nodes::new(&settings);
+        let (map, ()) = tokio::join!(ask(&settings, &nodes), answers);
+        assert_eq!(map.unwrap().of(0).unwrap().addr().to_string(), "127.0.0.1:1");
     }
 
     #[test]
