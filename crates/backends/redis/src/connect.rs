@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::limits;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
@@ -185,21 +187,28 @@ pub(crate) async fn another_is_master(settings: &Settings, present: &ConnectionA
     }
 }
 
-/// A connection that hears what is published: to the master, or to any server of a cluster, which tells the others.
-pub(crate) async fn listen(settings: &Settings, target: &Target) -> RedisResult<PubSub> {
+/// A connection that hears what is published here: to the master, or to any server of a cluster, which tells the others. Of these
+/// all are asked at once: one that stands still holds up no other.
+pub(crate) async fn listen(settings: &Settings, target: &Target, channel: &str) -> RedisResult<PubSub> {
     let Target::Slot(_, nodes) = target else {
-        return client(settings).await?.get_async_pubsub().await;
+        return hear(client(settings).await?, channel).await;
     };
+    let clients = nodes.all().into_iter().filter_map(|node| Client::open(node).ok());
+    let mut asked: FuturesUnordered<_> = clients.map(|client| hear(client, channel)).collect();
     let mut last = no_server();
-    for node in nodes.all() {
-        match timeout(settings.timeout, Client::open(node)?.get_async_pubsub()).await {
-            Ok(Ok(heard)) => return Ok(heard),
-            Ok(Err(error)) => last = error,
-            // It stands still; another may not.
-            Err(_) => {}
+    while let Some(heard) = asked.next().await {
+        match heard {
+            Ok(heard) => return Ok(heard),
+            Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+async fn hear(client: Client, channel: &str) -> RedisResult<PubSub> {
+    let mut heard = client.get_async_pubsub().await?;
+    heard.subscribe(channel).await?;
+    Ok(heard)
 }
 
 async fn client(settings: &Settings) -> RedisResult<Client> {
@@ -301,6 +310,7 @@ mod tests {
     use std::task::Poll;
 
     use forebay_contract::servers::redis::{Keeps, Redis};
+    use forebay_contract::servers::{Pauses, within};
 
     use super::*;
 
@@ -325,6 +335,20 @@ mod tests {
         let came: Vec<usize> =
             redis::cmd("LRANGE").arg("list").arg(0).arg(-1).query_async(&mut wire.clone()).await.unwrap();
         assert_eq!(came, (0..100).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_stands_still_holds_up_no_other_that_hears_as_well() {
+        let (still, hears) = (Redis::start(Keeps::Nothing, &[]), Redis::start(Keeps::Nothing, &[]));
+        still.pause();
+        let url = format!("redis-cluster://{},{}?timeout_ms=60000", still.address, hears.address);
+        let settings = Settings::parse(&url).unwrap();
+        let listening = timeout(Duration::from_secs(30), async {
+            listen(&settings, &Target::of_prefix(&settings), "bell").await
+        });
+        let mut heard = listening.await.unwrap().unwrap().into_on_message();
+        within(Duration::from_secs(30), "it is heard", || hears.cli(&["PUBLISH", "bell", "word"]) == "1");
+        assert_eq!(heard.next().await.unwrap().get_payload_bytes(), b"word");
     }
 
     #[test]
