@@ -40,13 +40,7 @@ pub(crate) async fn listen(link: Arc<Link>, channel: String, rung: mpsc::Sender<
 /// Listens until the connection ends, and says whether it stood.
 async fn hear(link: &Link, channel: &str, rung: &mpsc::Sender<Rung>) -> RedisResult<bool> {
     let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
-    let Ok(connected) = timeout(time, async {
-        let mut bell = connect::listen(&link.settings, &link.target).await?;
-        bell.subscribe(channel).await?;
-        RedisResult::Ok(bell)
-    })
-    .await
-    else {
+    let Ok(connected) = timeout(time, connect::listen(&link.settings, &link.target, channel)).await else {
         return Ok(false);
     };
     let (mut asks, mut heard) = connected?.split();

@@ -2,27 +2,57 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_core::limits;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult,
+    ServerErrorKind,
+};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::cluster::slots::{self, Nodes};
 use crate::settings::{Durable, Settings, Topology};
 
+/// Which history of its data a server goes on with. It begins another one with every start and when it is made a master, and may
+/// have lost the newest of the one before: so the store's values carry the history that they were written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct History(pub(crate) [u8; 4]);
+
+impl History {
+    /// The one history of a server that loses nothing.
+    const KEPT: Self = Self([255; 4]);
+
+    /// As the server says, which draws it at random.
+    fn of(replication: &str) -> Option<Self> {
+        let digits = says(replication, "master_replid")?.get(..8)?;
+        u32::from_str_radix(digits, 16).ok().map(|number| Self(number.to_be_bytes()))
+    }
+}
+
 /// What the server says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
+    pub(crate) history: History,
     /// It may drop keys before their time when its memory is full.
     pub(crate) evicts: bool,
     /// Also such that have no time.
     pub(crate) evicts_all: bool,
     /// What it keeps of what it has confirmed; `None` where it does not say.
     pub(crate) durable: Option<Durable>,
+}
+
+impl Facts {
+    /// All that it has confirmed is there whatever becomes of it.
+    pub(crate) fn loses_nothing(&self) -> bool {
+        self.history == History::KEPT
+    }
 }
 
 /// What a server calls a connection. Two servers may give the same number, and one that was started anew gives it again.
@@ -37,6 +67,8 @@ pub(crate) struct ClientId {
 pub(crate) struct Connected {
     pub(crate) wire: MultiplexedConnection,
     pub(crate) facts: Facts,
+    /// Where it leads to.
+    pub(crate) address: ConnectionAddr,
     /// `None` where the server does not tell.
     pub(crate) client: Option<ClientId>,
 }
@@ -62,6 +94,15 @@ impl Target {
     }
 }
 
+/// How long it may take to make a connection, which begins with finding out where to.
+pub(crate) fn time_for(settings: &Settings, target: &Target) -> Duration {
+    let greeting = settings.timeout.max(limits::redis::CONNECT_MIN);
+    match target {
+        Target::Slot(..) => settings.timeout + greeting,
+        Target::Master | Target::Node(_) => greeting,
+    }
+}
+
 /// Makes a connection, and has the server end the former one: what was given up over it may still be under way, and must not
 /// be carried out after what comes over the new one. How long it may take is the caller's.
 pub(crate) async fn connect(
@@ -78,8 +119,9 @@ pub(crate) async fn connect(
         }
     };
     let mut wire = client.get_multiplexed_async_connection_with_config(&untimed()).await?;
-    let (facts, client) = learn(&mut wire, former).await?;
-    Ok(Connected { wire, facts, client })
+    let address = client.get_connection_info().addr().clone();
+    let (facts, client) = learn(&mut wire, settings.is_one(), former).await?;
+    Ok(Connected { wire, facts, address, client })
 }
 
 fn open(settings: &Settings, server: ConnectionInfo) -> RedisResult<Client> {
@@ -96,26 +138,77 @@ fn tcp(settings: &Settings) -> TcpSettings {
     tcp
 }
 
-/// Times are kept by our own callers: a call that is given up here must not end a slower one beside it.
-fn untimed() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None)
+/// Times are kept by our own callers: a call that is given up here must not end a slower one beside it. A call has its place in
+/// the connection's order when it is first polled: it must not have to wait for room there, or a later one may be before it.
+pub(crate) fn untimed() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(limits::redis::QUEUED_MAX)
 }
 
-/// A connection that hears what is published: to the master, or to any server of a cluster, which tells the others.
-pub(crate) async fn listen(settings: &Settings, target: &Target) -> RedisResult<PubSub> {
+/// Asks the server for a sign of life, and whether it still is the master that it was: one that was made a replica keeps its
+/// connections, also when it is made a master again.
+pub(crate) async fn look_at(wire: &mut MultiplexedConnection, facts: Facts) -> RedisResult<()> {
+    let mut ask = redis::pipe();
+    let ((), replication): ((), String) =
+        ask.cmd("PING").cmd("INFO").arg("replication").query_async(wire).await?;
+    check_is_master(&replication)?;
+    if !facts.loses_nothing() && History::of(&replication) != Some(facts.history) {
+        return Err((ErrorKind::Io, "the server has begun another history").into());
+    }
+    Ok(())
+}
+
+/// What a replica has is as old as its master is far away, and nobody says how far that is.
+fn check_is_master(replication: &str) -> RedisResult<()> {
+    match says(replication, "role") {
+        Some("slave") => {
+            let what = "the server is a replica, and no master or none any more";
+            Err((ErrorKind::Server(ServerErrorKind::ReadOnly), what).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Is ready once the sentinels name another master than this one; where there are none, never.
+pub(crate) async fn another_is_master(settings: &Settings, present: &ConnectionAddr) {
+    loop {
+        sleep(limits::redis::SLOTS_PAUSE).await;
+        if !matches!(settings.topology, Topology::Sentinel { .. }) {
+            continue;
+        }
+        let time = settings.timeout.max(limits::redis::CONNECT_MIN);
+        if let Ok(Ok(named)) = timeout(time, client(settings)).await
+            && named.get_connection_info().addr() != present
+        {
+            return;
+        }
+    }
+}
+
+/// A connection that hears what is published here: to the master, or to any server of a cluster, which tells the others. Of these
+/// all are asked at once: one that stands still holds up no other.
+pub(crate) async fn listen(settings: &Settings, target: &Target, channel: &str) -> RedisResult<PubSub> {
     let Target::Slot(_, nodes) = target else {
-        return client(settings).await?.get_async_pubsub().await;
+        return hear(client(settings).await?, channel).await;
     };
+    let clients = nodes.all().into_iter().filter_map(|node| Client::open(node).ok());
+    let mut asked: FuturesUnordered<_> = clients.map(|client| hear(client, channel)).collect();
     let mut last = no_server();
-    for node in nodes.all() {
-        match timeout(settings.timeout, Client::open(node)?.get_async_pubsub()).await {
-            Ok(Ok(heard)) => return Ok(heard),
-            Ok(Err(error)) => last = error,
-            // It stands still; another may not.
-            Err(_) => {}
+    while let Some(heard) = asked.next().await {
+        match heard {
+            Ok(heard) => return Ok(heard),
+            Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+async fn hear(client: Client, channel: &str) -> RedisResult<PubSub> {
+    let mut heard = client.get_async_pubsub().await?;
+    heard.subscribe(channel).await?;
+    Ok(heard)
 }
 
 async fn client(settings: &Settings) -> RedisResult<Client> {
@@ -149,6 +242,7 @@ pub(crate) fn no_server() -> RedisError {
 
 async fn learn(
     wire: &mut MultiplexedConnection,
+    is_one: bool,
     former: Option<&ClientId>,
 ) -> RedisResult<(Facts, Option<ClientId>)> {
     let server: String = redis::cmd("INFO").arg("server").query_async(wire).await?;
@@ -156,6 +250,10 @@ async fn learn(
         let what = format!("it is version {version}, and 7.0 is the least that is spoken to");
         return Err((ErrorKind::InvalidClientConfig, "the server is too old", what).into());
     }
+    let replication: String = redis::cmd("INFO").arg("replication").query_async(wire).await?;
+    check_is_master(&replication)?;
+    let untold = || (ErrorKind::InvalidClientConfig, "the server does not tell its replication id");
+    let history = History::of(&replication).ok_or_else(untold)?;
     let run = says(&server, "run_id");
     if let Some(former) = former.filter(|former| run == Some(&former.run)) {
         // It may have ended by itself. Who may not end connections has what the system gives up sending.
@@ -171,7 +269,10 @@ async fn learn(
     // Managed servers do not answer this. Then it is not known, and a broker asks to be told that this will do.
     let asked = redis::cmd("CONFIG").arg("GET").arg("*append*").query_async(wire).await;
     let durable = asked.ok().map(|pairs: HashMap<String, String>| durable(&pairs));
-    Ok((Facts { evicts, evicts_all, durable }, client))
+    // Another server that takes over may lack the newest.
+    let is_kept = is_one && durable == Some(Durable::Always);
+    let history = if is_kept { History::KEPT } else { history };
+    Ok((Facts { history, evicts, evicts_all, durable }, client))
 }
 
 /// What a part of INFO says under a name.
@@ -205,7 +306,50 @@ fn durable(settings: &HashMap<String, String>) -> Durable {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use forebay_contract::servers::redis::{Keeps, Redis};
+    use forebay_contract::servers::{Pauses, within};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_call_has_its_place_when_it_is_first_polled_however_many_stand_before_it() {
+        let redis = Redis::start(Keeps::Nothing, &[]);
+        let client = Client::open(format!("redis://{}", redis.address)).unwrap();
+        let wire = client.get_multiplexed_async_connection_with_config(&untimed()).await.unwrap();
+        let push = |number: usize| {
+            let mut wire = wire.clone();
+            Box::pin(async move { redis::cmd("RPUSH").arg("list").arg(number).exec_async(&mut wire).await })
+        };
+        // Nothing is sent as long as this waits for nothing.
+        let mut calls: Vec<_> = (0..100).map(push).collect();
+        for call in &mut calls {
+            assert!(poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await.is_pending());
+        }
+        // Whoever came last is the first to be polled again.
+        for call in calls.into_iter().rev() {
+            call.await.unwrap();
+        }
+        let came: Vec<usize> =
+            redis::cmd("LRANGE").arg("list").arg(0).arg(-1).query_async(&mut wire.clone()).await.unwrap();
+        assert_eq!(came, (0..100).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_stands_still_holds_up_no_other_that_hears_as_well() {
+        let (still, hears) = (Redis::start(Keeps::Nothing, &[]), Redis::start(Keeps::Nothing, &[]));
+        still.pause();
+        let url = format!("redis-cluster://{},{}?timeout_ms=60000", still.address, hears.address);
+        let settings = Settings::parse(&url).unwrap();
+        let listening = timeout(Duration::from_secs(30), async {
+            listen(&settings, &Target::of_prefix(&settings), "bell").await
+        });
+        let mut heard = listening.await.unwrap().unwrap().into_on_message();
+        within(Duration::from_secs(30), "it is heard", || hears.cli(&["PUBLISH", "bell", "word"]) == "1");
+        assert_eq!(heard.next().await.unwrap().get_payload_bytes(), b"word");
+    }
 
     #[test]
     fn servers_before_version_7_are_refused_by_name() {
@@ -213,6 +357,21 @@ mod tests {
         assert_eq!(too_old("# Server\r\nredis_version:7.0.0\r\n"), None);
         assert_eq!(too_old("# Server\r\nredis_version:10.1.0\r\n"), None);
         assert_eq!(too_old("a server that does not say"), None);
+    }
+
+    #[test]
+    fn a_replica_is_refused_and_who_does_not_say_is_none() {
+        let refused = check_is_master("# Replication\r\nrole:slave\r\nmaster_host:a\r\n").unwrap_err();
+        assert!(refused.to_string().contains("replica"), "{refused}");
+        assert!(check_is_master("# Replication\r\nrole:master\r\n").is_ok());
+        assert!(check_is_master("").is_ok());
+    }
+
+    #[test]
+    fn a_history_is_told_by_the_first_digits_of_its_id() {
+        let of = |id: &str| History::of(&format!("role:master\r\nmaster_replid:{id}\r\n"));
+        assert_eq!(of("00ff10a0c2d7e8f9"), Some(History([0, 255, 16, 160])));
+        assert_eq!((of("00ff"), of("not a number"), History::of("role:master\r\n")), (None, None, None));
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub(crate) struct Link {
     facts: Mutex<Option<Facts>>,
     /// Bytes that calls send, or are known to wait for.
     under_way: AtomicUsize,
+    /// Bytes of calls that were given up without an answer: they may still be on their way.
+    left: AtomicUsize,
     /// How long a command may hold up those behind it on the connection.
     holds_up: Duration,
 }
@@ -64,12 +66,26 @@ pub(crate) struct Link {
 /// Bytes that are under way as long as it lives.
 pub(crate) struct UnderWay<'a> {
     all: &'a AtomicUsize,
+    /// Where they count on when it ends.
+    left: Option<&'a AtomicUsize>,
     bytes: usize,
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
+        if let Some(left) = self.left {
+            left.fetch_add(self.bytes, SeqCst);
+        }
         self.all.fetch_sub(self.bytes, SeqCst);
+    }
+}
+
+impl UnderWay<'_> {
+    /// Sees from what came of a call whether its bytes have come.
+    fn have_come<T>(&mut self, answer: &Option<Option<T>>) {
+        if let Some(Some(_)) = answer {
+            self.left = None;
+        }
     }
 }
 
@@ -92,6 +108,7 @@ impl Link {
             broken: AtomicU64::new(0),
             facts: Mutex::new(None),
             under_way: AtomicUsize::new(0),
+            left: AtomicUsize::new(0),
             holds_up,
         });
         let run = Run::Task(Box::pin(supervise(link.clone())));
@@ -158,8 +175,9 @@ impl Link {
     ) -> Result<Value> {
         let number = standing.number;
         let mut wire = standing.wire;
-        let _under_way = self.carry(bytes_of(command));
+        let mut under_way = self.send(bytes_of(command));
         let answer = self.until(end, wire.send_packed_command(command)).await;
+        under_way.have_come(&answer);
         self.judge(about, number, answer.map(|answer| answer.map(|answer| answer.and_then(unless_error))))
     }
 
@@ -174,8 +192,9 @@ impl Link {
     ) -> Result<impl ExactSizeIterator<Item = Result<Value>>> {
         let number = standing.number;
         let mut wire = standing.wire;
-        let _under_way = self.carry(commands.cmd_iter().map(bytes_of).sum());
+        let mut under_way = self.send(commands.cmd_iter().map(bytes_of).sum());
         let answer = self.until(end, wire.send_packed_commands(commands, 0, commands.len())).await;
+        under_way.have_come(&answer);
         let values = self.judge(about, number, answer)?;
         let judged = move |value| self.judge(about, number, Some(Some(unless_error(value))));
         Ok(values.into_iter().map(judged))
@@ -184,13 +203,22 @@ impl Link {
     /// Has a sign of life waited for longer, as long as so many bytes may go before it.
     pub(crate) fn carry(&self, bytes: usize) -> UnderWay<'_> {
         self.under_way.fetch_add(bytes, SeqCst);
-        UnderWay { all: &self.under_way, bytes }
+        UnderWay { all: &self.under_way, left: None, bytes }
+    }
+
+    /// The same for bytes that are sent: until the server has told that they have come, by an answer or by a sign of life that was
+    /// asked for behind them.
+    fn send(&self, bytes: usize) -> UnderWay<'_> {
+        let mut under_way = self.carry(bytes);
+        under_way.left = Some(&self.left);
+        under_way
     }
 
     /// When the server must have given a sign of life that it is asked for now: behind all that is under way, but no more than
     /// the largest value.
     fn alive_by(&self) -> Instant {
-        let bytes = self.under_way.load(SeqCst).min(limits::VALUE_BYTES_MAX_CEILING);
+        let bytes = self.under_way.load(SeqCst).saturating_add(self.left.load(SeqCst));
+        let bytes = bytes.min(limits::VALUE_BYTES_MAX_CEILING);
         self.end_of(bytes) + self.holds_up
     }
 
@@ -291,22 +319,28 @@ async fn supervise(link: Arc<Link>) {
     let (mut number, mut former) = (0, None);
     let mut pause = limits::redis::CONNECT_PAUSE;
     while !link.is_closed() {
-        let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
+        let time = connect::time_for(&link.settings, &link.target);
         let made = tokio::select! {
             made = timeout(time, connect::connect(&link.settings, &link.target, former.as_ref())) => made,
             () = link.closed() => return,
         };
         let why = match made {
-            Ok(Ok(Connected { wire, facts, client })) => {
+            Ok(Ok(Connected { wire, facts, address, client })) => {
                 number += 1;
                 former = client;
                 *link.facts.lock() = Some(facts);
+                link.left.store(0, SeqCst);
                 let standing = Standing { number, facts, wire };
                 if !turn(&link, State::Standing(standing.clone())) {
                     return;
                 }
                 let began = Instant::now();
-                let why = watch_over(&link, standing).await;
+                let why = tokio::select! {
+                    why = watch_over(&link, standing) => why,
+                    () = connect::another_is_master(&link.settings, &address) => {
+                        "the sentinels name another master".to_owned()
+                    }
+                };
                 if began.elapsed() > limits::redis::CONNECT_PAUSE_MAX {
                     pause = limits::redis::CONNECT_PAUSE;
                 }
@@ -349,9 +383,11 @@ async fn watch_over(link: &Link, standing: Standing) -> String {
             return "the connection broke".to_owned();
         }
         let mut wire = standing.wire.clone();
-        let ping = redis::cmd("PING");
-        match timeout_at(link.alive_by(), ping.query_async::<()>(&mut wire)).await {
-            Ok(Ok(())) => {}
+        let left = link.left.load(SeqCst);
+        match timeout_at(link.alive_by(), connect::look_at(&mut wire, standing.facts)).await {
+            Ok(Ok(())) => {
+                link.left.fetch_sub(left, SeqCst);
+            }
             Ok(Err(error)) => return error.to_string(),
             Err(_) => return "the server gave no sign of life in time".to_owned(),
         }
@@ -405,6 +441,10 @@ mod tests {
         assert_eq!(time(), 60);
         drop(one);
         assert_eq!(time(), 50);
+        let mut answered = link.send(30 << 20);
+        answered.have_come(&Some(Some(())));
+        drop((link.send(10 << 20), answered));
+        assert_eq!(time(), 60, "what was given up may still be on its way");
         let _all = link.carry(usize::MAX / 2);
         assert_eq!(time(), 30 + 128, "no more than the largest value");
         drop(other);

@@ -7,7 +7,7 @@ use forebay_core::error::{Error, Kind, Result};
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::time::Instant;
 
-use crate::link::{About, Link, bytes_of};
+use crate::link::{About, Link, Standing, bytes_of};
 
 /// A script and its hash.
 pub(crate) struct Script {
@@ -35,10 +35,15 @@ impl Script {
         Self { code, hash }
     }
 
-    /// Runs it. Where the server does not know it yet, which it says before it does anything, it is told it in what is left of
-    /// the time.
+    /// Runs it over the connection that stands, or comes in time.
     pub(crate) async fn run(&self, link: &Link, call: Call<'_>) -> Result<Value> {
         let standing = link.stand(call.about, call.patience).await?;
+        self.run_on(link, standing, call).await
+    }
+
+    /// Runs it over this connection. Where the server does not know it yet, which it says before it does anything, it is told it
+    /// in what is left of the time.
+    pub(crate) async fn run_on(&self, link: &Link, standing: Standing, call: Call<'_>) -> Result<Value> {
         let command = self.command("EVALSHA", &self.hash, call);
         let end = call.end.unwrap_or_else(|| link.end_of(bytes_of(&command)));
         match link.ask_on(call.about, standing.clone(), &command, end).await {

@@ -7,6 +7,7 @@ mod reads;
 mod scripts;
 mod writes;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,18 +24,20 @@ use redis::{Cmd, Value};
 use tokio::time::Instant;
 
 use self::entry::Name;
-use self::reads::Reads;
+use self::reads::{Found, Reads};
 use self::scripts::Scripts;
 use self::writes::Writes;
 use crate::cluster::places::Places;
+use crate::connect::History;
 use crate::link::{About, Link};
 use crate::script::{Call, Script, strange};
 use crate::settings::Settings;
 
 /// A shared store on Redis.
 ///
-/// A lease is an entry of its own, stamped with the run id of the server that granted it: a fill is stored only over exactly
-/// this lease and only while that server still runs, so no restart, fail-over, eviction or flush lets an older value in.
+/// A lease is an entry of its own, stamped with the history of the server that granted it: a fill is stored only over exactly
+/// this lease and only in that history, so no restart, fail-over, eviction or flush lets an older value in. Values are stamped as
+/// well, and missing in another history: with it what had invalidated them may be lost.
 pub struct RedisStore {
     settings: Settings,
     places: Places,
@@ -114,9 +117,14 @@ impl RedisStore {
         arguments: &[&[u8]],
         end: Instant,
     ) -> Result<Value> {
-        let call = Call { about, patience: Duration::ZERO, end: Some(end), keys, arguments };
-        let key = keys.first().copied().unwrap_or_default();
-        self.places.at(about, key, end, |link| async move { script.run(&link, call).await }).await
+        let run = |link: Arc<Link>| async move {
+            let standing = link.standing(about)?;
+            let history = standing.facts.history;
+            let arguments = [arguments, &[&history.0]].concat();
+            let call = Call { about, patience: Duration::ZERO, end: Some(end), keys, arguments: &arguments };
+            script.run_on(&link, standing, call).await
+        };
+        self.places.at(about, keys.first().copied().unwrap_or_default(), end, run).await
     }
 
     /// Runs a script that changes one key and counts versions.
@@ -166,10 +174,10 @@ impl RedisStore {
         for key in keys {
             command.arg(self.key_of(key));
         }
-        match self.ask(reading(keys), b"", &command, end).await {
-            Ok(Value::Array(values)) if values.len() == keys.len() => {
+        match self.ask(reading(keys), b"", |_| &command, end).await {
+            Ok((Value::Array(values), history)) if values.len() == keys.len() => {
                 let each = values.into_iter().zip(keys);
-                each.map(|(value, key)| read_one(value, reading(&[key]))).collect()
+                each.map(|(value, key)| read_one((value, history), reading(&[key]))).collect()
             }
             Ok(_) => keys.iter().map(|key| Err(strange(reading(&[key])))).collect(),
             Err(error) => keys.iter().map(|key| Err(reading(&[key]).again(&error))).collect(),
@@ -180,13 +188,24 @@ impl RedisStore {
         let (about, end) = (reading(&[key]), self.settings.end_of(key.len()));
         let mut command = redis::cmd("GET");
         command.arg(self.key_of(key));
-        read_one(self.ask(about, &self.key_of(key), &command, end).await?, about)
+        read_one(self.ask(about, &self.key_of(key), |_| &command, end).await?, about)
     }
 
-    /// Asks the server that has this key, until then at most.
-    async fn ask(&self, about: About<'_>, key: &[u8], command: &Cmd, end: Instant) -> Result<Value> {
-        let ask =
-            |link: Arc<Link>| async move { link.ask_on(about, link.standing(about)?, command, end).await };
+    /// Asks the server that has this key, in the history that it goes on with, until then at most.
+    async fn ask<C: Borrow<Cmd>>(
+        &self,
+        about: About<'_>,
+        key: &[u8],
+        command: impl Fn(History) -> C,
+        end: Instant,
+    ) -> Result<Found> {
+        let command = &command;
+        let ask = |link: Arc<Link>| async move {
+            let standing = link.standing(about)?;
+            let history = standing.facts.history;
+            let value = link.ask_on(about, standing, command(history).borrow(), end).await?;
+            Ok((value, history))
+        };
         self.places.at(about, key, end, ask).await
     }
 
@@ -216,10 +235,10 @@ fn shown(key: &[u8]) -> &str {
     std::str::from_utf8(key).unwrap_or("a key")
 }
 
-fn read_one(value: Value, about: About<'_>) -> Result<Option<Shared>> {
+fn read_one((value, history): Found, about: About<'_>) -> Result<Option<Shared>> {
     match value {
         Value::Nil => Ok(None),
-        Value::BulkString(bytes) => Ok(entry::read(bytes)),
+        Value::BulkString(bytes) => Ok(entry::read(bytes, history)),
         _ => Err(strange(about)),
     }
 }
@@ -264,7 +283,8 @@ fn changed(answer: &Value, about: About<'_>) -> Result<Changed> {
 
 impl RemoteStore for RedisStore {
     /// Tags and locks only where one server has all keys and drops none of them before its time, as it said when a connection
-    /// was made last; before the first one there are neither. A fail-over could lose a lock.
+    /// was made last; before the first one there are neither. A fail-over could lose a lock, and so could a restart where the
+    /// server does not force every write to its disk.
     fn capabilities(&self) -> RemoteCapabilities {
         let keeps = self.places.keeps_all();
         RemoteCapabilities {
@@ -275,7 +295,7 @@ impl RemoteStore for RedisStore {
             touch: true,
             negative: true,
             tags: keeps,
-            locks: keeps && self.settings.is_one(),
+            locks: keeps && self.places.loses_nothing(),
         }
     }
 
@@ -283,8 +303,8 @@ impl RemoteStore for RedisStore {
         match (&self.together, keys) {
             (Some(together), [key]) => Box::pin(async move {
                 let about = reading(keys);
-                let value = together.reads.read(about, self.key_of(key)).await;
-                vec![value.and_then(|value| read_one(value, about))]
+                let found = together.reads.read(about, self.key_of(key)).await;
+                vec![found.and_then(|found| read_one(found, about))]
             }),
             (Some(_), keys) => Box::pin(self.get_together(keys)),
             (None, keys) => Box::pin(self.get_apart(keys)),
@@ -309,7 +329,7 @@ impl RemoteStore for RedisStore {
                 }
                 Value::Array(mut one) => match one.pop() {
                     Some(Value::BulkString(bytes)) => {
-                        entry::read(bytes).map(Asked::Hit).ok_or_else(|| strange(about))
+                        entry::read_any(bytes).map(Asked::Hit).ok_or_else(|| strange(about))
                     }
                     _ => Err(strange(about)),
                 },
@@ -392,7 +412,7 @@ impl RemoteStore for RedisStore {
             let mut count = redis::cmd("ZCARD");
             count.arg(&set);
             let end = self.settings.end_of(set.len());
-            let Value::Int(mut left) = self.ask(about, &set, &count, end).await? else {
+            let (Value::Int(mut left), _) = self.ask(about, &set, |_| &count, end).await? else {
                 return Err(strange(about));
             };
             let (mut removed, step) = (0, limits::redis::TAG_STEP.to_string());

@@ -22,6 +22,8 @@ pub const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 pub const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How often a connection is asked for a sign of life.
 pub const PING_PAUSE: Duration = Duration::from_secs(1);
+/// Commands that a connection takes in and has not sent yet: far more than can come until it is given up.
+pub const QUEUED_MAX: usize = 1 << 20;
 /// Keys that one command reads.
 pub const GET_KEYS_MAX: usize = 1_000;
 /// Reads of different callers that one command does.

@@ -95,6 +95,14 @@ impl Places {
         }
     }
 
+    /// Whether one server has all keys and is known to keep what it has confirmed, whatever becomes of it.
+    pub(crate) fn loses_nothing(&self) -> bool {
+        match self {
+            Self::One(link) => link.facts().is_some_and(|facts| facts.loses_nothing()),
+            Self::Many(_) => false,
+        }
+    }
+
     /// Does something at the server that has the key; once more where it was told that another has it by now, which is before
     /// anything was done. Whoever has it is waited for until the end, which what is done keeps, too.
     pub(crate) async fn at<T, F: Future<Output = Result<T>>>(

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
-use crate::connect::{no_server, says};
+use crate::connect::{no_server, says, untimed};
 use crate::settings::{Settings, Topology};
 
 const SLOTS: u16 = 16_384;
@@ -34,8 +34,25 @@ fn crc16(bytes: &[u8]) -> u16 {
 /// Which master has which slots.
 pub(crate) struct Map {
     ranges: Vec<(u16, u16, ConnectionInfo)>,
-    /// The cluster's epoch, as the server that told the map knows it: it grows with each fail-over and each slot that moves.
+    age: Age,
+}
+
+/// How new a map is: greater is newer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Age {
+    /// Whether the server that told it reaches most of the masters. One that does not counts epochs by itself where it is a
+    /// replica that wants to take over, and knows nothing of what the others have agreed on.
+    is_agreed: bool,
+    /// The cluster's epoch, as that server knows it: it grows with each fail-over and each slot that moves.
     epoch: u64,
+}
+
+impl Age {
+    /// What `CLUSTER INFO` says.
+    fn of(info: &str) -> Self {
+        let epoch = says(info, "cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+        Self { is_agreed: says(info, "cluster_state") == Some("ok"), epoch }
+    }
 }
 
 /// The servers that are asked for a cluster's map: those that the URL names, and the masters of the map that was believed last,
@@ -48,7 +65,7 @@ pub(crate) struct Nodes {
 #[derive(Default)]
 struct Believed {
     masters: Vec<ConnectionInfo>,
-    epoch: u64,
+    age: Age,
 }
 
 impl Nodes {
@@ -76,7 +93,7 @@ impl Nodes {
                 masters.push(master.clone());
             }
         }
-        *self.believed.lock() = Believed { masters, epoch: map.epoch };
+        *self.believed.lock() = Believed { masters, age: map.age };
     }
 }
 
@@ -95,7 +112,7 @@ impl Map {
 
     #[cfg(test)]
     pub(super) fn of_one(url: &str) -> Self {
-        Self { ranges: vec![(0, SLOTS - 1, url.into_connection_info().unwrap())], epoch: 0 }
+        Self { ranges: vec![(0, SLOTS - 1, url.into_connection_info().unwrap())], age: Age::default() }
     }
 
     /// Every range with its master.
@@ -107,7 +124,7 @@ impl Map {
 /// Asks all servers at once, and believes the one with the newest map. Who is cut off from the others answers, too, and may be
 /// the first: so the others have a little time behind an answer, and all the time behind one that is older than what is known.
 pub(crate) async fn ask(settings: &Settings, nodes: &Nodes) -> RedisResult<Map> {
-    let known = nodes.believed.lock().epoch;
+    let known = nodes.believed.lock().age;
     let all = nodes.all();
     let mut asked: FuturesUnordered<_> = all.iter().map(ask_one).collect();
     let mut end = settings.end_of(0);
@@ -115,10 +132,10 @@ pub(crate) async fn ask(settings: &Settings, nodes: &Nodes) -> RedisResult<Map> 
     while let Ok(Some(answer)) = timeout_at(end, asked.next()).await {
         match answer {
             Ok(map) => {
-                if map.epoch >= known {
+                if map.age >= known {
                     end = end.min(Instant::now() + limits::redis::MAP_PAUSE);
                 }
-                if newest.as_ref().is_none_or(|newest| newest.epoch < map.epoch) {
+                if newest.as_ref().is_none_or(|newest| newest.age < map.age) {
                     newest = Some(map);
                 }
             }
@@ -131,13 +148,13 @@ pub(crate) async fn ask(settings: &Settings, nodes: &Nodes) -> RedisResult<Map> 
 }
 
 async fn ask_one(node: &ConnectionInfo) -> RedisResult<Map> {
-    let mut wire = Client::open(node.clone())?.get_multiplexed_async_connection().await?;
+    let client = Client::open(node.clone())?;
+    let mut wire = client.get_multiplexed_async_connection_with_config(&untimed()).await?;
     let answer: Value = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut wire).await?;
     // A server that was just started may know of none.
     let ranges = read(answer, node).filter(|ranges| !ranges.is_empty()).ok_or_else(no_server)?;
     let info: String = redis::cmd("CLUSTER").arg("INFO").query_async(&mut wire).await?;
-    let epoch = says(&info, "cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
-    Ok(Map { ranges, epoch })
+    Ok(Map { ranges, age: Age::of(&info) })
 }
 
 /// Of each range its first and last slot, and its master's host and port. An empty host is the one that was asked.
@@ -164,10 +181,12 @@ fn read(answer: Value, asked: &ConnectionInfo) -> Option<Vec<(u16, u16, Connecti
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::sync::Notify;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -190,7 +209,7 @@ mod tests {
                         }
                         format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
                     } else if command.contains("CLUSTER") {
-                        let info = format!("cluster_current_epoch:{epoch}\r\n");
+                        let info = format!("cluster_state:ok\r\ncluster_current_epoch:{epoch}\r\n");
                         format!("${}\r\n{info}\r\n", info.len())
                     } else {
                         "+OK\r\n".to_owned()
@@ -213,11 +232,38 @@ mod tests {
         let url = format!("redis-cluster://{cut_off},{other}?timeout_ms=10000");
         let settings = Settings::parse(&url).unwrap();
         let nodes = Nodes::new(&settings);
-        nodes.believed.lock().epoch = 4;
+        nodes.believed.lock().age = Age { is_agreed: true, epoch: 4 };
         let map = ask(&settings, &nodes).await.unwrap();
         assert_eq!(map.of(0).unwrap().addr().to_string(), "127.0.0.1:2");
         let all: Vec<_> = nodes.all().iter().map(|node| node.addr().to_string()).collect();
         assert_eq!(all, ["127.0.0.1:2".to_owned(), cut_off, other], "its master is asked, too");
+    }
+
+    #[tokio::test]
+    async fn a_map_may_take_as_long_as_the_url_allows() {
+        let after = Arc::new(Notify::new());
+        let slow = node(1, 3, Some(after.clone()), None).await;
+        let settings = Settings::parse(&format!("redis-cluster://{slow}?timeout_ms=10000")).unwrap();
+        // Longer than the client library waits by itself.
+        let answers = async {
+            sleep(Duration::from_millis(1_500)).await;
+            after.notify_one();
+        };
+        let nodes = Nodes::new(&settings);
+        let (map, ()) = tokio::join!(ask(&settings, &nodes), answers);
+        assert_eq!(map.unwrap().of(0).unwrap().addr().to_string(), "127.0.0.1:1");
+    }
+
+    #[test]
+    fn who_is_cut_off_from_most_is_believed_less_than_anybody_who_is_not() {
+        let age = |state: &str, epoch| {
+            Age::of(&format!(
+                "cluster_state:{state}\r\ncluster_slots_ok:1\r\ncluster_current_epoch:{epoch}\r\n"
+            ))
+        };
+        assert!(age("ok", 4) > age("ok", 3));
+        assert!(age("ok", 3) > age("fail", 9), "a replica counts each election that it asks for");
+        assert!(age("fail", 4) > age("fail", 3));
     }
 
     #[test]
@@ -238,7 +284,7 @@ mod tests {
             Value::Array(vec![Value::Int(first), Value::Int(last), master])
         };
         let ranges = Value::Array(vec![range(0, 99, "10.0.0.2"), range(100, 16_383, "")]);
-        let map = Map { ranges: read(ranges, &asked).unwrap(), epoch: 0 };
+        let map = Map { ranges: read(ranges, &asked).unwrap(), age: Age::default() };
         let place = |slot| map.of(slot).map(|info| info.addr().to_string());
         assert_eq!(place(99).as_deref(), Some("10.0.0.2:7001"));
         assert_eq!(place(100).as_deref(), Some("10.0.0.1:7001"));

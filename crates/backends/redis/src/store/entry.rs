@@ -7,16 +7,26 @@ use forebay_core::payload::Payload;
 use forebay_core::ports::remote_store::Shared;
 use redis::{RedisWrite, ToRedisArgs};
 
-const MAGIC: u8 = 251;
-const TAGS_AT: usize = 14;
+use crate::connect::History;
 
-/// The value, if it is one: leases, holds and what others wrote are none.
-pub(super) fn read(bytes: Vec<u8>) -> Option<Shared> {
+const MAGIC: u8 = 251;
+const HISTORY_AT: usize = 14;
+const TAGS_AT: usize = 18;
+
+/// The value, if it is one of this history: leases, holds and what others wrote are none. One of another history may have been
+/// removed or overwritten since, and the server lost that.
+pub(super) fn read(bytes: Vec<u8>, history: History) -> Option<Shared> {
+    let is_present = bytes.get(HISTORY_AT..TAGS_AT)? == history.0;
+    if is_present { read_any(bytes) } else { None }
+}
+
+/// The value, if it is one: where a script has looked which history it is of.
+pub(super) fn read_any(bytes: Vec<u8>) -> Option<Shared> {
     if bytes.get(..2)? != [MAGIC, b'V'] {
         return None;
     }
     let flags = u32::from_be_bytes(bytes.get(2..6)?.try_into().ok()?);
-    let version = version(bytes.get(6..TAGS_AT)?)?;
+    let version = version(bytes.get(6..HISTORY_AT)?)?;
     let mut at = TAGS_AT + 1;
     for _ in 0..*bytes.get(TAGS_AT)? {
         at += 1 + usize::from(*bytes.get(at)?);
@@ -87,6 +97,7 @@ fn write<const N: usize>(out: &mut (impl RedisWrite + ?Sized), parts: [&[u8]; N]
 pub(super) struct Plain<'a> {
     pub(super) flags: u32,
     pub(super) version: Version,
+    pub(super) history: History,
     pub(super) value: &'a [u8],
 }
 
@@ -95,7 +106,8 @@ impl ToRedisArgs for Plain<'_> {
         let mut header = [0; TAGS_AT + 1];
         header[..2].copy_from_slice(&[MAGIC, b'V']);
         header[2..6].copy_from_slice(&self.flags.to_be_bytes());
-        header[6..TAGS_AT].copy_from_slice(&self.version.0.to_be_bytes());
+        header[6..HISTORY_AT].copy_from_slice(&self.version.0.to_be_bytes());
+        header[HISTORY_AT..TAGS_AT].copy_from_slice(&self.history.0);
         write(out, [&header, self.value]);
     }
 }
@@ -118,12 +130,14 @@ pub(super) fn tags(tags: &[&[u8]]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    const HISTORY: History = History([1, 2, 3, 4]);
+
     #[test]
     fn what_a_plain_write_sends_is_read_as_it_was_given_and_has_no_tags() {
         let version = version_of(u64::MAX);
-        let sent = Plain { flags: 7, version, value: b"value" }.to_redis_args().concat();
+        let sent = Plain { flags: 7, version, history: HISTORY, value: b"value" }.to_redis_args().concat();
         assert_eq!(tags_of(&sent), Some(Vec::new()));
-        let shared = read(sent).unwrap();
+        let shared = read(sent, HISTORY).unwrap();
         assert_eq!((&*shared.value, shared.flags, shared.version), (&b"value"[..], 7, version));
     }
 
@@ -138,7 +152,7 @@ mod tests {
 
     #[test]
     fn tags_of_a_value_are_told_if_it_is_whole() {
-        let mut bytes = vec![MAGIC, b'V', 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9];
+        let mut bytes = vec![MAGIC, b'V', 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9, 1, 2, 3, 4];
         bytes.extend(tags(&[b"ab", b""]));
         let header = bytes.len();
         bytes.extend(b"value");
@@ -151,19 +165,20 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_values_are_read() {
-        let mut bytes = vec![MAGIC, b'V', 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9];
+    fn only_whole_values_of_the_same_history_are_read() {
+        let mut bytes = vec![MAGIC, b'V', 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9, 1, 2, 3, 4];
         bytes.extend(tags(&[b"ab", b""]));
         let header = bytes.len();
         bytes.extend(b"value");
-        let shared = read(bytes.clone()).unwrap();
+        let shared = read(bytes.clone(), HISTORY).unwrap();
         assert_eq!((&*shared.value, shared.flags, shared.version), (&b"value"[..], 7, Version(9)));
-        assert_eq!(read(bytes[..header].to_vec()).unwrap().value.len(), 0);
+        assert_eq!(read(bytes[..header].to_vec(), HISTORY).unwrap().value.len(), 0);
         for cut in 0..header {
-            assert!(read(bytes[..cut].to_vec()).is_none(), "{cut}");
+            assert!(read(bytes[..cut].to_vec(), HISTORY).is_none(), "{cut}");
         }
-        assert!(read(b"somebody else's".to_vec()).is_none());
+        assert!(read(b"somebody else's, and long".to_vec(), HISTORY).is_none());
+        assert!(read(bytes.clone(), History([1, 2, 3, 5])).is_none(), "of another history");
         bytes[1] = b'L';
-        assert!(read(bytes).is_none());
+        assert!(read(bytes, HISTORY).is_none());
     }
 }

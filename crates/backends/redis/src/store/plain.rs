@@ -22,18 +22,21 @@ impl RedisStore {
         let (name, version) = (self.name_of(key), entry::version_of(self.clock.random()));
         let size = name.len() + value.len() + MORE_BYTES;
         let end = self.settings.end_of(size);
-        let mut command = Cmd::with_capacity(6, size);
-        command.arg("SET").arg(name).arg(Plain { flags: put.flags, version, value });
-        if !life.is_empty() {
-            command.arg("PX").arg(life);
-        }
-        // Where nothing can have tags nobody has to know what was there.
-        if self.places.keeps_all() {
-            command.arg("GET");
-        }
+        let command = &|history| {
+            let mut command = Cmd::with_capacity(6, size);
+            command.arg("SET").arg(name).arg(Plain { flags: put.flags, version, history, value });
+            if !life.is_empty() {
+                command.arg("PX").arg(&life);
+            }
+            // Where nothing can have tags nobody has to know what was there.
+            if self.places.keeps_all() {
+                command.arg("GET");
+            }
+            command
+        };
         let answer = match &self.together {
-            Some(together) => together.writes.write(about, command, size, end).await?,
-            None => Box::pin(self.ask(about, &name.to_bytes(), &command, end)).await?,
+            Some(together) => together.writes.write(about, size, command).await?,
+            None => Box::pin(self.ask(about, &name.to_bytes(), command, end)).await?.0,
         };
         match answer {
             Value::Okay | Value::Nil => {}

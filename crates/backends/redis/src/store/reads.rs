@@ -3,22 +3,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
 
 use forebay_core::error::{Kind, Result};
 use forebay_core::limits;
 use redis::{Cmd, Value};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
-use crate::link::{About, Link};
+use crate::connect::History;
+use crate::link::{About, Link, bytes_of};
 use crate::script::strange;
 
 /// A read that waits for its turn.
 struct Read {
     key: Vec<u8>,
-    answer: oneshot::Sender<Result<Value>>,
+    answer: oneshot::Sender<Result<Found>>,
 }
+
+/// What lies in the server, and the history that the server goes on with.
+pub(super) type Found = (Value, History);
 
 /// The readers' end.
 pub(super) struct Reads {
@@ -64,12 +67,13 @@ impl Reads {
     }
 
     /// What lies under the key in the server.
-    pub(super) async fn read(&self, about: About<'_>, key: Vec<u8>) -> Result<Value> {
+    pub(super) async fn read(&self, about: About<'_>, key: Vec<u8>) -> Result<Found> {
+        let end = self.link.end_of(key.len());
         let present = Present::come(&self.present);
         if present.is_alone() {
             let mut command = Cmd::with_capacity(2, key.len() + 3);
             command.arg("GET").arg(key);
-            return self.link.ask(about, Duration::ZERO, &command).await;
+            return ask(&self.link, about, &command).await;
         }
         let (answer, answered) = oneshot::channel();
         let gone = || about.error(Kind::Closed);
@@ -78,7 +82,7 @@ impl Reads {
             answered.await.map_err(|_| gone())?.map_err(|error| about.again(&error))
         };
         let late = |_| Err(about.error(Kind::Unavailable).because("the server did not answer in time"));
-        timeout(self.link.settings.timeout, answered).await.unwrap_or_else(late)
+        timeout_at(end, answered).await.unwrap_or_else(late)
     }
 }
 
@@ -106,8 +110,8 @@ impl Lane {
         let keys: Vec<&[u8]> = reads.iter().map(|read| &*read.key).collect();
         // Whoever does not wait any more does not get it.
         match read_all(&self.link, about, &keys).await {
-            Ok(values) => reads.into_iter().zip(values).for_each(|(read, value)| {
-                let _ = read.answer.send(Ok(value));
+            Ok((values, history)) => reads.into_iter().zip(values).for_each(|(read, value)| {
+                let _ = read.answer.send(Ok((value, history)));
             }),
             Err(error) => reads.into_iter().for_each(|read| {
                 let _ = read.answer.send(Err(about.again(&error)));
@@ -117,11 +121,19 @@ impl Lane {
 }
 
 /// A value for each key.
-async fn read_all(link: &Link, about: About<'_>, keys: &[&[u8]]) -> Result<Vec<Value>> {
+async fn read_all(link: &Link, about: About<'_>, keys: &[&[u8]]) -> Result<(Vec<Value>, History)> {
     let mut command = redis::cmd("MGET");
     command.arg(keys);
-    match link.ask(about, Duration::ZERO, &command).await? {
-        Value::Array(values) if values.len() == keys.len() => Ok(values),
+    match ask(link, about, &command).await? {
+        (Value::Array(values), history) if values.len() == keys.len() => Ok((values, history)),
         _ => Err(strange(about)),
     }
+}
+
+/// Asks over the connection that stands, whose history the answer is of.
+async fn ask(link: &Link, about: About<'_>, command: &Cmd) -> Result<Found> {
+    let standing = link.standing(about)?;
+    let history = standing.facts.history;
+    let value = link.ask_on(about, standing, command, link.end_of(bytes_of(command))).await?;
+    Ok((value, history))
 }

@@ -19,9 +19,10 @@ use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{unconstrained, yield_now};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::reads::Present;
+use crate::connect::History;
 use crate::link::{About, Link};
 use crate::script::strange;
 
@@ -76,18 +77,24 @@ impl Writes {
         (Self { link, waiting, present: AtomicUsize::new(0), handing }, lane)
     }
 
-    /// What the server answers. `size` is about what the command has in bytes: a large one waits for no others.
+    /// What the server answers to a command for its present history. `size` is about what that has in bytes: a large one waits
+    /// for no others.
+    ///
+    /// One that waits while the connection is made anew may come with a history that is over: then nobody reads what it wrote.
     pub(super) async fn write(
         &self,
         about: About<'_>,
-        command: Cmd,
         size: usize,
-        end: Instant,
+        command: impl Fn(History) -> Cmd,
     ) -> Result<Value> {
+        let end = self.link.end_of(size);
+        let standing = self.link.standing(about)?;
+        let command = command(standing.facts.history);
         let present = Present::come(&self.present);
         if present.is_alone() || size > limits::redis::WRITE_BYTES_TOGETHER_MAX {
-            return self.link.ask_on(about, self.link.standing(about)?, &command, end).await;
+            return self.link.ask_on(about, standing, &command, end).await;
         }
+        drop(standing);
         let (answer, answered) = oneshot::channel();
         let mut waits = Waits { answered, is_over: false, handing: &self.handing };
         let gone = || about.error(Kind::Closed);

@@ -1,5 +1,7 @@
 //! The suites on a cluster of three masters. Clusters are lent to one case after the other: to make one takes seconds.
 
+mod reshard;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};

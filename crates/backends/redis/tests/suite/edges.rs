@@ -255,11 +255,11 @@ fn a_tag_that_an_entry_was_given_again_knows_it_as_long_as_it_lives() {
     // Filled again with the first of two tags, before the write that had overwritten both has left them.
     redis.cli(&[
         "EVAL",
-        r"redis.call('SET', KEYS[1], '\251V' .. string.rep('0', 12) .. '\1\5again')",
+        r"redis.call('SET', KEYS[1], '\251V' .. string.rep('0', 12) .. 'life\1\5again')",
         "1",
         "forebay:e:key",
     ]);
-    redis.cli(&["EVAL", leave, "3", "forebay:e:key", sets[0], sets[1], "60000", "again", "before"]);
+    redis.cli(&["EVAL", leave, "3", "forebay:e:key", sets[0], sets[1], "60000", "again", "before", "life"]);
     assert_eq!(redis.cli(&["ZSCORE", sets[0], "forebay:e:key"]), "inf");
     assert_ne!(redis.cli(&["ZSCORE", sets[1], "forebay:e:key"]), "inf");
 }

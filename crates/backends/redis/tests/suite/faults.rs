@@ -259,21 +259,24 @@ fn a_server_that_keeps_less_than_was_asked_for_is_refused_by_name() {
 }
 
 #[test]
-fn a_server_that_may_evict_offers_neither_tags_nor_locks() {
+fn a_server_that_may_evict_offers_neither_tags_nor_locks_and_one_that_may_forget_no_locks() {
     let ground = Ground::new();
-    let offers = |more: &[&str]| {
-        let redis = Redis::start(Keeps::Nothing, more);
+    let offers = |keeps, more: &[&str]| {
+        let redis = Redis::start(keeps, more);
         let can = ground.store(&format!("redis://{}", redis.address)).capabilities();
         (can.tags, can.locks)
     };
-    assert_eq!(offers(&[]), (true, true));
-    assert_eq!(offers(&["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"]), (true, true));
-    assert_eq!(offers(&["--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"]), (false, false));
+    let (all, nothing) = (Keeps::Everything, Keeps::Nothing);
+    assert_eq!(offers(all, &[]), (true, true));
+    assert_eq!(offers(all, &["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"]), (true, true));
+    assert_eq!(offers(all, &["--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"]), (false, false));
+    assert_eq!(offers(nothing, &[]), (true, false), "a restart could lose a lock");
+    assert_eq!(offers(all, &["--appendfsync", "everysec"]), (true, false));
 }
 
 #[test]
 fn what_a_store_offers_does_not_change_with_its_connection() {
-    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
     let settings = Settings::parse(&format!("redis://{}", redis.address)).unwrap();
     let (store, work) = store::open(settings, ground.clock.clone());
     let offers = || (store.capabilities().tags, store.capabilities().locks);

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use forebay_core::entry::Mode;
+use forebay_core::error::{Error, Kind};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::{Broker, Receive};
 use forebay_core::ports::clock::Clock;
-use forebay_core::ports::remote_store::{Asked, Fill, Filled, RemoteStore};
+use forebay_core::ports::remote_store::{Asked, Fill, Filled, Put, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
 
 use crate::ground::Ground;
@@ -79,7 +81,7 @@ fn a_publish_that_a_replica_has_survives_a_fail_over_and_the_broker_goes_on_with
 }
 
 #[test]
-fn a_lease_of_the_old_master_is_void_with_the_new_one() {
+fn leases_and_values_of_the_old_master_are_void_with_the_new_one() {
     let (mut watched, ground) = (watched(), Ground::new());
     let store = ground.store(&watched.url(""));
     let lease =
@@ -95,6 +97,40 @@ fn a_lease_of_the_old_master_is_void_with_the_new_one() {
     watched.fail_over();
     // An invalidation may have been lost with the old master: its leases are not trusted.
     within(FAIL_OVER_MAX, "the new master is used", || ground.run(store.get(&[b"other"])).remove(0).is_ok());
+    assert_eq!(ground.run(store.get(&[b"other"])).remove(0).unwrap(), None, "nor are its values");
     assert_eq!(ground.run(store.fill(b"before", b"old", FILL, before)).unwrap(), Filled::Refused);
     assert!(!store.capabilities().locks, "a fail-over could lose a lock");
+}
+
+#[test]
+fn a_store_goes_to_the_master_that_the_sentinels_name_also_where_the_former_one_still_is_one() {
+    let (watched, ground) = (watched(), Ground::new());
+    let store = ground.store(&watched.url(""));
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    assert!(ground.run(store.put(b"key", b"former", put)).is_ok());
+    let other = Redis::start(Keeps::Everything, &[]);
+    let port = other.address.port().to_string();
+    // Its connections stay, and it is a master as before.
+    assert_eq!(watched.sentinel.cli(&["SENTINEL", "REMOVE", "main"]), "OK");
+    assert_eq!(watched.sentinel.cli(&["SENTINEL", "MONITOR", "main", "127.0.0.1", &port, "1"]), "OK");
+    within(FAIL_OVER_MAX, "the other one is asked", || {
+        matches!(ground.run(store.get(&[b"key"])).remove(0), Ok(None))
+    });
+}
+
+#[test]
+fn a_master_that_was_made_a_replica_is_not_read_any_more() {
+    let (redis, other, ground) =
+        (Redis::start(Keeps::Everything, &[]), Redis::start(Keeps::Everything, &[]), Ground::new());
+    let store = ground.store(&format!("redis://{}", redis.address));
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    assert!(ground.run(store.put(b"key", b"value", put)).is_ok());
+    let port = other.address.port().to_string();
+    assert_eq!(redis.cli(&["REPLICAOF", "127.0.0.1", &port]), "OK");
+    let refused = |error: &Error| error.kind() == Kind::Unavailable && error.to_string().contains("replica");
+    within(FAIL_OVER_MAX, "it is found to be a replica", || {
+        ground.run(store.get(&[b"key"])).remove(0).is_err_and(|error| refused(&error))
+    });
+    assert_eq!(redis.cli(&["REPLICAOF", "NO", "ONE"]), "OK");
+    within(FAIL_OVER_MAX, "it is a master again", || ground.run(store.get(&[b"key"])).remove(0).is_ok());
 }

@@ -22,8 +22,8 @@ struct One {
     began: Instant,
 }
 
-fn one() -> One {
-    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+fn keeping(keeps: Keeps) -> One {
+    let (redis, ground) = (Redis::start(keeps, &[]), Ground::new());
     let url = format!("redis://{}?timeout_ms={}", redis.address, TIME_OUT.as_millis());
     let (store, other) = (ground.store(&url), ground.store(&url));
     One { redis, ground, store, other, began: Instant::now() }
@@ -95,4 +95,18 @@ impl Rig for One {
     }
 }
 
-forebay_contract::remote!(one);
+mod on_a_server_that_forgets {
+    fn one() -> super::One {
+        super::keeping(super::Keeps::Nothing)
+    }
+
+    forebay_contract::remote!(one);
+}
+
+mod on_a_server_that_keeps {
+    fn one() -> super::One {
+        super::keeping(super::Keeps::Everything)
+    }
+
+    forebay_contract::remote!(one);
+}

@@ -19,7 +19,7 @@ if kind(entry) ~= 'V' then
     return 'missing'
   end
   local version = next_version(KEYS[2], entry)
-  put(KEYS[1], '\251V\0\0\0\0' .. version .. '\0' .. ARGV[3], ARGV[4])
+  put(KEYS[1], '\251V\0\0\0\0' .. version .. present .. '\0' .. ARGV[3], ARGV[4])
   return { ARGV[3] }
 end
 local at = read_tags(entry)

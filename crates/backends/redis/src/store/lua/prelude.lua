@@ -1,15 +1,21 @@
 -- An entry is a string: a magic byte, then one that says what it is.
---   V  a value: flags (4 bytes), version (8), number of tags (1), each tag with its length (1), then the bytes
---   L  a lease: its token (8), then the run id of the server that granted it
+--   V  a value: flags (4 bytes), version (8), history that it was written in (4), number of tags (1), each tag with its length (1),
+--      then the bytes
+--   L  a lease: its token (8), then the history of the server that granted it
 --   H  a hold after an invalidation
+-- Behind its own ARGV every script has the history that values are of; one of another history is as good as none.
+local present = ARGV[#ARGV]
+
 local function kind(entry)
-  if entry and string.byte(entry, 1) == 251 then return string.sub(entry, 2, 2) end
+  if not entry or string.byte(entry, 1) ~= 251 then return end
+  local what = string.sub(entry, 2, 2)
+  if what ~= 'V' or string.sub(entry, 15, 18) == present then return what end
 end
 
--- Changes with every start of the server, and is another one's on a replica that was promoted: what an invalidation that
--- was lost then should have voided is void all the same.
-local function run_id()
-  return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+-- Changes with every start of the server and when it is made a master: what an invalidation that was lost then should have
+-- voided is void all the same.
+local function history()
+  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 end
 
 local function version_of(entry) return string.sub(entry, 7, 14) end
@@ -44,8 +50,8 @@ end
 
 -- Where the bytes begin, and the tags.
 local function read_tags(entry)
-  local at, tags = 16, {}
-  for number = 1, string.byte(entry, 15) do
+  local at, tags = 20, {}
+  for number = 1, string.byte(entry, 19) do
     local length = string.byte(entry, at)
     tags[number] = string.sub(entry, at + 1, at + length)
     at = at + 1 + length

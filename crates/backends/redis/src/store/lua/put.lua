@@ -21,6 +21,6 @@ if ARGV[1] == 'append' or ARGV[1] == 'prepend' then
   return { version }
 end
 local version = next_version(KEYS[2], entry)
-put(KEYS[1], '\251V' .. ARGV[2] .. version .. '\0' .. ARGV[5], ARGV[3])
+put(KEYS[1], '\251V' .. ARGV[2] .. version .. present .. '\0' .. ARGV[5], ARGV[3])
 if there then leave_tags(entry, KEYS[1], ARGV[6], ARGV[7]) end
 return { version }
