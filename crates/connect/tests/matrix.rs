@@ -138,8 +138,8 @@ fn page() -> String {
         "<!-- Written by `FOREBAY_BLESS=1 cargo test -p forebay-connect --all-features --test matrix`: do not edit. -->\n\n\
          # What each backend can do\n\n\
          As each declares it; the suites in `crates/contract` run what is declared, on the real server. What a backend lacks is \
-         refused by name, where it is asked for: it is never imitated quietly. What a server is set to may take away more: a \
-         Redis that evicts has neither tags nor locks, and memcached with `failover=next` has neither leases, nor \
+         refused by name, where it is asked for: it is never imitated quietly. What a server is set to may take away more: \
+         Redis has tags and locks where the server drops nothing before its time, and memcached with `failover=next` has neither leases, nor \
          fenced fills, nor exact counters.\n\n\
          ## Stores\n\n\
          Every store reads many keys at once, writes, adds, replaces and deletes.\n\n",
