@@ -18,6 +18,7 @@ use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tracing::warn;
 
 use self::stats::Depth;
 use crate::broker::KafkaBroker;
@@ -37,6 +38,7 @@ pub const ADMIN_CAPABILITIES: AdminCapabilities =
     AdminCapabilities { list: true, counts: false, peek: true, find: false, pause: false };
 
 const DELETE: &str = "delete queue";
+const TELL: &str = "tell depth of queue";
 
 fn lacks<T: Send + 'static>(
     operation: &'static str,
@@ -104,8 +106,13 @@ impl Inner {
         self.read_all("list queues").await?;
         let mut infos = Vec::new();
         for name in self.registry.all() {
-            match self.info(&name).await {
+            let info = async { self.info_of(self.queue(&name, TELL).await?).await };
+            match info.await {
                 Err(error) if error.kind() == Kind::NotFound => {}
+                // One queue hides no others.
+                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Invalid | Kind::Unsupported) => {
+                    warn!(%error, "a queue is left out of the list");
+                }
                 info => infos.push(info?),
             }
         }
@@ -113,8 +120,10 @@ impl Inner {
     }
 
     async fn info(self: &Arc<Self>, name: &QueueName) -> Result<QueueInfo> {
-        const TELL: &str = "tell depth of queue";
-        let queue = self.queue_anew(name, TELL).await?;
+        self.info_of(self.queue_anew(name, TELL).await?).await
+    }
+
+    async fn info_of(self: &Arc<Self>, queue: Arc<Queue>) -> Result<QueueInfo> {
         let depths = self.depths(&queue, TELL).await?;
         let now = self.clock.now();
         let (held, later) = queue.look(|shelf| (shelf.held_count(), shelf.later_count(now)));
