@@ -106,6 +106,12 @@ impl Url {
         self.scheme
     }
 
+    /// How many hosts it names at most.
+    pub(crate) fn hosts_max(&self) -> usize {
+        let hosts = self.text.split_once('?').map_or(&*self.text, |(hosts, _)| hosts);
+        hosts.matches(',').count() + 1
+    }
+
     /// All of it, with its secrets, for the backend alone.
     pub(crate) fn text(&self) -> &str {
         &self.text

@@ -41,7 +41,7 @@ const OTHERS: &str = "(others)";
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse> {
     let queues = list_queues(&app).await?;
-    let away = app.parts.health.away();
+    let away = app.parts.health.away().len() + app.parts.health.partly_away().len();
     let mut fronts = vec![("http", &app.connections)];
     fronts.extend(app.parts.fronts.iter().map(|front| (front.name, &front.connections)));
     let memory = app.parts.cache.memory();
@@ -55,7 +55,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse>
         log: app.parts.log.as_ref().map(Log::stats),
         queues: labelled(queues),
         counts: app.parts.admin.capabilities().counts,
-        away: away.len() as u64,
+        away: away as u64,
         fronts: fronts
             .iter()
             .map(|(name, connections)| Connections {
@@ -150,7 +150,7 @@ struct Snapshot {
     queues: Vec<(String, QueueStats)>,
     /// Whether the broker knows more of them than what is ready.
     counts: bool,
-    /// Parts that this process uses and cannot reach.
+    /// Parts that this process uses and cannot reach, or not all of their servers.
     away: u64,
     fronts: Vec<Connections>,
     started_ms: u64,
@@ -183,7 +183,11 @@ impl Snapshot {
             MetricType::Gauge,
             &failures,
         )?;
-        page.gauge("away", "Shared stores and brokers that cannot be reached", self.away)?;
+        page.gauge(
+            "away",
+            "Shared stores and brokers that cannot be reached, or not all of their servers",
+            self.away,
+        )?;
         page.family("connections", "Connections that are open", MetricType::Gauge, "front", || {
             self.fronts.iter().map(|front| (front.front, ConstGauge::new(front.current)))
         })?;

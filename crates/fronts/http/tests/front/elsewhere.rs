@@ -165,8 +165,17 @@ fn what_is_away_is_told_and_passes() {
     let page = String::from_utf8(served.get("/metrics").body).unwrap();
     assert!(page.contains("forebay_away 2"), "{page}");
     served.health.set_away(BROKER, None);
+    served.health.set_partly_away(STORE, "one of three".into());
+    let well = served.get("/health");
+    assert_eq!(
+        (well.status, &well.json()["away"]),
+        (200, &json!(["the store is partly away: one of three"]))
+    );
+    let page = String::from_utf8(served.get("/metrics").body).unwrap();
+    assert!(page.contains("forebay_away 1"), "{page}");
     served.health.set_away(STORE, None);
-    assert_eq!(served.get("/health").status, 200);
+    let well = served.get("/health");
+    assert_eq!((well.status, well.json().get("away")), (200, None));
 }
 
 #[test]
