@@ -14,7 +14,7 @@ use forebay_contract::remote::model::{ModelServers, ModelStore};
 use forebay_core::entry::Step;
 use forebay_core::error::{Error, Kind};
 use forebay_core::limits::elsewhere::{SHARED_BUSY_WAIT_MAX, SHARED_LEASE, SHARED_NEGATIVE_LIFE};
-use forebay_core::ports::remote_store::{Asked, Fill, RemoteStore};
+use forebay_core::ports::remote_store::{Asked, Fill, Filled, RemoteStore};
 
 use crate::support::{Call, Gate, Source, block_on, store};
 
@@ -230,4 +230,83 @@ fn the_memory_of_the_process_answers_alike() {
     assert_eq!(load().as_deref(), Some(&b"8"[..]));
     block_on(cache.set(b"key", b"text", None)).unwrap();
     assert_eq!(block_on(cache.count(b"key", Step::Up, 1, None)).unwrap_err().kind(), Kind::Conflict);
+}
+
+#[test]
+fn what_was_loaded_with_a_tag_is_removed_with_it_and_loads_on_their_way_store_nothing() {
+    let scene = scene();
+    let load = |key: &[u8], tags: &[&[u8]]| {
+        block_on(scene.cache.get_or_load_tagged(key, None, tags, &scene.source)).unwrap().unwrap()
+    };
+    assert_eq!(&*load(b"key", &[b"all", b"one"]), b"value");
+    load(b"other", &[b"all"]);
+    scene.source.put("newer");
+    assert_eq!(block_on(scene.cache.delete_tag(b"one")).unwrap(), 1);
+    assert_eq!(&*load(b"key", &[b"all"]), b"newer");
+    assert_eq!(&*load(b"other", &[]), b"value");
+    // A load that began before is not stored behind the removal.
+    block_on(scene.cache.delete(b"key")).unwrap();
+    let Asked::Granted(grant) = block_on(scene.shared.get_or_lease(b"key", SHARED_LEASE)).unwrap() else {
+        panic!("nobody else has it");
+    };
+    block_on(scene.cache.delete_tag(b"all")).unwrap();
+    let fill = Fill { flags: 0, life: None, tags: &[b"all"] };
+    assert_eq!(block_on(scene.shared.fill(b"key", b"old", fill, grant)).unwrap(), Filled::Refused);
+    let many: Vec<&[u8]> = vec![b"tag"; 17];
+    let refused = block_on(scene.cache.get_or_load_tagged(b"key", None, &many, &scene.source)).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Invalid);
+}
+
+#[test]
+fn a_tagged_load_takes_the_place_of_what_is_over() {
+    let scene = scene();
+    scene.source.clear();
+    let load = || block_on(scene.cache.get_or_load_tagged(b"key", None, &[b"tag"], &scene.source)).unwrap();
+    assert_eq!(load(), None);
+    scene.clock.advance(SHARED_NEGATIVE_LIFE);
+    scene.source.put("value");
+    assert_eq!(load().as_deref(), Some(&b"value"[..]));
+    assert_eq!(block_on(scene.cache.delete_tag(b"tag")).unwrap(), 1);
+    assert_eq!(scene.get(), None);
+}
+
+#[test]
+fn a_shared_lock_is_granted_once_with_growing_tokens_and_given_back_by_its_holder_alone() {
+    let scene = scene();
+    let lease = Duration::from_secs(5);
+    let take = || block_on(scene.cache.try_lock(b"stock", lease)).unwrap();
+    let first = take().unwrap();
+    assert_eq!(take(), None);
+    scene.clock.advance(lease + Duration::from_secs(1));
+    let second = take().unwrap();
+    assert!(second > first);
+    assert!(!block_on(scene.cache.unlock(b"stock", first)).unwrap(), "it is somebody else's by now");
+    assert_eq!(take(), None);
+    assert!(block_on(scene.cache.unlock(b"stock", second)).unwrap());
+    assert!(take().unwrap() > second);
+    let refused = block_on(scene.cache.try_lock(b"stock", Duration::ZERO)).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Invalid);
+}
+
+#[test]
+fn a_store_without_tags_and_locks_refuses_them_by_name_and_one_that_is_away_says_so() {
+    let clock = SimClock::new(1);
+    let alone = Alone::new(store(), Arc::new(clock.clone()));
+    let cache = SharedCache::new(Arc::new(alone), Arc::new(clock));
+    let source = Source::default();
+    for (refused, named) in [
+        (block_on(cache.get_or_load_tagged(b"key", None, &[b"tag"], &source)).err(), "tag key"),
+        (block_on(cache.delete_tag(b"tag")).err(), "delete tag"),
+        (block_on(cache.try_lock(b"stock", Duration::from_secs(1))).err(), "take lock"),
+    ] {
+        let refused = refused.unwrap();
+        assert_eq!((refused.kind(), refused.operation()), (Kind::Unsupported, named));
+    }
+    assert_eq!(source.loads.load(SeqCst), 0);
+    let scene = scene();
+    scene.servers.stop(0);
+    let loaded = block_on(scene.cache.get_or_load_tagged(b"key", None, &[b"tag"], &scene.source)).unwrap();
+    assert_eq!(loaded.as_deref(), Some(&b"value"[..]));
+    let refused = block_on(scene.cache.try_lock(b"stock", Duration::from_secs(1))).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Unavailable);
 }

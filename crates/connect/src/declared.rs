@@ -17,7 +17,7 @@ pub struct Declared {
     pub name: &'static str,
     /// A URL of it, as short as it can be.
     pub url: &'static str,
-    /// What it can do as a store.
+    /// What it can do as a store, at most.
     pub store: Option<RemoteCapabilities>,
     /// What it can do as a broker.
     pub broker: Option<BrokerCapabilities>,
@@ -40,7 +40,7 @@ pub fn declared(clock: &Arc<dyn Clock>) -> Result<Vec<Declared>> {
         Ok(Declared {
             name,
             url,
-            store: store.map(|opened| opened.store.capabilities()),
+            store: store.map(|opened| opened.at_most),
             broker: broker.as_ref().map(|opened| opened.broker.capabilities()),
             admin: broker.map(|opened| opened.admin.capabilities()),
             bus: bus.map(|opened| opened.bus.capabilities()),

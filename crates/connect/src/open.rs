@@ -7,7 +7,7 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::ports::broker::{Broker, BrokerAdmin};
 use forebay_core::ports::bus::Bus;
 use forebay_core::ports::clock::{Clock, Work};
-use forebay_core::ports::remote_store::RemoteStore;
+use forebay_core::ports::remote_store::{RemoteCapabilities, RemoteStore};
 
 use crate::backends::{Backend, Role};
 use crate::url::Url;
@@ -38,6 +38,8 @@ impl fmt::Debug for Close {
 pub struct OpenedStore {
     /// The store.
     pub store: Arc<dyn RemoteStore>,
+    /// What it can have at most: what a server is set to, which shows with the first connection, may take something away.
+    pub at_most: RemoteCapabilities,
     /// Keeps its connections.
     pub work: Vec<Work>,
     /// Ends it.
@@ -46,11 +48,11 @@ pub struct OpenedStore {
 
 impl OpenedStore {
     /// What a backend has opened, and how that is closed.
-    pub fn of<S>(store: Arc<S>, work: Vec<Work>, close: fn(&S)) -> Self
+    pub fn of<S>(store: Arc<S>, at_most: RemoteCapabilities, work: Vec<Work>, close: fn(&S)) -> Self
     where
         S: RemoteStore + 'static,
     {
-        Self { store: store.clone(), work, close: Close::new(move || close(&store)) }
+        Self { store: store.clone(), at_most, work, close: Close::new(move || close(&store)) }
     }
 }
 

@@ -8,7 +8,8 @@ use std::task::Poll;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::{BROKER, Health, STORE};
 use forebay_core::limits::elsewhere::{
-    BACKEND_CONTACT_MAX, BACKEND_CONTACT_PAUSE, BACKEND_LOOK_FIRST, BACKEND_LOOK_KEYS, BACKEND_LOOK_PAUSE,
+    BACKEND_CONTACT_MAX, BACKEND_CONTACT_PAUSE, BACKEND_LOOK_FIRST, BACKEND_LOOK_KEYS_MAX,
+    BACKEND_LOOK_KEYS_PER_NODE, BACKEND_LOOK_PAUSE,
 };
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::broker::BrokerAdmin;
@@ -17,11 +18,22 @@ use forebay_core::ports::remote_store::RemoteStore;
 use forebay_core::queue::{PARKED, QueueName};
 use tracing::{info, warn};
 
-/// Tells `health` while nodes of the store are away. It looks at so many keys that every node has some.
-pub fn watch_store(store: Arc<dyn RemoteStore>, health: Arc<Health>, clock: Arc<dyn Clock>) -> Work {
-    let look = move || -> BoxFuture<'static, Result<()>> {
-        let store = Arc::clone(&store);
-        Box::pin(async move { look_at(&*store).await })
+use crate::url::Url;
+
+/// A store has so many nodes, for the look, also where fewer are named.
+const NODES_LOOKED_AT_MIN: usize = 3;
+
+/// Tells `health` while the store, which this URL names, or some nodes of it are away. It looks at so many keys that every node has some.
+pub fn watch_store(
+    url: &Url,
+    store: Arc<dyn RemoteStore>,
+    health: Arc<Health>,
+    clock: Arc<dyn Clock>,
+) -> Work {
+    let keys = look_keys(url.hosts_max());
+    let look = move || -> BoxFuture<'static, Seen> {
+        let (store, keys) = (Arc::clone(&store), Arc::clone(&keys));
+        Box::pin(async move { look_at(&*store, &keys).await })
     };
     work("shared store's watch", watch(STORE, look, health, clock))
 }
@@ -31,8 +43,9 @@ pub fn watch_store(store: Arc<dyn RemoteStore>, health: Arc<Health>, clock: Arc<
 pub async fn await_store(store: &dyn RemoteStore, clock: &dyn Clock) {
     let mut out_of_time = clock.sleep_until(clock.now() + BACKEND_CONTACT_MAX);
     // A look may take as long as the store's own time-out, which may be long.
+    let keys = look_keys(1);
     let mut contact = pin!(async {
-        while look_at(store).await.is_err_and(|error| error.kind() == Kind::Unavailable) {
+        while look_at(store, &keys).await.is_unavailable() {
             clock.sleep_until(clock.now() + BACKEND_CONTACT_PAUSE).await;
         }
     });
@@ -43,20 +56,46 @@ pub async fn await_store(store: &dyn RemoteStore, clock: &dyn Clock) {
     .await;
 }
 
-async fn look_at(store: &dyn RemoteStore) -> Result<()> {
-    let keys: Vec<_> = (0..BACKEND_LOOK_KEYS).map(|key| format!("forebay.look.{key}")).collect();
+fn look_keys(nodes: usize) -> Arc<[String]> {
+    // Nodes may come while it is open: those of a small store have room for some more.
+    let count = (BACKEND_LOOK_KEYS_PER_NODE * nodes.max(NODES_LOOKED_AT_MIN)).min(BACKEND_LOOK_KEYS_MAX);
+    (0..count).map(|key| format!("forebay.look.{key}")).collect()
+}
+
+/// What a look has shown.
+enum Seen {
+    There,
+    /// Some of its servers are away, for this reason.
+    Partly(Error),
+    Away(Error),
+}
+
+impl Seen {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Partly(error) | Self::Away(error) if error.kind() == Kind::Unavailable)
+    }
+}
+
+async fn look_at(store: &dyn RemoteStore, keys: &[String]) -> Seen {
     let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-    store.get(&keys).await.into_iter().try_for_each(|answer| answer.map(drop))
+    let (answered, failed): (Vec<_>, Vec<_>) =
+        store.get(&keys).await.into_iter().map(Result::err).partition(Option::is_none);
+    match failed.into_iter().flatten().next() {
+        None => Seen::There,
+        Some(error) if answered.is_empty() => Seen::Away(error),
+        Some(error) => Seen::Partly(error),
+    }
 }
 
 /// Tells `health` while the broker is away.
 pub fn watch_broker(admin: Arc<dyn BrokerAdmin>, health: Arc<Health>, clock: Arc<dyn Clock>) -> Work {
-    let look = move || -> BoxFuture<'static, Result<()>> {
+    let look = move || -> BoxFuture<'static, Seen> {
         let admin = Arc::clone(&admin);
         Box::pin(async move {
-            match admin.queue(&QueueName::new(PARKED)?).await {
-                Err(error) if error.kind() != Kind::NotFound => Err(error),
-                _ => Ok(()),
+            let look = async { admin.queue(&QueueName::new(PARKED)?).await };
+            match look.await {
+                Err(error) if error.kind() != Kind::NotFound => Seen::Away(error),
+                _ => Seen::There,
             }
         })
     };
@@ -70,29 +109,44 @@ fn work(name: &'static str, watch: impl Future<Output = ()> + Send + 'static) ->
 /// Looks again and again, until what is looked at was closed.
 async fn watch(
     part: &'static str,
-    look: impl Fn() -> BoxFuture<'static, Result<()>>,
+    look: impl Fn() -> BoxFuture<'static, Seen>,
     health: Arc<Health>,
     clock: Arc<dyn Clock>,
 ) {
     // Connections take a moment: a start is no outage.
     clock.sleep_until(clock.now() + BACKEND_LOOK_FIRST).await;
     loop {
-        let looked = look().await;
-        if looked.as_ref().is_err_and(|error| error.kind() == Kind::Closed) {
+        let seen = look().await;
+        if matches!(&seen, Seen::Away(error) if error.kind() == Kind::Closed) {
             return health.set_away(part, None);
         }
-        tell(part, looked.err(), &health);
+        tell(part, seen, &health);
         clock.sleep_until(clock.now() + BACKEND_LOOK_PAUSE).await;
     }
 }
 
-fn tell(part: &'static str, error: Option<Error>, health: &Health) {
-    match (&error, health.is_away(part)) {
-        (Some(error), false) => warn!(%error, part, "a backend is away"),
-        (None, true) => info!(part, "a backend is back"),
-        _ => {}
+fn tell(part: &'static str, seen: Seen, health: &Health) {
+    let (was_away, was_partly) = (health.is_away(part), health.is_partly_away(part));
+    match seen {
+        Seen::There => {
+            if was_away || was_partly {
+                info!(part, "a backend is back");
+            }
+            health.set_away(part, None);
+        }
+        Seen::Partly(error) => {
+            if !was_partly {
+                warn!(%error, part, "some servers of a backend are away");
+            }
+            health.set_partly_away(part, error.to_string());
+        }
+        Seen::Away(error) => {
+            if !was_away {
+                warn!(%error, part, "a backend is away");
+            }
+            health.set_away(part, Some(error.to_string()));
+        }
     }
-    health.set_away(part, error.map(|error| error.to_string()));
 }
 
 #[cfg(test)]
@@ -185,11 +239,22 @@ mod tests {
     }
 
     #[test]
+    fn a_store_of_many_nodes_is_looked_at_with_so_many_keys_that_each_has_some() {
+        assert_eq!(look_keys(1).len(), 3 * BACKEND_LOOK_KEYS_PER_NODE);
+        assert_eq!(look_keys(20).len(), 20 * BACKEND_LOOK_KEYS_PER_NODE);
+        assert_eq!(look_keys(usize::MAX >> 8).len(), BACKEND_LOOK_KEYS_MAX);
+    }
+
+    #[test]
     fn health_follows_what_is_seen() {
         let health = Health::default();
-        tell(BROKER, Some(Error::new(Kind::Unavailable, "reach broker", "at h")), &health);
+        let away = || Error::new(Kind::Unavailable, "reach broker", "at h");
+        tell(BROKER, Seen::Away(away()), &health);
         assert_eq!(health.away(), ["the broker is away: reach broker at h: unavailable"]);
-        tell(BROKER, None, &health);
+        tell(BROKER, Seen::Partly(away()), &health);
         assert!(health.away().is_empty());
+        assert_eq!(health.partly_away(), ["the broker is partly away: reach broker at h: unavailable"]);
+        tell(BROKER, Seen::There, &health);
+        assert!(health.away().is_empty() && health.partly_away().is_empty());
     }
 }

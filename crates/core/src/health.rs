@@ -14,7 +14,13 @@ pub const BROKER: &str = "broker";
 #[derive(Debug, Default)]
 pub struct Health {
     failures: Mutex<Vec<String>>,
-    away: Mutex<BTreeMap<&'static str, String>>,
+    away: Mutex<BTreeMap<&'static str, Away>>,
+}
+
+#[derive(Debug)]
+struct Away {
+    why: String,
+    is_partly: bool,
 }
 
 impl Health {
@@ -36,19 +42,40 @@ impl Health {
     pub fn set_away(&self, part: &'static str, why: Option<String>) {
         let mut away = locked(&self.away);
         match why {
-            Some(why) => drop(away.insert(part, why)),
+            Some(why) => drop(away.insert(part, Away { why, is_partly: false })),
             None => drop(away.remove(part)),
         }
     }
 
-    /// Whether that part is away.
-    pub fn is_away(&self, part: &str) -> bool {
-        locked(&self.away).contains_key(part)
+    /// Says that some servers of another system are away, and why, while others of it do their work.
+    pub fn set_partly_away(&self, part: &'static str, why: String) {
+        locked(&self.away).insert(part, Away { why, is_partly: true });
     }
 
-    /// What is away, each with the reason.
+    /// Whether that part is away altogether.
+    pub fn is_away(&self, part: &str) -> bool {
+        locked(&self.away).get(part).is_some_and(|away| !away.is_partly)
+    }
+
+    /// Whether some of that part is away.
+    pub fn is_partly_away(&self, part: &str) -> bool {
+        locked(&self.away).get(part).is_some_and(|away| away.is_partly)
+    }
+
+    /// What is away altogether, each with the reason.
     pub fn away(&self) -> Vec<String> {
-        locked(&self.away).iter().map(|(part, why)| format!("the {part} is away: {why}")).collect()
+        self.told(false, "is away")
+    }
+
+    /// What is away in part, each with the reason.
+    pub fn partly_away(&self) -> Vec<String> {
+        self.told(true, "is partly away")
+    }
+
+    fn told(&self, is_partly: bool, how: &str) -> Vec<String> {
+        let away = locked(&self.away);
+        let of_kind = away.iter().filter(|(_, away)| away.is_partly == is_partly);
+        of_kind.map(|(part, away)| format!("the {part} {how}: {}", away.why)).collect()
     }
 }
 

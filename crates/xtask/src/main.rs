@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod features;
 mod steps;
 mod tidy;
 mod tools;

@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 use crate::tools::{install, programs, run};
-use crate::{Result, tidy};
+use crate::{Result, features, tidy};
 
 /// How many tests of one program run side by side.
 const TEST_THREADS: &str = "RUST_TEST_THREADS";
@@ -40,6 +40,7 @@ pub(crate) fn test(root: &Path) -> Result<()> {
         run(cargo(root).args(["test", "--locked", "--workspace", "--no-run", "--quiet"]))
     })?;
     step("tests", || run(&mut tests(root)))?;
+    step("features", || features::look(root))?;
     step("docs", || {
         run(cargo(root)
             .args(["doc", "--locked", "--workspace", "--no-deps", "--quiet"])
@@ -74,7 +75,7 @@ fn tests(root: &Path) -> Command {
     command
 }
 
-fn cargo(root: &Path) -> Command {
+pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(root);
     command

@@ -17,6 +17,7 @@ use forebay_core::ports::broker::{
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
 use rdkafka::error::KafkaError;
+use tracing::warn;
 
 use self::stats::Depth;
 use crate::broker::KafkaBroker;
@@ -38,6 +39,7 @@ pub const ADMIN_CAPABILITIES: AdminCapabilities =
 
 const DELETE: &str = "delete queue";
 const PURGE: &str = "purge queue";
+const TELL: &str = "tell depth of queue";
 
 fn lacks<T: Send + 'static>(
     operation: &'static str,
@@ -105,8 +107,13 @@ impl Inner {
         self.read_all("list queues").await?;
         let mut infos = Vec::new();
         for name in self.registry.all() {
-            match self.info(&name).await {
+            let info = async { self.info_of(self.queue(&name, TELL).await?).await };
+            match info.await {
                 Err(error) if error.kind() == Kind::NotFound => {}
+                // One queue hides no others.
+                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Invalid | Kind::Unsupported) => {
+                    warn!(%error, "a queue is left out of the list");
+                }
                 info => infos.push(info?),
             }
         }
@@ -114,8 +121,10 @@ impl Inner {
     }
 
     async fn info(self: &Arc<Self>, name: &QueueName) -> Result<QueueInfo> {
-        const TELL: &str = "tell depth of queue";
-        let queue = self.queue_anew(name, TELL).await?;
+        self.info_of(self.queue_anew(name, TELL).await?).await
+    }
+
+    async fn info_of(self: &Arc<Self>, queue: Arc<Queue>) -> Result<QueueInfo> {
         let depths = self.depths(&queue, TELL).await?;
         let now = self.clock.now();
         let (held, later) = queue.look(|shelf| (shelf.holds.count() as u64, shelf.later_count(now)));

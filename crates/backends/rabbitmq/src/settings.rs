@@ -47,6 +47,14 @@ impl RabbitSettings {
     /// Reads a URL.
     pub fn parse(url: &str) -> Result<Self> {
         let refuse = |what: &str| Error::new(Kind::Invalid, "read URL of RabbitMQ", what.to_owned());
+        // An `@` behind the first of these is part of a password that ends the authority too early: what stands before it would
+        // be read as host and port, and the rest be told as a virtual host or an option.
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        if rest.split_once(['/', '?', '#']).is_some_and(|(_, behind)| behind.contains('@')) {
+            return Err(refuse(
+                "/, ? and # in a password are written %2F, %3F and %23, and elsewhere @ is %40",
+            ));
+        }
         let mut uri: AMQPUri =
             url.parse().map_err(|_| refuse("it is not of the form amqp://user@host/vhost"))?;
         if uri.scheme != AMQPScheme::AMQP {
@@ -62,9 +70,12 @@ impl RabbitSettings {
         };
         let parsed = Url::parse(url).map_err(|_| refuse("it is no URL"))?;
         for (name, value) in parsed.query_pairs() {
+            // What is no name may be anything, a secret too.
+            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let told = if is_name { &*name } else { "an option" };
             settings
                 .set(&name, &value)
-                .ok_or_else(|| refuse(&format!("{name} is not known or out of range")))?;
+                .ok_or_else(|| refuse(&format!("{told} is not known or out of range")))?;
         }
         Ok(settings)
     }
@@ -157,7 +168,16 @@ mod tests {
 
     #[test]
     fn no_error_tells_the_password() {
-        let refused = RabbitSettings::parse("amqp://user:secret@host/?fast=yes").unwrap_err();
-        assert!(!format!("{refused} {refused:?}").contains("secret"));
+        for url in [
+            "amqp://user:secret@host/?fast=yes",
+            "amqp://user:12/secret@host",
+            "amqp://user:12?secret@host",
+            "amqp://user:12#secret@host",
+            "amqp://user:word@host/?secret%20is=1",
+        ] {
+            let refused = RabbitSettings::parse(url).unwrap_err();
+            assert_eq!(refused.kind(), Kind::Invalid, "{url}");
+            assert!(!format!("{refused} {refused:?}").contains("secret"), "{refused}");
+        }
     }
 }

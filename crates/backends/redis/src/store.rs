@@ -81,6 +81,15 @@ impl RedisStore {
         self.places.stand(About { operation: "reach Redis", on: &place }, patience).await
     }
 
+    /// What this store can have at most, known without a connection: what the server is set to may take tags and locks away.
+    pub fn capabilities_at_most(&self) -> RemoteCapabilities {
+        RemoteCapabilities {
+            tags: !self.settings.is_cluster(),
+            locks: self.settings.is_one(),
+            ..self.capabilities()
+        }
+    }
+
     fn name_of<'a>(&'a self, key: &'a [u8]) -> Name<'a> {
         Name { prefix: &self.settings.prefix, key }
     }

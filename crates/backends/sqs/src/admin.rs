@@ -15,6 +15,7 @@ use forebay_core::ports::broker::{
 use forebay_core::queue::QueueName;
 use forebay_core::stats::QueueStats;
 use forebay_envelope::envelope::Envelope;
+use tracing::warn;
 
 use crate::broker::SqsBroker;
 use crate::inner::Inner;
@@ -148,6 +149,10 @@ impl Inner {
                 Ok(info) => infos.push(info),
                 // It is somebody else's, or has gone meanwhile.
                 Err(error) if error.kind() == Kind::NotFound => {}
+                // One queue hides no others.
+                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Invalid | Kind::Unsupported) => {
+                    warn!(%error, "a queue is left out of the list");
+                }
                 Err(error) => return Err(error),
             }
         }

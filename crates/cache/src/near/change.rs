@@ -6,6 +6,16 @@ use forebay_core::entry::Delete;
 
 use super::near_cache::{Asking, Near, NearCache};
 
+/// A change of keys that are not known here. Dropped, it removes all copies.
+pub(super) struct ChangeOfMany<'a>(pub(super) &'a NearCache);
+
+impl Drop for ChangeOfMany<'_> {
+    fn drop(&mut self) {
+        let now = self.0.clock.now();
+        self.0.memory.flush(now, now);
+    }
+}
+
 /// A change of one key. Dropped, it removes the copy: the shared store has another entry now, or nobody knows which.
 pub(super) struct Change<'a> {
     near: &'a NearCache,

@@ -9,7 +9,7 @@ use forebay_core::ports::remote_store::{
     Addition, Asked, Changed, Fill, Filled, Grant, Put, RemoteCapabilities, RemoteStore, Shared, Sum,
 };
 
-use super::change::Change;
+use super::change::{Change, ChangeOfMany};
 use super::near_cache::{Near, NearCache};
 
 impl NearCache {
@@ -122,10 +122,8 @@ impl RemoteStore for NearCache {
     /// All copies go: which of them have the tag is not known here.
     fn remove_tag<'a>(&'a self, tag: &'a [u8]) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move {
-            let removed = self.shared.remove_tag(tag).await;
-            let now = self.clock.now();
-            self.memory.flush(now, now);
-            removed
+            let _change = ChangeOfMany(self);
+            self.shared.remove_tag(tag).await
         })
     }
 

@@ -20,6 +20,15 @@ use crate::envelope;
 use crate::flight::{Landing, Lead, Part, Waited};
 use crate::get::result;
 
+/// How what was loaded stays in the store.
+#[derive(Clone, Copy)]
+pub(super) struct Stay<'a> {
+    /// `None` has no end.
+    pub(super) life: Option<Duration>,
+    /// What it can be removed by.
+    pub(super) tags: &'a [&'a [u8]],
+}
+
 /// What a load may be stored under.
 enum Right {
     /// The store's lease.
@@ -55,6 +64,15 @@ impl SharedCache {
         &self,
         key: &[u8],
         life: Option<Duration>,
+        loader: &dyn Loader,
+    ) -> Result<Option<Payload>> {
+        self.get_or_load_as(key, Stay { life, tags: &[] }, loader).await
+    }
+
+    pub(super) async fn get_or_load_as(
+        &self,
+        key: &[u8],
+        stay: Stay<'_>,
         loader: &dyn Loader,
     ) -> Result<Option<Payload>> {
         check(key)?;
@@ -97,18 +115,12 @@ impl SharedCache {
                 },
             }
         };
-        result(key, self.lead(lead, life, loader, right).await)
+        result(key, self.lead(lead, stay, loader, right).await)
     }
 
     /// Loads, under this right or the one that the store gives.
-    async fn lead(
-        &self,
-        lead: Lead,
-        life: Option<Duration>,
-        loader: &dyn Loader,
-        right: Option<Right>,
-    ) -> Landing {
-        let landing = self.load(&lead, life, loader, right).await.map_err(Arc::new);
+    async fn lead(&self, lead: Lead, stay: Stay<'_>, loader: &dyn Loader, right: Option<Right>) -> Landing {
+        let landing = self.load(&lead, stay, loader, right).await.map_err(Arc::new);
         lead.land(landing.clone());
         landing
     }
@@ -116,14 +128,14 @@ impl SharedCache {
     async fn load(
         &self,
         lead: &Lead,
-        life: Option<Duration>,
+        stay: Stay<'_>,
         loader: &dyn Loader,
         right: Option<Right>,
     ) -> Result<Option<Payload>> {
         let key = lead.key();
         let right = match right {
             Some(right) => right,
-            None => match self.claim(key).await? {
+            None => match self.claim(key, stay).await? {
                 ControlFlow::Break(known) => return Ok(known),
                 ControlFlow::Continue(right) => right,
             },
@@ -131,18 +143,26 @@ impl SharedCache {
         lead.begins();
         let loaded = loader.load(key).await?;
         // The value is served whether it could be stored or not: a cache may forget anything.
-        drop(self.keep(key, loaded.as_deref(), life, right).await);
+        drop(self.keep(key, loaded.as_deref(), stay, right).await);
         Ok(loaded)
     }
 
     /// What is there by now, or the right to load it.
-    async fn claim(&self, key: &[u8]) -> Result<ControlFlow<Option<Payload>, Right>> {
+    async fn claim(&self, key: &[u8], stay: Stay<'_>) -> Result<ControlFlow<Option<Payload>, Right>> {
         let wait_until = self.clock.now() + SHARED_BUSY_WAIT_MAX;
         let mut pause = SHARED_BUSY_PAUSE;
         loop {
             let right = match self.ask(key).await? {
                 Told::Known(known) => return Ok(ControlFlow::Break(known)),
                 Told::Granted(grant) => Right::Lease(grant),
+                // Only what is filled under a lease can have tags.
+                Told::Over(version) if !stay.tags.is_empty() => {
+                    match self.store.remove(key, Some(version), Duration::ZERO).await {
+                        Ok(_) if self.clock.now() < wait_until => continue,
+                        Err(error) if error.kind() != Kind::Unavailable => return Err(error),
+                        _ => Right::Nothing,
+                    }
+                }
                 Told::Over(version) => Right::Over(version),
                 Told::Busy if self.clock.now() < wait_until => {
                     let wake = (self.clock.now() + pause).min(wait_until);
@@ -171,21 +191,15 @@ impl SharedCache {
         })
     }
 
-    async fn keep(
-        &self,
-        key: &[u8],
-        loaded: Option<&[u8]>,
-        life: Option<Duration>,
-        right: Right,
-    ) -> Result<()> {
+    async fn keep(&self, key: &[u8], loaded: Option<&[u8]>, stay: Stay<'_>, right: Right) -> Result<()> {
         let none = absence(self.clock.now());
         let (value, flags, life) = match loaded {
-            Some(value) => (value, 0, life),
+            Some(value) => (value, 0, stay.life),
             None => (none.as_slice(), envelope::FLAGS, Some(SHARED_NEGATIVE_LIFE)),
         };
         match right {
             Right::Lease(grant) => {
-                self.store.fill(key, value, Fill { flags, life, tags: &[] }, grant).await.map(drop)
+                self.store.fill(key, value, Fill { flags, life, tags: stay.tags }, grant).await.map(drop)
             }
             Right::Over(version) => {
                 let put = Put { flags, life, mode: Mode::Set, version: Some(version) };

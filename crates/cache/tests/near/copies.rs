@@ -151,6 +151,13 @@ fn a_change_that_failed_or_that_nobody_waits_for_leaves_no_copy() {
     assert!(put.poll().is_none());
     drop(put);
     assert_eq!(local(&steps), None);
+    let mut get = Call::new(async { read_of(&steps).await });
+    while get.poll().is_none() {}
+    assert!(local(&steps).is_some());
+    let mut remove_tag = Call::new(steps.remove_tag(b"tag"));
+    assert!(remove_tag.poll().is_none());
+    drop(remove_tag);
+    assert_eq!(local(&steps), None);
 }
 
 async fn read_of(near: &NearCache) -> Option<Vec<u8>> {

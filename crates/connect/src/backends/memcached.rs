@@ -27,12 +27,14 @@ mod door {
 
     use forebay_core::error::Result;
     use forebay_core::ports::clock::Clock;
+    use forebay_core::ports::remote_store::RemoteStore;
     use forebay_memcached_store::store::MemcachedStore;
 
     use crate::open::OpenedStore;
 
     pub(super) fn store(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedStore> {
         let (store, work) = MemcachedStore::new(url.parse()?, clock)?;
-        Ok(OpenedStore::of(Arc::new(store), work, MemcachedStore::close))
+        let at_most = store.capabilities();
+        Ok(OpenedStore::of(Arc::new(store), at_most, work, MemcachedStore::close))
     }
 }

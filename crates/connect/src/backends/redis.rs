@@ -45,7 +45,8 @@ mod door {
             return Err(Error::new(Kind::Invalid, "read URL of Redis", why));
         }
         let (store, work) = forebay_redis::store::open(Settings::parse(url)?, clock);
-        Ok(OpenedStore::of(store, vec![work], RedisStore::close))
+        let at_most = store.capabilities_at_most();
+        Ok(OpenedStore::of(store, at_most, vec![work], RedisStore::close))
     }
 
     pub(super) fn broker(url: &str, clock: Arc<dyn Clock>) -> Result<OpenedBroker> {

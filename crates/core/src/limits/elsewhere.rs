@@ -10,8 +10,11 @@ pub const BACKEND_LOOK_PAUSE: Duration = Duration::from_secs(2);
 pub const BACKEND_CONTACT_MAX: Duration = Duration::from_secs(2);
 /// The pause before it is asked again.
 pub const BACKEND_CONTACT_PAUSE: Duration = Duration::from_millis(10);
-/// Keys that a look at a shared store reads: of three nodes one has none of them once in a hundred thousand times.
-pub const BACKEND_LOOK_KEYS: usize = 32;
+/// Keys that a look at a shared store reads for each of its nodes: a node has none of them less than once in a hundred thousand
+/// times.
+pub const BACKEND_LOOK_KEYS_PER_NODE: usize = 12;
+/// Keys that a look reads at most.
+pub const BACKEND_LOOK_KEYS_MAX: usize = 1_200;
 /// How long the lease lives under which a value for a shared store is loaded. A load that takes longer is not stored where
 /// another one has begun.
 pub const SHARED_LEASE: Duration = Duration::from_secs(5);

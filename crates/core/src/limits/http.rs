@@ -22,6 +22,8 @@ pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const PEEK_MAX: usize = 100;
 /// Queues that the metrics name; the rest are summed up under one label.
 pub const METRICS_QUEUES_MAX: usize = 1_000;
+/// How long the metrics wait for a broker to list its queues; then they are shown without.
+pub const METRICS_QUEUES_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Failures that the health page remembers.
 pub const HEALTH_FAILURES_MAX: usize = 16;
 /// The longest life that can be asked for a cached value over HTTP.

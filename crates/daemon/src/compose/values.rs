@@ -76,7 +76,7 @@ fn share(
     if !settings.pinned.is_empty() {
         info!(store = ?url, "no keys are pinned: a shared store keeps what it keeps");
     }
-    let watch = watch_store(Arc::clone(&opened.store), Arc::clone(health), Arc::clone(clock));
+    let watch = watch_store(url, Arc::clone(&opened.store), Arc::clone(health), Arc::clone(clock));
     let near = Arc::new(NearCache::new(Arc::clone(&memory) as _, opened.store, Arc::clone(clock)));
     let kept = Kept::Shared { near, close: opened.close };
     Ok(Values { memory, kept, work: opened.work, background: vec![watch] })

@@ -302,4 +302,66 @@ impl SharedCache {
     pub async fn touch(&self, key: impl AsRef<[u8]>, life: Option<Duration>) -> Result<bool> {
         self.rules().touch(key.as_ref(), life).await
     }
+
+    /// As [`get_or_load`](Self::get_or_load); what was loaded is removed with each of these tags, up to 16 of them.
+    ///
+    /// `Unsupported`: the store keeps no tags. Redis does, outside of a cluster, where it drops nothing before its time.
+    ///
+    /// ```no_run
+    /// # async fn tagged() -> forebay::Result<()> {
+    /// let forebay = forebay::Forebay::builder().store("redis://cache.example")?.open().await?;
+    /// let cache = forebay.shared();
+    /// let load = |_key| async { Ok(Some("teapot".into())) };
+    /// cache.get_or_load_tagged("product:7", None, &["products"], &load).await?;
+    /// cache.delete_tag("products").await?;
+    /// assert_eq!(cache.get("product:7").await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn get_or_load_tagged<T: AsRef<[u8]>>(
+        &self,
+        key: impl AsRef<[u8]>,
+        life: Option<Duration>,
+        tags: &[T],
+        loader: &dyn Loader,
+    ) -> Result<Option<Payload>> {
+        let tags: Vec<&[u8]> = tags.iter().map(AsRef::as_ref).collect();
+        self.rules().get_or_load_tagged(key.as_ref(), life, &tags, loader).await
+    }
+
+    /// Removes all that was loaded with this tag, in all processes, and tells how many entries that were. Loads on their way of
+    /// keys that had the tag before store nothing; the very first load of a key may be on its way and be stored behind this.
+    ///
+    /// `Unsupported`: the store keeps no tags. For an example see [`get_or_load_tagged`](Self::get_or_load_tagged).
+    pub async fn delete_tag(&self, tag: impl AsRef<[u8]>) -> Result<u64> {
+        self.rules().delete_tag(tag.as_ref()).await
+    }
+
+    /// Takes the lock of this name for so long, of all who try at one time for one of them; `None`: somebody has it. The version is
+    /// a fencing token, greater than that of every earlier grant: hand it to what the lock protects, and let that refuse a smaller
+    /// one than it has seen, for a holder may be stopped for longer than its lease. The lock lies under the key `lock:` and its name.
+    ///
+    /// `Unsupported`: the store keeps no locks. One Redis server without a fail-over does, where it keeps what it took.
+    /// `Unavailable`: it may have been taken all the same, until its lease is over.
+    ///
+    /// ```no_run
+    /// # async fn locked() -> forebay::Result<()> {
+    /// let forebay = forebay::Forebay::builder().store("redis://cache.example")?.open().await?;
+    /// let cache = forebay.shared();
+    /// if let Some(token) = cache.try_lock("stocktaking", std::time::Duration::from_secs(30)).await? {
+    ///     // UPDATE stock SET …, fence = $token WHERE fence <= $token
+    ///     cache.unlock("stocktaking", token).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn try_lock(&self, name: impl AsRef<[u8]>, lease: Duration) -> Result<Option<Version>> {
+        self.rules().try_lock(name.as_ref(), lease).await
+    }
+
+    /// Gives back the lock that was granted with this token. False: it was no longer that one's, and then somebody else may have
+    /// worked beside it. May repeat. For an example see [`try_lock`](Self::try_lock).
+    pub async fn unlock(&self, name: impl AsRef<[u8]>, token: Version) -> Result<bool> {
+        self.rules().unlock(name.as_ref(), token).await
+    }
 }

@@ -22,12 +22,16 @@ pub(crate) struct HealthBody {
     /// from disk then. The next rung refuses publishes, and is a 503.
     #[schema(example = "calm")]
     memory: &'static str,
+    /// Some servers of a shared store cannot be reached, and why: what lies on the others is served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    away: Vec<String>,
 }
 
 /// Tells whether the process can keep its promises
 ///
 /// 503 names what is broken: a log that stopped after a failed write, a full disk budget, queues that fill the memory,
-/// damaged records, a part that died, a shared store or broker that is away.
+/// damaged records, a part that died, a shared store or broker that is away. A shared store of which some servers are away is
+/// none of these: 200 names it.
 #[utoipa::path(
     get, path = "/health", tag = "process", operation_id = "health",
     responses(
@@ -63,7 +67,8 @@ pub(crate) async fn health(State(app): State<App>) -> Answer<Json<HealthBody>> {
         reasons.push("the commit log has damaged records, its messages say where".into());
     }
     if reasons.is_empty() && away.is_empty() {
-        return Ok(Json(HealthBody { status: "ok", memory: rung.name() }));
+        let away = app.parts.health.partly_away();
+        return Ok(Json(HealthBody { status: "ok", memory: rung.name(), away }));
     }
     let passing = usize::from(log.full) + usize::from(pinned.full) + usize::from(refuses) + away.len();
     reasons.extend(away);

@@ -5,7 +5,7 @@ use std::fmt;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use forebay_core::error::Kind;
+use forebay_core::error::{Error, Kind};
 use forebay_core::health::BROKER;
 use forebay_core::limits;
 use forebay_core::ports::broker::QueueInfo;
@@ -19,6 +19,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use tracing::warn;
 
 use crate::errors::{Answer, ErrorBody};
 use crate::parts::Cached;
@@ -40,7 +41,7 @@ const OTHERS: &str = "(others)";
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse> {
     let queues = list_queues(&app).await?;
-    let away = app.parts.health.away();
+    let away = app.parts.health.away().len() + app.parts.health.partly_away().len();
     let mut fronts = vec![("http", &app.connections)];
     fronts.extend(app.parts.fronts.iter().map(|front| (front.name, &front.connections)));
     let memory = app.parts.cache.memory();
@@ -54,7 +55,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse>
         log: app.parts.log.as_ref().map(Log::stats),
         queues: labelled(queues),
         counts: app.parts.admin.capabilities().counts,
-        away: away.len() as u64,
+        away: away as u64,
         fronts: fronts
             .iter()
             .map(|(name, connections)| Connections {
@@ -77,15 +78,26 @@ pub(crate) async fn metrics(State(app): State<App>) -> Answer<impl IntoResponse>
     Ok(([(header::CONTENT_TYPE, kind)], text))
 }
 
-/// What the queues hold. A broker that cannot list them, or that is away, has none to show: everything else is shown all the
-/// same.
+/// What the queues hold. A broker that cannot list them, that is away or that takes too long has none to show: everything else
+/// is shown all the same.
 async fn list_queues(app: &App) -> Answer<Vec<QueueInfo>> {
     if !app.parts.admin.capabilities().list || app.parts.health.is_away(BROKER) {
         return Ok(Vec::new());
     }
-    match app.parts.admin.queues().await {
-        Err(error) if error.kind() == Kind::Unavailable => Ok(Vec::new()),
-        queues => Ok(queues?),
+    let clock = &app.parts.clock;
+    let listed = tokio::select! {
+        listed = app.parts.admin.queues() => listed,
+        () = clock.sleep_until(clock.now() + limits::http::METRICS_QUEUES_WAIT_MAX) => {
+            Err(Error::new(Kind::Unavailable, "list queues for", "the metrics in time"))
+        }
+    };
+    match listed {
+        Err(error) if error.kind() == Kind::Closed => Err(error.into()),
+        Err(error) => {
+            warn!(%error, "the metrics are without queues");
+            Ok(Vec::new())
+        }
+        Ok(queues) => Ok(queues),
     }
 }
 
@@ -138,7 +150,7 @@ struct Snapshot {
     queues: Vec<(String, QueueStats)>,
     /// Whether the broker knows more of them than what is ready.
     counts: bool,
-    /// Parts that this process uses and cannot reach.
+    /// Parts that this process uses and cannot reach, or not all of their servers.
     away: u64,
     fronts: Vec<Connections>,
     started_ms: u64,
@@ -171,7 +183,11 @@ impl Snapshot {
             MetricType::Gauge,
             &failures,
         )?;
-        page.gauge("away", "Shared stores and brokers that cannot be reached", self.away)?;
+        page.gauge(
+            "away",
+            "Shared stores and brokers that cannot be reached, or not all of their servers",
+            self.away,
+        )?;
         page.family("connections", "Connections that are open", MetricType::Gauge, "front", || {
             self.fronts.iter().map(|front| (front.front, ConstGauge::new(front.current)))
         })?;

@@ -5,9 +5,8 @@ import time
 
 from pymemcache.client.base import Client
 
-# How long a copy may be older than the shared store, and what a slow machine adds.
+# How long a copy may be older than the shared store.
 BOUND = 1.0
-MARGIN = 4.0
 
 
 def connect(address):
@@ -26,9 +25,13 @@ assert there.get_many(keys) == want, "what was never read there is seen there"
 
 assert there.set("key:1", "newer"), "a change elsewhere"
 assert there.get("key:1") == b"newer", "one's own write is seen at once"
-began = time.monotonic()
-while here.get("key:1") != b"newer":
-    assert time.monotonic() - began < BOUND + MARGIN, "a copy outlived its bound"
+changed = time.monotonic()
+while True:
+    # The moment of the question counts: a slow machine is late with the answer, which is no older for it.
+    asked = time.monotonic()
+    if here.get("key:1") == b"newer":
+        break
+    assert asked - changed <= BOUND, "a copy outlived its bound"
     time.sleep(0.01)
 
 assert here.add("key:1", "x") is False

@@ -224,7 +224,7 @@ pub(crate) struct ReplayedBody {
 /// Reads messages again without taking them
 ///
 /// Those that the queue has and those that it retains, in the order of their arrival, finished or not; none only behind
-/// the last. 409 where the queue retains nothing.
+/// the last. 409 where the queue retains nothing, 501 where no queue of the broker can.
 #[utoipa::path(
     get, path = "/v1/queues/{queue}/replay", tag = "messages", operation_id = "replay",
     params(QueuePath, ReplayQuery),
@@ -245,9 +245,11 @@ pub(crate) async fn replay(
     };
     let count_max =
         query.count_max.map_or(PEEK_DEFAULT, |Whole(count)| usize::try_from(count).unwrap_or(PEEK_DEFAULT));
+    // Of a broker that can retain, another queue would have answered; one that cannot is refused as everywhere.
+    let retains = app.parts.queues.capabilities().retain;
     let replayed =
         app.parts.admin.replay(&queue, from, count_max).await.map_err(|error| match error.kind() {
-            Kind::Unsupported => Refused::new(StatusCode::CONFLICT, error.to_string()),
+            Kind::Unsupported if retains => Refused::new(StatusCode::CONFLICT, error.to_string()),
             _ => error.into(),
         })?;
     let body = |one: &Replayed| ReplayedBody {

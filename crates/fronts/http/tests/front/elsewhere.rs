@@ -1,6 +1,7 @@
 //! A broker whose administration knows little, and a shared store instead of the memory of the process.
 
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use forebay_cache::near::alone::Alone;
 use forebay_core::error::{Error, Kind, Result};
@@ -13,11 +14,25 @@ use forebay_core::ports::broker::{
 use forebay_core::queue::QueueName;
 use forebay_http::{Cached, Parts};
 use forebay_memory::Memory;
+use serde_json::json;
 
 use crate::served::{Served, memory_options};
+use crate::stalled::Stalled;
 
-/// An administration that tells what is ready, and nothing else.
-struct Little(Arc<dyn BrokerAdmin>);
+/// An administration that tells what is ready, and nothing else. Asked for all queues it does as `listing` says.
+struct Little {
+    admin: Arc<dyn BrokerAdmin>,
+    listing: Listing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listing {
+    Lacking,
+    /// One of the queues is damaged.
+    Failing,
+    /// Never done.
+    Endless,
+}
 
 fn lacks<'a, T: Send + 'static>(operation: &'static str) -> BoxFuture<'a, Result<T>> {
     Box::pin(async move { Err(Error::new(Kind::Unsupported, operation, "of this broker")) })
@@ -25,27 +40,34 @@ fn lacks<'a, T: Send + 'static>(operation: &'static str) -> BoxFuture<'a, Result
 
 impl BrokerAdmin for Little {
     fn capabilities(&self) -> AdminCapabilities {
-        AdminCapabilities { list: false, counts: false, peek: true, find: false, pause: false }
+        let list = self.listing != Listing::Lacking;
+        AdminCapabilities { list, counts: false, peek: true, find: false, pause: false }
     }
 
     fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueInfo>>> {
-        lacks("list queues")
+        match self.listing {
+            Listing::Lacking => lacks("list queues"),
+            Listing::Failing => {
+                Box::pin(async { Err(Error::new(Kind::Damaged, "read record of queue", "q")) })
+            }
+            Listing::Endless => Box::pin(std::future::pending()),
+        }
     }
 
     fn queue<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<QueueInfo>> {
-        self.0.queue(queue)
+        self.admin.queue(queue)
     }
 
     fn peek<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<Vec<Peeked>>> {
-        self.0.peek(queue, count_max)
+        self.admin.peek(queue, count_max)
     }
 
     fn purge<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<u64>> {
-        self.0.purge(queue)
+        self.admin.purge(queue)
     }
 
     fn redrive<'a>(&'a self, queue: &'a QueueName, count_max: usize) -> BoxFuture<'a, Result<u64>> {
-        self.0.redrive(queue, count_max)
+        self.admin.redrive(queue, count_max)
     }
 
     fn find<'a>(&'a self, _: &'a QueueName, _: &'a MessageId) -> BoxFuture<'a, Result<Option<Found>>> {
@@ -58,21 +80,25 @@ impl BrokerAdmin for Little {
 
     fn replay<'a>(
         &'a self,
-        queue: &'a QueueName,
-        from: ReplayFrom,
-        count_max: usize,
+        _: &'a QueueName,
+        _: ReplayFrom,
+        _: usize,
     ) -> BoxFuture<'a, Result<Vec<Replayed>>> {
-        self.0.replay(queue, from, count_max)
+        lacks("replay queue")
     }
 
     fn delete<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<()>> {
-        self.0.delete(queue)
+        self.admin.delete(queue)
     }
 }
 
 fn little(parts: &mut Parts) {
-    parts.admin = Arc::new(Little(Arc::clone(&parts.admin)));
+    listing(parts, Listing::Lacking);
     parts.log = None;
+}
+
+fn listing(parts: &mut Parts, listing: Listing) {
+    parts.admin = Arc::new(Little { admin: Arc::clone(&parts.admin), listing });
 }
 
 fn shared(parts: &mut Parts) {
@@ -106,6 +132,28 @@ fn what_a_brokers_administration_lacks_is_said_by_name_and_never_shown_as_zero()
 }
 
 #[test]
+fn a_replay_is_a_conflict_where_another_queue_could_retain_and_not_implemented_where_none_can() {
+    let retains = Served::start_changed(little);
+    assert_eq!(retains.get("/v1/queues/q/replay").status, 409);
+    let stalled = |real| Arc::new(Stalled { real, published: channel().0 }) as _;
+    let lacking = Served::start_as(stalled, |_| {}, little);
+    let refused = lacking.get("/v1/queues/q/replay");
+    assert_eq!((refused.status, refused.refusal().contains("replay queue")), (501, true));
+}
+
+#[test]
+fn metrics_are_shown_without_queues_that_cannot_be_listed_or_not_in_time() {
+    for case in [Listing::Failing, Listing::Endless] {
+        let served = Served::start_changed(|parts| listing(parts, case));
+        served.queue("q");
+        let metrics = served.get("/metrics");
+        let page = String::from_utf8(metrics.body).unwrap();
+        assert_eq!(metrics.status, 200, "{page}");
+        assert!(page.contains("forebay_cache_items") && !page.contains("queue=\"q\""), "{page}");
+    }
+}
+
+#[test]
 fn what_is_away_is_told_and_passes() {
     let served = Served::start();
     served.health.set_away(BROKER, Some("connection refused".into()));
@@ -117,8 +165,17 @@ fn what_is_away_is_told_and_passes() {
     let page = String::from_utf8(served.get("/metrics").body).unwrap();
     assert!(page.contains("forebay_away 2"), "{page}");
     served.health.set_away(BROKER, None);
+    served.health.set_partly_away(STORE, "one of three".into());
+    let well = served.get("/health");
+    assert_eq!(
+        (well.status, &well.json()["away"]),
+        (200, &json!(["the store is partly away: one of three"]))
+    );
+    let page = String::from_utf8(served.get("/metrics").body).unwrap();
+    assert!(page.contains("forebay_away 1"), "{page}");
     served.health.set_away(STORE, None);
-    assert_eq!(served.get("/health").status, 200);
+    let well = served.get("/health");
+    assert_eq!((well.status, well.json().get("away")), (200, None));
 }
 
 #[test]

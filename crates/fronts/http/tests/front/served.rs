@@ -113,7 +113,7 @@ impl Served {
         Self::start_as(replace, change, |_| {})
     }
 
-    fn start_as(
+    pub(crate) fn start_as(
         replace: impl FnOnce(Arc<dyn Broker>) -> Arc<dyn Broker>,
         change: impl FnOnce(&mut Options),
         other: impl FnOnce(&mut Parts),

@@ -17,9 +17,9 @@ use serde_json::json;
 use crate::served::{PATIENCE, Served};
 
 /// A broker that never answers, and tells when it was given messages. It closes with the real one.
-struct Stalled {
-    real: Arc<dyn Broker>,
-    published: Sender<usize>,
+pub(crate) struct Stalled {
+    pub(crate) real: Arc<dyn Broker>,
+    pub(crate) published: Sender<usize>,
 }
 
 impl Broker for Stalled {
