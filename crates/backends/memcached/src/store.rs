@@ -95,7 +95,8 @@ impl MemcachedStore {
 
     /// Goes on with these nodes: about as many keys move as the nodes that come or go have. Nothing older comes up with it:
     /// a node that comes is emptied before it is used, and one that gets back keys that it once gave up is, too. Returns what
-    /// must run for the new ones; the works of those that go end by themselves.
+    /// must run for the new ones; the works of those that go end by themselves, and calls to them that are under way fail as
+    /// unavailable.
     ///
     /// All processes should be told of a change at about the same time: until then they look for some keys on different
     /// nodes.
@@ -133,7 +134,7 @@ impl MemcachedStore {
             node.keys_moved(resized || !works.is_empty(), resized || !gone.is_empty());
         }
         *self.inner.cluster.write() = Arc::new(after);
-        gone.into_iter().for_each(|node| node.close());
+        gone.into_iter().for_each(|node| node.leave());
         Ok(works)
     }
 

@@ -33,11 +33,11 @@ struct Supervisor {
     life: Life,
 }
 
-/// Keeps a node until it is closed.
+/// Keeps a node until it is closed or taken out.
 pub(crate) async fn supervise(node: Arc<Node>, clock: Arc<dyn Clock>) {
     let mut supervisor = Supervisor::new(node, clock);
     let mut failures = 0;
-    while supervisor.node.state() != State::Closed {
+    while !supervisor.node.state().is_final() {
         let pause = match supervisor.look().await {
             Ok(()) => {
                 failures = 0;
@@ -149,7 +149,7 @@ impl Supervisor {
             if self.node.set_up() {
                 return Ok(());
             }
-            if self.node.state() == State::Closed {
+            if self.node.state().is_final() {
                 return Err(ErrorKind::ConnectionAborted.into());
             }
         }
