@@ -20,6 +20,8 @@ use forebay_core::error::Kind;
 use forebay_core::ports::remote_store::{Asked, Changed, Fill, Put, RemoteStore};
 use forebay_memcached_store::store::MemcachedStore;
 use rig::{Real, TIME_OUT, open};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 const KEYS: usize = 120;
 const READERS: usize = 12;
@@ -45,6 +47,8 @@ struct Key {
 struct Seen {
     hits: [AtomicU64; 3],
     failed: [AtomicU64; 3],
+    /// There was one more hit.
+    hit: Notify,
     slowest_ms: AtomicU64,
 }
 
@@ -99,6 +103,7 @@ impl Load {
                     let read: u64 = text.parse().expect("what was filled");
                     assert!(read >= floor, "{}: {read} was read, {floor} was to be the oldest", key.name);
                     self.seen.hits[key.node].fetch_add(1, SeqCst);
+                    self.seen.hit.notify_one();
                 }
                 Some(Asked::Granted(grant)) => {
                     let loaded = key.source.load(SeqCst).to_string();
@@ -144,6 +149,12 @@ fn lasting(ms: u64) {
     std::thread::sleep(Duration::from_millis(torture::rounds(ms)));
 }
 
+/// Waits for that, for as long as a node that is there again may go unused.
+fn within_recovery(rig: &Real, used: impl Future<Output = ()>) {
+    let waited = rig.runtime.block_on(async { timeout(rig.recovery(), used).await });
+    waited.expect("the node is there and not used");
+}
+
 /// Runs the load; meanwhile one node leaves and comes back.
 #[expect(clippy::print_stdout, reason = "the row is for who reads the tests' output")]
 fn through(fault: &str, leave: fn(&mut Real, usize), back: fn(&mut Real, usize)) {
@@ -169,10 +180,12 @@ fn through(fault: &str, leave: fn(&mut Real, usize), back: fn(&mut Real, usize))
     let (away, _) = load.totals();
     back(&mut rig, gone);
     let begun = Instant::now();
-    while load.totals().0[gone] < away[gone] + 10 {
-        assert!(begun.elapsed() < rig.recovery(), "the node is there and not used");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let used_again = async {
+        while load.totals().0[gone] < away[gone] + 10 {
+            load.seen.hit.notified().await;
+        }
+    };
+    within_recovery(&rig, used_again);
     let returned = begun.elapsed().as_secs_f64();
     lasting(700);
     load.stop.store(true, SeqCst);
@@ -245,7 +258,7 @@ fn what_was_to_be_invalidated_while_a_node_stood_still_is_not_served_when_it_goe
 fn a_node_comes_back_while_many_writes_fail_at_once() {
     let mut rig = Real::new(1, "");
     rig.stop(0);
-    let done = Arc::new(AtomicU64::new(0));
+    let done = watch::Sender::new(0);
     let stop = Arc::new(AtomicBool::new(false));
     let writer = |number: usize| {
         let (store, done, stop) = (rig.store.clone(), done.clone(), stop.clone());
@@ -253,7 +266,7 @@ fn a_node_comes_back_while_many_writes_fail_at_once() {
             let key = format!("fails:{number}");
             while !stop.load(SeqCst) {
                 if store.remove(key.as_bytes(), None, Duration::ZERO).await.is_ok() {
-                    done.fetch_add(1, SeqCst);
+                    done.send_modify(|count| *count += 1);
                 }
                 // Nothing is waited for while the node is known to be away.
                 tokio::task::yield_now().await;
@@ -262,13 +275,13 @@ fn a_node_comes_back_while_many_writes_fail_at_once() {
     };
     let writers: Vec<_> = (0..16).map(writer).collect();
     lasting(500);
-    assert_eq!(done.load(SeqCst), 0, "the node is away");
+    let mut seen = done.subscribe();
+    assert_eq!(*seen.borrow(), 0, "the node is away");
     rig.start(0);
-    let begun = Instant::now();
-    while done.load(SeqCst) < 1_000 {
-        assert!(begun.elapsed() < rig.recovery(), "the node is there and not used");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    within_recovery(&rig, async {
+        let seen = seen.wait_for(|count| *count >= 1_000).await;
+        assert!(seen.is_ok(), "writers count");
+    });
     stop.store(true, SeqCst);
     for writer in writers {
         rig.runtime.block_on(writer).expect("it ends");
