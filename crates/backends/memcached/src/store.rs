@@ -27,8 +27,8 @@ use crate::verbs::{arithmetic, fill, get, lease, put, remove, touch};
 ///
 /// Servers older than 1.6.13, and what has not the meta commands, are asked in the classic words: with a question more where a
 /// key is to be filled, and reading each value back that was written, for its version. A placeholder has 17 bytes there. One
-/// that numbers no versions (`-C`) is refused: nothing could be fenced; and one that takes no `flush_all` (`-F`), for after a
-/// long outage it could never be used again.
+/// that numbers no versions (`-C`) is refused: nothing could be fenced; and one that takes no `flush_all` (`-F`, or a near
+/// cache), for after a long outage it could never be used again.
 ///
 /// With `failover=next` processes may disagree for a while on who is away. Then leases, versions and counts are each node's
 /// own: two readers may load a key at one time, and a count begins anew. So neither leases nor fenced fills nor arithmetic are

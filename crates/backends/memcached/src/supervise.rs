@@ -31,6 +31,8 @@ struct Supervisor {
     carried: JoinSet<io::Error>,
     /// The server's, as the first connection of it was told.
     life: Life,
+    /// As the server's newest connection was told.
+    leaves_pinned: bool,
 }
 
 /// Keeps a node until it is closed or taken out.
@@ -61,7 +63,14 @@ fn pause(failures: u32, random: u64) -> Duration {
 
 impl Supervisor {
     fn new(node: Arc<Node>, clock: Arc<dyn Clock>) -> Self {
-        Self { node, clock, kept: Vec::new(), carried: JoinSet::new(), life: Life::default() }
+        Self {
+            node,
+            clock,
+            kept: Vec::new(),
+            carried: JoinSet::new(),
+            life: Life::default(),
+            leaves_pinned: false,
+        }
     }
 
     /// Waits until there may be something to do.
@@ -127,6 +136,7 @@ impl Supervisor {
             if !self.life.is(&greeted.life) {
                 self.life = greeted.life;
             }
+            self.leaves_pinned = greeted.leaves_pinned;
             let id = number_of(self.clock.random());
             let (link, calls) = Link::new(id, self.life.mask(), greeted.dialect);
             self.carried.spawn(carry(greeted.stream, calls));
@@ -194,6 +204,12 @@ impl Supervisor {
 
     /// Removes what the node should have removed.
     async fn make_up_for(&self, missed: &Missed) -> io::Result<()> {
+        if missed.all && self.leaves_pinned {
+            // What it has pinned outlives its restarts, too, and nobody knows which of it is outdated.
+            return Err(io::Error::other(
+                "it must be emptied, and a flush leaves what it has pinned: start it without pinned keys (--pinned off)",
+            ));
+        }
         if missed.all {
             return self.carry_out(Commands::flush).await;
         }
@@ -358,6 +374,43 @@ mod tests {
         let (made_fit, ()) = tokio::join!(supervisor.make_fit(), hear);
         made_fit.unwrap();
         assert!(link().unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_cannot_be_emptied_of_pinned_keys_is_made_fit_key_by_key_or_not_at_all() {
+        for leaves_pinned in [false, true] {
+            let (mut supervisor, [mut server]) = connected();
+            supervisor.leaves_pinned = leaves_pinned;
+            let node = supervisor.node.clone();
+            node.miss(b"task:7");
+            let hear = async {
+                server.is_asked().await;
+                server.is_to_remove("task:7").await;
+                server.says("MN").await;
+            };
+            let (made_fit, ()) = tokio::join!(supervisor.make_fit(), hear);
+            made_fit.unwrap();
+            // It gets keys back.
+            node.keys_moved(true, false);
+            node.keys_moved(false, true);
+            let hear = async {
+                server.is_asked().await;
+                if !leaves_pinned {
+                    for command in ["flush_all\r\n", "flush_all 1\r\n"] {
+                        assert_eq!(server.hears().await, command);
+                        server.says("OK").await;
+                    }
+                }
+            };
+            let (made_fit, ()) = tokio::join!(supervisor.make_fit(), hear);
+            if leaves_pinned {
+                let why = made_fit.unwrap_err().to_string();
+                assert!(why.contains("without pinned keys"), "{why}");
+                assert!(node.take_missed().all, "it is still to be emptied");
+            } else {
+                made_fit.unwrap();
+            }
+        }
     }
 
     #[test]

@@ -40,8 +40,13 @@ pub(crate) fn settings<S: Backing>(shared: &Shared<S>, sheet: &mut Sheet<'_>) {
     for (name, value) in MACHINERY {
         match (name, options.idle) {
             ("idle_timeout", Some(idle)) => sheet.stat(name, idle.as_secs().max(1)),
+            ("flush_enabled", _) if S::IS_NEAR => sheet.stat(name, "no"),
             _ => sheet.stat(name, value),
         }
+    }
+    if shared.store.flush_leaves_pinned() {
+        // Not memcached's: whoever empties this server is to know what stays.
+        sheet.stat("flush_leaves_pinned", "yes");
     }
     sheet.end();
 }
