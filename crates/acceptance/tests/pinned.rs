@@ -89,6 +89,10 @@ fn a_near_cache_before_a_daemon_works_on_pinned_keys_and_others() {
     let data = tempfile::tempdir().unwrap();
     let daemon = Daemon::start_with(data.path(), &["--pinned", "job:"]);
     let front = NearFront::start(&[daemon.memcached]);
+    let settings = |address| text(&Raw::connect(address).ask(b"stats settings\r\n"));
+    // What relies on a whole flush is to know of neither.
+    assert!(settings(daemon.memcached).contains("STAT flush_leaves_pinned yes"), "it pins keys");
+    assert!(settings(front.address).contains("STAT flush_enabled no"), "it takes no flush");
     let mut raw = Raw::connect(front.address);
     for key in ["job:1", "other"] {
         let mut ask = |question: &str, expected: &str| {

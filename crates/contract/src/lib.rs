@@ -17,7 +17,7 @@
 //! - [`remote::model`]: a shared store whose servers are stopped and paused by a call
 //! - [`clock`]: time that moves when told; [`runner`]: futures on the test's own thread; [`random`]: repeatable numbers
 //! - `servers` (feature of the same name): real servers of other projects, and a wire to them that can be cut
-//! - `outage` (the same feature): a load on a broker or buses whose server goes away and comes back, and what must hold of it
+//! - `outage` (the same feature): a load on a broker, buses or a shared store whose server goes away and comes back, and what must hold of it
 //! - `ground` (the same feature): a process's runtime, on which calls end
 //! - [`torture`]: how much longer everything runs when asked to
 

@@ -32,6 +32,8 @@ pub(crate) struct Greeted {
     /// What it understands.
     pub(crate) dialect: Dialect,
     pub(crate) life: Life,
+    /// `flush_all` leaves the keys that it has pinned: so does an embedded Forebay.
+    pub(crate) leaves_pinned: bool,
 }
 
 /// A server's life between two starts, as far as its own word goes.
@@ -99,8 +101,8 @@ async fn greet(mut stream: Pin<Box<dyn Stream>>) -> io::Result<Greeted> {
         };
         buffer.advance(consumed);
         if heard.has_ended() {
-            let life = heard.life();
-            return Ok(Greeted { stream, dialect: heard.dialect, life });
+            let (life, leaves_pinned) = (heard.life(), heard.leaves_pinned);
+            return Ok(Greeted { stream, dialect: heard.dialect, life, leaves_pinned });
         }
     }
     Err(Error::new(ErrorKind::InvalidData, "it does not come to the end of its greeting"))
@@ -116,12 +118,13 @@ struct Heard {
     process: u64,
     time: u64,
     uptime: u64,
+    leaves_pinned: bool,
 }
 
 impl Default for Heard {
     fn default() -> Self {
         let dialect = Dialect::Meta { numbers_ours: false };
-        Self { replies: 0, lists: 0, dialect, process: 0, time: 0, uptime: 0 }
+        Self { replies: 0, lists: 0, dialect, process: 0, time: 0, uptime: 0, leaves_pinned: false }
     }
 }
 
@@ -157,6 +160,7 @@ impl Heard {
             (b"pid", Some(process)) => self.process = process,
             (b"time", Some(time)) => self.time = time,
             (b"uptime", Some(uptime)) => self.uptime = uptime,
+            (b"flush_leaves_pinned", _) => self.leaves_pinned = value == b"yes",
             // Nothing could be fenced.
             (b"cas_enabled", _) if value == b"no" => {
                 return Err(Error::new(
@@ -164,11 +168,11 @@ impl Heard {
                     "it numbers no versions: it was started with -C",
                 ));
             }
-            // After a long outage it could never be emptied of what it must not serve.
+            // After a long outage it could never be emptied of what it must not serve. A near cache says so, too.
             (b"flush_enabled", _) if value == b"no" => {
                 return Err(Error::new(
                     ErrorKind::Unsupported,
-                    "it cannot be emptied: it was started with -F",
+                    "it cannot be emptied: it was started with -F, or is a near cache",
                 ));
             }
             _ => {}
@@ -256,6 +260,14 @@ mod tests {
             let error = greeted(&replies).await.err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.to_string().contains(flag), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn that_a_flush_leaves_pinned_keys_is_heard() {
+        for (told, leaves) in [("", false), ("STAT flush_leaves_pinned yes\r\n", true)] {
+            let replies = format!("VERSION 1.6.39\r\nMN\r\nEN\r\n{STATS}{told}{SETTINGS}");
+            assert_eq!(greeted(&replies).await.unwrap().leaves_pinned, leaves, "{told}");
         }
     }
 

@@ -31,14 +31,23 @@ pub(crate) enum State {
     Away,
     /// It cannot, because it lacks what is needed.
     Unsupported,
-    /// Never again: the store was closed, or the node taken out of it.
+    /// Never again: it was taken out of the nodes. The store goes on with others.
+    Gone,
+    /// Never again: the store was closed.
     Closed,
+}
+
+impl State {
+    /// Whether it stays so.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Self::Gone | Self::Closed)
+    }
 }
 
 /// Why a call to a node has no replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// The node is away, or its connection ended.
+    /// The node is away or was taken out, or its connection ended.
     Away,
     /// The time-out came first.
     Late,
@@ -128,7 +137,7 @@ impl Node {
         };
         match state {
             State::Up => self.choose_link(key).ok_or(Trouble::Away),
-            State::InDoubt | State::Away => Err(Trouble::Away),
+            State::InDoubt | State::Away | State::Gone => Err(Trouble::Away),
             State::Unsupported => Err(Trouble::Unsupported),
             State::Closed => Err(Trouble::Closed),
         }
@@ -219,9 +228,18 @@ impl Node {
         }
     }
 
-    /// Ends it for ever.
+    /// Ends it for ever with its store.
     pub(crate) fn close(&self) {
-        self.state.send_replace(State::Closed);
+        self.end(State::Closed);
+    }
+
+    /// Ends it for ever, and not the store: calls under way can be made again, to the nodes that there are by then.
+    pub(crate) fn leave(&self) {
+        self.end(State::Gone);
+    }
+
+    fn end(&self, state: State) {
+        self.state.send_replace(state);
         self.links.write().clear();
         self.doubt.notify_one();
     }
@@ -233,7 +251,7 @@ impl Node {
 
     pub(crate) fn set_links(&self, links: Vec<Option<Arc<Link>>>) {
         let mut held = self.links.write();
-        if self.state() != State::Closed {
+        if !self.state().is_final() {
             *held = links;
         }
     }
@@ -273,20 +291,23 @@ impl Node {
 
     /// Why it cannot be used, as it was last told.
     pub(crate) fn wanting(&self) -> Option<String> {
-        self.wanting.lock().clone()
+        match self.state() {
+            State::Gone => Some("it was taken out of the nodes".to_owned()),
+            _ => self.wanting.lock().clone(),
+        }
     }
 
     fn set(&self, to: State) -> bool {
-        let mut closed = false;
+        let mut ended = false;
         self.state.send_if_modified(|state| {
-            closed = *state == State::Closed;
-            let changes = !closed && *state != to;
+            ended = state.is_final();
+            let changes = !ended && *state != to;
             if changes {
                 *state = to;
             }
             changes
         });
-        !closed
+        !ended
     }
 }
 
@@ -339,13 +360,15 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_node_stays_so() {
-        let node = node();
-        node.close();
-        assert!(!node.set_up());
-        node.set_away(State::Away, &"it is not there");
-        node.put_in_doubt();
-        assert_eq!(node.state(), State::Closed);
+    fn a_node_that_was_closed_or_taken_out_stays_so() {
+        for (end, state) in [(Node::close as fn(&Node), State::Closed), (Node::leave, State::Gone)] {
+            let node = node();
+            end(&node);
+            assert!(!node.set_up());
+            node.set_away(State::Away, &"it is not there");
+            node.put_in_doubt();
+            assert_eq!(node.state(), state);
+        }
     }
 
     #[tokio::test(start_paused = true)]

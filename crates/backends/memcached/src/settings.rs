@@ -111,10 +111,11 @@ impl FromStr for Settings {
 
     fn from_str(url: &str) -> Result<Self> {
         let rest = url.strip_prefix(SCHEME).ok_or_else(|| invalid("it does not begin with memcached://"))?;
-        let (nodes, query) = rest.split_once('?').unwrap_or((rest, ""));
-        if nodes.contains('@') {
+        // Wherever it stands: a password may have a `?` in it.
+        if rest.contains('@') {
             return Err(Error::new(Kind::Unsupported, "read memcached URL", "with a user or password"));
         }
+        let (nodes, query) = rest.split_once('?').unwrap_or((rest, ""));
         let nodes = nodes.split(',').map(|node| match node.starts_with('/') {
             true => node.parse(),
             false => node.trim_end_matches('/').parse(),
@@ -259,8 +260,16 @@ mod tests {
 
     #[test]
     fn a_password_is_refused_and_not_shown() {
-        let error = read("memcached://user:secret@a").unwrap_err();
-        assert_eq!(error.kind(), Kind::Unsupported);
-        assert!(!error.to_string().contains("secret"), "{error}");
+        for url in [
+            "memcached://user:secret@a",
+            "memcached://user:12?secret@a",
+            "memcached://user:12/secret@a",
+            "memcached://user:12#secret@a",
+            "memcached://user:12?timeout=secret@a",
+        ] {
+            let error = read(url).unwrap_err();
+            assert_eq!(error.kind(), Kind::Unsupported);
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
     }
 }

@@ -27,8 +27,8 @@ use crate::verbs::{arithmetic, fill, get, lease, put, remove, touch};
 ///
 /// Servers older than 1.6.13, and what has not the meta commands, are asked in the classic words: with a question more where a
 /// key is to be filled, and reading each value back that was written, for its version. A placeholder has 17 bytes there. One
-/// that numbers no versions (`-C`) is refused: nothing could be fenced; and one that takes no `flush_all` (`-F`), for after a
-/// long outage it could never be used again.
+/// that numbers no versions (`-C`) is refused: nothing could be fenced; and one that takes no `flush_all` (`-F`, or a near
+/// cache), for after a long outage it could never be used again.
 ///
 /// With `failover=next` processes may disagree for a while on who is away. Then leases, versions and counts are each node's
 /// own: two readers may load a key at one time, and a count begins anew. So neither leases nor fenced fills nor arithmetic are
@@ -95,7 +95,8 @@ impl MemcachedStore {
 
     /// Goes on with these nodes: about as many keys move as the nodes that come or go have. Nothing older comes up with it:
     /// a node that comes is emptied before it is used, and one that gets back keys that it once gave up is, too. Returns what
-    /// must run for the new ones; the works of those that go end by themselves.
+    /// must run for the new ones; the works of those that go end by themselves, and calls to them that are under way fail as
+    /// unavailable.
     ///
     /// All processes should be told of a change at about the same time: until then they look for some keys on different
     /// nodes.
@@ -133,7 +134,7 @@ impl MemcachedStore {
             node.keys_moved(resized || !works.is_empty(), resized || !gone.is_empty());
         }
         *self.inner.cluster.write() = Arc::new(after);
-        gone.into_iter().for_each(|node| node.close());
+        gone.into_iter().for_each(|node| node.leave());
         Ok(works)
     }
 

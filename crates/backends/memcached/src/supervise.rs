@@ -31,13 +31,15 @@ struct Supervisor {
     carried: JoinSet<io::Error>,
     /// The server's, as the first connection of it was told.
     life: Life,
+    /// As the server's newest connection was told.
+    leaves_pinned: bool,
 }
 
-/// Keeps a node until it is closed.
+/// Keeps a node until it is closed or taken out.
 pub(crate) async fn supervise(node: Arc<Node>, clock: Arc<dyn Clock>) {
     let mut supervisor = Supervisor::new(node, clock);
     let mut failures = 0;
-    while supervisor.node.state() != State::Closed {
+    while !supervisor.node.state().is_final() {
         let pause = match supervisor.look().await {
             Ok(()) => {
                 failures = 0;
@@ -61,7 +63,14 @@ fn pause(failures: u32, random: u64) -> Duration {
 
 impl Supervisor {
     fn new(node: Arc<Node>, clock: Arc<dyn Clock>) -> Self {
-        Self { node, clock, kept: Vec::new(), carried: JoinSet::new(), life: Life::default() }
+        Self {
+            node,
+            clock,
+            kept: Vec::new(),
+            carried: JoinSet::new(),
+            life: Life::default(),
+            leaves_pinned: false,
+        }
     }
 
     /// Waits until there may be something to do.
@@ -127,6 +136,7 @@ impl Supervisor {
             if !self.life.is(&greeted.life) {
                 self.life = greeted.life;
             }
+            self.leaves_pinned = greeted.leaves_pinned;
             let id = number_of(self.clock.random());
             let (link, calls) = Link::new(id, self.life.mask(), greeted.dialect);
             self.carried.spawn(carry(greeted.stream, calls));
@@ -136,23 +146,29 @@ impl Supervisor {
     }
 
     async fn make_fit(&mut self) -> io::Result<()> {
-        self.settle_all_sent().await?;
-        self.show_links();
-        // Calls that fail at once would be missed faster than they can be made up for.
-        self.node.let_callers_wait();
         loop {
             let missed = self.node.take_missed();
-            if let Err(error) = self.make_up_for(&missed).await {
+            if let Err(error) = self.settle_and_make_up_for(&missed).await {
                 self.node.give_back(missed);
                 return Err(error);
             }
             if self.node.set_up() {
                 return Ok(());
             }
-            if self.node.state() == State::Closed {
+            if self.node.state().is_final() {
                 return Err(ErrorKind::ConnectionAborted.into());
             }
         }
+    }
+
+    /// What was sent of a change that was missed may be on its way over another connection than its key's removal: it is
+    /// answered first, also where it was missed while the node was being made fit.
+    async fn settle_and_make_up_for(&mut self, missed: &Missed) -> io::Result<()> {
+        self.settle_all_sent().await?;
+        self.show_links();
+        // Calls that fail at once would be missed faster than they can be made up for.
+        self.node.let_callers_wait();
+        self.make_up_for(missed).await
     }
 
     /// Every connection must answer a question, and so all that was sent over it before. A connection that does not is kept:
@@ -166,7 +182,8 @@ impl Supervisor {
                 question.ask();
                 match timeout_at(deadline, kept.link.send(question)).await? {
                     Some(answer) => kept.asked = Some(answer),
-                    // It has ended, and with it all that was sent over it.
+                    // It has ended, and with it all that was sent over it, where the server ended it. Where this side did,
+                    // the server may still find something in its socket, and nothing tells when it has read that.
                     None => return Ok(()),
                 }
             }
@@ -187,6 +204,12 @@ impl Supervisor {
 
     /// Removes what the node should have removed.
     async fn make_up_for(&self, missed: &Missed) -> io::Result<()> {
+        if missed.all && self.leaves_pinned {
+            // What it has pinned outlives its restarts, too, and nobody knows which of it is outdated.
+            return Err(io::Error::other(
+                "it must be emptied, and a flush leaves what it has pinned: start it without pinned keys (--pinned off)",
+            ));
+        }
         if missed.all {
             return self.carry_out(Commands::flush).await;
         }
@@ -197,6 +220,7 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Over any connection: nothing is on its way over another one.
     async fn carry_out(&self, say: impl FnOnce(&mut Commands)) -> io::Result<()> {
         let Some(kept) = self.kept.first() else { return Err(ErrorKind::ConnectionReset.into()) };
         let mut commands = self.node.commands(&kept.link);
@@ -212,11 +236,55 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use forebay_runtime::clock::TokioClock;
-    use tokio::io::AsyncWriteExt;
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
     use tokio::net::TcpListener;
 
     use super::*;
     use crate::commands::Dialect;
+    use crate::node::Trouble;
+
+    /// The other end of a connection.
+    struct Server(BufReader<DuplexStream>);
+
+    impl Server {
+        async fn hears(&mut self) -> String {
+            let mut line = String::new();
+            self.0.read_line(&mut line).await.unwrap();
+            line
+        }
+
+        async fn says(&mut self, line: &str) {
+            self.0.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        }
+
+        /// Is asked whether it answers, and does.
+        async fn is_asked(&mut self) {
+            assert_eq!(self.hears().await, "mn\r\n");
+            self.says("MN").await;
+        }
+
+        /// Is told to remove a key, which is to be answered.
+        async fn is_to_remove(&mut self, key: &str) {
+            let heard = self.hears().await;
+            assert!(heard.starts_with(&format!("md {key} q")), "{heard}");
+            assert_eq!(self.hears().await, "mn\r\n");
+        }
+    }
+
+    /// What keeps a node of so many connections, and their other ends.
+    fn connected<const N: usize>() -> (Supervisor, [Server; N]) {
+        let node = Node::new("localhost".parse().unwrap(), N, Duration::from_secs(60), false);
+        let mut supervisor = Supervisor::new(Arc::new(node), Arc::new(TokioClock::new()));
+        let servers = std::array::from_fn(|id| {
+            let (ours, server) = duplex(1 << 16);
+            let (link, calls) = Link::new(id as u64, 0, Dialect::Meta { numbers_ours: true });
+            tokio::spawn(carry(ours, calls));
+            supervisor.keep(link);
+            Server(BufReader::new(server))
+        });
+        (supervisor, servers)
+    }
 
     #[tokio::test]
     async fn a_key_keeps_its_connection_while_others_end_and_come() {
@@ -265,6 +333,84 @@ mod tests {
         }
         assert_eq!(masks[0], masks[1], "it rounds its uptime");
         assert!(masks[1] != masks[2] && masks[2] != masks[3]);
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_of_a_key_that_is_missed_while_the_node_is_made_fit_is_answered_before_it_is_removed()
+     {
+        let (mut supervisor, [mut one, mut two]) = connected();
+        let node = supervisor.node.clone();
+        node.miss(b"first");
+        let hear = async {
+            one.is_asked().await;
+            two.is_asked().await;
+            one.is_to_remove("first").await;
+            node.miss(b"second");
+            one.says("MN").await;
+            one.is_asked().await;
+            two.is_asked().await;
+            one.is_to_remove("second").await;
+            one.says("MN").await;
+        };
+        let (made_fit, ()) = tokio::join!(supervisor.make_fit(), hear);
+        made_fit.unwrap();
+        assert_eq!(node.state(), State::Up);
+    }
+
+    #[tokio::test]
+    async fn callers_wait_while_a_node_that_was_away_is_made_fit() {
+        let (mut supervisor, [mut server]) = connected();
+        let node = supervisor.node.clone();
+        node.set_away(State::Away, &"it was not there");
+        node.miss(b"key");
+        let link = || node.link(None, Instant::now() + Duration::from_secs(60)).now_or_never();
+        assert_eq!(link().unwrap().err(), Some(Trouble::Away));
+        let hear = async {
+            server.is_asked().await;
+            server.is_to_remove("key").await;
+            assert!(link().is_none(), "who fails at once is one more to make up for");
+            server.says("MN").await;
+        };
+        let (made_fit, ()) = tokio::join!(supervisor.make_fit(), hear);
+        made_fit.unwrap();
+        assert!(link().unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_cannot_be_emptied_of_pinned_keys_is_made_fit_key_by_key_or_not_at_all() {
+        for leaves_pinned in [false, true] {
+            let (mut supervisor, [mut server]) = connected();
+            supervisor.leaves_pinned = leaves_pinned;
+            let node = supervisor.node.clone();
+            node.miss(b"task:7");
+            let hear = async {
+                server.is_asked().await;
+                server.is_to_remove("task:7").await;
+                server.says("MN").await;
+            };
+            let (made_fit, ()) = tokio::join!(supervisor.make_fit(), hear);
+            made_fit.unwrap();
+            // It gets keys back.
+            node.keys_moved(true, false);
+            node.keys_moved(false, true);
+            let hear = async {
+                server.is_asked().await;
+                if !leaves_pinned {
+                    for command in ["flush_all\r\n", "flush_all 1\r\n"] {
+                        assert_eq!(server.hears().await, command);
+                        server.says("OK").await;
+                    }
+                }
+            };
+            let (made_fit, ()) = tokio::join!(supervisor.make_fit(), hear);
+            if leaves_pinned {
+                let why = made_fit.unwrap_err().to_string();
+                assert!(why.contains("without pinned keys"), "{why}");
+                assert!(node.take_missed().all, "it is still to be emptied");
+            } else {
+                made_fit.unwrap();
+            }
+        }
     }
 
     #[test]

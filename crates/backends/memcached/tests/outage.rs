@@ -1,6 +1,6 @@
-//! One of three memcacheds is killed, stands still and is restarted while many read, load and invalidate: nobody waits longer
-//! than the time-out, keys of the other two are untouched, and nothing that was invalidated is served, also not what was
-//! invalidated while its node was away.
+//! One of three memcacheds, or the wire to it, suffers while many read, load and invalidate: nobody waits longer than the
+//! time-out, keys of the other two are untouched, and nothing that was invalidated is served, also not what was invalidated
+//! while its node was away.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -9,141 +9,33 @@ mod rig;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use forebay_contract::outage::faults::Fault;
+use forebay_contract::outage::store::Stores;
+use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::remote::Rig;
+use forebay_contract::servers::memcached::Memcached;
+use forebay_contract::servers::wire::Wire;
 use forebay_contract::torture;
 use forebay_core::entry::Mode;
 use forebay_core::error::Kind;
-use forebay_core::ports::remote_store::{Asked, Changed, Fill, Put, RemoteStore};
-use forebay_memcached_store::store::MemcachedStore;
+use forebay_core::ports::remote_store::{Put, RemoteStore};
 use rig::{Real, TIME_OUT, open};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 const KEYS: usize = 120;
-const READERS: usize = 12;
-const WRITERS: usize = 4;
 /// What a call may take beyond its time-out on a busy machine.
 const LATE: Duration = Duration::from_millis(400);
-const LONG: Duration = Duration::from_secs(60);
-
-/// A key, and what is known of it outside the store.
-#[derive(Default)]
-struct Key {
-    name: String,
-    node: usize,
-    /// What the source says.
-    source: AtomicU64,
-    /// Nothing older may be read by the store that invalidates: it was told so, or that it could not be done yet.
-    floor: AtomicU64,
-    /// Nothing older may be read by anybody: the invalidation was confirmed.
-    confirmed: AtomicU64,
-}
-
-#[derive(Default)]
-struct Seen {
-    hits: [AtomicU64; 3],
-    failed: [AtomicU64; 3],
-    /// There was one more hit.
-    hit: Notify,
-    slowest_ms: AtomicU64,
-}
-
-struct Load {
-    keys: Vec<Key>,
-    seen: Seen,
-    stop: AtomicBool,
-}
-
-impl Load {
-    fn new(rig: &Real) -> Arc<Self> {
-        let key = |number| {
-            let name = format!("load:{number}");
-            Key { node: rig.node_of(name.as_bytes()), name, ..Key::default() }
-        };
-        Arc::new(Self {
-            keys: (0..KEYS).map(key).collect(),
-            seen: Seen::default(),
-            stop: AtomicBool::new(false),
-        })
-    }
-
-    /// Takes the time of a call, and notes whether it failed.
-    async fn timed<T>(
-        &self,
-        key: &Key,
-        call: impl Future<Output = forebay_core::error::Result<T>>,
-    ) -> Option<T> {
-        let begun = Instant::now();
-        let result = call.await;
-        let took = begun.elapsed();
-        self.seen.slowest_ms.fetch_max(took.as_millis() as u64, SeqCst);
-        assert!(took <= TIME_OUT + LATE, "a call took {took:?}");
-        result
-            .map_err(|error| {
-                assert_eq!(error.kind(), Kind::Unavailable, "{error}");
-                self.seen.failed[key.node].fetch_add(1, SeqCst);
-            })
-            .ok()
-    }
-
-    async fn read(self: Arc<Self>, store: MemcachedStore, invalidates: bool, seed: usize) {
-        for turn in seed.. {
-            if self.stop.load(SeqCst) {
-                return;
-            }
-            let key = &self.keys[turn * 7 % KEYS];
-            let floor = if invalidates { &key.floor } else { &key.confirmed }.load(SeqCst);
-            match self.timed(key, store.get_or_lease(key.name.as_bytes(), LONG)).await {
-                Some(Asked::Hit(shared)) => {
-                    let text = std::str::from_utf8(&shared.value).expect("what was filled");
-                    let read: u64 = text.parse().expect("what was filled");
-                    assert!(read >= floor, "{}: {read} was read, {floor} was to be the oldest", key.name);
-                    self.seen.hits[key.node].fetch_add(1, SeqCst);
-                    self.seen.hit.notify_one();
-                }
-                Some(Asked::Granted(grant)) => {
-                    let loaded = key.source.load(SeqCst).to_string();
-                    tokio::time::sleep(Duration::from_millis(turn as u64 % 3)).await;
-                    let fill = Fill { flags: 0, life: None, tags: &[] };
-                    let filled = store.fill(key.name.as_bytes(), loaded.as_bytes(), fill, grant);
-                    self.timed(key, filled).await;
-                }
-                Some(Asked::Busy) | None => tokio::time::sleep(Duration::from_millis(1)).await,
-            }
-        }
-    }
-
-    async fn write(self: Arc<Self>, store: MemcachedStore, seed: usize) {
-        for turn in 0.. {
-            if self.stop.load(SeqCst) {
-                return;
-            }
-            // Each writer has keys of its own, so that what it says is in order.
-            let key = &self.keys[(turn * WRITERS + seed) % KEYS];
-            let next = key.source.fetch_add(1, SeqCst) + 1;
-            let done = if turn % 5 == 0 {
-                let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
-                self.timed(key, store.put(key.name.as_bytes(), next.to_string().as_bytes(), put)).await
-            } else {
-                self.timed(key, store.remove(key.name.as_bytes(), None, Duration::ZERO)).await
-            };
-            key.floor.store(next, SeqCst);
-            if let Some(Changed::Done(_) | Changed::NotFound) = done {
-                key.confirmed.store(next, SeqCst);
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    fn totals(&self) -> ([u64; 3], [u64; 3]) {
-        let all = |counts: &[AtomicU64; 3]| [0, 1, 2].map(|node| counts[node].load(SeqCst));
-        (all(&self.seen.hits), all(&self.seen.failed))
-    }
-}
+/// What is stated of calls under load.
+const BOUNDS: Bounds =
+    Bounds { wait: TIME_OUT, slack: LATE, consumers: 3, well: 60, pace: Duration::from_millis(2) };
+const SYSTEM: &str = "Memcached, one node of three";
+/// The one.
+const HURT: usize = 1;
 
 fn lasting(ms: u64) {
     std::thread::sleep(Duration::from_millis(torture::rounds(ms)));
@@ -155,69 +47,56 @@ fn within_recovery(rig: &Real, used: impl Future<Output = ()>) {
     waited.expect("the node is there and not used");
 }
 
-/// Runs the load; meanwhile one node leaves and comes back.
-#[expect(clippy::print_stdout, reason = "the row is for who reads the tests' output")]
-fn through(fault: &str, leave: fn(&mut Real, usize), back: fn(&mut Real, usize)) {
-    let mut rig = Real::new(3, "");
-    let load = Load::new(&rig);
-    let mut tasks = Vec::new();
-    for seed in 0..READERS {
-        let (store, invalidates) = if seed % 3 == 0 { (&rig.other, false) } else { (&rig.store, true) };
-        tasks.push(rig.runtime.spawn(load.clone().read(store.clone(), invalidates, seed)));
-    }
-    for seed in 0..WRITERS {
-        tasks.push(rig.runtime.spawn(load.clone().write(rig.store.clone(), seed)));
-    }
-    lasting(500);
-    let (hits, failed) = load.totals();
-    assert!(
-        hits.iter().all(|hits| *hits > 0) && failed == [0; 3],
-        "{hits:?} {failed:?} before anything happened"
-    );
-    let gone = 1;
-    leave(&mut rig, gone);
-    lasting(2_000);
-    let (away, _) = load.totals();
-    back(&mut rig, gone);
-    let begun = Instant::now();
-    let used_again = async {
-        while load.totals().0[gone] < away[gone] + 10 {
-            load.seen.hit.notified().await;
-        }
-    };
-    within_recovery(&rig, used_again);
-    let returned = begun.elapsed().as_secs_f64();
-    lasting(700);
-    load.stop.store(true, SeqCst);
-    for task in tasks {
-        rig.runtime.block_on(task).expect("nothing wrong was seen");
-    }
-    let (hits, failed) = load.totals();
-    for node in [0, 2] {
-        assert_eq!(failed[node], 0, "a key of another node could not be reached");
-        assert!(hits[node] > away[node], "the others went on");
-    }
-    assert!(failed[gone] > 0, "the node was away");
-    let slowest = load.seen.slowest_ms.load(SeqCst);
-    println!(
-        "| Memcached, one node of three | {fault} | {} | {} | 0 | {returned:.1} s | {slowest} ms |",
-        hits.iter().sum::<u64>(),
-        failed[gone]
-    );
+/// Three nodes, each over a wire of its own, and a load on all of them.
+fn loaded() -> (Real, Vec<Wire>, Outage) {
+    let mut wires = Vec::new();
+    let rig = Real::over(3, "", |server| {
+        let wire = Wire::to(server.address);
+        let address = wire.address;
+        wires.push(wire);
+        address
+    });
+    let names = (0..KEYS).map(|number| format!("load:{number}"));
+    let (keys, elsewhere) = names.partition(|name| rig.node_of(name.as_bytes()) == HURT);
+    let stores =
+        Stores { all: [rig.store(), rig.other()], keys, elsewhere, makes_up: true, deaf_max: rig.recovery() };
+    let load = Outage::begin_on_stores(rig.runtime.handle(), &stores, BOUNDS);
+    (rig, wires, load)
+}
+
+fn survives(fault: &Fault<Memcached>) {
+    let (rig, wires, mut load) = loaded();
+    load.suffers(fault, SYSTEM, &rig.servers[HURT], &wires[HURT]);
+}
+
+forebay_contract::outage! { survives:
+    a_restart_loses_nothing_and_leaves_nobody_deaf
+    a_kill_loses_nothing_and_leaves_nobody_deaf
+    a_server_that_stands_still_loses_nothing_and_leaves_nobody_deaf
+    a_wire_that_is_cut_again_and_again_loses_nothing_and_leaves_nobody_deaf
+    answers_that_are_lost_cost_no_message_and_leave_nobody_deaf
+    a_wire_that_carries_nothing_loses_nothing_and_leaves_nobody_deaf
+}
+
+/// The node leaves, and comes back after a while.
+fn through(fault: &str, leave: fn(&Memcached), back: fn(&Memcached)) {
+    let (rig, _wires, mut load) = loaded();
+    leave(&rig.servers[HURT]);
+    load.until_refused();
+    load.lasts(Duration::from_millis(torture::rounds(2_000)));
+    back(&rig.servers[HURT]);
+    load.goes_on("afterwards");
+    load.end(SYSTEM, fault);
 }
 
 #[test]
 fn a_node_that_is_killed_and_started_again_costs_its_own_keys_and_serves_nothing_older() {
-    through(
-        "SIGKILL, started again after 2 s",
-        |rig, node| rig.servers[node].kill(),
-        |rig, node| rig.servers[node].start_again(),
-    );
+    through("SIGKILL, started again after 2 s", Memcached::kill, Memcached::start_again);
 }
 
 #[test]
 fn a_node_that_stands_still_costs_its_own_keys_and_serves_nothing_older() {
-    through("SIGSTOP for 2 s", |rig, node| rig.servers[node].pause(), |rig, node| rig.servers[node].resume());
+    through("SIGSTOP for 2 s", Memcached::pause, Memcached::resume);
 }
 
 #[test]

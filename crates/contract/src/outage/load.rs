@@ -11,6 +11,11 @@ pub(super) trait Load: Send + Sync {
     /// Tells it from the others, for who reads why a test failed.
     fn name(&self) -> String;
 
+    /// Whether it is to feel what is done to a server. What is not goes on all the time.
+    fn is_hurt(&self) -> bool {
+        true
+    }
+
     /// What its calls came to so far.
     fn calls(&self) -> &Calls;
 
@@ -32,7 +37,7 @@ pub(super) trait Load: Send + Sync {
 /// What was seen until the end.
 pub(super) struct Seen {
     pub(super) confirmed: u64,
-    /// What came more than once.
+    /// What came more than once; of a store what was read.
     pub(super) again: u64,
 }
 

@@ -1,10 +1,11 @@
-//! The server of a broker or of buses, or the wire to it, goes away under load and comes back: nothing that was confirmed is
+//! The server of a broker, of buses or of a store, or the wire to it, goes away under load and comes back: nothing that was confirmed is
 //! lost, order holds, everybody who consumes or listens hears again, and no call takes longer than was stated.
 //!
 //! A test begins an [`Outage`] and has it suffer one of the [`faults`]; or it does something of its own to the server, and asks
 //! between whether all goes on. What was seen is printed as a row of a table at the end: `cargo test ... -- --nocapture` shows it.
 //!
-//! - [`Outage::begin`]: a load on a broker; [`Outage::begin_on_buses`]: one on buses
+//! - [`Outage::begin`]: a load on a broker; [`Outage::begin_on_buses`]: one on buses; [`Outage::begin_on_stores`]: one on a
+//!   shared store
 //! - [`away`]: single publishes while the server is away
 //! - [`ear`]: somebody who listens to a bus, also for a test of its own
 
@@ -16,6 +17,7 @@ pub mod bus;
 pub mod ear;
 pub mod faults;
 mod load;
+pub mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -43,9 +45,10 @@ pub struct Bounds {
     pub wait: Duration,
     /// What a call may take beyond that: one attempt's time-out, and what a busy machine adds.
     pub slack: Duration,
-    /// Consumers of each queue, or listeners of each bus for each publisher.
+    /// Consumers of each queue, listeners of each bus for each publisher, or readers of each store.
     pub consumers: usize,
-    /// So many more messages are to be confirmed and worked on, of each queue or publisher, until all is well.
+    /// So many more messages are to be confirmed and worked on, of each queue or publisher, until all is well. Of a store as
+    /// many changes and reads.
     pub well: u64,
     /// The pause of a publisher between two publishes.
     pub pace: Duration,
@@ -118,16 +121,17 @@ impl Outage {
         *back = (*back).max(begun.elapsed());
     }
 
-    /// Waits until a publish of every part was refused: the server is away.
+    /// Waits until a publish of every part that is hurt was refused: the server is away.
     pub fn until_refused(&self) {
+        let hurt = || self.loads().filter(|load| load.is_hurt());
         let refused = |load: &Arc<dyn Load>| load.calls().refused.load(SeqCst);
-        let before: Vec<_> = self.loads().map(refused).collect();
-        self.loads().for_each(|load| load.calls().away.store(true, SeqCst));
+        let before: Vec<_> = hurt().map(refused).collect();
+        hurt().for_each(|load| load.calls().away.store(true, SeqCst));
         within(self.deaf_max, "publishes are refused", || {
             self.look();
-            self.loads().zip(&before).all(|(load, before)| refused(load) > *before)
+            hurt().zip(&before).all(|(load, before)| refused(load) > *before)
         });
-        self.loads().for_each(|load| load.calls().away.store(false, SeqCst));
+        hurt().for_each(|load| load.calls().away.store(false, SeqCst));
     }
 
     /// Lets it last so long, or less if the load has failed.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::port;
 use super::process::Process;
+use super::{Pauses, Restarts, port};
 
 const PROGRAM_VARIABLE: &str = "FOREBAY_MEMCACHED_PROGRAM";
 /// How long a server may take to start.
@@ -100,6 +100,31 @@ impl Memcached {
             Ok(answer)
         };
         ask().expect("memcached answers")
+    }
+}
+
+impl Pauses for Memcached {
+    fn pause(&self) {
+        Self::pause(self);
+    }
+
+    fn resume(&self) {
+        Self::resume(self);
+    }
+}
+
+/// It keeps nothing.
+impl Restarts for Memcached {
+    fn stop(&self) {
+        self.process.stop();
+    }
+
+    fn kill(&self) {
+        Self::kill(self);
+    }
+
+    fn start_again(&self) {
+        Self::start_again(self);
     }
 }
 

@@ -8,7 +8,7 @@ pub trait Pauses {
     fn resume(&self);
 }
 
-/// A server that comes back with what it had.
+/// A server that comes back with what it keeps.
 pub trait Restarts: Pauses {
     /// Ends it in good order.
     fn stop(&self);

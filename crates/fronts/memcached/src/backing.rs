@@ -48,6 +48,9 @@ pub(crate) trait Backing: Send + Sync + Sized + 'static {
     /// The state of the memory.
     fn memory(&self) -> StoreStats;
 
+    /// Whether `flush_all` leaves keys: pinned ones stay.
+    fn flush_leaves_pinned(&self) -> bool;
+
     /// Changes its budget.
     fn resize(&self, bytes_max: u64) -> bool;
 
@@ -88,6 +91,10 @@ impl<S: Pledges + 'static> Backing for S {
 
     fn memory(&self) -> StoreStats {
         self.stats()
+    }
+
+    fn flush_leaves_pinned(&self) -> bool {
+        self.pinned().is_some()
     }
 
     fn resize(&self, bytes_max: u64) -> bool {

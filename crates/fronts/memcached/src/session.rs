@@ -478,7 +478,9 @@ mod tests {
         assert_eq!(client.ask("cache_memlimit 100\r\n"), "OK\r\n");
         assert!(client.ask("stats\r\n").contains("STAT limit_maxbytes 104857600\r\n"));
         assert_eq!(client.ask("cache_memlimit 8 noreply\r\n"), "");
-        assert!(client.ask("stats settings\r\n").contains("STAT maxbytes 8388608\r\n"));
+        let settings = client.ask("stats settings\r\n");
+        assert!(settings.contains("STAT maxbytes 8388608\r\n"));
+        assert!(!settings.contains("pinned"), "no key is");
         let refused = "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n";
         assert_eq!(client.ask("cache_memlimit 1000000000\r\n"), refused);
         assert!(client.ask("stats\r\n").contains("STAT limit_maxbytes 8388608\r\n"));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::entry::{Mode, Step, Version};
+use forebay_core::error::Kind;
 use forebay_core::ports::remote_store::{Addition, Asked, Changed, Fill, Filled, Put, RemoteStore, Sum};
 use forebay_runtime::clock::TokioClock;
 use futures_util::FutureExt;
@@ -90,6 +91,37 @@ async fn a_change_that_is_given_up_while_its_node_is_in_doubt_is_made_up_for() {
     assert!(store.remove(b"removed", None, Duration::ZERO).now_or_never().is_none());
     let missed = node.take_missed().keys;
     assert_eq!(missed, [&b"written"[..], b"removed"].map(<[u8]>::to_vec).into());
+}
+
+#[tokio::test]
+async fn a_call_to_a_node_that_is_taken_out_is_unavailable_and_not_closed() {
+    let (store, mut servers) = all_linked("memcached://home:1,other:1?timeout=30s");
+    let cluster = store.inner.cluster();
+    let keys: Vec<String> = (0..100).map(|number| format!("key:{number}")).collect();
+    let key_of = |node: usize| {
+        let placed = keys.iter().find(|key| cluster.ring.first(key.as_bytes()) == Some(node));
+        placed.unwrap().as_bytes()
+    };
+    let stays = [key_of(0)];
+    let goes = [key_of(1)];
+    let mut asked = store.get(&goes);
+    assert!((&mut asked).now_or_never().is_none(), "it waits for its answer");
+    cluster.nodes[1].put_in_doubt();
+    let mut waits = store.remove(goes[0], None, Duration::ZERO);
+    assert!((&mut waits).now_or_never().is_none(), "it waits for the node");
+    let works = store.set_nodes(&["home:1".parse().unwrap()]).unwrap();
+    assert!(works.is_empty());
+    // As the node's work ends it.
+    drop(servers.remove(1));
+    for error in [asked.await.remove(0).map(|_| ()), waits.await.map(|_| ())] {
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert!(error.to_string().contains("taken out"), "{error}");
+    }
+    assert!(store.get(&stays).now_or_never().is_none(), "the other one goes on");
+    store.close();
+    let closed = store.get(&stays).await.remove(0);
+    assert_eq!(closed.unwrap_err().kind(), Kind::Closed);
 }
 
 #[tokio::test]

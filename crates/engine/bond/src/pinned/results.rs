@@ -185,6 +185,11 @@ impl Results {
         Ok(Some(opened))
     }
 
+    /// Whether any key is one of theirs.
+    pub fn has_any(&self) -> bool {
+        !self.shared.prefixes.is_empty()
+    }
+
     /// Whether the key is one of theirs.
     pub fn has(&self, key: &[u8]) -> bool {
         self.shared.prefixes.has(key)

@@ -119,6 +119,6 @@ impl<S: LocalStore> Pledges for Pinned<S> {
     }
 
     fn pinned(&self) -> Option<PinnedStats> {
-        self.results.as_ref().map(Results::stats)
+        self.results.as_ref().filter(|results| results.has_any()).map(Results::stats)
     }
 }

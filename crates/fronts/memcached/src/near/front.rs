@@ -116,6 +116,11 @@ impl Backing for Front {
         self.near.stats()
     }
 
+    /// It takes none.
+    fn flush_leaves_pinned(&self) -> bool {
+        false
+    }
+
     fn resize(&self, bytes_max: u64) -> bool {
         self.near.resize(bytes_max)
     }

@@ -103,6 +103,18 @@ fn reads_of_large_values_take_no_more_than_the_budget_and_are_all_answered() {
     assert_eq!(shared.buffers.taken(), 0);
 }
 
+/// Whoever needs a node that can be emptied looks here.
+#[tokio::test]
+async fn that_it_does_not_flush_is_among_its_settings() {
+    let (_stop, stopped) = watch::channel(false);
+    let shared = front().await;
+    let mut client = connect(&shared, &stopped);
+    client.write_all(b"stats settings\r\nquit\r\n").await.unwrap();
+    let mut settings = String::new();
+    timeout(PATIENCE, client.read_to_string(&mut settings)).await.unwrap().unwrap();
+    assert!(settings.contains("STAT flush_enabled no\r\n"), "{settings}");
+}
+
 #[tokio::test]
 async fn who_needs_room_waits_for_it_and_who_needs_none_does_not() {
     let (_stop, stopped) = watch::channel(false);

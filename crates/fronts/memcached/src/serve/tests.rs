@@ -15,7 +15,7 @@ use forebay_core::ports::BoxFuture;
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::local_store::LocalStore;
 use forebay_core::ports::pledges::{Pledge, Pledges};
-use forebay_core::stats::StoreStats;
+use forebay_core::stats::{PinnedStats, StoreStats};
 use forebay_core::time::Instant;
 use forebay_memory::{Memory, MemoryOptions};
 use parking_lot::Mutex;
@@ -122,6 +122,10 @@ impl Pledges for Fragile {
             let kept = kept.wait_for(Option::is_some).await.is_ok_and(|kept| *kept == Some(true));
             if kept { Ok(()) } else { Err(Error::new(Kind::Poisoned, "keep", "task")) }
         })
+    }
+
+    fn pinned(&self) -> Option<PinnedStats> {
+        Some(PinnedStats::default())
     }
 }
 
@@ -237,6 +241,21 @@ async fn a_stop_does_not_wait_for_ever_for_a_client_that_does_not_read() {
     stop.send_replace(true);
     serving.await.unwrap();
     assert_eq!(shared.peers.stats().current(), 0);
+}
+
+#[tokio::test]
+async fn where_keys_are_pinned_the_settings_say_that_a_flush_leaves_them() {
+    let (stop, stopped) = watch::channel(false);
+    let (ours, theirs): (Vec<_>, VecDeque<_>) = [duplex(MIB)].into_iter().unzip();
+    let [mut client] = <[DuplexStream; 1]>::try_from(ours).unwrap();
+    tokio::spawn(serve(Given(Mutex::new(theirs)), shared(Still::new(false)), stopped));
+    client.write_all(b"stats settings\r\nquit\r\n").await.unwrap();
+    let mut settings = String::new();
+    client.read_to_string(&mut settings).await.unwrap();
+    for told in ["STAT flush_enabled yes\r\n", "STAT flush_leaves_pinned yes\r\n"] {
+        assert!(settings.contains(told), "{settings}");
+    }
+    drop(stop);
 }
 
 #[tokio::test]

@@ -46,8 +46,13 @@ pub(crate) fn settings<S: Backing>(shared: &Shared<S>, sheet: &mut Sheet<'_>) {
             ("idle_timeout", Some(idle)) => sheet.stat(name, idle.as_secs().max(1)),
             ("lru_crawler", _) if !shared.dumps.load(Relaxed) => sheet.stat(name, "no"),
             ("watcher_logbuf_size", _) => sheet.stat(name, WATCHER_BYTES_MAX),
+            ("flush_enabled", _) if S::IS_NEAR => sheet.stat(name, "no"),
             _ => sheet.stat(name, value),
         }
+    }
+    if shared.store.flush_leaves_pinned() {
+        // Not memcached's: whoever empties this server is to know what stays.
+        sheet.stat("flush_leaves_pinned", "yes");
     }
     sheet.end();
 }
