@@ -27,6 +27,8 @@ const KEYS: u64 = 7;
 const RECEIVED_MAX: usize = 20;
 /// How long a receive waits for a message.
 const RECEIVE_WAIT: Duration = Duration::from_millis(500);
+/// The pause after a refusal: not all brokers wait for a server that is away.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 /// Messages that are published and not yet worked on: some servers acknowledge more slowly than they take.
 const LEAD_MAX: usize = 400;
 
@@ -102,9 +104,9 @@ impl Queue {
 
     async fn publish(self: Arc<Self>) {
         let mut next = 0;
-        while !self.calls.stop.load(SeqCst) {
-            if !self.calls.away.load(SeqCst) && self.lead() > LEAD_MAX {
-                sleep(Duration::from_millis(5)).await;
+        while !self.calls.is_to_stop() {
+            if !self.calls.is_away() && self.lead() > LEAD_MAX {
+                self.calls.changed().await;
                 continue;
             }
             let numbers = next..next + BATCH;
@@ -131,7 +133,7 @@ impl Queue {
             let (took, most) = (begun.elapsed(), RECEIVE_WAIT + self.bounds.wait + self.bounds.slack);
             assert!(took <= most, "a receive took {took:?}, {most:?} is the most");
             let Ok(deliveries) = received.inspect_err(only_unavailable) else {
-                sleep(Duration::from_millis(50)).await;
+                sleep(REFUSED_PAUSE).await;
                 continue;
             };
             self.note(&deliveries);
@@ -153,6 +155,7 @@ impl Queue {
         // What was not held any more comes again.
         if !matches!(settled, Ok(Settled::NotHeld)) {
             self.books.lock().settled.insert(number(delivery));
+            self.calls.change();
         }
     }
 
@@ -245,7 +248,7 @@ async fn expire(broker: Arc<dyn Broker>, clock: Arc<dyn Clock>) {
                 }
             }
             Err(error) if error.kind() == Kind::Closed => return,
-            Err(_) => sleep(Duration::from_millis(100)).await,
+            Err(_) => sleep(REFUSED_PAUSE).await,
         }
     }
 }

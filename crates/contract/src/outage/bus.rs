@@ -66,7 +66,7 @@ struct Publisher {
 impl Publisher {
     async fn publish(self: Arc<Self>) {
         let (mut turn, mut last) = (0_u64, Position::START);
-        while !self.calls.stop.load(SeqCst) {
+        while !self.calls.is_to_stop() {
             turn += 1;
             let notice = Payload::from(format!("{turn} of {}", self.number));
             let begun = Instant::now();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use forebay_core::error::{Error, Kind};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// One publisher, and those who take what it publishes.
 pub(super) trait Load: Send + Sync {
@@ -47,14 +48,44 @@ pub(super) struct Calls {
     pub(super) refused: AtomicU64,
     pub(super) slowest: Mutex<Duration>,
     /// The server is away: a publish is to be refused, however far the others are behind.
-    pub(super) away: AtomicBool,
+    away: AtomicBool,
     /// Nothing more is to be published.
-    pub(super) stop: AtomicBool,
+    stop: AtomicBool,
+    /// Rung when it may be otherwise than before whether to publish.
+    changed: Notify,
     /// Nothing more is published: the last publish was answered, too.
     pub(super) ended: AtomicBool,
 }
 
 impl Calls {
+    pub(super) fn is_away(&self) -> bool {
+        self.away.load(SeqCst)
+    }
+
+    pub(super) fn set_away(&self, away: bool) {
+        self.away.store(away, SeqCst);
+        self.change();
+    }
+
+    pub(super) fn is_to_stop(&self) -> bool {
+        self.stop.load(SeqCst)
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.store(true, SeqCst);
+        self.change();
+    }
+
+    /// Something was worked on.
+    pub(super) fn change(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits for a change since it was waited for the last time.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     /// A call has ended after so long.
     pub(super) fn took(&self, time: Duration) {
         let mut slowest = self.slowest.lock();

@@ -126,12 +126,12 @@ impl Outage {
         let hurt = || self.loads().filter(|load| load.is_hurt());
         let refused = |load: &Arc<dyn Load>| load.calls().refused.load(SeqCst);
         let before: Vec<_> = hurt().map(refused).collect();
-        hurt().for_each(|load| load.calls().away.store(true, SeqCst));
+        hurt().for_each(|load| load.calls().set_away(true));
         within(self.deaf_max, "publishes are refused", || {
             self.look();
             hurt().zip(&before).all(|(load, before)| refused(load) > *before)
         });
-        hurt().for_each(|load| load.calls().away.store(false, SeqCst));
+        hurt().for_each(|load| load.calls().set_away(false));
     }
 
     /// Lets it last so long, or less if the load has failed.
@@ -148,7 +148,7 @@ impl Outage {
     #[expect(clippy::print_stdout, reason = "the row is for who reads the tests' output")]
     pub fn end(&mut self, backend: &str, fault: &str) {
         self.goes_on("at the end");
-        self.loads().for_each(|load| load.calls().stop.store(true, SeqCst));
+        self.loads().for_each(|load| load.calls().stop());
         let begun = Instant::now();
         while !self.loads().all(|load| load.is_done()) {
             self.look();
@@ -187,7 +187,7 @@ impl Outage {
     /// Fails at once where a part of the load has failed, and not when something does not come for a minute.
     fn look(&self) {
         for Part { load, publisher, consumers } in &self.parts {
-            let has_failed = publisher.is_finished() && !load.calls().stop.load(SeqCst)
+            let has_failed = publisher.is_finished() && !load.calls().is_to_stop()
                 || consumers.iter().any(JoinHandle::is_finished) && !load.is_done();
             assert!(!has_failed, "a publisher or a consumer has failed");
         }

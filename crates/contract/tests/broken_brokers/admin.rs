@@ -28,6 +28,13 @@ impl Broken {
         self.broker.receive(queue, asked).await.map(drop)
     }
 
+    fn nowhere_is_empty<T>(&self, result: Result<T>, empty: T) -> Result<T> {
+        match result {
+            Err(error) if error.kind() == Kind::NotFound && self.is(Fault::NowhereIsEmpty) => Ok(empty),
+            result => result,
+        }
+    }
+
     fn held(&self, queue: &QueueName) -> Vec<Delivery> {
         let known = self.known.lock();
         let of = |delivery: &&Delivery| delivery.queue == *queue;
@@ -61,7 +68,7 @@ impl BrokerAdmin for Broken {
         Box::pin(async move {
             self.catch_up().await;
             let stats = match self.broker.queue(queue).await {
-                Err(error) if error.kind() == Kind::NotFound && self.is(Fault::PurgesNowhere) => {
+                Err(error) if error.kind() == Kind::NotFound && self.is(Fault::NowhereIsEmpty) => {
                     return Ok(0);
                 }
                 info => info?.stats,
@@ -112,7 +119,7 @@ impl BrokerAdmin for Broken {
     fn find<'a>(&'a self, queue: &'a QueueName, id: &'a MessageId) -> BoxFuture<'a, Result<Option<Found>>> {
         Box::pin(async move {
             self.catch_up().await;
-            let found = self.broker.find(queue, id).await?;
+            let found = self.nowhere_is_empty(self.broker.find(queue, id).await, None)?;
             let known = self.held(queue).into_iter().find(|known| known.message.id == *id);
             match self.fault() {
                 Fault::FindTakes => {
@@ -144,7 +151,7 @@ impl BrokerAdmin for Broken {
                     self.broker.settle(queue, held.id, Outcome::Return { seen: false }, None).await?;
                 }
             }
-            self.broker.pause(queue, paused).await?;
+            self.nowhere_is_empty(self.broker.pause(queue, paused).await, ())?;
             self.known.lock().paused.push(queue.clone());
             Ok(())
         })

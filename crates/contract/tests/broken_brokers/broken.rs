@@ -1,8 +1,7 @@
 //! A broker with a fault: sound underneath, and wrong in what it asks of that and in what it makes of the answers.
 
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use forebay_broker::EmbeddedBroker;
@@ -12,13 +11,14 @@ use forebay_core::error::{Error, Kind, Result};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
-use forebay_core::ports::broker::{Broker, BrokerAdmin, BrokerCapabilities, Held, Receive};
+use forebay_core::ports::broker::{Broker, BrokerAdmin, BrokerCapabilities, Held, QueueInfo, Receive};
 use forebay_core::ports::clock::Clock;
 use forebay_core::queue::{Order, Overflow, QueueName, QueueSettings, Retain};
 use forebay_core::time::Instant;
 use parking_lot::Mutex;
 
 use crate::fault::Fault;
+use crate::waiting::{Waiting, window};
 
 /// Longer than any case lasts.
 const LONG: Duration = Duration::from_secs(24 * 3_600);
@@ -43,7 +43,7 @@ pub(crate) struct Known {
     /// What was confirmed and is to be done with the next call.
     pub(crate) late: Vec<Late>,
     /// Receives that wait.
-    waiting: usize,
+    pub(crate) waiting: usize,
     pub(crate) redriven: Vec<(QueueName, Message)>,
     pub(crate) purged: Vec<(QueueName, Message)>,
     pub(crate) paused: Vec<QueueName>,
@@ -110,6 +110,9 @@ impl Broken {
         if self.is(Fault::CountsOnAsDeadLetter) {
             delivery.attempt += delivery.history.iter().map(|entry| entry.attempts).sum::<u32>();
         }
+        if self.is(Fault::TellsNoTime) {
+            delivery.published_at = Instant::from_ms(0);
+        }
         if self.is(Fault::NoHistory) {
             delivery.history.clear();
         }
@@ -161,6 +164,7 @@ impl Broken {
             }
             Fault::NoTtl => message.expires_at = None,
             Fault::ForgetsDedupOnRestart if self.again => message.dedup_id = None,
+            Fault::NoKeyIsAKey => message.key = message.key.or_else(|| Some("none".to_owned())),
             Fault::OneDedup => message.dedup_id = Some("always".to_owned()),
             _ => {}
         }
@@ -179,6 +183,9 @@ impl Broker for Broken {
 
     fn ensure<'a>(&'a self, settings: &'a QueueSettings) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            if self.is(Fault::DeclaresOnce) && self.knows(settings.name.as_str()) {
+                return Err(Error::new(Kind::Conflict, "declare queue", settings.name.to_string()));
+            }
             self.known.lock().queues.push(settings.name.clone());
             if self.is(Fault::RefusesWhatItKeeps) && settings.priority_max > 0 {
                 return Err(Error::new(Kind::Unsupported, "declare queue", "x: priority_max"));
@@ -219,13 +226,17 @@ impl Broker for Broken {
                 Fault::PublishesTwice => messages.extend(messages.clone()),
                 Fault::SwapsABatch => messages.reverse(),
                 Fault::SwapsIds => ids.reverse(),
-                Fault::HeldCounts => {
-                    let info = self.broker.queue(queue).await?;
-                    let length = info.stats.ready + info.stats.delayed + info.stats.held;
-                    if length + messages.len() as u64 > info.settings.length_max {
+                Fault::HeldCounts | Fault::FinishedCounts => {
+                    let QueueInfo { stats, settings, .. } = self.broker.queue(queue).await?;
+                    let present = stats.ready + stats.delayed + stats.held;
+                    let length = if self.is(Fault::HeldCounts) { present } else { stats.published };
+                    if length + messages.len() as u64 > settings.length_max {
                         return Err(Error::new(Kind::Full, "publish to queue", queue.to_string()));
                     }
                 }
+                Fault::EmptyIsInvalid if messages.is_empty() => return Err(invalid(queue)),
+                Fault::PastIsInvalid if self.has_past(&messages) => return Err(invalid(queue)),
+                Fault::OneWindow => messages.retain(|message| !self.was_taken_elsewhere(queue, message)),
                 _ => {}
             }
             let parts = messages.clone();
@@ -447,6 +458,17 @@ impl Broken {
         self.known.lock().queues.iter().any(|known| known.as_str() == queue)
     }
 
+    fn has_past(&self, messages: &[Message]) -> bool {
+        messages.iter().any(|message| message.not_before.is_some_and(|at| at < self.clock.now()))
+    }
+
+    fn was_taken_elsewhere(&self, queue: &QueueName, message: &Message) -> bool {
+        let is_one = |(there, other): &(QueueName, Message)| {
+            there != queue && other.dedup_id.is_some() && other.dedup_id == message.dedup_id
+        };
+        self.known.lock().published.iter().any(is_one)
+    }
+
     fn has_delayed(&self) -> bool {
         let now = self.clock.now();
         let waits = |(_, message): &(QueueName, Message)| message.not_before.is_some_and(|at| at > now);
@@ -458,42 +480,6 @@ impl Broken {
     }
 }
 
-/// A receive that was begun and may be dropped.
-struct Waiting<'a> {
-    broken: &'a Broken,
-    queue: &'a QueueName,
-    is_over: bool,
-}
-
-impl<'a> Waiting<'a> {
-    fn begin(broken: &'a Broken, queue: &'a QueueName) -> Self {
-        broken.known.lock().waiting += 1;
-        Self { broken, queue, is_over: false }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let broken = self.broken;
-        broken.known.lock().waiting -= 1;
-        if broken.is(Fault::TakesWhenItIsDropped) && !self.is_over {
-            let asked = Receive { count_max: 1, hold: None, wait_until: broken.clock.now() };
-            let mut taken = broken.broker.receive(self.queue, asked);
-            let _ = taken.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        }
-    }
-}
-
-/// Lets somebody else come in between.
-async fn window() {
-    let mut waited = false;
-    poll_fn(|context| {
-        if waited {
-            return Poll::Ready(());
-        }
-        waited = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+fn invalid(queue: &QueueName) -> Error {
+    Error::new(Kind::Invalid, "publish to queue", queue.to_string())
 }

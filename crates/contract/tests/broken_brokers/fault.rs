@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     TakesWhatItDoesNotKeep,
     /// A setting is refused that it says it can keep.
     RefusesWhatItKeeps,
+    /// A queue may be declared once.
+    DeclaresOnce,
     /// After a restart, settings that differ are taken for equal.
     ForgetsSettings,
 
@@ -43,12 +45,20 @@ pub(crate) enum Fault {
     NoLength,
     /// What is held counts for the length.
     HeldCounts,
+    /// What is finished counts for the length.
+    FinishedCounts,
+    /// A batch of nothing is refused.
+    EmptyIsInvalid,
+    /// What was due before is refused.
+    PastIsInvalid,
     /// Refuses where the oldest is to be dropped.
     RejectsAtLength,
 
     // Handing out.
     /// A held message is handed out to another.
     HandsOutWhatIsHeld,
+    /// When it was published is not told.
+    TellsNoTime,
     /// Messages of one receive come in the wrong order.
     SwapsDeliveries,
     /// One more is handed out than was asked for.
@@ -149,6 +159,10 @@ pub(crate) enum Fault {
     LongWindow,
     /// Messages are one that are not.
     OneDedup,
+    /// All queues have one window.
+    OneWindow,
+    /// Messages without a key have one together.
+    NoKeyIsAKey,
     /// After a restart it is taken again.
     ForgetsDedupOnRestart,
     /// Of a key, older ones stay.
@@ -217,8 +231,8 @@ pub(crate) enum Fault {
     RedrivesIntoNothing,
     /// What is held is not counted.
     CountsNoHeld,
-    /// A queue that is not there has nothing to purge.
-    PurgesNowhere,
+    /// A queue that is not there is empty.
+    NowhereIsEmpty,
     /// A pause is taken and not kept.
     PausesNothing,
     /// Nothing can be settled in a paused queue.

@@ -5,6 +5,7 @@ mod again;
 mod broken;
 mod fault;
 mod ground;
+mod waiting;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -32,6 +33,7 @@ const FOUND: &[(Fault, &[Case])] = &[
         &[ensure::a_setting_that_the_broker_does_not_keep_is_refused_by_its_name],
     ),
     (Fault::RefusesWhatItKeeps, &[ensure::a_setting_that_the_broker_does_not_keep_is_refused_by_its_name]),
+    (Fault::DeclaresOnce, &[ensure::a_queue_may_be_declared_again_with_equal_settings]),
     (Fault::ForgetsSettings, &[restart::settings_survive]),
     (
         Fault::ConfirmsBeforeKeeping,
@@ -69,6 +71,17 @@ const FOUND: &[(Fault, &[Case])] = &[
             admins::a_redrive_leaves_what_there_is_no_room_for,
         ],
     ),
+    (
+        Fault::FinishedCounts,
+        &[
+            publish::a_settled_message_makes_room,
+            dedup::a_refused_message_may_be_published_again,
+            retain::retained_messages_leave_the_queues_length_alone,
+        ],
+    ),
+    (Fault::EmptyIsInvalid, &[publish::an_empty_batch_publishes_nothing]),
+    (Fault::PastIsInvalid, &[delay::a_message_due_in_the_past_is_ready_at_once]),
+    (Fault::TellsNoTime, &[deliver::a_delivery_says_what_it_is]),
     (Fault::HeldCounts, &[publish::delayed_messages_count_and_held_ones_do_not]),
     (
         Fault::RejectsAtLength,
@@ -179,7 +192,13 @@ const FOUND: &[(Fault, &[Case])] = &[
             wait::a_delayed_message_wakes_a_receiver,
         ],
     ),
-    (Fault::DelayedHoldUpOthers, &[delay::a_delayed_message_does_not_hold_up_others]),
+    (
+        Fault::DelayedHoldUpOthers,
+        &[
+            delay::a_delayed_message_does_not_hold_up_others,
+            order::what_its_publisher_delays_lets_others_of_its_key_pass,
+        ],
+    ),
     (
         Fault::NoTtl,
         &[
@@ -202,6 +221,7 @@ const FOUND: &[(Fault, &[Case])] = &[
         &[
             dead_letter::a_dead_letter_goes_to_the_queue_that_is_named,
             dead_letter::without_a_name_it_is_parked,
+            dead_letter::what_an_exchange_brings_to_no_queue_is_parked,
             dead_letter::a_destination_at_its_length_takes_it_all_the_same,
             dead_letter::a_parked_message_that_fails_again_stays_parked,
             wait::a_dead_letter_wakes_a_receiver,
@@ -306,6 +326,11 @@ const FOUND: &[(Fault, &[Case])] = &[
         &[dedup::a_message_is_taken_once_within_the_window, dedup::without_a_window_all_are_taken],
     ),
     (Fault::OneDedup, &[dedup::messages_without_a_dedup_id_are_all_taken]),
+    (Fault::OneWindow, &[dedup::each_queue_remembers_its_own]),
+    (
+        Fault::NoKeyIsAKey,
+        &[newest::messages_without_a_key_are_left_alone, order::messages_without_a_key_are_never_held_back],
+    ),
     (Fault::ForgetsDedupOnRestart, &[dedup::what_was_taken_is_remembered_over_a_crash]),
     (
         Fault::KeepsAllOfAKey,
@@ -313,6 +338,7 @@ const FOUND: &[(Fault, &[Case])] = &[
             newest::a_newer_message_replaces_the_one_that_waits_with_its_key,
             newest::a_delayed_message_is_replaced_and_replaces,
             newest::a_held_message_is_left_alone_and_gives_way_when_it_comes_back,
+            newest::a_held_message_that_comes_back_to_no_newer_one_stays_and_is_replaced_later,
             newest::of_a_batch_the_last_message_with_a_key_stays,
             newest::a_queue_at_its_length_takes_what_replaces,
             newest::a_dead_letter_stays_where_a_newer_message_is,
@@ -385,7 +411,14 @@ const FOUND: &[(Fault, &[Case])] = &[
     (Fault::RedrivesAll, &[admins::a_redrive_moves_no_more_than_asked_for]),
     (Fault::RedrivesIntoNothing, &[admins::a_redrive_leaves_what_has_nowhere_to_go]),
     (Fault::CountsNoHeld, &[admins::a_queues_depth_and_counts_are_told]),
-    (Fault::PurgesNowhere, &[admins::administration_of_a_queue_that_is_not_there_is_not_found]),
+    (
+        Fault::NowhereIsEmpty,
+        &[
+            admins::administration_of_a_queue_that_is_not_there_is_not_found,
+            pause::pausing_a_queue_that_is_not_there_is_not_found,
+            find::finding_in_a_queue_that_is_not_there_is_not_found,
+        ],
+    ),
     (Fault::PausesNothing, &[pause::a_paused_queue_takes_messages_and_hands_none_out]),
     (Fault::PausesSettling, &[pause::what_is_held_when_a_queue_is_paused_can_be_settled]),
     (Fault::FindTakes, &[find::finding_a_message_takes_nothing_and_a_finished_one_is_not_there]),
@@ -394,7 +427,7 @@ const FOUND: &[(Fault, &[Case])] = &[
     (Fault::FindsFinished, &[find::finding_a_message_takes_nothing_and_a_finished_one_is_not_there]),
     (Fault::RetainsNothing, &[retain::what_is_finished_can_be_read_again_with_all_the_rest_in_order]),
     (Fault::RetainsLong, &[retain::retained_messages_are_forgotten_when_their_time_is_over]),
-    (Fault::ReplaysAll, &[retain::a_replay_begins_at_a_time]),
+    (Fault::ReplaysAll, &[retain::a_replay_begins_at_a_time, retain::a_replay_goes_on_from_a_position]),
     (Fault::ReplayTakes, &[retain::what_is_finished_can_be_read_again_with_all_the_rest_in_order]),
     (Fault::ReplaysWhatWasNotDone, &[retain::only_what_was_done_is_retained]),
     (Fault::RefusesNothing, &[retain::a_queue_that_retains_nothing_cannot_be_replayed]),

@@ -267,13 +267,25 @@ fn a_purge_that_was_given_up_half_way_leaves_nobody_deaf() {
 fn a_declaration_that_was_given_up_half_way_keeps_nobody_from_the_queue() {
     let one = quorum();
     let other = one.twin();
-    for ms in 0..20 {
-        let settings = QueueSettings::new(QueueName::new(&format!("half{ms}")).unwrap());
+    let mut given_up = 0;
+    for polls_max in 1.. {
+        let settings = QueueSettings::new(QueueName::new(&format!("half{polls_max}")).unwrap());
         let broker = one.broker();
-        // How far it comes differs from one to the next.
-        let _ = one.on(async { timeout(Duration::from_millis(ms), broker.ensure(&settings)).await });
+        let (mut declare, mut polls) = (broker.ensure(&settings), 0);
+        let declared = one.on(poll_fn(|context| {
+            polls += 1;
+            if polls > polls_max { Poll::Ready(None) } else { declare.as_mut().poll(context).map(Some) }
+        }));
+        drop(declare);
         other.declare(&settings).unwrap();
+        if let Some(declared) = declared {
+            declared.unwrap();
+            break;
+        }
+        given_up += 1;
     }
+    // One for each answer that it waits for: the lock is the first.
+    assert!(given_up > 3, "it was given up {given_up} times only");
 }
 
 #[test]

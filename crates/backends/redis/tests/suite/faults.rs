@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use forebay_core::entry::{Mode, Version};
@@ -21,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
+use forebay_contract::outage::away::Publisher;
 use forebay_contract::outage::faults::Fault;
 use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::servers::redis::{Keeps, Redis};
@@ -210,25 +210,19 @@ fn a_large_write_on_a_slow_wire_does_not_cost_the_connection() {
 #[test]
 fn a_publish_during_an_outage_waits_for_its_end_up_to_the_stated_time() {
     let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
-    let broker = ground.broker(&format!("redis://{}?patience_ms=20000", redis.address));
-    let queue = name("q");
-    ground.run(broker.ensure(&QueueSettings::new(queue.clone()))).unwrap();
+    let open = |patience: u32| {
+        ground.broker(&format!("redis://{}?patience_ms={patience}&timeout_ms=300", redis.address))
+    };
+    let publisher = |broker, queue| Publisher::begin(ground.handle(), broker, ground.clock.clone(), queue);
+    let (patient, impatient) = (open(20_000), open(300));
+    let (waits, is_refused) = (publisher(patient.clone(), "waits"), publisher(impatient.clone(), "refused"));
     redis.kill();
-    within(DEAF_MAX, "the outage is noticed", || ground.run(broker.ready(Duration::ZERO)).is_err());
-    let publish = ground.handle().spawn({
-        let (broker, queue) = (broker.clone(), queue.clone());
-        async move { broker.publish(&queue, vec![message("m")]).await }
-    });
-    thread::sleep(Duration::from_millis(300));
-    redis.start_again();
-    ground.run(publish).unwrap().unwrap();
-    let impatient = ground.broker(&format!("redis://{}?patience_ms=300&timeout_ms=300", redis.address));
-    redis.kill();
-    within(DEAF_MAX, "the outage is noticed", || ground.run(impatient.ready(Duration::ZERO)).is_err());
-    let began = Instant::now();
-    let failed = ground.run(impatient.publish(&queue, vec![message("n")])).unwrap_err();
-    assert_eq!(failed.kind(), Kind::Unavailable);
-    assert!(began.elapsed() < Duration::from_millis(600) + LATE);
+    for broker in [&patient, &impatient] {
+        within(DEAF_MAX, "the outage is noticed", || ground.run(broker.ready(Duration::ZERO)).is_err());
+    }
+    is_refused.is_refused_within(Duration::from_millis(600) + LATE);
+    waits.waits_until(|| redis.start_again());
+    is_refused.publishes("afterwards");
 }
 
 #[test]

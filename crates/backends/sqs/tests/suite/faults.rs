@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use forebay_contract::outage::away::Publisher;
 use forebay_contract::outage::faults::Fault;
 use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::servers::moto::Moto;
@@ -80,26 +81,18 @@ fn a_publish_during_an_outage_waits_for_its_end_up_to_the_stated_time() {
     let ground = Ground::new();
     let wire = Wire::to(Moto::shared().address);
     let url = url(wire.address, "");
-    let (broker, _works) = ground.broker(&format!("{url}wait_ms=20000&timeout_ms=1000"));
-    let queue = name("q");
-    ground.run(broker.ensure(&QueueSettings::new(queue.clone()))).unwrap();
-    wire.cut(Does::Refuse);
-    let publish = ground.handle().spawn({
-        let (broker, queue) = (broker.clone(), queue.clone());
-        async move { broker.publish(&queue, vec![message("m")]).await }
-    });
-    thread::sleep(Duration::from_millis(500));
-    assert!(!publish.is_finished());
-    wire.set(Does::Pass);
-    ground.run(publish).unwrap().unwrap();
+    let (patient, _works) = ground.broker(&format!("{url}wait_ms=20000&timeout_ms=1000"));
     let (impatient, _works) = ground.broker(&format!("{url}wait_ms=500&timeout_ms=300"));
-    ground.run(impatient.ensure(&QueueSettings::new(queue.clone()))).unwrap();
+    let publisher = |broker: &SqsBroker, queue| {
+        Publisher::begin(ground.handle(), Arc::new(broker.clone()), ground.clock.clone(), queue)
+    };
+    let (waits, is_refused) = (publisher(&patient, "waits"), publisher(&impatient, "refused"));
+    wire.cut(Does::Refuse);
+    waits.waits_until(|| wire.set(Does::Pass));
+    let queue = name("refused");
     for does in [Does::Refuse, Does::Swallow] {
         wire.cut(does);
-        let began = Instant::now();
-        let failed = ground.run(impatient.publish(&queue, vec![message("n")])).unwrap_err();
-        assert_eq!(failed.kind(), Kind::Unavailable);
-        assert!(began.elapsed() < Duration::from_millis(800) + LATE);
+        is_refused.is_refused_within(Duration::from_millis(800) + LATE);
         let began = Instant::now();
         let asked = Receive { count_max: 1, hold: None, wait_until: ground.clock.now() };
         let failed = ground.run(impatient.receive(&queue, asked)).unwrap_err();

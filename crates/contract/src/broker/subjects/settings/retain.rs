@@ -75,6 +75,7 @@ pub fn a_replay_goes_on_from_a_position(rig: &mut dyn Rig) {
         let next = replay(rig, &q, ReplayFrom::Position(from), 2);
         assert!(next.len() <= 2);
         let Some((last, _)) = next.last() else { break };
+        assert!(*last > from, "it does not go on behind {from}");
         from = *last;
         seen.extend(next.into_iter().map(|(_, id)| id));
     }
