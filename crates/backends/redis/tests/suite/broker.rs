@@ -1,4 +1,5 @@
-//! The suite of the ports `Broker` and `BrokerAdmin` on one Redis that writes everything to its disk.
+//! The suite of the ports `Broker` and `BrokerAdmin` on one Redis that writes everything to its disk, also where a sentinel names
+//! it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +14,27 @@ use forebay_core::time::Instant;
 use forebay_redis::broker::RedisBroker;
 
 use crate::ground::Ground;
+use crate::sentinel::watch;
 use forebay_contract::servers::redis::{Keeps, Redis};
 
 struct One {
     redis: Redis,
+    sentinel: Option<Redis>,
     ground: Ground,
+    url: String,
     broker: Arc<RedisBroker>,
 }
 
 fn one() -> One {
-    let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
-    let broker = ground.broker(&url(&redis));
-    One { redis, ground, broker }
+    let redis = Redis::start(Keeps::Everything, &[]);
+    let url = format!("redis://{}?durable=always", redis.address);
+    one_at(redis, None, url)
 }
 
-fn url(redis: &Redis) -> String {
-    format!("redis://{}?durable=always", redis.address)
+fn one_at(redis: Redis, sentinel: Option<Redis>, url: String) -> One {
+    let ground = Ground::new();
+    let broker = ground.broker(&url);
+    One { redis, sentinel, ground, url, broker }
 }
 
 impl Rig for One {
@@ -65,15 +71,30 @@ impl Rig for One {
     }
 
     fn reopen(&mut self) {
-        self.broker = self.ground.broker(&url(&self.redis));
+        self.broker = self.ground.broker(&self.url);
     }
 
     fn crash(&mut self) {
-        self.redis.kill();
-        self.redis.start_again();
+        // A sentinel takes a second to see that the master is back, which is longer than the cases wait: there it only is another
+        // process.
+        if self.sentinel.is_none() {
+            self.redis.kill();
+            self.redis.start_again();
+        }
         // Another process finds what the server has kept.
         self.reopen();
     }
 }
 
 forebay_contract::broker!(one);
+
+mod on_a_master_that_a_sentinel_names {
+    fn one() -> super::One {
+        let redis = super::Redis::start(super::Keeps::Everything, &[]);
+        let sentinel = super::watch(&redis);
+        let url = format!("redis+sentinel://{}/main?durable=always", sentinel.address);
+        super::one_at(redis, Some(sentinel), url)
+    }
+
+    forebay_contract::broker!(one);
+}

@@ -1,4 +1,4 @@
-//! The suite of the port `Bus` on one Redis.
+//! The suite of the port `Bus` on one Redis, on one that a sentinel names, and on a cluster.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +17,10 @@ use forebay_core::ports::bus::Bus;
 use forebay_redis::bus::{Kept, RedisBus};
 use tokio::time::sleep;
 
+use crate::cluster::Lent;
 use crate::faults::{DEAF_MAX, LATE, TIMEOUT};
 use crate::ground::Ground;
+use crate::sentinel::watch;
 
 /// How long it takes to hand on what has come.
 const QUIET: Duration = Duration::from_millis(5);
@@ -26,20 +28,28 @@ const QUIET: Duration = Duration::from_millis(5);
 const QUIET_WHEN_CLOSED: Duration = Duration::from_millis(200);
 const NOTICES: usize = 40;
 
+/// What a bus is on.
+enum Servers {
+    One(Redis),
+    Watched { master: Redis, _sentinel: Redis },
+    Cluster(Lent),
+}
+
 struct One {
-    redis: Redis,
+    servers: Servers,
+    url: String,
     ground: Ground,
     bus: Arc<RedisBus>,
 }
 
-fn keeping(keeps: Keeps) -> One {
-    let (redis, ground) = (Redis::start(keeps, &[]), Ground::new());
-    let bus = open(&redis, &ground);
-    One { redis, ground, bus }
+fn on(servers: Servers, url: String) -> One {
+    let ground = Ground::new();
+    let bus = open(&url, &ground);
+    One { servers, url, ground, bus }
 }
 
-fn open(redis: &Redis, ground: &Ground) -> Arc<RedisBus> {
-    ground.bus(&format!("redis://{}", redis.address), Kept { notices: NOTICES, ..Kept::default() })
+fn open(url: &str, ground: &Ground) -> Arc<RedisBus> {
+    ground.bus(url, Kept { notices: NOTICES, ..Kept::default() })
 }
 
 impl Rig for One {
@@ -79,23 +89,43 @@ impl Rig for One {
     }
 
     fn restart(&mut self) {
-        self.redis.kill();
-        self.redis.start_again();
-        self.bus = open(&self.redis, &self.ground);
+        match &self.servers {
+            Servers::One(redis) | Servers::Watched { master: redis, .. } => {
+                redis.kill();
+                redis.start_again();
+            }
+            Servers::Cluster(cluster) => cluster.restart_all(),
+        }
+        self.bus = open(&self.url, &self.ground);
     }
 }
 
-mod on_a_server_that_forgets {
+mod on_a_master_that_a_sentinel_names_and_that_forgets {
     fn one() -> super::One {
-        super::keeping(super::Keeps::Nothing)
+        let master = super::Redis::start(super::Keeps::Nothing, &[]);
+        let sentinel = super::watch(&master);
+        let url = format!("redis+sentinel://{}/main", sentinel.address);
+        super::on(super::Servers::Watched { master, _sentinel: sentinel }, url)
     }
 
     forebay_contract::bus!(one);
 }
 
+mod on_a_cluster {
+    fn three() -> super::One {
+        let cluster = super::Lent::lend();
+        let url = format!("redis-cluster://{}", cluster.addresses());
+        super::on(super::Servers::Cluster(cluster), url)
+    }
+
+    forebay_contract::bus!(three);
+}
+
 mod on_a_server_that_keeps {
     fn one() -> super::One {
-        super::keeping(super::Keeps::Everything)
+        let redis = super::Redis::start(super::Keeps::Everything, &[]);
+        let url = format!("redis://{}", redis.address);
+        super::on(super::Servers::One(redis), url)
     }
 
     forebay_contract::bus!(one);
@@ -142,7 +172,8 @@ forebay_contract::outage! { survives:
 fn what_one_process_publishes_wakes_a_listener_of_the_other() {
     let (redis, [ground, other_ground]) =
         (Redis::start(Keeps::Nothing, &[]), [(); 2].map(|()| Ground::new()));
-    let (bus, other) = (open(&redis, &ground), open(&redis, &other_ground));
+    let url = format!("redis://{}", redis.address);
+    let (bus, other) = (open(&url, &ground), open(&url, &other_ground));
     let mut quickest = Duration::MAX;
     for _ in 0..5 {
         let mut listener = other_ground.run(other.listen(None)).unwrap();

@@ -87,6 +87,36 @@ impl Cluster {
     }
 }
 
+/// A cluster that is given back when this is dropped.
+pub(crate) struct Lent(Option<Cluster>);
+
+impl Lent {
+    pub(crate) fn lend() -> Self {
+        Self(Some(Cluster::lent()))
+    }
+
+    pub(crate) fn addresses(&self) -> String {
+        self.0.iter().map(Cluster::addresses).collect()
+    }
+
+    /// Kills all of its servers, and starts them again.
+    pub(crate) fn restart_all(&self) {
+        if let Some(cluster) = &self.0 {
+            cluster.masters.iter().for_each(Restarts::kill);
+            cluster.masters.iter().for_each(Restarts::start_again);
+            cluster.await_ok();
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(cluster) = self.0.take().filter(|_| !std::thread::panicking()) {
+            cluster.give_back();
+        }
+    }
+}
+
 mod store {
     use super::*;
 

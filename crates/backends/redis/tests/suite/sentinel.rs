@@ -24,6 +24,16 @@ struct Watched {
     sentinel: Redis,
 }
 
+/// A sentinel that watches over this master and calls it main.
+pub(crate) fn watch(master: &Redis) -> Redis {
+    let port = master.address.port();
+    Redis::start_sentinel(&format!(
+        "sentinel monitor main 127.0.0.1 {port} 1\n\
+         sentinel down-after-milliseconds main 500\n\
+         sentinel failover-timeout main 3000\n"
+    ))
+}
+
 fn watched() -> Watched {
     let master = Redis::start(Keeps::Everything, &["--repl-diskless-sync-delay", "0"]);
     let port = master.address.port().to_string();
@@ -31,11 +41,7 @@ fn watched() -> Watched {
     within(FAIL_OVER_MAX, "the replica has caught up", || {
         replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
     });
-    let sentinel = Redis::start_sentinel(&format!(
-        "sentinel monitor main 127.0.0.1 {port} 1\n\
-         sentinel down-after-milliseconds main 500\n\
-         sentinel failover-timeout main 3000\n"
-    ));
+    let sentinel = watch(&master);
     within(FAIL_OVER_MAX, "the sentinel knows the replica", || {
         sentinel.cli(&["SENTINEL", "REPLICAS", "main"]).contains(&replica.address.port().to_string())
     });

@@ -1,4 +1,4 @@
-//! The suite of the port `RemoteStore` on one Redis.
+//! The suite of the port `RemoteStore` on one Redis, also where a sentinel names it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,23 +10,24 @@ use forebay_core::ports::remote_store::RemoteStore;
 use forebay_redis::store::RedisStore;
 
 use crate::ground::Ground;
+use crate::sentinel::watch;
 use forebay_contract::servers::redis::{Keeps, Redis};
 
 const TIME_OUT: Duration = Duration::from_millis(500);
 
 struct One {
     redis: Redis,
+    _sentinel: Option<Redis>,
     ground: Ground,
     store: Arc<RedisStore>,
     other: Arc<RedisStore>,
     began: Instant,
 }
 
-fn keeping(keeps: Keeps) -> One {
-    let (redis, ground) = (Redis::start(keeps, &[]), Ground::new());
-    let url = format!("redis://{}?timeout_ms={}", redis.address, TIME_OUT.as_millis());
+fn one_at(redis: Redis, sentinel: Option<Redis>, url: &str) -> One {
+    let (ground, url) = (Ground::new(), format!("{url}?timeout_ms={}", TIME_OUT.as_millis()));
     let (store, other) = (ground.store(&url), ground.store(&url));
-    One { redis, ground, store, other, began: Instant::now() }
+    One { redis, _sentinel: sentinel, ground, store, other, began: Instant::now() }
 }
 
 impl Rig for One {
@@ -95,9 +96,12 @@ impl Rig for One {
     }
 }
 
-mod on_a_server_that_forgets {
+mod on_a_master_that_a_sentinel_names_and_that_forgets {
     fn one() -> super::One {
-        super::keeping(super::Keeps::Nothing)
+        let redis = super::Redis::start(super::Keeps::Nothing, &[]);
+        let sentinel = super::watch(&redis);
+        let url = format!("redis+sentinel://{}/main", sentinel.address);
+        super::one_at(redis, Some(sentinel), &url)
     }
 
     forebay_contract::remote!(one);
@@ -105,7 +109,9 @@ mod on_a_server_that_forgets {
 
 mod on_a_server_that_keeps {
     fn one() -> super::One {
-        super::keeping(super::Keeps::Everything)
+        let redis = super::Redis::start(super::Keeps::Everything, &[]);
+        let url = format!("redis://{}", redis.address);
+        super::one_at(redis, None, &url)
     }
 
     forebay_contract::remote!(one);
