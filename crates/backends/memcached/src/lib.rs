@@ -17,4 +17,5 @@ mod ring;
 pub mod settings;
 pub mod store;
 mod supervise;
+mod there;
 mod verbs;

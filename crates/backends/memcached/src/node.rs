@@ -4,7 +4,7 @@
 //! happen, and whatever was to be invalidated and may not have been is removed. That is `supervise`'s work; this is what it
 //! and the callers share.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -57,10 +57,19 @@ pub(crate) enum Trouble {
     Closed,
 }
 
+/// What is to be removed of a key: the greater of two covers the lesser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Remove {
+    /// A placeholder, if that is what is there: it may live too long.
+    Placeholder,
+    /// Whatever is there.
+    Whatever,
+}
+
 /// What a node that was away must not serve.
 #[derive(Debug, Default)]
 pub(crate) struct Missed {
-    pub(crate) keys: HashSet<Vec<u8>>,
+    pub(crate) keys: HashMap<Vec<u8>, Remove>,
     /// There were more keys than are remembered.
     pub(crate) all: bool,
 }
@@ -70,11 +79,13 @@ impl Missed {
         self.keys.is_empty() && !self.all
     }
 
-    fn add(&mut self, key: &[u8]) {
-        if self.all || self.keys.len() >= MEMCACHED_MISSED_KEYS_MAX && !self.keys.contains(key) {
-            *self = Self { keys: HashSet::new(), all: true };
+    fn add(&mut self, key: &[u8], remove: Remove) {
+        if let Some(known) = self.keys.get_mut(key) {
+            *known = remove.max(*known);
+        } else if self.all || self.keys.len() >= MEMCACHED_MISSED_KEYS_MAX {
+            *self = Self { keys: HashMap::new(), all: true };
         } else {
-            self.keys.insert(key.to_vec());
+            self.keys.insert(key.to_vec(), remove);
         }
     }
 }
@@ -114,7 +125,7 @@ impl Node {
             links: RwLock::default(),
             turn: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
-            missed: Mutex::new(Missed { keys: HashSet::new(), all: forgets }),
+            missed: Mutex::new(Missed { keys: HashMap::new(), all: forgets }),
             leftovers: AtomicBool::new(false),
             doubt: Notify::new(),
         }
@@ -196,9 +207,9 @@ impl Node {
     }
 
     /// It may have missed the invalidation of this key: it is not used before that was made up for.
-    pub(crate) fn miss(&self, key: &[u8]) {
+    pub(crate) fn miss(&self, key: &[u8], remove: Remove) {
         let mut missed = self.missed.lock();
-        missed.add(key);
+        missed.add(key, remove);
         self.put_in_doubt();
     }
 
@@ -206,7 +217,7 @@ impl Node {
     /// it that it once gave up, all that it has is dropped: it may be older than what was there meanwhile.
     pub(crate) fn keys_moved(&self, away: bool, here: bool) {
         if here && self.leftovers.swap(false, Relaxed) {
-            *self.missed.lock() = Missed { keys: HashSet::new(), all: true };
+            *self.missed.lock() = Missed { keys: HashMap::new(), all: true };
             self.put_in_doubt();
         }
         if away {
@@ -267,7 +278,7 @@ impl Node {
         if back.all {
             *missed = back;
         } else {
-            back.keys.iter().for_each(|key| missed.add(key));
+            back.keys.iter().for_each(|(key, remove)| missed.add(key, *remove));
         }
     }
 
@@ -327,7 +338,7 @@ mod tests {
     fn a_node_that_missed_something_is_not_used_before_that_was_taken() {
         let node = node();
         assert!(node.set_up());
-        node.miss(b"key");
+        node.miss(b"key", Remove::Whatever);
         assert_eq!(node.state(), State::InDoubt);
         assert!(!node.set_up());
         assert_eq!(node.take_missed().keys.len(), 1);
@@ -337,9 +348,9 @@ mod tests {
     #[test]
     fn what_could_not_be_made_up_for_is_still_missed() {
         let node = node();
-        node.miss(b"one");
+        node.miss(b"one", Remove::Whatever);
         let missed = node.take_missed();
-        node.miss(b"two");
+        node.miss(b"two", Remove::Whatever);
         node.give_back(missed);
         assert_eq!(node.take_missed().keys.len(), 2);
         assert!(node.take_missed().is_empty());
@@ -349,13 +360,13 @@ mod tests {
     fn more_missed_keys_than_are_remembered_are_all() {
         let mut missed = Missed::default();
         for number in 0..MEMCACHED_MISSED_KEYS_MAX {
-            missed.add(&number.to_be_bytes());
+            missed.add(&number.to_be_bytes(), Remove::Whatever);
         }
-        missed.add(&0usize.to_be_bytes());
+        missed.add(&0usize.to_be_bytes(), Remove::Whatever);
         assert!(!missed.all && missed.keys.len() == MEMCACHED_MISSED_KEYS_MAX);
-        missed.add(b"one more");
+        missed.add(b"one more", Remove::Whatever);
         assert!(missed.all && missed.keys.is_empty());
-        missed.add(b"another");
+        missed.add(b"another", Remove::Whatever);
         assert!(missed.all && missed.keys.is_empty());
     }
 

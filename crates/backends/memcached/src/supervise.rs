@@ -13,8 +13,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::commands::Commands;
 use crate::greet::{Life, connect, number_of};
+use crate::link::awaited::Received;
 use crate::link::{Answer, Link, carry};
-use crate::node::{Missed, Node, State};
+use crate::node::{Missed, Node, Remove, State};
+use crate::there::There;
 
 /// A connection, and the question whether all sent over it has happened, while that is not answered.
 struct Kept {
@@ -213,22 +215,57 @@ impl Supervisor {
         if missed.all {
             return self.carry_out(Commands::flush).await;
         }
-        let keys: Vec<&[u8]> = missed.keys.iter().map(Vec::as_slice).collect();
-        for keys in keys.chunks(MEMCACHED_CALL_COMMANDS_MAX) {
+        let named = |what: Remove| -> Vec<&[u8]> {
+            let named = missed.keys.iter().filter(|(_, remove)| **remove == what);
+            named.map(|(key, _)| key.as_slice()).collect()
+        };
+        for keys in named(Remove::Whatever).chunks(MEMCACHED_CALL_COMMANDS_MAX) {
             self.carry_out(|commands| commands.remove_all(keys.iter().copied())).await?;
+        }
+        for keys in named(Remove::Placeholder).chunks(MEMCACHED_CALL_COMMANDS_MAX) {
+            self.remove_placeholders(keys).await?;
         }
         Ok(())
     }
 
+    /// Whoever was to fill one is refused, and the next reader loads.
+    async fn remove_placeholders(&self, keys: &[&[u8]]) -> io::Result<()> {
+        let found = self.ask(|commands| keys.iter().for_each(|key| commands.look(key))).await?;
+        let known = |reply: &Received| {
+            matches!(reply.code, Code::Hit | Code::Value | Code::Miss | Code::End | Code::NotFound)
+        };
+        if found.len() != keys.len() || !found.iter().all(known) {
+            return Err(io::Error::other("it does not show what it must not keep"));
+        }
+        let placeholders = keys.iter().zip(&found).filter_map(|(key, reply)| match There::of(reply) {
+            There::Placeholder(number) => Some((*key, number)),
+            There::Nothing | There::Value(_) => None,
+        });
+        let placeholders: Vec<(&[u8], u64)> = placeholders.collect();
+        if placeholders.is_empty() {
+            return Ok(());
+        }
+        let remove = |commands: &mut Commands| {
+            placeholders.iter().for_each(|(key, number)| commands.remove(key, Some(*number)));
+        };
+        self.carry_out(remove).await
+    }
+
     /// Over any connection: nothing is on its way over another one.
-    async fn carry_out(&self, say: impl FnOnce(&mut Commands)) -> io::Result<()> {
+    async fn ask(&self, say: impl FnOnce(&mut Commands)) -> io::Result<Vec<Received>> {
         let Some(kept) = self.kept.first() else { return Err(ErrorKind::ConnectionReset.into()) };
         let mut commands = self.node.commands(&kept.link);
         say(&mut commands);
         let replies = timeout(self.node.timeout, kept.link.call(commands)).await?;
-        let replies = replies.ok_or(ErrorKind::ConnectionReset)?;
-        // A quiet deletion says nothing, unless something was wrong.
-        let done = replies.iter().all(|reply| matches!(reply.code, Code::Ok | Code::Hit | Code::NotFound));
+        replies.ok_or(ErrorKind::ConnectionReset.into())
+    }
+
+    async fn carry_out(&self, say: impl FnOnce(&mut Commands)) -> io::Result<()> {
+        let replies = self.ask(say).await?;
+        // A quiet deletion says nothing, unless something was wrong. What has another number by now is not what was to go.
+        let done =
+            |reply: &Received| matches!(reply.code, Code::Ok | Code::Hit | Code::NotFound | Code::Exists);
+        let done = replies.iter().all(done);
         if done { Ok(()) } else { Err(io::Error::other("it does not remove what it must not serve")) }
     }
 }
@@ -340,12 +377,12 @@ mod tests {
      {
         let (mut supervisor, [mut one, mut two]) = connected();
         let node = supervisor.node.clone();
-        node.miss(b"first");
+        node.miss(b"first", Remove::Whatever);
         let hear = async {
             one.is_asked().await;
             two.is_asked().await;
             one.is_to_remove("first").await;
-            node.miss(b"second");
+            node.miss(b"second", Remove::Whatever);
             one.says("MN").await;
             one.is_asked().await;
             two.is_asked().await;
@@ -358,11 +395,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_what_was_touched_in_doubt_a_placeholder_is_removed_and_a_value_stays() {
+        for (found, goes) in [("HD f0 c5", false), ("HD f0 c5 W", true), ("EN", false)] {
+            let (mut supervisor, [mut server]) = connected();
+            let node = supervisor.node.clone();
+            node.miss(b"key", Remove::Placeholder);
+            let hear = async {
+                server.is_asked().await;
+                let look = server.hears().await;
+                assert!(look.starts_with("mg key f c O"), "{look}");
+                let number = look.trim_end().rsplit_once(' ').unwrap().1.to_owned();
+                server.says(&format!("{found} {number}")).await;
+                if goes {
+                    let removal = server.hears().await;
+                    assert!(removal.starts_with("md key C5 O"), "{removal}");
+                    let number = removal.trim_end().rsplit_once(' ').unwrap().1.to_owned();
+                    server.says(&format!("HD {number}")).await;
+                }
+            };
+            let (made_fit, ()) = tokio::join!(supervisor.make_fit(), hear);
+            made_fit.unwrap();
+            assert_eq!(node.state(), State::Up, "{found}");
+        }
+    }
+
+    #[tokio::test]
     async fn callers_wait_while_a_node_that_was_away_is_made_fit() {
         let (mut supervisor, [mut server]) = connected();
         let node = supervisor.node.clone();
         node.set_away(State::Away, &"it was not there");
-        node.miss(b"key");
+        node.miss(b"key", Remove::Whatever);
         let link = || node.link(None, Instant::now() + Duration::from_secs(60)).now_or_never();
         assert_eq!(link().unwrap().err(), Some(Trouble::Away));
         let hear = async {
@@ -382,7 +444,7 @@ mod tests {
             let (mut supervisor, [mut server]) = connected();
             supervisor.leaves_pinned = leaves_pinned;
             let node = supervisor.node.clone();
-            node.miss(b"task:7");
+            node.miss(b"task:7", Remove::Whatever);
             let hear = async {
                 server.is_asked().await;
                 server.is_to_remove("task:7").await;

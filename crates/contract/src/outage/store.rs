@@ -143,7 +143,7 @@ impl Keys {
 
     async fn read(self: Arc<Self>, reader: usize) {
         let [own, other] = &self.stores;
-        let (store, is_own) = if reader % 2 == 0 { (own, true) } else { (other, false) };
+        let (store, is_own) = if reader.is_multiple_of(2) { (own, true) } else { (other, false) };
         for key in self.keys.iter().cycle().skip(reader * CHANGES_OF_A_PUT) {
             if self.is_done() {
                 return;

@@ -5,9 +5,10 @@ use forebay_core::limits::MEMCACHED_CHANGE_TRIES_MAX;
 use forebay_core::ports::remote_store::{Addition, Changed, Sum};
 use forebay_wire::memcached::reply::{Code, number};
 
-use super::ask::{Ask, There};
+use super::ask::Ask;
 use crate::commands::{Commands, Entry, Over};
 use crate::store::Inner;
+use crate::there::There;
 
 pub(crate) async fn add(inner: &Inner, key: &[u8], addition: Addition) -> Result<Sum> {
     let ask = Ask::begin(inner, "count at key", key).await?;

@@ -10,13 +10,14 @@ use forebay_core::ports::remote_store::{Changed, Shared};
 use forebay_wire::memcached::reply::{Code, Marks};
 use tokio::time::Instant;
 
-use crate::commands::{Commands, Dialect, Entry, HELD_FLAGS, LEASED_FLAGS, Numbered, Over, is_key};
+use crate::commands::{Commands, Dialect, Entry, Numbered, Over, is_key};
 use crate::greet::number_of;
 use crate::life::exptime;
 use crate::link::Link;
 use crate::link::awaited::Received;
-use crate::node::{Node, Trouble};
+use crate::node::{Node, Remove, Trouble};
 use crate::store::{Inner, Place};
+use crate::there::{There, is_placeholder};
 
 /// A call that has a connection.
 pub(crate) struct Ask<'a> {
@@ -32,14 +33,15 @@ pub(crate) struct Ask<'a> {
 
 /// A change of a key of which it is not known whether it has happened, or still will: it ran out of time, its connection
 /// ended or was not there, or whoever asked has given up.
-struct Unanswered<'a> {
+pub(crate) struct Unanswered<'a> {
     node: &'a Node,
     key: Option<&'a [u8]>,
+    remove: Remove,
 }
 
 impl Unanswered<'_> {
     /// It is not so.
-    fn forget(mut self) {
+    pub(crate) fn forget(mut self) {
         self.key = None;
     }
 }
@@ -47,19 +49,9 @@ impl Unanswered<'_> {
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.node.miss(key);
+            self.node.miss(key, self.remove);
         }
     }
-}
-
-/// What is at a key's place.
-pub(crate) enum There {
-    /// Nothing.
-    Nothing,
-    /// A value, and its number at the server.
-    Value(u64),
-    /// A place for one: it is being filled, or held.
-    Placeholder(u64),
 }
 
 impl<'a> Ask<'a> {
@@ -90,9 +82,10 @@ impl<'a> Ask<'a> {
         let place = inner.place(&inner.cluster(), key);
         let place = place.ok_or_else(|| failed(operation, key, None, Trouble::Closed))?;
         if let Some(home) = place.home.as_ref().filter(|_| invalidates) {
-            home.miss(key);
+            home.miss(key, Remove::Whatever);
         }
-        let unanswered = Unanswered { node: &place.node, key: invalidates.then_some(key) };
+        let changed = invalidates.then_some(key);
+        let unanswered = Unanswered { node: &place.node, key: changed, remove: Remove::Whatever };
         let link = place.node.link(Some(key), deadline).await;
         let link = link.map_err(|trouble| failed(operation, key, Some(&place.node), trouble))?;
         unanswered.forget();
@@ -109,8 +102,13 @@ impl<'a> Ask<'a> {
     /// by it, and must not come up again.
     pub(crate) fn outdates_home(&self) {
         if let Some(home) = &self.place.home {
-            home.miss(self.key);
+            home.miss(self.key, Remove::Whatever);
         }
+    }
+
+    /// As long as this is not forgotten, a placeholder may be there that lives too long.
+    pub(crate) fn placeholder_in_doubt(&self) -> Unanswered<'_> {
+        Unanswered { node: &self.place.node, key: Some(self.key), remove: Remove::Placeholder }
     }
 
     pub(crate) fn commands(&self) -> Commands {
@@ -143,7 +141,8 @@ impl<'a> Ask<'a> {
 
     async fn exchange(&self, commands: Commands) -> Result<Vec<Received>> {
         let node = &self.place.node;
-        let unanswered = Unanswered { node, key: self.invalidates.then_some(self.key) };
+        let key = self.invalidates.then_some(self.key);
+        let unanswered = Unanswered { node, key, remove: Remove::Whatever };
         let replies = node.call(&self.link, commands, self.deadline).await;
         let replies = replies.map_err(|trouble| failed(self.operation, self.key, Some(node), trouble))?;
         unanswered.forget();
@@ -180,18 +179,7 @@ impl<'a> Ask<'a> {
     pub(crate) async fn look(&self) -> Result<There> {
         let mut commands = self.commands();
         commands.look(self.key);
-        Ok(self.there(&self.send_one(commands).await?))
-    }
-
-    /// What a look has found.
-    pub(crate) fn there(&self, reply: &Received) -> There {
-        match reply.code {
-            Code::Hit | Code::Value => {
-                let number = reply.marks.version.unwrap_or_default();
-                if is_placeholder(&reply.marks) { There::Placeholder(number) } else { There::Value(number) }
-            }
-            _ => There::Nothing,
-        }
+        Ok(There::of(&self.send_one(commands).await?))
     }
 
     /// A life as it is sent.
@@ -268,18 +256,9 @@ pub(crate) fn shared(link: &Link, reply: Received) -> Option<Shared> {
     (!is_placeholder(&marks)).then_some(there)
 }
 
-fn is_placeholder(marks: &Marks) -> bool {
-    marks.is_placeholder() || is_reserved(marks.flags)
-}
-
 /// An embedded Forebay gives the versions of keys that outlive its restart, and refuses those of others.
 fn wants_no_number(reply: &Received) -> bool {
     reply.code == Code::ServerError && contains(&reply.body, b"leave out E")
-}
-
-/// A client's entry must not look like a placeholder.
-pub(crate) const fn is_reserved(flags: u32) -> bool {
-    flags == HELD_FLAGS || flags == LEASED_FLAGS
 }
 
 pub(crate) fn check_key(operation: &'static str, key: &[u8]) -> Result<()> {

@@ -6,9 +6,10 @@ use forebay_core::limits::MEMCACHED_CHANGE_TRIES_MAX;
 use forebay_core::ports::remote_store::{Changed, Put};
 use forebay_wire::memcached::reply::{Code, Marks};
 
-use super::ask::{Ask, There, is_reserved};
+use super::ask::Ask;
 use crate::commands::{Commands, Dialect, Entry, HELD_FLAGS, Over};
 use crate::store::Inner;
+use crate::there::{There, is_reserved};
 
 const OPERATION: &str = "put key";
 
@@ -93,7 +94,7 @@ async fn none_or_another(ask: &Ask<'_>) -> Result<Changed> {
     let mut commands = ask.commands();
     commands.look(ask.key);
     let found = ask.send_one(commands).await?;
-    let There::Placeholder(number) = ask.there(&found) else { return Ok(Changed::Exists) };
+    let There::Placeholder(number) = There::of(&found) else { return Ok(Changed::Exists) };
     if found.marks.flags != HELD_FLAGS {
         let mut commands = ask.commands();
         commands.remove(ask.key, Some(number));
@@ -112,7 +113,7 @@ async fn extend_classic(ask: &Ask<'_>, value: &[u8], mode: Mode, over: Option<u6
     let mut commands = ask.commands();
     commands.look(ask.key);
     let before = ask.send_one(commands).await?;
-    let There::Value(_) = ask.there(&before) else { return Ok(Changed::NotStored) };
+    let There::Value(_) = There::of(&before) else { return Ok(Changed::NotStored) };
     let mut commands = ask.commands();
     commands.extend(ask.key, value, mode == Mode::Append);
     commands.look(ask.key);

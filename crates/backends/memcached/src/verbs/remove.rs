@@ -7,10 +7,11 @@ use forebay_core::error::{Kind, Result};
 use forebay_core::ports::remote_store::Changed;
 use forebay_wire::memcached::reply::Code;
 
-use super::ask::{Ask, There};
+use super::ask::Ask;
 use crate::commands::{Commands, Entry, HELD_FLAGS, Numbered, Over};
 use crate::life;
 use crate::store::Inner;
+use crate::there::There;
 
 pub(crate) async fn remove(
     inner: &Inner,
@@ -26,7 +27,7 @@ pub(crate) async fn remove(
         say_removal(key, commands, over, hold, numbered);
     };
     let ([there, removed], _) = ask.send_numbered(look_and_remove).await?;
-    match (removed.code, ask.there(&there)) {
+    match (removed.code, There::of(&there)) {
         (Code::Hit, There::Value(_)) => Ok(Changed::Done(Version::default())),
         (Code::Hit, There::Nothing | There::Placeholder(_)) => Ok(Changed::NotFound),
         (Code::NotFound, _) => Ok(Changed::NotFound),

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex}
 
 use crate::commands::Dialect;
 use crate::link::{Link, carry};
-use crate::node::{Node, State};
+use crate::node::{Node, Remove, State};
 use crate::store::MemcachedStore;
 
 const LINK: u64 = 7;
@@ -73,7 +73,7 @@ async fn what_another_node_begins_or_ends_outdates_what_the_keys_own_has() {
     let cluster = store.inner.cluster();
     let home = &cluster.nodes[cluster.ring.first(b"key").unwrap()];
     home.set_away(State::Away, &"it is not there");
-    let missed = || home.take_missed().keys.contains(&b"key"[..]);
+    let missed = || home.take_missed().keys.contains_key(&b"key"[..]);
     let touch = |seconds| store.touch(b"key", Some(Duration::from_secs(seconds))).now_or_never();
     assert!(touch(60).is_none() && !missed(), "it still lives");
     assert!(touch(0).is_none() && missed());
@@ -90,7 +90,30 @@ async fn a_change_that_is_given_up_while_its_node_is_in_doubt_is_made_up_for() {
     assert!(store.put(b"written", b"value", SET).now_or_never().is_none());
     assert!(store.remove(b"removed", None, Duration::ZERO).now_or_never().is_none());
     let missed = node.take_missed().keys;
-    assert_eq!(missed, [&b"written"[..], b"removed"].map(<[u8]>::to_vec).into());
+    let whatever = |key: &[u8]| (key.to_vec(), Remove::Whatever);
+    assert_eq!(missed, [whatever(b"written"), whatever(b"removed")].into());
+}
+
+/// A value that somebody touches must not go because the answer was late, as it would after a change.
+#[tokio::test]
+async fn of_a_touch_that_is_given_up_only_a_placeholder_is_in_doubt() {
+    let (store, server) = linked();
+    let node = store.inner.cluster().nodes[0].clone();
+    let mut server = BufReader::new(server);
+    let mut touch = store.touch(b"key", None);
+    assert!((&mut touch).now_or_never().is_none());
+    let mut look = String::new();
+    server.read_line(&mut look).await.unwrap();
+    let number = look.trim_end().rsplit_once(' ').unwrap().1;
+    server.write_all(format!("HD f0 c5 {number}\r\n").as_bytes()).await.unwrap();
+    let mut line = String::new();
+    tokio::select! {
+        _ = &mut touch => panic!("it is not answered"),
+        read = server.read_line(&mut line) => assert!(read.unwrap() > 0),
+    }
+    assert!(line.contains("T0"), "{line}");
+    drop(touch);
+    assert_eq!(node.take_missed().keys, [(b"key".to_vec(), Remove::Placeholder)].into());
 }
 
 #[tokio::test]
