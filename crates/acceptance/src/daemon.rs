@@ -112,6 +112,11 @@ impl Daemon {
         *self = Self::start_at(&self.data, [self.memcached, self.http, self.amqp], &arguments);
     }
 
+    /// Asks it to read its settings again; it does so later.
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("the daemon can be signalled");
+    }
+
     /// Asks it to stop and returns whether it ended cleanly.
     pub fn stop(mut self) -> bool {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the daemon can be signalled");

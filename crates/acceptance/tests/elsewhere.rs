@@ -16,9 +16,10 @@ use forebay_acceptance::programs::{python, session};
 use forebay_acceptance::queue::QueueClient;
 use forebay_contract::servers::kafka::Kafka;
 use forebay_contract::servers::memcached::Memcached;
+use forebay_contract::servers::moto::Moto;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_contract::servers::redis::{Keeps, Redis};
-use forebay_contract::servers::{Restarts, within};
+use forebay_contract::servers::{Pauses, Restarts, within};
 use serde_json::{Value, json};
 
 /// How long it may take until nothing confirmed is left, holds of a killed daemon included.
@@ -29,6 +30,8 @@ const WAIT: Duration = Duration::from_millis(200);
 const HOLD: Duration = Duration::from_secs(3);
 /// Messages that are confirmed before the daemon is killed, and after it.
 const ENOUGH: usize = 200;
+/// Keys of which every one of a few nodes has some.
+const KEYS: usize = 60;
 
 fn near_caches(store: &str) {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -171,8 +174,12 @@ fn get(http: SocketAddr, path: &str) -> (u16, String) {
 
 /// Sets a key and returns the line that is answered.
 fn set(connection: &mut BufReader<TcpStream>) -> String {
+    set_key(connection, "key")
+}
+
+fn set_key(connection: &mut BufReader<TcpStream>, key: &str) -> String {
     connection.get_ref().set_read_timeout(Some(DRAIN_MAX)).unwrap();
-    connection.get_mut().write_all(b"set key 0 0 1\r\nx\r\n").unwrap();
+    connection.get_mut().write_all(format!("set {key} 0 0 1\r\nx\r\n").as_bytes()).unwrap();
     let mut line = String::new();
     connection.read_line(&mut line).unwrap();
     line
@@ -210,7 +217,126 @@ fn memcached_and_rabbitmq_behind_a_daemon_lose_nothing_and_serve_nothing_older_t
     nodes[1].start_again();
     within(NOTICE_MAX, "health says that it is back", || !get(daemon.http, "/health").1.contains("away"));
     assert!(!daemon.panicked());
+    // There is nobody to say goodbye to, and nothing that a next start would have to recover.
+    rabbitmq.pause();
     assert!(daemon.stop(), "the daemon stops cleanly");
+}
+
+/// Whether a node has some of the keys that were written through `set`.
+fn has_keys(node: &Memcached) -> bool {
+    let mut connection = TcpStream::connect(node.address).unwrap();
+    connection.set_read_timeout(Some(DRAIN_MAX)).unwrap();
+    let keys: Vec<_> = (0..KEYS).map(|key| format!("key{key}")).collect();
+    connection.write_all(format!("get {}\r\n", keys.join(" ")).as_bytes()).unwrap();
+    let lines = BufReader::new(connection).lines().map(|line| line.unwrap());
+    lines.take_while(|line| line != "END").count() > 0
+}
+
+#[test]
+fn memcached_nodes_come_and_go_while_a_daemon_and_a_program_run() {
+    let nodes = [Memcached::start(), Memcached::start(), Memcached::start()];
+    let url = |nodes: &[&Memcached]| {
+        let hosts: Vec<_> = nodes.iter().map(|node| node.address.to_string()).collect();
+        format!("memcached://{}", hosts.join(","))
+    };
+    let [one, two, three] = &nodes;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("forebay.toml");
+    let write = |url: &str| std::fs::write(&file, format!("[cache]\nstore = \"{url}\"\n")).unwrap();
+    write(&url(&[one]));
+    let data = folder.path().join("data");
+    let daemon = Daemon::start_with(&data, &["--config", file.to_str().unwrap()]);
+    let set_all = || {
+        let mut connection = BufReader::new(TcpStream::connect(daemon.memcached).unwrap());
+        for key in 0..KEYS {
+            assert_eq!(set_key(&mut connection, &format!("key{key}")), "STORED\r\n");
+        }
+    };
+    set_all();
+    assert!(has_keys(one) && !has_keys(two));
+    write(&url(&[one, two]));
+    daemon.hang_up();
+    within(NOTICE_MAX, "the daemon uses the node that has come", || {
+        set_all();
+        has_keys(two)
+    });
+    // What differs in anything else changes nothing, nor does a file that cannot be read.
+    for refused in [format!("{}?failover=next", url(&[one, two, three])), "etcd://host".into()] {
+        write(&refused);
+        daemon.hang_up();
+        set_all();
+    }
+    // It does so in turn: once this took effect, those before did not.
+    write(&url(&[two]));
+    daemon.hang_up();
+    one.kill();
+    within(NOTICE_MAX, "the daemon does without the node that has gone", || {
+        let mut connection = BufReader::new(TcpStream::connect(daemon.memcached).unwrap());
+        (0..KEYS).all(|key| set_key(&mut connection, &format!("key{key}")) == "STORED\r\n")
+    });
+    assert!(!has_keys(three));
+    assert!(!daemon.panicked());
+    assert!(daemon.stop(), "the daemon stops cleanly");
+
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let builder = Forebay::builder().data(folder.path().join("program")).store(&url(&[two])).unwrap();
+        let forebay = builder.open().await.unwrap();
+        forebay.set_store_nodes(&url(&[two, three])).unwrap();
+        for key in 0..KEYS {
+            forebay.shared().set(format!("key{key}"), "x").await.unwrap();
+        }
+        let refused = forebay.set_store_nodes("memory:").unwrap_err();
+        assert_eq!(refused.kind(), forebay::Kind::Unsupported);
+        assert!(forebay.close().await, "it closes in good order");
+    });
+    assert!(has_keys(three));
+}
+
+#[test]
+fn programs_share_the_tags_and_locks_of_a_redis_and_are_refused_them_elsewhere() {
+    let redis = Redis::start(Keeps::Everything, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str, store: &str| {
+        let builder = Forebay::builder().data(folder.path().join(name)).store(store);
+        builder.unwrap().open()
+    };
+    let url = format!("redis://{}", redis.address);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let (here, there) = (open("here", &url).await.unwrap(), open("there", &url).await.unwrap());
+        let load = |_key| async { Ok(Some("teapot".into())) };
+        for key in ["product:7", "product:8"] {
+            here.shared().get_or_load_tagged(key, None, &["products", key], &load).await.unwrap();
+        }
+        assert_eq!(there.shared().delete_tag("product:7").await.unwrap(), 1);
+        assert_eq!(here.shared().get("product:7").await.unwrap(), None);
+        assert!(here.shared().get("product:8").await.unwrap().is_some());
+        assert_eq!(there.shared().delete_tag("products").await.unwrap(), 1);
+
+        let lease = Duration::from_secs(60);
+        let token = here.shared().try_lock("stock", lease).await.unwrap().unwrap();
+        assert_eq!(there.shared().try_lock("stock", lease).await.unwrap(), None);
+        assert!(here.shared().unlock("stock", token).await.unwrap());
+        let next = there.shared().try_lock("stock", lease).await.unwrap().unwrap();
+        assert!(next > token);
+        assert!(!here.shared().unlock("stock", token).await.unwrap());
+
+        let alone = open("alone", "memory:").await.unwrap();
+        let refused = alone.shared().try_lock("stock", lease).await.unwrap_err();
+        assert_eq!(refused.kind(), forebay::Kind::Unsupported);
+        let refused = alone.shared().delete_tag("products").await.unwrap_err();
+        assert_eq!(refused.kind(), forebay::Kind::Unsupported);
+        for forebay in [here, there, alone] {
+            assert!(forebay.close().await, "it closes in good order");
+        }
+    });
+}
+
+#[test]
+fn a_program_runs_on_sqs() {
+    let moto = Moto::start();
+    let url =
+        format!("sqs://key:secret@eu-central-1/123456789012?endpoint=http://{}&prefix=shop-", moto.address);
+    a_program_runs_unchanged(&format!("[queue]\nbroker = \"{url}\"\n"));
 }
 
 #[test]

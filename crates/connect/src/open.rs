@@ -10,7 +10,9 @@ use forebay_core::ports::clock::{Clock, Work};
 use forebay_core::ports::remote_store::{RemoteCapabilities, RemoteStore};
 
 use crate::backends::{Backend, Role};
-use crate::url::Url;
+use crate::url::{StoreUrl, Url};
+
+const CHANGE_NODES: &str = "change nodes of store";
 
 /// Closes what was opened, for everybody who uses it.
 #[derive(Clone)]
@@ -34,12 +36,48 @@ impl fmt::Debug for Close {
     }
 }
 
+/// Changes the nodes of a store that is open.
+#[derive(Clone)]
+pub struct Nodes(Arc<SetNodes>);
+
+type SetNodes = dyn Fn(&str) -> Result<Vec<Work>> + Send + Sync;
+
+impl Nodes {
+    /// Nodes that `set` changes to those of a URL, and refuses one that differs in anything else.
+    pub fn new(set: impl Fn(&str) -> Result<Vec<Work>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(set))
+    }
+
+    /// Goes on with the nodes of this URL, and returns what must run for new ones. All processes should be told at about the same
+    /// time: until then they look for some keys on different nodes.
+    ///
+    /// `Invalid`: the URL, or something else than nodes differs in it. Nothing has changed then. `Closed`: the store is.
+    pub fn set(&self, url: &Url) -> Result<Vec<Work>> {
+        let refuse = |reason: Error| Error::new(reason.kind(), CHANGE_NODES, url.to_string()).because(reason);
+        (self.0)(url.text()).map_err(refuse)
+    }
+
+    /// The refusal of a store whose nodes are not named by its URL, or that is not shared.
+    pub fn lacking(url: &StoreUrl) -> Error {
+        let why = "the nodes of memcached alone can be changed while it is open";
+        Error::new(Kind::Unsupported, CHANGE_NODES, url.to_string()).because(why)
+    }
+}
+
+impl fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nodes")
+    }
+}
+
 /// A shared store.
 pub struct OpenedStore {
     /// The store.
     pub store: Arc<dyn RemoteStore>,
     /// What it can have at most: what a server is set to, which shows with the first connection, may take something away.
     pub at_most: RemoteCapabilities,
+    /// Its nodes, where they can be changed while it is open.
+    pub nodes: Option<Nodes>,
     /// Keeps its connections.
     pub work: Vec<Work>,
     /// Ends it.
@@ -52,7 +90,7 @@ impl OpenedStore {
     where
         S: RemoteStore + 'static,
     {
-        Self { store: store.clone(), at_most, work, close: Close::new(move || close(&store)) }
+        Self { store: store.clone(), at_most, nodes: None, work, close: Close::new(move || close(&store)) }
     }
 }
 
@@ -138,7 +176,7 @@ mod tests {
 
     use super::*;
     use crate::backends::TABLE;
-    use crate::url::{BrokerUrl, StoreUrl};
+    use crate::url::BrokerUrl;
 
     fn url(text: &str) -> Url {
         match (text.parse(), text.parse()) {

@@ -40,7 +40,8 @@ fn serve() -> Command {
         .args_override_self(true)
         .long_about(
             "Runs the daemon until SIGTERM or SIGINT, which let requests in progress finish; a second one stops at \
-             once.\n\nOnce it is ready it prints to standard output where it listens, and the line: ready",
+             once. On SIGHUP it reads its settings again and goes on with the memcached nodes of the store that they name; \
+             all other settings are those of its start.\n\nOnce it is ready it prints to standard output where it listens, and the line: ready",
         )
         .after_help(
             "A flag wins over the environment, the environment over the file.\n\nThe users of AMQP, and its virtual hosts, \

@@ -12,6 +12,7 @@ use std::time::Duration;
 use forebay_bond::Governor;
 use forebay_broker::EmbeddedBroker;
 use forebay_connect::open::Close;
+use forebay_connect::url::StoreUrl;
 use forebay_connect::watch::await_store;
 use forebay_core::error::{Error, Kind, Result};
 use forebay_core::health::Health;
@@ -36,6 +37,8 @@ pub(crate) struct Composed {
     pub(crate) addresses: Vec<String>,
     fronts: Vec<Work>,
     engines: Vec<Work>,
+    /// Keeps what is elsewhere in reach.
+    connections: Vec<Work>,
     background: Vec<Work>,
     engine: Option<Arc<EmbeddedBroker>>,
     kept: Kept,
@@ -49,6 +52,7 @@ pub(crate) struct Composed {
 pub(crate) struct Running {
     fronts: Tasks,
     engines: Tasks,
+    connections: Tasks,
     engine: Option<Arc<EmbeddedBroker>>,
     kept: Kept,
     elsewhere: Option<Close>,
@@ -66,8 +70,10 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
     let messages = queues::open(settings, &mut directory, &clock, &health)?;
     let values = values::open(settings, &mut directory, &clock, &health)?;
     let cache = values.cached();
-    let Messages { queues, admin, engine, close: elsewhere, mut work, mut background } = messages;
+    let Messages { queues, admin, engine, close: elsewhere, mut work, mut connections, mut background } =
+        messages;
     work.extend(values.work);
+    connections.extend(values.connections);
     background.extend(values.background);
     let pressure = Arc::new(Pressure::default());
     if let Some(engine) = &engine {
@@ -89,6 +95,7 @@ pub(crate) fn compose(settings: &Settings, runtime: &Runtime) -> Result<Composed
         addresses: Vec::new(),
         fronts: Vec::new(),
         engines: work,
+        connections,
         background,
         engine,
         kept: values.kept,
@@ -189,13 +196,14 @@ impl Composed {
     /// Starts everything: engines first, so that the fronts find them at work.
     pub(crate) fn start(self, handle: &Handle) -> Running {
         let tasks = || Tasks::new(handle.clone(), Arc::clone(&self.health));
-        let (fronts, engines, background) = (tasks(), tasks(), tasks());
+        let (fronts, engines, connections, background) = (tasks(), tasks(), tasks(), tasks());
         engines.spawn_all(self.engines);
+        connections.spawn_all(self.connections);
         // Ends by itself when the memory is gone, and holds up nobody.
         background.spawn_all(self.background);
         fronts.spawn_all(self.fronts);
         let Self { engine, kept, elsewhere, stop, .. } = self;
-        Running { fronts, engines, engine, kept, elsewhere, stop }
+        Running { fronts, engines, connections, engine, kept, elsewhere, stop }
     }
 }
 
@@ -205,6 +213,8 @@ pub(crate) struct Stopped {
     pub(crate) fronts: Drained,
     /// Engines that did not close in good order: the next start has more to recover.
     pub(crate) engines: Drained,
+    /// Connections to other systems that did not end in time: nothing is kept there that a stop could lose.
+    pub(crate) connections: Drained,
 }
 
 impl Running {
@@ -213,6 +223,12 @@ impl Running {
         if let Kept::Shared { near, .. } = &self.kept {
             await_store(&**near, &TokioClock::new()).await;
         }
+    }
+
+    /// Goes on with the nodes of the shared store that this URL names.
+    pub(crate) fn set_nodes(&self, url: &StoreUrl) -> Result<()> {
+        self.connections.spawn_all(self.kept.set_nodes(url)?);
+        Ok(())
     }
 
     /// Stops accepting, lets requests in progress finish within `timeout`, then closes the log in good order.
@@ -226,17 +242,18 @@ impl Running {
             elsewhere.close();
         }
         self.kept.close();
-        let engines = self.engines.drain(CLOSE_MAX).await;
+        let (engines, connections) =
+            tokio::join!(self.engines.drain(CLOSE_MAX), self.connections.drain(CLOSE_MAX));
         // A request that was cut off may still change the cache, and be answered.
         if let Some(warm) = self.kept.into_warm().filter(|_| fronts.unfinished.is_empty()) {
             // A thread that panics leaves no snapshot, which is what the next start takes it for.
             drop(tokio::task::spawn_blocking(move || warm.leave()).await);
         }
-        Stopped { fronts, engines }
+        Stopped { fronts, engines, connections }
     }
 }
 
-/// How long the log may take to write its last batch.
+/// How long the log may take to write its last batch, and connections to say goodbye.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -18,12 +18,12 @@ use crate::failure::Failure;
 
 /// Runs the daemon to its end.
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let settings = load(&Sources {
+    let sources = Sources {
         file: matches.get_one::<PathBuf>("config").map(PathBuf::as_path),
         environment: &|name| std::env::var_os(name),
         flag: &|name| matches.get_one::<String>(name).cloned(),
-    })
-    .map_err(Failure::usage)?;
+    };
+    let settings = load(&sources).map_err(Failure::usage)?;
     tracing_subscriber::fmt()
         .with_max_level(settings.log)
         .with_writer(io::stderr)
@@ -34,7 +34,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         .thread_name("forebay")
         .build()
         .map_err(|reason| Failure::new(format!("start the runtime: {reason}")))?;
-    let ended = serve(&settings, &runtime);
+    let ended = serve(&settings, &sources, &runtime);
     // Whatever has not ended by now was named; it must not keep the process.
     runtime.shutdown_background();
     ended
@@ -42,12 +42,13 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
 
 /// Composes and starts outside of the runtime's own work, so that a front whose neighbour could not be bound may drop a
 /// runtime of its own; only waiting for the end is asynchronous.
-fn serve(settings: &Settings, runtime: &Runtime) -> Result<ExitCode, Failure> {
+fn serve(settings: &Settings, sources: &Sources<'_>, runtime: &Runtime) -> Result<ExitCode, Failure> {
     let _context = runtime.enter();
     raise_limit();
     // Before anything runs, so that no signal goes unheard.
-    let mut signals =
-        Signals::listen().map_err(|reason| Failure::new(format!("listen for signals: {reason}")))?;
+    let unheard = |reason: io::Error| Failure::new(format!("listen for signals: {reason}"));
+    let mut signals = Signals::listen().map_err(unheard)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(unheard)?;
     let composed = compose(settings, runtime).map_err(|error| friendly(&error, settings))?;
     let addresses = composed.addresses.join("\n");
     let running = composed.start(runtime.handle());
@@ -55,7 +56,12 @@ fn serve(settings: &Settings, runtime: &Runtime) -> Result<ExitCode, Failure> {
     announce(&addresses).map_err(|reason| Failure::new(format!("write to standard output: {reason}")))?;
     info!(?settings, "ready");
     runtime.block_on(async {
-        let name = signals.next().await;
+        let name = loop {
+            tokio::select! {
+                name = signals.next() => break name,
+                _ = hang_up.recv() => read_again(&running, settings, sources),
+            }
+        };
         info!(signal = name, "stopping, a second signal stops at once");
         tokio::select! {
             code = stop(running, settings) => Ok(code),
@@ -68,6 +74,22 @@ fn serve(settings: &Settings, runtime: &Runtime) -> Result<ExitCode, Failure> {
     })
 }
 
+/// Reads the settings anew, of which the nodes of a shared memcached take effect at once and all others with the next start.
+/// What is refused changes nothing.
+fn read_again(running: &Running, settings: &Settings, sources: &Sources<'_>) {
+    let store = match load(sources) {
+        Ok(fresh) if fresh.store.shared().is_none() && settings.store.shared().is_none() => {
+            return info!("SIGHUP changes the nodes of a shared store alone, and there is none");
+        }
+        Ok(fresh) => fresh.store,
+        Err(reason) => return warn!(%reason, "the settings stay as they are"),
+    };
+    match running.set_nodes(&store) {
+        Ok(()) => info!(%store, "goes on with these nodes"),
+        Err(error) => warn!(%error, "the nodes of the store stay as they are"),
+    }
+}
+
 /// The addresses, one a line, and `ready`, in one write.
 fn announce(addresses: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
@@ -77,9 +99,12 @@ fn announce(addresses: &str) -> io::Result<()> {
 }
 
 async fn stop(running: Running, settings: &Settings) -> ExitCode {
-    let Stopped { fronts, engines } = running.stop(settings.drain.0).await;
+    let Stopped { fronts, engines, connections } = running.stop(settings.drain.0).await;
     if !fronts.unfinished.is_empty() {
         warn!(unfinished = ?fronts.unfinished, "requests in progress were cut off");
+    }
+    if !connections.unfinished.is_empty() {
+        warn!(unfinished = ?connections.unfinished, "connections to other systems were cut off");
     }
     if !engines.unfinished.is_empty() {
         error!(unfinished = ?engines.unfinished, "stopped before the log was closed; the next start recovers it");

@@ -8,7 +8,8 @@ use forebay_bond::behind::{Joined, Names};
 use forebay_bond::{Results, warm};
 use forebay_broker::EmbeddedBroker;
 use forebay_cache::SharedCache as SharedRules;
-use forebay_connect::open::Close;
+use forebay_connect::open::{Close, Nodes};
+use forebay_connect::url::StoreUrl;
 use forebay_core::error::{Kind, Result};
 use forebay_core::health::Health;
 use forebay_core::ports::broker::BrokerAdmin;
@@ -56,6 +57,8 @@ pub struct Forebay {
 pub(crate) struct Parts {
     pub(crate) cache: Arc<forebay_cache::Cache>,
     pub(crate) shared: SharedRules,
+    /// Those of the shared store, where they can be changed.
+    pub(crate) nodes: Option<Nodes>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) queues: Queues,
     pub(crate) admin: Arc<dyn BrokerAdmin>,
@@ -177,6 +180,29 @@ impl Forebay {
     /// ```
     pub fn shared(&self) -> SharedCache {
         SharedCache::new(Arc::clone(&self.parts))
+    }
+
+    /// Goes on with the memcached nodes that this URL names in place of those before: about as many keys move as the nodes that come
+    /// or go have, and nothing older comes up with it. Tell all processes at about the same time: until then they look for some
+    /// keys on different nodes.
+    ///
+    /// `Invalid`: the URL, or something else than nodes and weights differs from the one that was opened. `Unsupported`: the store
+    /// is no memcached.
+    ///
+    /// ```no_run
+    /// # async fn grow() -> forebay::Result<()> {
+    /// let forebay = forebay::Forebay::builder().store("memcached://cache-a,cache-b")?.open().await?;
+    /// forebay.set_store_nodes("memcached://cache-a,cache-b,cache-c")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_store_nodes(&self, url: &str) -> Result<()> {
+        let url: StoreUrl = url.parse()?;
+        let (Some(nodes), Some(shared)) = (&self.parts.nodes, url.shared()) else {
+            return Err(Nodes::lacking(&url));
+        };
+        self.parts.engines.spawn_all(nodes.set(shared)?);
+        Ok(())
     }
 
     /// The queue of this name, declared with the default settings if it is not there. One that is there keeps the

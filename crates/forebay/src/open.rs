@@ -114,17 +114,12 @@ pub(crate) async fn open(builder: Builder) -> Result<Forebay> {
         clock: Arc::clone(&clock),
     };
     let found = handle.spawn_blocking(move || here.open()).await;
-    let Found { disk, engine, results, work } =
+    let Found { disk, engine, results, mut work } =
         found.map_err(|reason| refuse("recovery was cut off").because(reason))??;
-
-    let health = Arc::new(Health::default());
-    let engines = Tasks::new(handle.clone(), Arc::clone(&health));
-    let background = Tasks::new(handle, Arc::clone(&health));
-    engines.spawn_all(work);
     let mut elsewhere: Vec<Close> = Vec::new();
     let (queues, admin): (Queues, Arc<dyn BrokerAdmin>) = match (broker, &engine) {
         (Some(opened), _) => {
-            engines.spawn_all(opened.work);
+            work.extend(opened.work);
             elsewhere.push(opened.close);
             (Queues::new(opened.broker, Arc::clone(&clock)), opened.admin)
         }
@@ -132,6 +127,11 @@ pub(crate) async fn open(builder: Builder) -> Result<Forebay> {
         // What is here has the queues wherever nothing else has.
         (None, None) => return Err(refuse("it has no queues")),
     };
+
+    let health = Arc::new(Health::default());
+    let engines = Tasks::new(handle.clone(), Arc::clone(&health));
+    let background = Tasks::new(handle, Arc::clone(&health));
+    engines.spawn_all(work);
     if queues.capabilities().expired {
         engines.spawn_all(vec![queues.expirer()]);
     }
@@ -150,12 +150,13 @@ pub(crate) async fn open(builder: Builder) -> Result<Forebay> {
         Some(results) => Arc::new(Waiting::new(Arc::new(Pinned::new(memory, Some(results.clone()))))),
         None => memory,
     };
-    let mut contacted = None;
+    let (mut contacted, mut nodes) = (None, None);
     let shared: Arc<dyn RemoteStore> = match store {
         Some(opened) => {
             engines.spawn_all(opened.work);
             elsewhere.push(opened.close);
             contacted = Some(Arc::clone(&opened.store));
+            nodes = opened.nodes;
             opened.store
         }
         None => Arc::new(Alone::new(Arc::clone(&local), Arc::clone(&clock))),
@@ -164,6 +165,7 @@ pub(crate) async fn open(builder: Builder) -> Result<Forebay> {
     let forebay = Forebay::new(Parts {
         cache,
         shared: SharedCache::new(shared, Arc::clone(&clock)),
+        nodes,
         clock: Arc::clone(&clock),
         queues,
         admin,

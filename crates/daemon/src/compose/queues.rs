@@ -27,7 +27,10 @@ pub(super) struct Messages {
     pub(super) engine: Option<Arc<EmbeddedBroker>>,
     /// Closes a broker elsewhere.
     pub(super) close: Option<Close>,
+    /// Keeps what is here.
     pub(super) work: Vec<Work>,
+    /// Keeps connections to what is elsewhere.
+    pub(super) connections: Vec<Work>,
     pub(super) background: Vec<Work>,
 }
 
@@ -42,14 +45,15 @@ pub(super) fn open(
         let OpenedBroker { broker, work, .. } = open_engine(settings, directory, clock)?;
         let queues = Queues::new(broker.clone(), Arc::clone(clock));
         let (admin, engine) = (broker.clone(), Some(broker));
-        return Ok(Messages { queues, admin, engine, close: None, work, background: Vec::new() });
+        let (connections, background) = (Vec::new(), Vec::new());
+        return Ok(Messages { queues, admin, engine, close: None, work, connections, background });
     };
     let opened = open_broker(url, Arc::clone(clock))?;
-    let (queues, mut work) = (Queues::new(opened.broker, Arc::clone(clock)), opened.work);
+    let (queues, mut connections) = (Queues::new(opened.broker, Arc::clone(clock)), opened.work);
     if queues.capabilities().expired {
-        work.push(queues.expirer());
+        connections.push(queues.expirer());
     }
-    let mut engine = None;
+    let (mut engine, mut work) = (None, Vec::new());
     if settings.amqp.on().is_some() {
         info!(broker = ?url, "HTTP has its queues there; AMQP stays on those of this process");
         let here = open_engine(settings, directory, clock)?;
@@ -58,7 +62,7 @@ pub(super) fn open(
     }
     let watch = watch_broker(Arc::clone(&opened.admin), Arc::clone(health), Arc::clone(clock));
     let (admin, close) = (opened.admin, Some(opened.close));
-    Ok(Messages { queues, admin, engine, close, work, background: vec![watch] })
+    Ok(Messages { queues, admin, engine, close, work, connections, background: vec![watch] })
 }
 
 /// The engine of this process. Its holds end by the rules, whoever has the queues of HTTP.

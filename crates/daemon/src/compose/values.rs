@@ -5,8 +5,8 @@ use std::sync::Arc;
 use forebay_bond::pinned::ResultsOptions;
 use forebay_bond::{Pinned, Results, warm};
 use forebay_cache::NearCache;
-use forebay_connect::open::{Close, open_store};
-use forebay_connect::url::Url;
+use forebay_connect::open::{Close, Nodes, open_store};
+use forebay_connect::url::{StoreUrl, Url};
 use forebay_connect::watch::watch_store;
 use forebay_core::entry::Version;
 use forebay_core::error::Result;
@@ -26,14 +26,17 @@ use crate::config::settings::Settings;
 pub(super) struct Values {
     pub(super) memory: Arc<Memory>,
     pub(super) kept: Kept,
+    /// Keeps what is here.
     pub(super) work: Vec<Work>,
+    /// Keeps connections to what is elsewhere.
+    pub(super) connections: Vec<Work>,
     pub(super) background: Vec<Work>,
 }
 
 /// In what the fronts find entries.
 pub(super) enum Kept {
     Here { store: Arc<Pinned<Memory>>, results: Option<Results>, warm: Option<Warm> },
-    Shared { near: Arc<NearCache>, close: Close },
+    Shared { near: Arc<NearCache>, nodes: Option<Nodes>, close: Close },
 }
 
 /// What is needed to leave the cache to the next start.
@@ -78,8 +81,9 @@ fn share(
     }
     let watch = watch_store(url, Arc::clone(&opened.store), Arc::clone(health), Arc::clone(clock));
     let near = Arc::new(NearCache::new(Arc::clone(&memory) as _, opened.store, Arc::clone(clock)));
-    let kept = Kept::Shared { near, close: opened.close };
-    Ok(Values { memory, kept, work: opened.work, background: vec![watch] })
+    let kept = Kept::Shared { near, nodes: opened.nodes, close: opened.close };
+    let (work, connections) = (Vec::new(), opened.work);
+    Ok(Values { memory, kept, work, connections, background: vec![watch] })
 }
 
 fn keep(settings: &Settings, disk: Arc<Disk>, memory: Arc<Memory>, clock: &Arc<dyn Clock>) -> Result<Values> {
@@ -99,7 +103,8 @@ fn keep(settings: &Settings, disk: Arc<Disk>, memory: Arc<Memory>, clock: &Arc<d
     let store = Arc::new(Pinned::new(Arc::clone(&memory), results.clone()));
     let warm =
         settings.warm_restart.then(|| Warm { disk, memory: Arc::clone(&memory), clock: Arc::clone(clock) });
-    Ok(Values { memory, kept: Kept::Here { store, results, warm }, work, background: Vec::new() })
+    let (kept, connections, background) = (Kept::Here { store, results, warm }, Vec::new(), Vec::new());
+    Ok(Values { memory, kept, work, connections, background })
 }
 
 fn results_options(settings: &Settings) -> ResultsOptions {
@@ -130,6 +135,14 @@ impl Kept {
             Self::Here { results: Some(results), .. } => results.close(),
             Self::Here { results: None, .. } => {}
             Self::Shared { close, .. } => close.close(),
+        }
+    }
+
+    /// Goes on with the nodes of this URL, and returns what must run for new ones.
+    pub(super) fn set_nodes(&self, url: &StoreUrl) -> Result<Vec<Work>> {
+        match (self, url.shared()) {
+            (Self::Shared { nodes: Some(nodes), .. }, Some(url)) => nodes.set(url),
+            _ => Err(Nodes::lacking(url)),
         }
     }
 
