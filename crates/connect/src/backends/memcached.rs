@@ -66,9 +66,9 @@ mod tests {
     use crate::url::{StoreUrl, Url};
 
     fn url(text: &str) -> Url {
-        match text.parse().unwrap() {
-            StoreUrl::Shared(url) => url,
-            StoreUrl::Memory => panic!("{text} is shared"),
+        match text.parse() {
+            Ok(StoreUrl::Shared(url)) => url,
+            other => unreachable!("{text} is shared, not {other:?}"),
         }
     }
 

@@ -113,7 +113,7 @@ impl Keys {
         let [store, _] = &self.stores;
         let own = self.keys.iter().skip(writer).step_by(WRITERS);
         for (turn, key) in own.cycle().enumerate() {
-            if self.calls.stop.load(SeqCst) {
+            if self.calls.is_to_stop() {
                 return;
             }
             let next = key.source.fetch_add(1, SeqCst) + 1;
