@@ -62,6 +62,9 @@ pub const SEGMENT_BYTES: usize = 128 * 1024 * 1024;
 pub const OPEN_MAX: usize = 1_024;
 /// From the first message of a partition that is not settled to the newest that was read; at it no more is read.
 pub const SPAN_MAX: u64 = 16_384;
+/// As so many of these counts at most what was skipped together: its length takes at most nine bytes more of what a commit says
+/// than that of a single message, and of what is read a byte more takes 128 messages.
+pub const SKIPPED_SPAN_MAX: u64 = 9 * 128;
 /// Bytes of the messages of one partition in this process, with what goes with them, beyond a last one; at it no more is read.
 pub const OPEN_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The same of all partitions of one queue: each has its share of it, if that is less.

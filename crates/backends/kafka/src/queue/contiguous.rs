@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use forebay_core::limits::kafka as limits;
 use serde::{Deserialize, Serialize};
 
 use super::ranges::Ranges;
@@ -30,6 +31,8 @@ pub(crate) struct Contiguous {
     open: BTreeSet<Offset>,
     /// Settled. Those before the first that is open are of no interest any more.
     settled: Ranges,
+    /// Of these, what was settled without having been read, or may have been so in an earlier life.
+    skipped: Ranges,
     tries: BTreeMap<Offset, Tries>,
 }
 
@@ -53,6 +56,9 @@ impl Contiguous {
             let Some(end) = Offset::try_from(run).ok().and_then(|run| at.checked_add(run)) else { break };
             if index % 2 == 1 {
                 restored.settled.add(at, end);
+                if run > limits::SKIPPED_SPAN_MAX {
+                    restored.skipped.add(at, end);
+                }
             }
             at = end;
         }
@@ -100,6 +106,7 @@ impl Contiguous {
     pub(crate) fn skip_to(&mut self, end: Offset) {
         if end > self.next {
             self.settled.add(self.next, end);
+            self.skipped.add(self.next, end);
             self.tries.split_off(&self.next);
             self.next = end;
         }
@@ -140,9 +147,12 @@ impl Contiguous {
         self.open.len()
     }
 
-    /// From the first that is open to the newest.
+    /// From the first that is open to the newest. What was skipped counts by the room that it takes in the mark.
     pub(crate) fn span(&self) -> u64 {
-        u64::try_from(self.next - self.base()).unwrap_or(0)
+        let (base, length) = (self.base(), |from, to| u64::try_from(to - from).unwrap_or(0));
+        let skipped = self.skipped.from(base).map(|(start, end)| length(start, end.min(self.next)));
+        let spared: u64 = skipped.map(|skipped| skipped.saturating_sub(limits::SKIPPED_SPAN_MAX)).sum();
+        length(base, self.next).saturating_sub(spared)
     }
 
     /// How many of the offsets before `end`, from the first that is open on, are settled.
@@ -179,6 +189,7 @@ impl Contiguous {
     /// It was committed: what lies before it need not be kept.
     pub(crate) fn committed(&mut self, base: Offset) {
         self.settled.forget_before(base);
+        self.skipped.forget_before(base);
         self.tries = self.tries.split_off(&base);
     }
 }
@@ -187,7 +198,6 @@ impl Contiguous {
 mod tests {
     use std::collections::BTreeSet;
 
-    use forebay_core::limits::kafka as limits;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -276,6 +286,35 @@ mod tests {
         let mut restored = again(&offsets);
         let expected = [BASE, BASE + 1_000_000];
         assert_eq!(read(&mut restored, [BASE, BASE + 1, BASE + 999_999, BASE + 1_000_000]), expected);
+    }
+
+    #[test]
+    fn however_much_is_skipped_behind_what_is_held_there_is_room_for_more() {
+        let mut offsets = Contiguous::restore(BASE, "");
+        read(&mut offsets, [BASE]);
+        offsets.skip_to(BASE + 1_000_000);
+        assert!(offsets.span() < limits::SPAN_MAX / 2);
+        let mut restored = again(&offsets);
+        assert_eq!(read(&mut restored, BASE..BASE + 500_000), [BASE]);
+        assert!(restored.span() < limits::SPAN_MAX / 2, "it is read through at last");
+        restored.settle(BASE);
+        assert_eq!((restored.base(), restored.span()), (BASE + 1_000_000, 0));
+    }
+
+    #[test]
+    fn however_often_is_skipped_the_mark_fits() {
+        let mut offsets = Contiguous::restore(BASE, "");
+        while offsets.span() < limits::SPAN_MAX && offsets.open_count() < limits::OPEN_MAX {
+            let next = offsets.next();
+            read(&mut offsets, [next]);
+            offsets.skip_to(next + (1 << 50));
+        }
+        let gap = Offset::try_from(limits::SPAN_MAX).unwrap() / Offset::try_from(limits::OPEN_MAX).unwrap();
+        while offsets.open_count() < limits::OPEN_MAX {
+            let next = offsets.next();
+            read(&mut offsets, [next + gap]);
+        }
+        assert!(offsets.mark().len() <= 4_096, "{}", offsets.mark().len());
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Shelf {
     /// As long as a partition is ours its offsets only grow. One that is less has the place of another message that the servers
     /// have lost with the partition's end: what was said of that place, and of those behind it, is of no message any more.
     fn look_for_lost_end(&mut self, source: Source, offset: Offset) {
-        if !self.partitions.get(&source).is_some_and(|partition| offset < partition.read_to) {
+        if self.partitions.get(&source).is_none_or(|partition| offset >= partition.read_to) {
             return;
         }
         self.assign(source, offset, "", offset);
