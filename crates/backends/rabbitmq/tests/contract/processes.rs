@@ -59,6 +59,9 @@ impl Real {
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);
 
+/// A declaration waits so often until it has the lock on the settings: for a channel, and for the lock.
+const STEPS_TO_LOCK: usize = 2;
+
 fn id(delivery: Option<&Delivery>) -> &str {
     delivery.map_or("nothing", |delivery| delivery.message.id.as_str())
 }
@@ -267,12 +270,21 @@ fn a_purge_that_was_given_up_half_way_leaves_nobody_deaf() {
 fn a_declaration_that_was_given_up_half_way_keeps_nobody_from_the_queue() {
     let one = quorum();
     let other = one.twin();
-    for ms in 0..20 {
-        let settings = QueueSettings::new(QueueName::new(&format!("half{ms}")).unwrap());
+    for polls_max in 1.. {
+        let settings = QueueSettings::new(QueueName::new(&format!("half{polls_max}")).unwrap());
         let broker = one.broker();
-        // How far it comes differs from one to the next.
-        let _ = one.on(async { timeout(Duration::from_millis(ms), broker.ensure(&settings)).await });
+        let (mut declaration, mut polls) = (broker.ensure(&settings), 0);
+        let declared = one.on(poll_fn(|context| {
+            polls += 1;
+            if polls > polls_max { Poll::Ready(None) } else { declaration.as_mut().poll(context).map(Some) }
+        }));
+        drop(declaration);
         other.declare(&settings).unwrap();
+        if let Some(declared) = declared {
+            declared.unwrap();
+            assert!(polls_max > STEPS_TO_LOCK, "it was never given up once it had asked for the lock");
+            break;
+        }
     }
 }
 
