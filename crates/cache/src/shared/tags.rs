@@ -31,7 +31,7 @@ impl SharedCache {
         }
         match self.require(|can| can.tags, "tag key", key).await {
             // A load goes on while the store is away, and keeps nothing.
-            Err(error) if error.kind() != Kind::Unavailable => return Err(error),
+            Err(error) if error.kind() != Kind::Unavailable => Err(error),
             _ => self.get_or_load_as(key, Stay { life, tags }, loader).await,
         }
     }
