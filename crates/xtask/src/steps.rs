@@ -60,7 +60,9 @@ pub(crate) fn torture(root: &Path) -> Result<()> {
     step("tools", || install(root))?;
     step("build", || run(cargo(root).args(["build", "--locked", "--workspace", "--bins"]).args(TORTURE)))?;
     // A package of its own, with heavy peers: here it is seen to build still.
-    step("measurements", || run(cargo(&root.join("benches")).args(["check", "--locked", "--bins"])))?;
+    step("measurements", || {
+        run(cargo(&root.join("benches")).args(["check", "--locked", "--bins", "--benches"]))
+    })?;
     step("torture", || run(tests(root).args(TORTURE).env("FOREBAY_TORTURE", "1")))
 }
 

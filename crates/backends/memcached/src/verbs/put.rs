@@ -7,7 +7,7 @@ use forebay_core::ports::remote_store::{Changed, Put};
 use forebay_wire::memcached::reply::{Code, Marks};
 
 use super::ask::Ask;
-use crate::commands::{Commands, Dialect, Entry, HELD_FLAGS, Over};
+use crate::commands::{Commands, Dialect, Entry, Over};
 use crate::store::Inner;
 use crate::there::{There, is_reserved};
 
@@ -30,8 +30,7 @@ pub(crate) async fn put(inner: &Inner, key: &[u8], value: &[u8], put: Put) -> Re
         }
         (Mode::Set | Mode::Replace, Some(version)) => {
             let ask = Ask::begin_change(inner, OPERATION, key).await?;
-            let written = ask.write(entry(&ask, value, put), Over::Number(ask.number(version))).await?;
-            if written == Changed::Exists { none_or_another(&ask).await } else { Ok(written) }
+            ask.write(entry(&ask, value, put), Over::Number(ask.number(version))).await
         }
         (Mode::Set, None) => set(inner, key, value, put).await,
         (Mode::Replace, None) => replace(&Ask::begin_change(inner, OPERATION, key).await?, value, put).await,
@@ -86,22 +85,6 @@ async fn replace(ask: &Ask<'_>, value: &[u8], put: Put) -> Result<Changed> {
         }
     }
     Err(ask.error(Kind::Unavailable).because("others change it all the time"))
-}
-
-/// What is there has another number. Where it is a placeholder there is no value, and whoever was to fill it must not any more;
-/// a key that is held stays so.
-async fn none_or_another(ask: &Ask<'_>) -> Result<Changed> {
-    let mut commands = ask.commands();
-    commands.look(ask.key);
-    let found = ask.send_one(commands).await?;
-    let There::Placeholder(number) = There::of(&found) else { return Ok(Changed::Exists) };
-    if found.marks.flags != HELD_FLAGS {
-        let mut commands = ask.commands();
-        commands.remove(ask.key, Some(number));
-        // If it is another one by now, it was granted after this call began.
-        ask.send_one(commands).await?;
-    }
-    Ok(Changed::NotFound)
 }
 
 /// The classic words add to whatever is there, which may be what came since the look: a placeholder stays one whatever is added.

@@ -58,14 +58,6 @@ pub fn a_key_without_a_value_has_none_also_while_it_is_leased_or_held(rig: &mut 
         let key = |what: &str| format!("{name}-{what}");
         prepare(rig, &key("replace"));
         assert_eq!(put_with(rig, &key("replace"), "value", REPLACE), Changed::NotStored, "{name}");
-        if can_compare(rig) {
-            prepare(rig, &key("compare"));
-            assert_eq!(
-                put_with(rig, &key("compare"), "value", over(Version(1))),
-                Changed::NotFound,
-                "{name}"
-            );
-        }
         assert_eq!(get(rig, &key("replace")), None, "{name}");
         prepare(rig, &key("add"));
         done(put_with(rig, &key("add"), "value", ADD));
