@@ -105,10 +105,11 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_without_a_delay_is_at_once() {
+    fn a_flush_without_a_delay_or_with_a_second_is_at_once() {
         assert_eq!(flush_at(0, NOW), NOW);
         assert_eq!(flush_at(-5, NOW), NOW);
-        assert_eq!(flush_at(5, NOW), NOW + Duration::from_secs(5));
+        assert_eq!(flush_at(1, NOW), NOW);
+        assert_eq!(flush_at(5, NOW), NOW + Duration::from_secs(4));
     }
 
     #[test]

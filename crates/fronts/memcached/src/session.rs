@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn a_delayed_flush_takes_effect_when_its_time_comes() {
         let mut client = Client::new();
-        assert_eq!(client.ask("set a 0 0 1\r\nx\r\nflush_all 10\r\nmg a\r\n"), "STORED\r\nOK\r\nHD\r\n");
+        assert_eq!(client.ask("set a 0 0 1\r\nx\r\nflush_all 11\r\nmg a\r\n"), "STORED\r\nOK\r\nHD\r\n");
         client.pass(9);
         assert_eq!(client.ask("set b 0 0 1\r\nx\r\nmg a\r\n"), "STORED\r\nHD\r\n");
         client.pass(1);
