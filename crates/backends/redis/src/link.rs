@@ -263,9 +263,16 @@ impl Link {
             || matches!(error.kind(), ErrorKind::Io | ErrorKind::Server(ServerErrorKind::ReadOnly))
     }
 
-    /// Has this connection made anew.
+    /// Has this connection made anew; whoever comes until then waits for that, if it can wait at all.
     fn give_up(&self, number: u64) {
         self.broken.fetch_max(number, SeqCst);
+        self.state.send_if_modified(|state| {
+            let stands = matches!(state, State::Standing(standing) if standing.number <= number);
+            if stands {
+                *state = State::Away("the connection broke".into());
+            }
+            stands
+        });
         self.doubt.notify_one();
     }
 
