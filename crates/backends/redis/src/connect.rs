@@ -9,15 +9,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
-use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult,
-    ServerErrorKind,
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisError, RedisResult, ServerErrorKind,
 };
 
-use tokio::time::{sleep, timeout};
-
 use crate::cluster::slots::{self, Nodes};
+use crate::sentinels::{Named, Sentinels};
 use crate::settings::{Durable, Settings, Topology};
 
 /// Which history of its data a server goes on with. It begins another one with every start and when it is made a master, and may
@@ -28,6 +25,14 @@ pub(crate) struct History(pub(crate) [u8; 4]);
 impl History {
     /// The one history of a server that loses nothing.
     const KEPT: Self = Self([255; 4]);
+
+    /// What a master goes on with that has been made one by its sentinels for so many times: also one that was never told that
+    /// another had taken over in between begins another history.
+    fn in_epoch(self, epoch: u64) -> Self {
+        // Mixed, so that neighbours have nothing in common.
+        let mixed = (epoch as u32).wrapping_mul(0x9e37_79b9);
+        Self((u32::from_be_bytes(self.0) ^ mixed).to_be_bytes())
+    }
 
     /// As the server says, which draws it at random.
     fn of(replication: &str) -> Option<Self> {
@@ -40,6 +45,8 @@ impl History {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) history: History,
+    /// What the server itself calls it.
+    own_history: History,
     /// It may drop keys before their time when its memory is full.
     pub(crate) evicts: bool,
     /// Also such that have no time.
@@ -67,8 +74,8 @@ pub(crate) struct ClientId {
 pub(crate) struct Connected {
     pub(crate) wire: MultiplexedConnection,
     pub(crate) facts: Facts,
-    /// Where it leads to.
-    pub(crate) address: ConnectionAddr,
+    /// What the sentinels said of the server, if there are any.
+    pub(crate) named: Option<Named>,
     /// `None` where the server does not tell.
     pub(crate) client: Option<ClientId>,
 }
@@ -110,8 +117,18 @@ pub(crate) async fn connect(
     target: &Target,
     former: Option<&ClientId>,
 ) -> RedisResult<Connected> {
+    let mut sentinels = Sentinels::of(settings);
+    let mut named = None;
     let client = match target {
-        Target::Master => client(settings).await?,
+        Target::Master => match &mut sentinels {
+            Some(sentinels) => {
+                let master = sentinels.ask().await?;
+                let info = sentinels.info(&master)?;
+                named = Some(master);
+                open(settings, info)?
+            }
+            None => client(settings).await?,
+        },
         Target::Node(node) => open(settings, node.clone())?,
         Target::Slot(slot, nodes) => {
             let map = slots::ask(settings, nodes).await?;
@@ -119,9 +136,15 @@ pub(crate) async fn connect(
         }
     };
     let mut wire = client.get_multiplexed_async_connection_with_config(&untimed()).await?;
-    let address = client.get_connection_info().addr().clone();
-    let (facts, client) = learn(&mut wire, settings.is_one(), former).await?;
-    Ok(Connected { wire, facts, address, client })
+    let (mut facts, client) = learn(&mut wire, settings.is_one(), former).await?;
+    if let (Some(sentinels), Some(named)) = (&mut sentinels, &named) {
+        // Another may have taken over while this one stood still, and it does not know.
+        if sentinels.ask().await? != *named {
+            return Err((ErrorKind::Io, "the sentinels name another master by now").into());
+        }
+        facts.history = facts.history.in_epoch(named.epoch);
+    }
+    Ok(Connected { wire, facts, named, client })
 }
 
 fn open(settings: &Settings, server: ConnectionInfo) -> RedisResult<Client> {
@@ -154,7 +177,7 @@ pub(crate) async fn look_at(wire: &mut MultiplexedConnection, facts: Facts) -> R
     let ((), replication): ((), String) =
         ask.cmd("PING").cmd("INFO").arg("replication").query_async(wire).await?;
     check_is_master(&replication)?;
-    if !facts.loses_nothing() && History::of(&replication) != Some(facts.history) {
+    if !facts.loses_nothing() && History::of(&replication) != Some(facts.own_history) {
         return Err((ErrorKind::Io, "the server has begun another history").into());
     }
     Ok(())
@@ -168,22 +191,6 @@ fn check_is_master(replication: &str) -> RedisResult<()> {
             Err((ErrorKind::Server(ServerErrorKind::ReadOnly), what).into())
         }
         _ => Ok(()),
-    }
-}
-
-/// Is ready once the sentinels name another master than this one; where there are none, never.
-pub(crate) async fn another_is_master(settings: &Settings, present: &ConnectionAddr) {
-    loop {
-        sleep(limits::redis::SLOTS_PAUSE).await;
-        if !matches!(settings.topology, Topology::Sentinel { .. }) {
-            continue;
-        }
-        let time = settings.timeout.max(limits::redis::CONNECT_MIN);
-        if let Ok(Ok(named)) = timeout(time, client(settings)).await
-            && named.get_connection_info().addr() != present
-        {
-            return;
-        }
     }
 }
 
@@ -212,23 +219,14 @@ async fn hear(client: Client, channel: &str) -> RedisResult<PubSub> {
 }
 
 async fn client(settings: &Settings) -> RedisResult<Client> {
-    match &settings.topology {
-        Topology::One(info) => open(settings, info.clone()),
-        Topology::Sentinel { sentinels, master, login } => {
-            let mut builder =
-                SentinelClientBuilder::new(sentinels.clone(), master, SentinelServerType::Master)?
-                    .set_client_to_redis_db(login.db())
-                    .set_client_to_redis_tcp_settings(tcp(settings));
-            if let Some(username) = login.username() {
-                builder = builder.set_client_to_redis_username(username);
-            }
-            if let Some(password) = login.password() {
-                builder = builder.set_client_to_redis_password(password);
-            }
-            let mut sentinels: SentinelClient = builder.build()?;
-            sentinels.async_get_client().await
+    match (&settings.topology, Sentinels::of(settings)) {
+        (Topology::One(info), _) => open(settings, info.clone()),
+        (Topology::Cluster(nodes), _) => open(settings, first(nodes)?),
+        (Topology::Sentinel { .. }, None) => Err(no_server()),
+        (Topology::Sentinel { .. }, Some(mut sentinels)) => {
+            let master = sentinels.ask().await?;
+            open(settings, sentinels.info(&master)?)
         }
-        Topology::Cluster(nodes) => open(settings, first(nodes)?),
     }
 }
 
@@ -253,7 +251,7 @@ async fn learn(
     let replication: String = redis::cmd("INFO").arg("replication").query_async(wire).await?;
     check_is_master(&replication)?;
     let untold = || (ErrorKind::InvalidClientConfig, "the server does not tell its replication id");
-    let history = History::of(&replication).ok_or_else(untold)?;
+    let own_history = History::of(&replication).ok_or_else(untold)?;
     let run = says(&server, "run_id");
     if let Some(former) = former.filter(|former| run == Some(&former.run)) {
         // It may have ended by itself. Who may not end connections has what the system gives up sending.
@@ -271,8 +269,8 @@ async fn learn(
     let durable = asked.ok().map(|pairs: HashMap<String, String>| durable(&pairs));
     // Another server that takes over may lack the newest.
     let is_kept = is_one && durable == Some(Durable::Always);
-    let history = if is_kept { History::KEPT } else { history };
-    Ok((Facts { history, evicts, evicts_all, durable }, client))
+    let history = if is_kept { History::KEPT } else { own_history };
+    Ok((Facts { history, own_history, evicts, evicts_all, durable }, client))
 }
 
 /// What a part of INFO says under a name.
@@ -343,7 +341,7 @@ mod tests {
         still.pause();
         let url = format!("redis-cluster://{},{}?timeout_ms=60000", still.address, hears.address);
         let settings = Settings::parse(&url).unwrap();
-        let listening = timeout(Duration::from_secs(30), async {
+        let listening = tokio::time::timeout(Duration::from_secs(30), async {
             listen(&settings, &Target::of_prefix(&settings), "bell").await
         });
         let mut heard = listening.await.unwrap().unwrap().into_on_message();

@@ -8,5 +8,6 @@ mod cluster;
 mod connect;
 mod link;
 mod script;
+mod sentinels;
 pub mod settings;
 pub mod store;

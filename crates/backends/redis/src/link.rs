@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::connect::{self, Connected, Facts, Target};
+use crate::sentinels;
 use crate::settings::Settings;
 
 /// What a call is about, for its errors.
@@ -332,7 +333,7 @@ async fn supervise(link: Arc<Link>) {
             () = link.closed() => return,
         };
         let why = match made {
-            Ok(Ok(Connected { wire, facts, address, client })) => {
+            Ok(Ok(Connected { wire, facts, named, client })) => {
                 number += 1;
                 former = client;
                 *link.facts.lock() = Some(facts);
@@ -344,7 +345,7 @@ async fn supervise(link: Arc<Link>) {
                 let began = Instant::now();
                 let why = tokio::select! {
                     why = watch_over(&link, standing) => why,
-                    () = connect::another_is_master(&link.settings, &address) => {
+                    () = sentinels::name_another(&link.settings, named.as_ref()) => {
                         "the sentinels name another master".to_owned()
                     }
                 };
@@ -407,8 +408,6 @@ fn kind_of(error: &RedisError) -> Kind {
         ErrorKind::Io
         | ErrorKind::AuthenticationFailed
         | ErrorKind::ClusterConnectionNotFound
-        | ErrorKind::MasterNameNotFoundBySentinel
-        | ErrorKind::NoValidReplicasFoundBySentinel
         | ErrorKind::Server(
             Server::BusyLoading
             | Server::TryAgain

@@ -5,7 +5,7 @@
 //! between whether all goes on. What was seen is printed as a row of a table at the end: `cargo test ... -- --nocapture` shows it.
 //!
 //! - [`Outage::begin`]: a load on a broker; [`Outage::begin_on_buses`]: one on buses; [`Outage::begin_on_stores`]: one on a
-//!   shared store
+//!   shared store; [`Outage::begin_on_near`]: one on near caches of it
 //! - [`away`]: single publishes while the server is away
 //! - [`ear`]: somebody who listens to a bus, also for a test of its own
 
@@ -17,7 +17,9 @@ pub mod bus;
 pub mod ear;
 pub mod faults;
 mod load;
+pub mod near;
 pub mod store;
+mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;

@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use forebay_core::entry::Mode;
-use forebay_core::error::{Error, Result};
 use forebay_core::ports::remote_store::{Asked, Changed, Fill, Put, RemoteStore, Shared};
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::load::{Calls, Load, Seen, only_unavailable};
+use super::load::Load;
+use super::tally::Tally;
 use super::{Bounds, Outage};
 
 /// Who changes keys. Each has keys of its own, so that what it says of one is in order.
@@ -51,9 +51,10 @@ impl Outage {
                 continue;
             }
             let keys = Arc::new(Keys::new(stores, names, is_hurt, bounds));
-            let readers = (0..keys.hits.len()).map(|reader| handle.spawn(keys.clone().read(reader)));
+            let tally = keys.tally.clone();
+            let readers = tally.readers().map(|reader| handle.spawn(keys.clone().read(reader)));
             let readers = readers.collect();
-            outage.load(keys.clone(), handle.spawn(keys.change()), readers);
+            outage.load(tally, handle.spawn(keys.change()), readers);
         }
         outage.begun()
     }
@@ -74,14 +75,10 @@ struct Key {
 struct Keys {
     keys: Vec<Key>,
     stores: [Arc<dyn RemoteStore>; 2],
-    is_hurt: bool,
     makes_up: bool,
     pace: Duration,
-    /// Changes that were.
-    confirmed: AtomicU64,
-    /// What each reader has read. They take the stores in turn.
-    hits: Vec<AtomicU64>,
-    calls: Calls,
+    /// Readers take the stores in turn.
+    tally: Arc<Tally>,
 }
 
 impl Keys {
@@ -95,33 +92,30 @@ impl Keys {
         Self {
             keys: names.iter().map(key).collect(),
             stores: stores.all.clone(),
-            is_hurt,
             makes_up: stores.makes_up,
             pace: bounds.pace,
-            confirmed: AtomicU64::new(0),
-            hits: (0..bounds.consumers * stores.all.len()).map(|_| AtomicU64::new(0)).collect(),
-            calls: Calls::default(),
+            tally: Arc::new(Tally::new(bounds.consumers * stores.all.len(), is_hurt)),
         }
     }
 
     async fn change(self: Arc<Self>) {
         join_all((0..WRITERS).map(|writer| self.change_own(writer))).await;
-        self.calls.ended.store(true, SeqCst);
+        self.tally.calls.ended.store(true, SeqCst);
     }
 
     async fn change_own(&self, writer: usize) {
         let [store, _] = &self.stores;
         let own = self.keys.iter().skip(writer).step_by(WRITERS);
         for (turn, key) in own.cycle().enumerate() {
-            if self.calls.is_to_stop() {
+            if self.tally.calls.is_to_stop() {
                 return;
             }
             let next = key.source.fetch_add(1, SeqCst) + 1;
             let (name, value) = (key.name.as_bytes(), next.to_string());
             let changed = if turn % CHANGES_OF_A_PUT == 0 {
-                self.timed(store.put(name, value.as_bytes(), PUT)).await
+                self.tally.timed(store.put(name, value.as_bytes(), PUT)).await
             } else {
-                self.timed(store.remove(name, None, Duration::ZERO)).await
+                self.tally.timed(store.remove(name, None, Duration::ZERO)).await
             };
             key.tried.store(next, SeqCst);
             match changed {
@@ -129,11 +123,11 @@ impl Keys {
                     let is_done = matches!(changed, Changed::Done(_) | Changed::NotFound);
                     assert!(is_done, "{}: {changed:?} is no answer to this", key.name);
                     key.confirmed.store(next, SeqCst);
-                    self.confirmed.fetch_add(1, SeqCst);
+                    self.tally.confirmed.fetch_add(1, SeqCst);
                 }
                 Err(error) => {
-                    self.may_fail(key, &error);
-                    self.calls.refuse(&error);
+                    self.tally.may_fail(&key.name, &error);
+                    self.tally.calls.refuse(&error);
                     sleep(PAUSE).await;
                 }
             }
@@ -145,17 +139,15 @@ impl Keys {
         let [own, other] = &self.stores;
         let (store, is_own) = if reader.is_multiple_of(2) { (own, true) } else { (other, false) };
         for key in self.keys.iter().cycle().skip(reader * CHANGES_OF_A_PUT) {
-            if self.is_done() {
+            if self.tally.is_done() {
                 return;
             }
             let floor = if is_own && self.makes_up { &key.tried } else { &key.confirmed }.load(SeqCst);
-            match self.timed(store.get_or_lease(key.name.as_bytes(), LEASE)).await {
+            match self.tally.timed(store.get_or_lease(key.name.as_bytes(), LEASE)).await {
                 Ok(Asked::Hit(shared)) => {
                     let read = number(&shared);
                     assert!(read >= floor, "{}: {read} was read, {floor} was to be the oldest", key.name);
-                    if let Some(hits) = self.hits.get(reader) {
-                        hits.fetch_add(1, SeqCst);
-                    }
+                    self.tally.hit(reader);
                     // A store may answer without a pause.
                     yield_now().await;
                 }
@@ -164,67 +156,21 @@ impl Keys {
                     // What is changed meanwhile makes it void.
                     sleep(self.pace).await;
                     let filled = store.fill(key.name.as_bytes(), loaded.as_bytes(), FILL, grant);
-                    if let Err(error) = self.timed(filled).await {
-                        self.may_fail(key, &error);
+                    if let Err(error) = self.tally.timed(filled).await {
+                        self.tally.may_fail(&key.name, &error);
                     }
                 }
                 Ok(Asked::Busy) => sleep(PAUSE).await,
                 Err(error) => {
-                    self.may_fail(key, &error);
+                    self.tally.may_fail(&key.name, &error);
                     sleep(PAUSE).await;
                 }
             }
         }
-    }
-
-    /// Notes how long a call takes.
-    async fn timed<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let begun = Instant::now();
-        let result = call.await;
-        self.calls.took(begun.elapsed());
-        result
-    }
-
-    fn may_fail(&self, key: &Key, error: &Error) {
-        assert!(self.is_hurt, "{}: nothing was done to its server: {error}", key.name);
-        only_unavailable(error);
     }
 }
 
 fn number(shared: &Shared) -> u64 {
     let text = std::str::from_utf8(&shared.value).expect("what was filled");
     text.parse().expect("what was filled")
-}
-
-impl Load for Keys {
-    fn name(&self) -> String {
-        let whose = if self.is_hurt { "that is hurt" } else { "that is not" };
-        format!("keys of the server {whose}")
-    }
-
-    fn calls(&self) -> &Calls {
-        &self.calls
-    }
-
-    fn is_hurt(&self) -> bool {
-        self.is_hurt
-    }
-
-    /// Changed, read by all, and read by each.
-    fn counts(&self, more: u64) -> Vec<u64> {
-        let hits = || self.hits.iter().map(|hits| hits.load(SeqCst));
-        let all = [self.confirmed.load(SeqCst), hits().sum()].map(|count| count + more);
-        all.into_iter().chain(hits().map(|hits| hits + more.min(1))).collect()
-    }
-
-    /// Nothing is on its way to anybody.
-    fn missing(&self) -> Vec<u64> {
-        Vec::new()
-    }
-
-    /// Readers have looked all the time.
-    fn check(&self) -> Seen {
-        let hits = self.hits.iter().map(|hits| hits.load(SeqCst)).sum();
-        Seen { confirmed: self.confirmed.load(SeqCst), again: hits }
-    }
 }

@@ -20,7 +20,7 @@ pub const CONNECT_MIN: Duration = Duration::from_secs(2);
 pub const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 pub const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
-/// How often a connection is asked for a sign of life.
+/// How often a connection is asked for a sign of life, and the sentinels who is the master.
 pub const PING_PAUSE: Duration = Duration::from_secs(1);
 /// Commands that a connection takes in and has not sent yet: far more than can come until it is given up.
 pub const QUEUED_MAX: usize = 1 << 20;
@@ -86,7 +86,9 @@ pub const RECLAIM_TRIES_MAX: u32 = 100;
 pub const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
 /// How often a cluster is asked which of its servers has which slots.
 pub const SLOTS_PAUSE: Duration = Duration::from_secs(5);
-/// How long the other servers of a cluster have to tell a newer map when one has answered.
+/// How long sentinels have to answer.
+pub const SENTINELS_MAX: Duration = Duration::from_millis(500);
+/// How long the other servers of a cluster, or the other sentinels, have to tell something newer when one has answered.
 pub const MAP_PAUSE: Duration = Duration::from_millis(100);
 /// Queues with messages whose time is over that one step sees to.
 pub const SWEEP_QUEUES_MAX: usize = 10;

@@ -14,7 +14,7 @@ use forebay_core::time::Instant;
 use forebay_redis::broker::RedisBroker;
 
 use crate::ground::Ground;
-use crate::sentinel::watch;
+use forebay_contract::servers::redis::sentinel::watch;
 use forebay_contract::servers::redis::{Keeps, Redis};
 
 struct One {
@@ -91,7 +91,7 @@ forebay_contract::broker!(one);
 mod on_a_master_that_a_sentinel_names {
     fn one() -> super::One {
         let redis = super::Redis::start(super::Keeps::Everything, &[]);
-        let sentinel = super::watch(&redis);
+        let sentinel = super::watch(redis.address.port());
         let url = format!("redis+sentinel://{}/main?durable=always", sentinel.address);
         super::one_at(redis, Some(sentinel), url)
     }

@@ -8,6 +8,7 @@ use forebay_contract::outage::bus::Buses;
 use forebay_contract::outage::faults::Fault;
 use forebay_contract::outage::{Bounds, Outage};
 use forebay_contract::servers::Restarts;
+use forebay_contract::servers::redis::sentinel::watch;
 use forebay_contract::servers::redis::{Keeps, Redis};
 use forebay_contract::servers::wire::Wire;
 use forebay_core::limits::redis::LOOK_PAUSE;
@@ -20,7 +21,6 @@ use tokio::time::sleep;
 use crate::cluster::Lent;
 use crate::faults::{DEAF_MAX, LATE, TIMEOUT};
 use crate::ground::Ground;
-use crate::sentinel::watch;
 
 /// How long it takes to hand on what has come.
 const QUIET: Duration = Duration::from_millis(5);
@@ -103,7 +103,7 @@ impl Rig for One {
 mod on_a_master_that_a_sentinel_names_and_that_forgets {
     fn one() -> super::One {
         let master = super::Redis::start(super::Keeps::Nothing, &[]);
-        let sentinel = super::watch(&master);
+        let sentinel = super::watch(master.address.port());
         let url = format!("redis+sentinel://{}/main", sentinel.address);
         super::on(super::Servers::Watched { master, _sentinel: sentinel }, url)
     }

@@ -18,73 +18,27 @@ use forebay_redis::store::RedisStore;
 use parking_lot::Mutex;
 
 use crate::faults::{BOUNDS, queues};
-use crate::ground::{Ground, READY_MAX};
-use forebay_contract::servers::redis::{Keeps, Redis};
-use forebay_contract::servers::{Pauses, Restarts, within};
+use crate::ground::Ground;
+use forebay_contract::servers::redis::Redis;
+use forebay_contract::servers::redis::cluster::{Cluster, LAST_SLOTS, MASTERS};
+use forebay_contract::servers::{Pauses, Restarts};
 
-const MASTERS: usize = 3;
 const TIME_OUT: Duration = Duration::from_millis(800);
 
 /// Those that nobody has.
 static FREE: Mutex<Vec<Cluster>> = Mutex::new(Vec::new());
 static PREFIX: AtomicU64 = AtomicU64::new(0);
 
-pub(crate) struct Cluster {
-    pub(crate) masters: Vec<Redis>,
+/// One that somebody may have used before.
+fn lend() -> Cluster {
+    let free = FREE.lock().pop();
+    free.unwrap_or_else(Cluster::start)
 }
 
-impl Cluster {
-    fn lent() -> Self {
-        let free = FREE.lock().pop();
-        free.unwrap_or_else(Self::start)
-    }
-
-    pub(crate) fn start() -> Self {
-        let more = [
-            "--cluster-enabled",
-            "yes",
-            "--cluster-require-full-coverage",
-            "no",
-            "--cluster-node-timeout",
-            "2000",
-        ];
-        let masters: Vec<Redis> = (0..MASTERS).map(|_| Redis::start(Keeps::Everything, &more)).collect();
-        let addresses: Vec<String> = masters.iter().map(|master| master.address.to_string()).collect();
-        let mut create = vec!["--cluster", "create"];
-        create.extend(addresses.iter().map(String::as_str));
-        create.push("--cluster-yes");
-        masters[0].cli(&create);
-        let cluster = Self { masters };
-        cluster.await_ok();
-        cluster
-    }
-
-    fn await_ok(&self) {
-        within(READY_MAX, "all masters agree", || {
-            self.masters.iter().all(|master| {
-                let info = master.cli(&["CLUSTER", "INFO"]);
-                info.contains("cluster_state:ok") && info.contains("cluster_slots_ok:16384")
-            })
-        });
-    }
-
-    pub(crate) fn addresses(&self) -> String {
-        self.masters.iter().map(|master| master.address.to_string()).collect::<Vec<_>>().join(",")
-    }
-
-    /// Leaves it to the next one, as it was.
-    fn give_back(mut self) {
-        for master in &mut self.masters {
-            if master.runs() {
-                master.resume();
-            } else {
-                master.start_again();
-            }
-            master.cli(&["FLUSHALL"]);
-        }
-        self.await_ok();
-        FREE.lock().push(self);
-    }
+/// Leaves it to the next one, as it was.
+fn give_back(cluster: Cluster) {
+    cluster.restore();
+    FREE.lock().push(cluster);
 }
 
 /// A cluster that is given back when this is dropped.
@@ -92,7 +46,7 @@ pub(crate) struct Lent(Option<Cluster>);
 
 impl Lent {
     pub(crate) fn lend() -> Self {
-        Self(Some(Cluster::lent()))
+        Self(Some(lend()))
     }
 
     pub(crate) fn addresses(&self) -> String {
@@ -112,7 +66,7 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(cluster) = self.0.take().filter(|_| !std::thread::panicking()) {
-            cluster.give_back();
+            give_back(cluster);
         }
     }
 }
@@ -129,7 +83,7 @@ mod store {
     }
 
     fn three() -> Three {
-        let (cluster, ground) = (Cluster::lent(), Ground::new());
+        let (cluster, ground) = (lend(), Ground::new());
         let url = format!("redis-cluster://{}?timeout_ms={}", cluster.addresses(), TIME_OUT.as_millis());
         let (store, other) = (ground.store(&url), ground.store(&url));
         Three { cluster: Some(cluster), ground, store, other, began: Instant::now() }
@@ -144,7 +98,7 @@ mod store {
     impl Drop for Three {
         fn drop(&mut self) {
             if let Some(cluster) = self.cluster.take().filter(|_| !std::thread::panicking()) {
-                cluster.give_back();
+                give_back(cluster);
             }
         }
     }
@@ -184,7 +138,7 @@ mod store {
 
         fn node_of(&self, key: &[u8]) -> usize {
             let slot = slot(&[b"forebay:e:", key].concat());
-            [5_460, 10_922, 16_383].iter().position(|last| slot <= *last).unwrap()
+            LAST_SLOTS.iter().position(|last| usize::from(slot) <= *last).unwrap()
         }
 
         fn stop(&mut self, node: usize) {
@@ -232,7 +186,7 @@ mod store {
 
 #[test]
 fn masters_that_are_killed_one_after_the_other_lose_nothing_they_confirmed_and_nobody_goes_deaf() {
-    let (cluster, ground) = (Cluster::lent(), Ground::new());
+    let (cluster, ground) = (lend(), Ground::new());
     let options = "durable=always&timeout_ms=500&patience_ms=2000&prefix=killed";
     let broker = ground.broker(&format!("redis-cluster://{}?{options}", cluster.addresses()));
     let mut load = Outage::begin(ground.handle(), broker.clone(), ground.clock.clone(), BOUNDS, queues());
@@ -245,7 +199,7 @@ fn masters_that_are_killed_one_after_the_other_lose_nothing_they_confirmed_and_n
     load.end("Redis Cluster", "SIGKILL of each of three masters, started again");
     broker.close();
     drop(ground);
-    cluster.give_back();
+    give_back(cluster);
 }
 
 mod broker {
@@ -259,7 +213,7 @@ mod broker {
     }
 
     fn three() -> Three {
-        let (cluster, ground) = (Cluster::lent(), Ground::new());
+        let (cluster, ground) = (lend(), Ground::new());
         let prefix = PREFIX.fetch_add(1, SeqCst);
         let url = format!("redis-cluster://{}?durable=always&prefix=case{prefix}", cluster.addresses());
         let broker = ground.broker(&url);
@@ -269,7 +223,7 @@ mod broker {
     impl Drop for Three {
         fn drop(&mut self) {
             if let Some(cluster) = self.cluster.take().filter(|_| !std::thread::panicking()) {
-                cluster.give_back();
+                give_back(cluster);
             }
         }
     }

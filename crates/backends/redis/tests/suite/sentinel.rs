@@ -1,5 +1,6 @@
 //! A master that sentinels watch over, and a replica that takes over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_core::entry::Mode;
@@ -11,59 +12,94 @@ use forebay_core::ports::clock::Clock;
 use forebay_core::ports::remote_store::{Asked, Fill, Filled, Put, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
 
+use crate::faults::{BOUNDS, DEAF_MAX, LATE, TIMEOUT, queues};
 use crate::ground::Ground;
+use forebay_contract::outage::store::Stores;
+use forebay_contract::outage::{Bounds, Outage, rounds};
+use forebay_contract::servers::redis::sentinel::{FAIL_OVER_MAX, Node, Watched};
 use forebay_contract::servers::redis::{Keeps, Redis};
-use forebay_contract::servers::{Restarts, within};
+use forebay_contract::servers::wire::Does;
+use forebay_contract::servers::{Pauses, Restarts, within};
 
-const FAIL_OVER_MAX: Duration = Duration::from_secs(60);
 const FILL: Fill<'static> = Fill { flags: 0, life: None, tags: &[] };
 
-struct Watched {
-    master: Redis,
-    replica: Redis,
-    sentinel: Redis,
+/// How the master goes, and what it comes back as.
+struct Fault {
+    name: &'static str,
+    leave: fn(&Node),
+    back: fn(&Node),
 }
 
-/// A sentinel that watches over this master and calls it main.
-pub(crate) fn watch(master: &Redis) -> Redis {
-    let port = master.address.port();
-    Redis::start_sentinel(&format!(
-        "sentinel monitor main 127.0.0.1 {port} 1\n\
-         sentinel down-after-milliseconds main 500\n\
-         sentinel failover-timeout main 3000\n"
-    ))
-}
+const FAULTS: [Fault; 3] = [
+    Fault {
+        name: "SIGKILL of the master until the replica has taken over, started again",
+        leave: |node| node.redis.kill(),
+        back: |node| node.redis.start_again(),
+    },
+    Fault {
+        name: "SIGSTOP of the master until the replica has taken over",
+        leave: |node| node.redis.pause(),
+        back: |node| node.redis.resume(),
+    },
+    Fault {
+        name: "master cut off until the replica has taken over",
+        leave: |node| node.wire.cut(Does::Refuse),
+        back: |node| node.wire.set(Does::Pass),
+    },
+];
 
-fn watched() -> Watched {
-    let master = Redis::start(Keeps::Everything, &["--repl-diskless-sync-delay", "0"]);
-    let port = master.address.port().to_string();
-    let replica = Redis::start(Keeps::Everything, &["--replicaof", &format!("127.0.0.1 {port}")]);
-    within(FAIL_OVER_MAX, "the replica has caught up", || {
-        replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
-    });
-    let sentinel = watch(&master);
-    within(FAIL_OVER_MAX, "the sentinel knows the replica", || {
-        sentinel.cli(&["SENTINEL", "REPLICAS", "main"]).contains(&replica.address.port().to_string())
-    });
-    Watched { master, replica, sentinel }
-}
-
-impl Watched {
-    fn url(&self, options: &str) -> String {
-        format!("redis+sentinel://{}/main?{options}", self.sentinel.address)
+/// The master suffers this again and again, which is another one each time. It comes back as soon as another has taken over, and
+/// goes on as a master until it is told; or, where that would lose what it confirms, once nobody asks it any more.
+fn suffers(load: &mut Outage, watched: &Watched, fault: &Fault, backend: &str, is_fenced: bool) {
+    for _ in 0..rounds() {
+        let master = watched.master();
+        (fault.leave)(&watched.nodes[master]);
+        load.until_refused();
+        watched.await_promoted(1 - master);
+        if !is_fenced {
+            load.goes_on("with the new master");
+        }
+        (fault.back)(&watched.nodes[master]);
+        watched.await_demoted(master);
+        load.goes_on("after a fail-over");
     }
+    load.end(backend, fault.name);
+}
 
-    fn fail_over(&mut self) {
-        self.master.kill();
-        within(FAIL_OVER_MAX, "the replica is promoted", || {
-            self.replica.cli(&["INFO", "replication"]).contains("role:master")
-        });
+#[test]
+fn fail_overs_under_load_lose_nothing_that_was_confirmed_and_leave_nobody_deaf() {
+    for fault in &FAULTS {
+        let (watched, ground) = (Watched::start(), Ground::new());
+        let broker = ground.broker(&watched.url("replicas=1&durable=always&timeout_ms=500&patience_ms=2000"));
+        let clock = ground.clock.clone();
+        let mut load = Outage::begin(ground.handle(), broker.clone(), clock, BOUNDS, queues());
+        suffers(&mut load, &watched, fault, "Redis with sentinels", true);
+        broker.close();
     }
 }
 
 #[test]
+fn fail_overs_under_load_bring_back_nothing_that_was_invalidated() {
+    for fault in &FAULTS {
+        let (watched, ground) = (Watched::start(), Ground::new());
+        let url = watched.url(&format!("timeout_ms={}", TIMEOUT.as_millis()));
+        let all = [ground.store(&url) as Arc<dyn RemoteStore>, ground.store(&url)];
+        let keys = (0..40).map(|number| format!("load:{number}")).collect();
+        let stores = Stores { all, keys, elsewhere: Vec::new(), makes_up: false, deaf_max: DEAF_MAX };
+        let bounds = Bounds { wait: TIMEOUT, slack: LATE, consumers: 3, ..BOUNDS };
+        let mut load = Outage::begin_on_stores(ground.handle(), &stores, bounds);
+        suffers(&mut load, &watched, fault, "Redis as a store, with sentinels", false);
+    }
+}
+
+fn fail_over(watched: &Watched) {
+    watched.nodes[0].redis.kill();
+    watched.await_promoted(1);
+}
+
+#[test]
 fn a_publish_that_a_replica_has_survives_a_fail_over_and_the_broker_goes_on_with_the_new_master() {
-    let (mut watched, ground) = (watched(), Ground::new());
+    let (watched, ground) = (Watched::start(), Ground::new());
     let broker = ground.broker(&watched.url("replicas=1&durable=always&timeout_ms=2000"));
     let queue = QueueName::new("q").unwrap();
     let message = |id: &str| Message::new(MessageId::given(id).unwrap(), Payload::from(id));
@@ -71,7 +107,7 @@ fn a_publish_that_a_replica_has_survives_a_fail_over_and_the_broker_goes_on_with
     for id in ["a", "b", "c"] {
         ground.run(broker.publish(&queue, vec![message(id)])).unwrap();
     }
-    watched.fail_over();
+    fail_over(&watched);
     let mut received = Vec::new();
     within(FAIL_OVER_MAX, "what was confirmed is received from the new master", || {
         let wait_until = ground.clock.now() + Duration::from_secs(1);
@@ -88,7 +124,7 @@ fn a_publish_that_a_replica_has_survives_a_fail_over_and_the_broker_goes_on_with
 
 #[test]
 fn leases_and_values_of_the_old_master_are_void_with_the_new_one() {
-    let (mut watched, ground) = (watched(), Ground::new());
+    let (watched, ground) = (Watched::start(), Ground::new());
     let store = ground.store(&watched.url(""));
     let lease =
         |key: &'static [u8]| match ground.run(store.get_or_lease(key, Duration::from_secs(60))).unwrap() {
@@ -98,9 +134,9 @@ fn leases_and_values_of_the_old_master_are_void_with_the_new_one() {
     let (before, other) = (lease(b"before"), lease(b"other"));
     assert!(matches!(ground.run(store.fill(b"other", b"value", FILL, other)), Ok(Filled::Stored(_))));
     within(FAIL_OVER_MAX, "the replica has the lease, too", || {
-        watched.replica.cli(&["EXISTS", "forebay:e:before"]) == "1"
+        watched.nodes[1].redis.cli(&["EXISTS", "forebay:e:before"]) == "1"
     });
-    watched.fail_over();
+    fail_over(&watched);
     // An invalidation may have been lost with the old master: its leases are not trusted.
     within(FAIL_OVER_MAX, "the new master is used", || ground.run(store.get(&[b"other"])).remove(0).is_ok());
     assert_eq!(ground.run(store.get(&[b"other"])).remove(0).unwrap(), None, "nor are its values");
@@ -109,8 +145,38 @@ fn leases_and_values_of_the_old_master_are_void_with_the_new_one() {
 }
 
 #[test]
+fn a_former_master_that_was_never_told_serves_nothing_of_before_when_it_is_named_again() {
+    let (watched, ground) = (Watched::start(), Ground::new());
+    let store = ground.store(&watched.url("timeout_ms=500"));
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    ground.run(store.put(b"key", b"older", put)).unwrap();
+    let Asked::Granted(lease) = ground.run(store.get_or_lease(b"leased", Duration::from_secs(600))).unwrap()
+    else {
+        panic!("nobody else has it")
+    };
+    let [former, other] = &watched.nodes;
+    former.wire.cut(Does::Refuse);
+    watched.await_promoted(1);
+    for key in [&b"key"[..], b"leased"] {
+        within(FAIL_OVER_MAX, "the new master is used", || {
+            ground.run(store.remove(key, None, Duration::ZERO)).is_ok()
+        });
+    }
+    // The other one is away before the sentinel could make the former one its replica.
+    former.wire.set(Does::Pass);
+    other.wire.cut(Does::Refuse);
+    watched.await_promoted(0);
+    for key in ["forebay:e:key", "forebay:e:leased"] {
+        assert_eq!(former.redis.cli(&["EXISTS", key]), "1", "it never heard of the removal");
+    }
+    within(FAIL_OVER_MAX, "the former master is used", || ground.run(store.get(&[b"key"])).remove(0).is_ok());
+    assert_eq!(ground.run(store.get(&[b"key"])).remove(0).unwrap(), None);
+    assert_eq!(ground.run(store.fill(b"leased", b"older", FILL, lease)).unwrap(), Filled::Refused);
+}
+
+#[test]
 fn a_store_goes_to_the_master_that_the_sentinels_name_also_where_the_former_one_still_is_one() {
-    let (watched, ground) = (watched(), Ground::new());
+    let (watched, ground) = (Watched::start(), Ground::new());
     let store = ground.store(&watched.url(""));
     let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
     assert!(ground.run(store.put(b"key", b"former", put)).is_ok());

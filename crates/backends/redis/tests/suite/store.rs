@@ -10,7 +10,7 @@ use forebay_core::ports::remote_store::RemoteStore;
 use forebay_redis::store::RedisStore;
 
 use crate::ground::Ground;
-use crate::sentinel::watch;
+use forebay_contract::servers::redis::sentinel::watch;
 use forebay_contract::servers::redis::{Keeps, Redis};
 
 const TIME_OUT: Duration = Duration::from_millis(500);
@@ -99,7 +99,7 @@ impl Rig for One {
 mod on_a_master_that_a_sentinel_names_and_that_forgets {
     fn one() -> super::One {
         let redis = super::Redis::start(super::Keeps::Nothing, &[]);
-        let sentinel = super::watch(&redis);
+        let sentinel = super::watch(redis.address.port());
         let url = format!("redis+sentinel://{}/main", sentinel.address);
         super::one_at(redis, Some(sentinel), &url)
     }

@@ -1,7 +1,7 @@
 -- An entry is a string: a magic byte, then one that says what it is.
 --   V  a value: flags (4 bytes), version (8), history that it was written in (4), number of tags (1), each tag with its length (1),
 --      then the bytes
---   L  a lease: its token (8), then the history of the server that granted it
+--   L  a lease: its token (8), then the server's own history when it was granted, and that of values
 --   H  a hold after an invalidation
 -- Behind its own ARGV every script has the history that values are of; one of another history is as good as none.
 local present = ARGV[#ARGV]
@@ -12,10 +12,10 @@ local function kind(entry)
   if what ~= 'V' or string.sub(entry, 15, 18) == present then return what end
 end
 
--- Changes with every start of the server and when it is made a master: what an invalidation that was lost then should have
--- voided is void all the same.
+-- Changes with every start of the server, when it is made a master, and when its sentinels say so anew: what an invalidation that
+-- was lost then should have voided is void all the same.
 local function history()
-  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') .. present
 end
 
 local function version_of(entry) return string.sub(entry, 7, 14) end

@@ -12,11 +12,11 @@ use forebay_core::ports::clock::Clock;
 use forebay_core::ports::remote_store::{Put, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
 
-use crate::cluster::Cluster;
 use crate::faults::{BOUNDS, DEAF_MAX, queues};
 use crate::ground::{Ground, READY_MAX};
 use forebay_contract::outage::Outage;
 use forebay_contract::servers::redis::Redis;
+use forebay_contract::servers::redis::cluster::{Cluster, LAST_SLOTS};
 use forebay_contract::servers::{Restarts, within};
 
 /// The slot of a prefix, on its way.
@@ -32,7 +32,7 @@ impl<'a> Move<'a> {
     fn begin(cluster: &'a Cluster, prefix: &str) -> Self {
         let slot = cluster.masters[0].cli(&["CLUSTER", "KEYSLOT", &format!("{{{prefix}}}")]);
         let number: usize = slot.parse().unwrap();
-        let place = [5_460, 10_922, 16_383].iter().position(|last| number <= *last).unwrap();
+        let place = LAST_SLOTS.iter().position(|last| number <= *last).unwrap();
         let (from, to) = (&cluster.masters[place], &cluster.masters[(place + 1) % cluster.masters.len()]);
         assert_eq!(to.cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(from)]), "OK");
         assert_eq!(from.cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(to)]), "OK");

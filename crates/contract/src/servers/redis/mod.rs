@@ -1,4 +1,7 @@
-//! Redis: the redis-server on the path.
+//! Redis: the redis-server on the path, alone, as a [`cluster`], and watched over by a [`sentinel`].
+
+pub mod cluster;
+pub mod sentinel;
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -46,11 +49,6 @@ impl Redis {
         }
         arguments.extend(more);
         Self::start_with("", &arguments)
-    }
-
-    /// A sentinel with this configuration, which it changes.
-    pub fn start_sentinel(config: &str) -> Self {
-        Self::start_with(config, &["--sentinel"])
     }
 
     fn start_with(config: &str, more: &[&str]) -> Self {
