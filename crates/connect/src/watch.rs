@@ -23,7 +23,9 @@ use crate::url::Url;
 /// A store has so many nodes, for the look, also where fewer are named.
 const NODES_LOOKED_AT_MIN: usize = 3;
 
-/// Tells `health` while the store, which this URL names, or some nodes of it are away. It looks at so many keys that every node has some.
+/// Tells `health` while the store, which this URL names, or some nodes of it are away. It looks at keys of which every node has
+/// some, as far as those go that the URL names at the start with about the same weights. It is always the same keys: what is told
+/// is not to change with the keys.
 pub fn watch_store(
     url: &Url,
     store: Arc<dyn RemoteStore>,

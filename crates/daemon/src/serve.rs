@@ -8,7 +8,12 @@ use clap::ArgMatches;
 use forebay_core::error::{Error, Kind};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::compose::{Running, Stopped, compose};
 use crate::config::load::{Sources, load};
@@ -24,11 +29,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         flag: &|name| matches.get_one::<String>(name).cloned(),
     };
     let settings = load(&sources).map_err(Failure::usage)?;
-    tracing_subscriber::fmt()
-        .with_max_level(settings.log)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines).with(shown(settings.log)).init();
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("forebay")
@@ -38,6 +40,13 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     // Whatever has not ended by now was named; it must not keep the process.
     runtime.shutdown_background();
     ended
+}
+
+/// What of the log is shown. To RabbitMQ's client library each answer that a queue is not there is an error, and asking is how it
+/// is found out: whoever asked tells what matters.
+fn shown(level: LevelFilter) -> Targets {
+    let shown = Targets::new().with_default(level);
+    if level < LevelFilter::DEBUG { shown.with_target("lapin", LevelFilter::OFF) } else { shown }
 }
 
 /// Composes and starts outside of the runtime's own work, so that a front whose neighbour could not be bound may drop a

@@ -8,7 +8,7 @@ use forebay::Forebay;
 use forebay_acceptance::daemon::Daemon;
 use forebay_contract::servers::memcached::Memcached;
 use forebay_contract::servers::rabbitmq::RabbitMq;
-use forebay_contract::servers::{Pauses, Restarts, within};
+use forebay_contract::servers::{Pauses, within};
 use serde_json::Value;
 
 use crate::desk::{Looks, the_queue_api_works};

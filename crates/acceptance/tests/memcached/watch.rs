@@ -312,16 +312,23 @@ fn connections_are_told_of() {
     let (memcached, front) = (Memcached::start(), Front::start());
     for address in [memcached.address, front.address] {
         let mut watcher = watch(address, " connevents");
-        drop(Raw::connect(address));
-        let told = events(&mut watcher, "type=conn_close");
-        assert_eq!(
-            told,
-            [
-                "type=conn_new rip=127.0.0.1 rport transport=tcp cfd",
-                "type=conn_close rip=127.0.0.1 rport transport=tcp reason=normal cfd",
-            ],
-            "{address}"
-        );
+        let refused = [&[0x80, 0xee][..], &[0; 22]].concat();
+        let ends: [(&[u8], &str); 4] =
+            [(b"", "normal"), (b"quit\r\n", "normal"), (&[b'x'; 4_096], "error"), (&refused, "normal")];
+        for (sent, reason) in ends {
+            let mut raw = Raw::connect(address);
+            raw.send(sent);
+            drop(raw);
+            let told = events(&mut watcher, "type=conn_close");
+            assert_eq!(
+                told,
+                [
+                    "type=conn_new rip=127.0.0.1 rport transport=tcp cfd".to_owned(),
+                    format!("type=conn_close rip=127.0.0.1 rport transport=tcp reason={reason} cfd"),
+                ],
+                "{address} {sent:?}"
+            );
+        }
     }
 }
 

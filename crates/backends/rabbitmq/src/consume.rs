@@ -2,6 +2,7 @@
 //! others when nobody does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay_core::error::Kind;
 use forebay_core::limits;
@@ -93,12 +94,17 @@ async fn open(inner: &Arc<Inner>, queue: &Arc<Queue>, link: &Link, mut channel: 
             } else {
                 tracing::warn!(queue = %queue.settings.name, ?refusal, "rabbitmq: cannot consume");
             }
-            let times = queue.look(|shelf| shelf.trouble.as_ref().map_or(0, |trouble| trouble.times));
+            let times = failures(queue);
             let pause = limits::rabbitmq::PAUSE.saturating_mul(1 << times.min(8));
             let not_before = inner.clock.now() + pause.min(limits::BROKER_PAUSE_MAX);
             put_off(queue, epoch, not_before, Some(Trouble { why: refusal.said(), times: times + 1 }));
         }
     }
+}
+
+/// How often in turn the server could not be had to send messages.
+fn failures(queue: &Queue) -> u32 {
+    queue.look(|shelf| shelf.trouble.as_ref().map_or(0, |trouble| trouble.times))
 }
 
 /// The server is not asked before then.
@@ -140,6 +146,8 @@ async fn try_open(
         None => channel.insert(link.channel().await?).clone(),
     };
     let asked = queue.look(|shelf| shelf.asked);
+    // A large message over a slow wire needs longer, and comes from its beginning each time.
+    let patience = limits::rabbitmq::ARRIVAL_MAX.saturating_mul(1 << failures(queue).min(4));
     let mut fits_now = None;
     for lane in queue.lanes() {
         // What is tried again goes before the others of its key: all of it must be here before any of these comes, and find
@@ -162,7 +170,7 @@ async fn try_open(
             Arc::new(Intake { inner: inner.clone(), queue: queue.clone(), lane, epoch, asked, consumer });
         queue.change_quietly(|shelf| shelf.take_in_by(&intake));
         inner.run(intake.run());
-        if !await_tries(queue, again.min(fits.into())).await {
+        if !await_tries(queue, again.min(fits.into()), patience).await {
             return Err(Refusal::Away("what is to be tried again does not come"));
         }
     }
@@ -214,9 +222,9 @@ pub(crate) async fn ready(queue: &Queue, link: &Link, lane: Lane) -> Result<u64,
     Ok(u64::from(declared.message_count()))
 }
 
-/// Whether so many messages that are tried again have come, which goes on for as long as more of them do.
-async fn await_tries(queue: &Queue, count: u64) -> bool {
-    let (mut came_before, mut late) = (0, time::Instant::now() + limits::rabbitmq::ARRIVAL_MAX);
+/// Whether so many messages that are tried again have come, of which each has so long.
+async fn await_tries(queue: &Queue, count: u64, patience: Duration) -> bool {
+    let (mut came_before, mut late) = (0, time::Instant::now() + patience);
     loop {
         let changed = queue.changed.notified();
         let came = queue.look(Shelf::tries_here);
@@ -224,7 +232,7 @@ async fn await_tries(queue: &Queue, count: u64) -> bool {
             return true;
         }
         if came > came_before {
-            (came_before, late) = (came, time::Instant::now() + limits::rabbitmq::ARRIVAL_MAX);
+            (came_before, late) = (came, time::Instant::now() + patience);
         }
         if time::timeout_at(late, changed).await.is_err() {
             return false;

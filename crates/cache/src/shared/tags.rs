@@ -14,6 +14,7 @@ use crate::cache::{check, printable};
 
 impl SharedCache {
     /// As [`get_or_load`](Self::get_or_load); what was loaded is removed with each of these tags.
+    /// All who load a key are to name the same ones: what is there, or is being loaded, keeps those of whoever loaded it.
     ///
     /// `Unsupported`: the store keeps no tags. `Invalid`: more than [`ENTRY_TAGS_MAX`] of them, or one that could be no key.
     pub async fn get_or_load_tagged(

@@ -184,7 +184,7 @@ impl Front {
             Some("VA") => Ok(Some(words.next_back().and_then(|value| value.parse().ok()).expect("a number"))),
             Some("HD" | "NF" | "EN") => Ok(None),
             Some("SERVER_ERROR") => Err(Error::new(Kind::Unavailable, "ask the daemon", answer.trim_end())),
-            _ => panic!("{answer:?} is no answer to {command:?}"),
+            word => unreachable!("{word:?} is no answer"),
         }
     }
 

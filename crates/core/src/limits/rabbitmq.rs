@@ -48,7 +48,7 @@ pub const EMPTY_MIN: Duration = Duration::from_millis(50);
 pub const TRIES_MAX: usize = 256;
 /// Of what is tried again so much comes to this process: more than there may be, as what is past its time to live is beside it.
 pub const TRIES_PREFETCH: u16 = 1_024;
-/// How long the next of what is tried again may take to come before the rest of an ordered queue.
+/// How long the next of what is tried again may take to come before the rest of an ordered queue; longer where that has failed.
 pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
 /// The pause before a queue's settings are asked for again that another process reads.
 pub const LOCK_PAUSE: Duration = Duration::from_millis(20);

@@ -304,6 +304,7 @@ impl SharedCache {
     }
 
     /// As [`get_or_load`](Self::get_or_load); what was loaded is removed with each of these tags, up to 16 of them.
+    /// All who load a key are to name the same ones: what is there, or is being loaded, keeps those of whoever loaded it.
     ///
     /// `Unsupported`: the store keeps no tags. Redis does, outside of a cluster, where it drops nothing before its time.
     ///

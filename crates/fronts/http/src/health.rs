@@ -35,7 +35,7 @@ pub(crate) struct HealthBody {
 #[utoipa::path(
     get, path = "/health", tag = "process", operation_id = "health",
     responses(
-        (status = 200, description = "All is well.", body = HealthBody),
+        (status = 200, description = "All is well, but for servers of a shared store that it names.", body = HealthBody),
         (status = 503, description = "Something is broken; the text says what.", body = ErrorBody),
     )
 )]
@@ -73,6 +73,7 @@ pub(crate) async fn health(State(app): State<App>) -> Answer<Json<HealthBody>> {
     let passing = usize::from(log.full) + usize::from(pinned.full) + usize::from(refuses) + away.len();
     reasons.extend(away);
     let passes = reasons.len() == passing;
+    reasons.extend(app.parts.health.partly_away());
     let refused = if passes { Refused::for_now } else { Refused::new };
     Err(refused(StatusCode::SERVICE_UNAVAILABLE, reasons.join("; ")))
 }

@@ -72,7 +72,9 @@ pub(crate) enum Next {
     Ask,
     /// Send, then tell of what happens until the client goes.
     Watch,
-    /// Send, then end the connection.
+    /// Send, then end the connection, as its client wishes.
+    Quit,
+    /// Send, then end the connection: it is of no use.
     Close,
 }
 
@@ -153,7 +155,8 @@ impl Session {
                     }
                     reply::line(turn.out, Refusal::TooManyWatchers.text());
                 }
-                Ran::Quit => break Next::Close,
+                Ran::Quit => break Next::Quit,
+                Ran::Refused => break Next::Close,
             }
         };
         Progress { consumed, next }

@@ -75,6 +75,10 @@ impl Contiguous {
         // What lies between is not there: it was removed, or is none of the messages.
         if offset > self.next {
             self.settled.add(self.next, offset);
+            // Others may have removed very many behind one that is held here: it is to hold up nothing.
+            if offset.abs_diff(self.next) > limits::SKIPPED_SPAN_MAX {
+                self.skipped.add(self.next, offset);
+            }
         }
         // What was skipped may be committed already, and is not kept then.
         let settled = offset < self.base() || self.settled.contains(offset);
@@ -299,6 +303,15 @@ mod tests {
         assert!(restored.span() < limits::SPAN_MAX / 2, "it is read through at last");
         restored.settle(BASE);
         assert_eq!((restored.base(), restored.span()), (BASE + 1_000_000, 0));
+    }
+
+    #[test]
+    fn however_much_was_removed_behind_what_is_held_there_is_room_for_more() {
+        let mut offsets = Contiguous::restore(BASE, "");
+        assert_eq!(read(&mut offsets, [BASE, BASE + 1_000_000]), [BASE, BASE + 1_000_000]);
+        assert!(offsets.span() < limits::SPAN_MAX / 2);
+        offsets.settle(BASE);
+        assert_eq!(offsets.base(), BASE + 1_000_000);
     }
 
     #[test]

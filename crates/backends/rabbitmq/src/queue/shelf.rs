@@ -125,7 +125,9 @@ impl Shelf {
     pub(crate) fn clear(&mut self, consuming: Consuming) -> Cleared {
         self.epoch += 1;
         let (epoch, asked, leading) = (self.epoch, self.asked, self.leading);
-        let new = Self { consuming, epoch, asked, leading, ..Self::new(self.ordered) };
+        // How often in turn it could not be opened counts on, also where part of it was open.
+        let trouble = self.trouble.take();
+        let new = Self { consuming, trouble, epoch, asked, leading, ..Self::new(self.ordered) };
         let mut old = std::mem::replace(self, new);
         self.turns = std::mem::take(&mut old.turns);
         self.used_at = old.used_at;
@@ -370,6 +372,14 @@ pub(super) mod tests {
 
     pub(crate) fn main_lane(id: &str, number: u64) -> Arc<Letter> {
         letter(id, number, Lane::Class(0))
+    }
+
+    #[test]
+    fn how_often_it_could_not_be_opened_counts_on_when_part_of_it_was_open() {
+        let mut shelf = shelf(true, []);
+        shelf.trouble = Some(Trouble { why: "away".into(), times: 3 });
+        drop(shelf.clear(Consuming::No { not_before: NOW }));
+        assert_eq!(shelf.trouble.map(|trouble| trouble.times), Some(3));
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn pass_request<S: Backing>(
         _ if *admitted => return S::run(turn, command),
         _ => {
             write(turn.out, request.echo, &unauthenticated);
-            return Ran::Quit;
+            return Ran::Refused;
         }
     }
     Ran::Done

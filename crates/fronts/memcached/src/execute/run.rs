@@ -27,6 +27,8 @@ pub(crate) enum Ran {
     Watches(Kinds),
     /// The client wants to go.
     Quit,
+    /// It was refused, and nothing can follow it.
+    Refused,
 }
 
 /// Carries out one command.

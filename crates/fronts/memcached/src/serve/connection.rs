@@ -193,7 +193,8 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         shared.counters.take(&mut tally, id);
         self.unsent = out;
         match progress.next {
-            Next::Close => After::End,
+            Next::Quit => After::End,
+            Next::Close => self.gone(true),
             Next::Ask => After::Ask,
             Next::Watch => After::Watch,
             Next::Read { .. } | Next::Send => After::Answer,
@@ -251,7 +252,7 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         Poll::Ready(self.after(progress, full, answers))
     }
 
-    /// The client has ended the connection, or it was lost.
+    /// The client has ended the connection, or it was lost or is of no use.
     fn gone(&mut self, lost: bool) -> After {
         if lost {
             self.reason = "error";
@@ -330,7 +331,6 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
         let mut progress = act(&mut self.session, input, &mut turn);
         self.pledge = turn.store.pledge();
         if self.send(cx, answers).is_err() {
-            self.reason = "error";
             progress.next = Next::Close;
         }
         progress
@@ -367,7 +367,8 @@ impl<S: Backing, IO: AsyncRead + AsyncWrite + Unpin> Connection<S, IO> {
             Next::Send => After::Answer,
             Next::Ask => After::Ask,
             Next::Watch => After::Watch,
-            Next::Close => After::End,
+            Next::Quit => After::End,
+            Next::Close => self.gone(true),
         };
         if !matches!(after, After::Read | After::Ask | After::Watch | After::End) {
             answers.tally.one(Count::Yields);

@@ -52,7 +52,7 @@ pub(crate) fn run_without_key<S: Backing>(turn: &mut Turn<'_, S>, request: &Requ
         }
         Operation::Refused { status, closes } => {
             write(turn.out, echo, &Response::refused(status));
-            return if closes { Ran::Quit } else { Ran::Done };
+            return if closes { Ran::Refused } else { Ran::Done };
         }
         // Nobody has to say who they are.
         _ => write(turn.out, echo, &Response::refused(Status::Unknown)),
