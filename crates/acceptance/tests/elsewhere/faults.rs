@@ -15,7 +15,8 @@ use forebay_contract::servers::wire::Wire;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-const TIMEOUT: Duration = Duration::from_millis(500);
+/// No busy machine makes a server that is well miss it.
+const TIMEOUT: Duration = Duration::from_millis(1_500);
 /// A near copy is used for a second; what is stated beside it is for the steps of the clock that a cache looks at.
 const OLDER_MAX: Duration = Duration::from_millis(1_100);
 /// What is stated of calls under load: a busy machine is given the rest.

@@ -202,7 +202,7 @@ fn what_is_no_memcached_is_unavailable_and_a_bad_key_is_refused() {
 fn a_store_may_be_opened_before_its_servers_are_there() {
     let rig = Real::new(1, "");
     rig.servers[0].kill();
-    let settings: Settings = url(&[rig.servers[0].address], "").parse().expect("a good URL");
+    let settings: Settings = url(&[rig.servers[0].address], TIME_OUT, "").parse().expect("a good URL");
     let (store, works) = {
         let _inside = rig.runtime.enter();
         MemcachedStore::new(settings, Arc::new(TokioClock::new())).expect("it needs nobody there")
@@ -235,7 +235,7 @@ fn a_server_that_numbers_no_versions_or_cannot_be_emptied_is_refused_by_name() {
 fn of_a_node_that_is_away_it_is_told_why() {
     let rig = Real::new(1, "");
     rig.servers[0].kill();
-    let store = open(&rig.runtime, &url(&[rig.servers[0].address], ""));
+    let store = open(&rig.runtime, &url(&[rig.servers[0].address], TIME_OUT, ""));
     let error = rig.runtime.block_on(store.put(b"key", b"value", SET)).expect_err("nobody is there");
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(error.to_string().contains("is away: Connection refused"), "{error}");

@@ -32,25 +32,30 @@ pub(crate) struct Real {
 impl Real {
     /// So many servers; `options` go into the URL.
     pub(crate) fn new(nodes: usize, options: &str) -> Self {
-        Self::over(nodes, options, |server| server.address)
+        Self::over(nodes, TIME_OUT, options, |server| server.address)
     }
 
-    /// The same with something between stores and servers.
-    pub(crate) fn over(nodes: usize, options: &str, mut wire: impl FnMut(&Memcached) -> SocketAddr) -> Self {
+    /// The same with something between stores and servers, and a time-out of its own.
+    pub(crate) fn over(
+        nodes: usize,
+        time_out: Duration,
+        options: &str,
+        mut wire: impl FnMut(&Memcached) -> SocketAddr,
+    ) -> Self {
         let servers: Vec<Memcached> =
             (0..nodes).map(|_| Memcached::start_with(&["-t", "2", "-m", "64", "-I", "4m"])).collect();
         let addresses: Vec<SocketAddr> = servers.iter().map(&mut wire).collect();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let url = url(&addresses, options);
+        let url = url(&addresses, time_out, options);
         let (store, other) = (open(&runtime, &url), open(&runtime, &url));
         Self { servers, addresses, store, other, runtime, began: Instant::now() }
     }
 }
 
-pub(crate) fn url(addresses: &[SocketAddr], options: &str) -> String {
+pub(crate) fn url(addresses: &[SocketAddr], time_out: Duration, options: &str) -> String {
     let nodes: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-    format!("memcached://{}?timeout={}ms{options}", nodes.join(","), TIME_OUT.as_millis())
+    format!("memcached://{}?timeout={}ms{options}", nodes.join(","), time_out.as_millis())
 }
 
 /// A store, with its works running.
