@@ -13,7 +13,7 @@ use forebay_core::ports::remote_store::{Put, RemoteStore};
 use rig::Real;
 
 fn classic() -> Real {
-    Real::over(3, "", |server| filter::before(server.address))
+    Real::over(3, rig::TIME_OUT, "", |server| filter::before(server.address))
 }
 
 forebay_contract::remote!(classic);
