@@ -1,7 +1,9 @@
 //! What goes wrong with a server under load: nothing that was confirmed is lost, and nobody goes deaf.
 
+use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use forebay_core::entry::{Mode, Version};
@@ -190,13 +192,18 @@ fn a_large_write_on_a_slow_wire_does_not_cost_the_connection() {
     };
     let before = clients();
     wire.set(Does::Hold);
-    let large = ground.handle().spawn({
+    let value = vec![7; 48 << 20];
+    let mut large = Box::pin({
         let store = store.clone();
-        async move {
-            let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
-            store.put(b"large", &vec![7; 48 << 20], put).await
-        }
+        let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+        async move { store.put(b"large", &value, put).await }
     });
+    // It is under way before anything else is asked for.
+    ground.run(poll_fn(|context| match large.as_mut().poll(context) {
+        Poll::Pending => Poll::Ready(()),
+        Poll::Ready(_) => unreachable!("the wire carries nothing"),
+    }));
+    let large = ground.handle().spawn(large);
     // The first one's end gives reason to doubt the connection, and the others last longer than an idle one is given.
     for _ in 0..4 {
         assert_eq!(ground.run(store.get(&[b"small"])).remove(0).unwrap_err().kind(), Kind::Unavailable);
