@@ -32,6 +32,7 @@ bench: ## side by side with peers, into benches/report/
 	cd benches && target/release/storms | tee report/storms.md
 	cd benches && target/release/item_bytes | tee report/item-bytes.md
 	cd benches && target/release/library | tee report/library.md
+	cd benches && target/release/hit_ratio_servers | tee report/hit-ratio-servers.md
 	cd benches && cargo bench --locked --bench hit_ratio | tee report/hit-ratio.md
 
 fuzz: ## the parsers under a coverage-guided fuzzer, MINUTES each

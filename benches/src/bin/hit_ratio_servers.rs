@@ -1,6 +1,7 @@
 //! Hit ratio of servers that take the same memory: memcached, Redis by recency and by frequency, and our front, on recorded traces.
 //!
-//! `cargo run --release --bin hit_ratio_servers -- TRACE[.xz]...`: what is missed is written, with a value whose length follows
+//! `cargo run --release --bin hit_ratio_servers [-- TRACE[.xz]...]`, without one the demo's: what is missed is written, with a value
+//! whose length follows
 //! from its key. A server is started anew with another limit until what it has resident is what it may take, so that no
 //! system's overhead is a gift to it. Keys are asked for in batches of 16. Markdown on stdout.
 
@@ -16,6 +17,8 @@ use forebay_benches::trace::load;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// It is started in the folder of this package.
+const DEMO_TRACE: &str = "../crates/lab/traces/web07.trace.xz";
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 /// Values are so long that all of a trace's keys take so much.
 const FOOTPRINT: usize = 400 * 1024 * 1024;
@@ -38,7 +41,11 @@ trait Client {
 fn main() -> Outcome<()> {
     println!("| trace | may take, MiB | server | limit, MiB | resident, MiB | hits, % |");
     println!("| --- | ---: | --- | ---: | ---: | ---: |");
-    for path in std::env::args().skip(1) {
+    let mut paths: Vec<_> = std::env::args().skip(1).collect();
+    if paths.is_empty() {
+        paths.push(DEMO_TRACE.into());
+    }
+    for path in paths {
         let mut trace = load(&path)?;
         trace.truncate(ACCESSES_MAX);
         let keys = trace.iter().collect::<HashSet<_>>().len();
