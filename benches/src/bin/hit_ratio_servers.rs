@@ -1,9 +1,8 @@
 //! Hit ratio of servers that take the same memory: memcached, Redis by recency and by frequency, and our front, on recorded traces.
 //!
 //! `cargo run --release --bin hit_ratio_servers [-- TRACE[.xz]...]`, without one the demo's: what is missed is written, with a value
-//! whose length follows
-//! from its key. A server is started anew with another limit until what it has resident is what it may take, so that no
-//! system's overhead is a gift to it. Keys are asked for in batches of 16. Markdown on stdout.
+//! whose length follows from its key. A server is started anew with another limit until what it has resident is what it may take, so
+//! that no system's overhead is a gift to it. Keys are asked for in batches of 16. Markdown on stdout.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -27,6 +26,8 @@ const SHARES: [u64; 3] = [5, 10, 30];
 /// Of a longer trace only the beginning is taken.
 const ACCESSES_MAX: usize = 2_000_000;
 const BATCH: usize = 16;
+/// What memcached says where no entry of the value's size class can make room: it is missed again.
+const NO_ROOM: &str = "SERVER_ERROR out of memory storing object";
 /// How near to what it may take a server's memory is to come, and how often that is tried.
 const NEAR: f64 = 0.02;
 const TRIES_MAX: usize = 5;
@@ -205,7 +206,7 @@ impl Client for Memcached {
         self.stream.get_mut().write_all(&asked)?;
         for _ in keys {
             let answer = line(&mut self.stream)?;
-            if answer != "STORED" {
+            if answer != "STORED" && answer != NO_ROOM {
                 return Err(answer.into());
             }
         }

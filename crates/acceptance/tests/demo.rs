@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
+use forebay_acceptance::client::Client;
 use forebay_acceptance::programs::{forebay, run};
 use forebay_contract::servers::memcached::Memcached;
+use forebay_contract::servers::port;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_contract::servers::redis::{Keeps, Redis};
 
@@ -32,4 +35,14 @@ fn nor_does_it_on_redis_alone() {
     let redis = Redis::start(Keeps::Everything, &[]);
     let url = format!("redis://{}", redis.address);
     demo(&["--store", &url, "--broker", &url]);
+}
+
+#[test]
+fn a_broker_that_is_away_is_named() {
+    let away = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
+    let broker = format!("amqp://{away}?wait_ms=500");
+    let end =
+        Client::start(Command::new(forebay()).args(["demo", "--seconds", "8", "--broker", &broker])).end();
+    assert!(!end.status.success());
+    assert!(end.complaints.contains(&away.to_string()), "{}", end.complaints);
 }

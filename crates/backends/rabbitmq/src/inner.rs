@@ -122,7 +122,8 @@ impl Inner {
             () = self.closed() => None,
         };
         self.check_open(operation)?;
-        up.ok_or_else(|| Error::new(Kind::Unavailable, operation, self.settings.address()))
+        let away = || Error::new(Kind::Unavailable, operation, self.settings.address());
+        up.ok_or_else(|| away().because("no connection to it stands"))
     }
 
     /// What the server is asked step by step has an end as well.

@@ -67,6 +67,9 @@ pub(super) const BACKOFF_LONGEST: Duration = Duration::from_millis(40);
 pub(super) const CACHE_ANSWER_MAX: Duration = Duration::from_secs(1);
 /// How long one call to the queue may take, a new connection included, apart from waiting for a message.
 pub(super) const QUEUE_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long a declaration may take: longer than a daemon waits for a broker that is away by default, so that it is the daemon who
+/// says what is away.
+pub(super) const DECLARE_ANSWER_MAX: Duration = Duration::from_secs(15);
 /// Longest line that the cache may answer with.
 pub(super) const CACHE_LINE_BYTES_MAX: usize = 2_048;
 /// Longest value that the cache may answer with; a page is a fraction of it.

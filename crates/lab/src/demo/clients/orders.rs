@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::http::Http;
-use super::session::within;
+use super::session::{within, within_time};
 use crate::demo::daemon::Addresses;
 use crate::demo::limits;
 use crate::demo::traffic::orders::Order;
@@ -28,7 +28,8 @@ pub(super) async fn declare(addresses: watch::Receiver<Addresses>, path: &str) -
     let hold = u64::try_from(limits::HTTP_HOLD.as_millis()).unwrap_or(u64::MAX);
     let (body, expected) = (json!({ "hold_ms": hold }), [StatusCode::OK, StatusCode::CREATED]);
     let mut http = Http::new(addresses);
-    within(DECLARE, http.ask(DECLARE, (Method::PUT, path), Some(&body), &expected)).await.map(drop)
+    let asked = http.ask(DECLARE, (Method::PUT, path), Some(&body), &expected);
+    within_time(limits::DECLARE_ANSWER_MAX, DECLARE, asked).await.map(drop)
 }
 
 /// Asks for a sign of life: that the queue, declared before, is there.

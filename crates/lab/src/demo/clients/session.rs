@@ -1,6 +1,7 @@
 //! One AMQP connection with one channel: what a publisher and a worker each keep, and give up after any failure.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use lapin::options::QueueDeclareOptions;
@@ -66,8 +67,18 @@ async fn say(session: &Session, operation: &'static str, options: QueueDeclareOp
 
 /// Waits for `work`, but not for ever.
 pub(super) async fn within<T>(operation: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = |late| Error::new(Kind::Unavailable, operation, QUEUE).because(late);
-    timeout(limits::QUEUE_ANSWER_MAX, work).await.map_err(late)?
+    within_time(limits::QUEUE_ANSWER_MAX, operation, work).await
+}
+
+/// The same, of another time.
+pub(super) async fn within_time<T>(
+    time: Duration,
+    operation: &'static str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let late =
+        |_| Error::new(Kind::Unavailable, operation, QUEUE).because(format!("no answer within {time:?}"));
+    timeout(time, work).await.map_err(late)?
 }
 
 /// The error of a call that was made through `lapin`.
