@@ -271,3 +271,20 @@ fn a_look_at_no_messages_shows_none() {
     let shown = |most| bench.ground.run(bench.broker.peek(&bench.q, most)).unwrap().len();
     assert_eq!((shown(0), shown(1)), (0, 1));
 }
+
+#[test]
+fn what_others_may_read_of_another_history_goes_with_its_tag() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let store = ground.store(&format!("redis://{}", redis.address));
+    let Asked::Granted(lease) = ground.run(store.get_or_lease(b"key", Duration::from_secs(60))).unwrap()
+    else {
+        panic!("nobody else has it")
+    };
+    let fill = Fill { flags: 0, life: None, tags: &[b"tag"] };
+    assert!(matches!(ground.run(store.fill(b"key", b"value", fill, lease)), Ok(Filled::Stored(_))));
+    // As who came by another login or another sentinel has written it: the history is at 14 to 17.
+    redis.cli(&["SETRANGE", "forebay:e:key", "14", "else"]);
+    assert_eq!(ground.run(store.get(&[b"key"])).remove(0).unwrap(), None, "it is of another history");
+    ground.run(store.remove_tag(b"tag")).unwrap();
+    assert_eq!(redis.cli(&["EXISTS", "forebay:e:key"]), "0");
+}

@@ -4,7 +4,9 @@ local removed = 0
 for _, key in ipairs(keys) do
   local entry = redis.call('GET', key)
   local what = kind(entry)
-  if what == 'L' then
+  -- What is a value of another history here others may still read, and its key is not known afterwards.
+  local is_foreign = not what and entry and string.sub(entry, 1, 2) == '\251V'
+  if what == 'L' or is_foreign then
     redis.call('DEL', key)
   elseif what == 'V' then
     local _, tags = read_tags(entry)
