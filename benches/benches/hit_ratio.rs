@@ -13,15 +13,13 @@ use std::time::Instant as Wall;
 
 use forebay_benches::plot::{Line, lines};
 use forebay_benches::policies::{lru, optimum, s3_fifo, sieve, w_tiny_lfu};
-use forebay_benches::trace::{load, zipf};
+use forebay_benches::trace::{DEMO, load, zipf};
 use forebay_core::entry::{Read, Version, Write};
 use forebay_core::ports::local_store::LocalStore;
 use forebay_core::time::Instant;
 use forebay_memory::{Memory, MemoryOptions};
 use rustix::time::{ClockId, clock_gettime};
 
-/// `cargo bench` starts in this folder.
-const DEMO_TRACE: &str = "../crates/lab/traces/web07.trace.xz";
 const SHARES: [f64; 6] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 const VALUE: [u8; 100] = [7; 100];
 const ZIPF_KEYS: usize = 1_000_000;
@@ -38,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // `cargo bench` adds the switch and, where it was given one, its filter.
     let mut arguments =
         std::env::args().skip(1).filter(|argument| argument != "--bench" && argument != "hit_ratio");
-    let path = arguments.next().unwrap_or_else(|| DEMO_TRACE.into());
+    let path = arguments.next().unwrap_or_else(|| DEMO.into());
     let trace = load(&path)?;
     let keys = trace.iter().collect::<HashSet<_>>().len();
     let compulsory = 100.0 * keys as f64 / trace.len() as f64;

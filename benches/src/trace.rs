@@ -4,6 +4,9 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{BufReader, Read};
 
+/// The demo's, from this package's folder.
+pub const DEMO: &str = "../crates/lab/traces/web07.trace.xz";
+
 /// Reads a trace of big-endian 32-bit keys, compressed if its name ends in `.xz`.
 pub fn load(path: &str) -> Result<Vec<u32>, Box<dyn Error>> {
     let file = File::open(path)?;

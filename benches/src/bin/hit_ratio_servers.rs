@@ -12,12 +12,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 use forebay_benches::server::{Address, Server};
-use forebay_benches::trace::load;
+use forebay_benches::trace::{DEMO, load};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// It is started in the folder of this package.
-const DEMO_TRACE: &str = "../crates/lab/traces/web07.trace.xz";
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 /// Values are so long that all of a trace's keys take so much.
 const FOOTPRINT: usize = 400 * 1024 * 1024;
@@ -44,7 +42,7 @@ fn main() -> Outcome<()> {
     println!("| --- | ---: | --- | ---: | ---: | ---: |");
     let mut paths: Vec<_> = std::env::args().skip(1).collect();
     if paths.is_empty() {
-        paths.push(DEMO_TRACE.into());
+        paths.push(DEMO.into());
     }
     for path in paths {
         let mut trace = load(&path)?;
