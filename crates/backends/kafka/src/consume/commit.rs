@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use forebay_core::limits::kafka as limits;
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::{task, time};
 
@@ -46,7 +45,8 @@ async fn gather(queue: &Queue) {
     }
 }
 
-/// What the batch came to, and what what was left out of it did: of a commit that was not answered nobody knows.
+/// What the batch came to, and what what was left out of it did: of a commit that was tried in vain nobody knows. Not even if the
+/// coordinator has refused it: the client sends one again by itself whose answer was lost, and tells of the last answer alone.
 async fn commit_batch(
     inner: &Inner,
     queue: &Arc<Queue>,
@@ -73,7 +73,6 @@ async fn commit_batch(
             inner.blocking("settle delivery", move || committing.commit(&offsets, CommitMode::Sync));
         match time::timeout_at(late, committed).await {
             Ok(Ok(Ok(()))) => return (Fate::Committed, left_out),
-            Ok(Ok(Err(error))) if is_refused(&error) => {}
             unsure => {
                 left_out = Fate::Unsure;
                 tracing::debug!(queue = %queue.name(), ?unsure, "kafka: commit");
@@ -84,17 +83,4 @@ async fn commit_batch(
         }
         time::sleep(limits::PAUSE / 5).await;
     }
-}
-
-/// Whether the group's coordinator has said that it does not take the commit: the group is changing, or goes on without us.
-fn is_refused(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::IllegalGeneration
-                | Code::UnknownMemberId
-                | Code::RebalanceInProgress
-                | Code::FencedInstanceId
-        )
-    )
 }
