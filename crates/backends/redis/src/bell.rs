@@ -1,5 +1,6 @@
 //! Hears, on a connection of its own, that there may be something to take or to read.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use forebay_core::limits;
@@ -37,18 +38,21 @@ pub(crate) async fn listen(link: Arc<Link>, channel: String, rung: mpsc::Sender<
     }
 }
 
-/// Listens until the connection ends, and says whether it stood.
+/// Listens where the link's connection leads to until either ends, and says whether it stood.
 async fn hear(link: &Link, channel: &str, rung: &mpsc::Sender<Rung>) -> RedisResult<bool> {
+    let Some(standing) = link.stands().await else { return Ok(false) };
     let time = link.settings.timeout.max(limits::redis::CONNECT_MIN);
-    let Ok(connected) = timeout(time, connect::listen(&link.settings, &link.target, channel)).await else {
-        return Ok(false);
-    };
+    let connecting = connect::listen(&link.settings, &link.target, &standing.server, channel);
+    let Ok(connected) = timeout(time, connecting).await else { return Ok(false) };
     let (mut asks, mut heard) = connected?.split();
+    // A server that is no master any more may go on, and rings for nobody.
+    let mut gone = pin!(link.is_gone(standing.number));
     if rung.send(Rung::ForAll).await.is_err() {
         return Ok(true);
     }
     loop {
         tokio::select! {
+            () = &mut gone => return Ok(true),
             message = heard.next() => {
                 let Some(message) = message else { return Ok(true) };
                 let Ok(word) = std::str::from_utf8(message.get_payload_bytes()) else { continue };

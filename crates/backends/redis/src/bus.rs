@@ -45,8 +45,8 @@ impl Default for Kept {
 
 /// A bus on a Redis Stream.
 ///
-/// A server that was started anew, or a replica that was promoted, may have lost the newest notices: every listener hears of a
-/// gap from the beginning then, once the new server was asked for anything.
+/// A server that was started anew, that was promoted, or that is the master again after another one, may have lost the newest
+/// notices: every listener hears of a gap from the beginning then, once that server was asked for anything.
 pub struct RedisBus {
     shared: Arc<Shared>,
 }
@@ -146,9 +146,12 @@ impl Shared {
     }
 
     async fn run(&self, about: About<'_>, script: &Script, arguments: &[&[u8]]) -> Result<Value> {
+        let standing = self.link.stand(about, Duration::ZERO).await?;
+        let epoch = standing.facts.epoch.to_string();
+        let arguments = [arguments, &[epoch.as_bytes()]].concat();
         let keys = [self.stream.as_bytes()];
-        let call = Call { about, patience: Duration::ZERO, end: None, keys: &keys, arguments };
-        script.run(&self.link, call).await
+        let call = Call { about, end: None, keys: &keys, arguments: &arguments };
+        script.run_on(&self.link, standing, call).await
     }
 
     async fn position(&self, about: About<'_>, script: &Script, arguments: &[&[u8]]) -> Result<Position> {

@@ -47,6 +47,8 @@ pub(crate) struct Facts {
     pub(crate) history: History,
     /// What the server itself calls it.
     own_history: History,
+    /// How often its sentinels have had another server take over; 0 where there are none.
+    pub(crate) epoch: u64,
     /// It may drop keys before their time when its memory is full.
     pub(crate) evicts: bool,
     /// Also such that have no time.
@@ -72,6 +74,7 @@ pub(crate) struct ClientId {
 
 /// A connection that was made.
 pub(crate) struct Connected {
+    pub(crate) server: ConnectionInfo,
     pub(crate) wire: MultiplexedConnection,
     pub(crate) facts: Facts,
     /// What the sentinels said of the server, if there are any.
@@ -115,36 +118,37 @@ pub(crate) fn time_for(settings: &Settings, target: &Target) -> Duration {
 pub(crate) async fn connect(
     settings: &Settings,
     target: &Target,
+    mut sentinels: Option<&mut Sentinels>,
     former: Option<&ClientId>,
 ) -> RedisResult<Connected> {
-    let mut sentinels = Sentinels::of(settings);
     let mut named = None;
-    let client = match target {
-        Target::Master => match &mut sentinels {
-            Some(sentinels) => {
-                let master = sentinels.ask().await?;
-                let info = sentinels.info(&master)?;
-                named = Some(master);
-                open(settings, info)?
-            }
-            None => client(settings).await?,
-        },
-        Target::Node(node) => open(settings, node.clone())?,
-        Target::Slot(slot, nodes) => {
+    let server = match (target, &settings.topology, &mut sentinels) {
+        (Target::Node(node), ..) => node.clone(),
+        (Target::Slot(slot, nodes), ..) => {
             let map = slots::ask(settings, nodes).await?;
-            open(settings, map.of(*slot).cloned().ok_or_else(no_server)?)?
+            map.of(*slot).cloned().ok_or_else(no_server)?
         }
+        (Target::Master, _, Some(sentinels)) => {
+            let master = sentinels.ask().await?;
+            let info = sentinels.info(&master)?;
+            named = Some(master);
+            info
+        }
+        (Target::Master, Topology::One(info), None) => info.clone(),
+        (Target::Master, _, None) => return Err(no_server()),
     };
+    let client = open(settings, server.clone())?;
     let mut wire = client.get_multiplexed_async_connection_with_config(&untimed()).await?;
     let (mut facts, client) = learn(&mut wire, settings.is_one(), former).await?;
-    if let (Some(sentinels), Some(named)) = (&mut sentinels, &named) {
+    if let (Some(sentinels), Some(named)) = (sentinels, &named) {
         // Another may have taken over while this one stood still, and it does not know.
         if sentinels.ask().await? != *named {
             return Err((ErrorKind::Io, "the sentinels name another master by now").into());
         }
+        facts.epoch = named.epoch;
         facts.history = facts.history.in_epoch(named.epoch);
     }
-    Ok(Connected { wire, facts, named, client })
+    Ok(Connected { server, wire, facts, named, client })
 }
 
 fn open(settings: &Settings, server: ConnectionInfo) -> RedisResult<Client> {
@@ -194,11 +198,16 @@ fn check_is_master(replication: &str) -> RedisResult<()> {
     }
 }
 
-/// A connection that hears what is published here: to the master, or to any server of a cluster, which tells the others. Of these
-/// all are asked at once: one that stands still holds up no other.
-pub(crate) async fn listen(settings: &Settings, target: &Target, channel: &str) -> RedisResult<PubSub> {
+/// A connection that hears what is published here: to the server of the connection that stands, or to any server of a cluster,
+/// which tells the others. Of these all are asked at once: one that stands still holds up no other.
+pub(crate) async fn listen(
+    settings: &Settings,
+    target: &Target,
+    server: &ConnectionInfo,
+    channel: &str,
+) -> RedisResult<PubSub> {
     let Target::Slot(_, nodes) = target else {
-        return hear(client(settings).await?, channel).await;
+        return hear(open(settings, server.clone())?, channel).await;
     };
     let clients = nodes.all().into_iter().filter_map(|node| Client::open(node).ok());
     let mut asked: FuturesUnordered<_> = clients.map(|client| hear(client, channel)).collect();
@@ -216,22 +225,6 @@ async fn hear(client: Client, channel: &str) -> RedisResult<PubSub> {
     let mut heard = client.get_async_pubsub().await?;
     heard.subscribe(channel).await?;
     Ok(heard)
-}
-
-async fn client(settings: &Settings) -> RedisResult<Client> {
-    match (&settings.topology, Sentinels::of(settings)) {
-        (Topology::One(info), _) => open(settings, info.clone()),
-        (Topology::Cluster(nodes), _) => open(settings, first(nodes)?),
-        (Topology::Sentinel { .. }, None) => Err(no_server()),
-        (Topology::Sentinel { .. }, Some(mut sentinels)) => {
-            let master = sentinels.ask().await?;
-            open(settings, sentinels.info(&master)?)
-        }
-    }
-}
-
-fn first(nodes: &[ConnectionInfo]) -> RedisResult<ConnectionInfo> {
-    nodes.first().cloned().ok_or_else(no_server)
 }
 
 pub(crate) fn no_server() -> RedisError {
@@ -270,7 +263,7 @@ async fn learn(
     // Another server that takes over may lack the newest.
     let is_kept = is_one && durable == Some(Durable::Always);
     let history = if is_kept { History::KEPT } else { own_history };
-    Ok((Facts { history, own_history, evicts, evicts_all, durable }, client))
+    Ok((Facts { history, own_history, epoch: 0, evicts, evicts_all, durable }, client))
 }
 
 /// What a part of INFO says under a name.
@@ -342,7 +335,9 @@ mod tests {
         let url = format!("redis-cluster://{},{}?timeout_ms=60000", still.address, hears.address);
         let settings = Settings::parse(&url).unwrap();
         let listening = tokio::time::timeout(Duration::from_secs(30), async {
-            listen(&settings, &Target::of_prefix(&settings), "bell").await
+            let target = Target::of_prefix(&settings);
+            let Topology::Cluster(nodes) = &settings.topology else { panic!("it is a cluster") };
+            listen(&settings, &target, &nodes[0], "bell").await
         });
         let mut heard = listening.await.unwrap().unwrap().into_on_message();
         within(Duration::from_secs(30), "it is heard", || hears.cli(&["PUBLISH", "bell", "word"]) == "1");

@@ -10,12 +10,12 @@ use forebay_core::limits;
 use forebay_core::ports::clock::{Clock, Run, Work};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::connect::{self, Connected, Facts, Target};
-use crate::sentinels;
+use crate::sentinels::Sentinels;
 use crate::settings::Settings;
 
 /// What a call is about, for its errors.
@@ -33,6 +33,8 @@ pub(crate) struct Standing {
     /// Tells it from those before it.
     pub(crate) number: u64,
     pub(crate) facts: Facts,
+    /// Where it leads to.
+    pub(crate) server: Arc<ConnectionInfo>,
     wire: MultiplexedConnection,
 }
 
@@ -153,6 +155,21 @@ impl Link {
             Ok(Ok(state)) => standing(&state, about),
             Ok(Err(_)) | Err(_) => self.standing(about),
         }
+    }
+
+    /// Waits for a connection, however long it takes; `None` once the link is closed.
+    pub(crate) async fn stands(&self) -> Option<Standing> {
+        let mut state = self.state.subscribe();
+        // The sender lives as long as this link.
+        let state = state.wait_for(|state| !matches!(state, State::Away(_))).await.ok()?;
+        if let State::Standing(standing) = &*state { Some(standing.clone()) } else { None }
+    }
+
+    /// Is ready once it is not this connection any more that stands.
+    pub(crate) async fn is_gone(&self, number: u64) {
+        let stands = |state: &State| matches!(state, State::Standing(standing) if standing.number == number);
+        let mut state = self.state.subscribe();
+        let _ = state.wait_for(|state| !stands(state)).await;
     }
 
     /// Sends one command and waits for its answer, at most as long as the settings allow for so many bytes.
@@ -326,28 +343,34 @@ pub(crate) fn bytes_of(command: &Cmd) -> usize {
 async fn supervise(link: Arc<Link>) {
     let (mut number, mut former) = (0, None);
     let mut pause = limits::redis::CONNECT_PAUSE;
+    let mut sentinels = Sentinels::of(&link.settings);
     while !link.is_closed() {
         let time = connect::time_for(&link.settings, &link.target);
+        let connect = connect::connect(&link.settings, &link.target, sentinels.as_mut(), former.as_ref());
         let made = tokio::select! {
-            made = timeout(time, connect::connect(&link.settings, &link.target, former.as_ref())) => made,
+            made = timeout(time, connect) => made,
             () = link.closed() => return,
         };
         let why = match made {
-            Ok(Ok(Connected { wire, facts, named, client })) => {
+            Ok(Ok(Connected { server, wire, facts, named, client })) => {
                 number += 1;
                 former = client;
                 *link.facts.lock() = Some(facts);
                 link.left.store(0, SeqCst);
-                let standing = Standing { number, facts, wire };
+                let standing = Standing { number, facts, server: Arc::new(server), wire };
                 if !turn(&link, State::Standing(standing.clone())) {
                     return;
                 }
                 let began = Instant::now();
+                let another = async {
+                    match (&mut sentinels, &named) {
+                        (Some(sentinels), Some(named)) => sentinels.name_another(named).await,
+                        _ => std::future::pending().await,
+                    }
+                };
                 let why = tokio::select! {
                     why = watch_over(&link, standing) => why,
-                    () = sentinels::name_another(&link.settings, named.as_ref()) => {
-                        "the sentinels name another master".to_owned()
-                    }
+                    () = another => "the sentinels name another master".to_owned(),
                 };
                 if began.elapsed() > limits::redis::CONNECT_PAUSE_MAX {
                     pause = limits::redis::CONNECT_PAUSE;

@@ -1,7 +1,6 @@
 //! Scripts that the server runs in one step, named by their hash once it knows them.
 
 use std::error::Error as _;
-use std::time::Duration;
 
 use forebay_core::error::{Error, Kind, Result};
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
@@ -19,8 +18,6 @@ pub(crate) struct Script {
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) about: About<'a>,
-    /// How long to wait for a connection.
-    pub(crate) patience: Duration,
     /// When the answer must have come; `None` is the settings' time from when there is a connection.
     pub(crate) end: Option<Instant>,
     pub(crate) keys: &'a [&'a [u8]],
@@ -35,9 +32,9 @@ impl Script {
         Self { code, hash }
     }
 
-    /// Runs it over the connection that stands, or comes in time.
+    /// Runs it over the connection that stands, or comes within the settings' patience.
     pub(crate) async fn run(&self, link: &Link, call: Call<'_>) -> Result<Value> {
-        let standing = link.stand(call.about, call.patience).await?;
+        let standing = link.stand(call.about, link.settings.patience).await?;
         self.run_on(link, standing, call).await
     }
 

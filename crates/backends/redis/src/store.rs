@@ -130,7 +130,7 @@ impl RedisStore {
             let standing = link.standing(about)?;
             let history = standing.facts.history;
             let arguments = [arguments, &[&history.0]].concat();
-            let call = Call { about, patience: Duration::ZERO, end: Some(end), keys, arguments: &arguments };
+            let call = Call { about, end: Some(end), keys, arguments: &arguments };
             script.run_on(&link, standing, call).await
         };
         self.places.at(about, keys.first().copied().unwrap_or_default(), end, run).await

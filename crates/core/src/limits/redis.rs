@@ -88,6 +88,8 @@ pub const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
 pub const SLOTS_PAUSE: Duration = Duration::from_secs(5);
 /// How long sentinels have to answer.
 pub const SENTINELS_MAX: Duration = Duration::from_millis(500);
+/// How long what a sentinel has said counts when it is not heard any more. They tell each other every two seconds.
+pub const SENTINEL_KNOWS: Duration = Duration::from_secs(60);
 /// How long the other servers of a cluster, or the other sentinels, have to tell something newer when one has answered.
 pub const MAP_PAUSE: Duration = Duration::from_millis(100);
 /// Queues with messages whose time is over that one step sees to.

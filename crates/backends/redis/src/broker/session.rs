@@ -19,7 +19,7 @@ use tokio::time::{self, sleep};
 use super::answers::{Fields, Letter};
 use super::declare;
 use super::scripts::Scripts;
-use crate::link::{About, Link};
+use crate::link::{About, Link, Standing};
 use crate::script::{Call, Script, strange};
 use crate::settings::Durable;
 
@@ -129,15 +129,43 @@ impl Session {
         self.check_open(about)?;
         tokio::select! {
             biased;
-            answer = self.run_until_done(&self.link, about, script, queue, arguments, None) => answer,
+            answer = self.run_until_done(about, script, queue, arguments, None) => answer,
             () = self.closing() => Err(about.error(Kind::Closed)),
         }
     }
 
-    /// The same, also while the session is closing.
+    /// The same over this connection and no other.
+    pub(super) async fn run_over(
+        &self,
+        over: (&Link, Standing),
+        about: About<'_>,
+        script: &Script,
+        queue: &QueueName,
+        arguments: &[&[u8]],
+    ) -> Result<Value> {
+        tokio::select! {
+            biased;
+            answer = self.call(over, about, script, queue, arguments, None) => answer,
+            () = self.closing() => Err(about.error(Kind::Closed)),
+        }
+    }
+
+    /// The same over any, also while the session is closing.
     pub(super) async fn run_until_done(
         &self,
-        link: &Link,
+        about: About<'_>,
+        script: &Script,
+        queue: &QueueName,
+        arguments: &[&[u8]],
+        end: Option<time::Instant>,
+    ) -> Result<Value> {
+        let standing = self.link.stand(about, self.link.settings.patience).await?;
+        self.call((&self.link, standing), about, script, queue, arguments, end).await
+    }
+
+    async fn call(
+        &self,
+        (link, standing): (&Link, Standing),
         about: About<'_>,
         script: &Script,
         queue: &QueueName,
@@ -147,24 +175,24 @@ impl Session {
         let at = format!("{}queue:{queue}", self.root);
         let mut all = vec![self.root.as_bytes(), queue.as_str().as_bytes()];
         all.extend(arguments);
-        let patience = self.link.settings.patience;
-        let call = Call { about, patience, end, keys: &[at.as_bytes()], arguments: &all };
-        match script.run(link, call).await? {
+        let call = Call { about, end, keys: &[at.as_bytes()], arguments: &all };
+        match script.run_on(link, standing, call).await? {
             Value::BulkString(word) if word == b"missing" => Err(about.error(Kind::NotFound)),
             answer => Ok(answer),
         }
     }
 
-    /// Refuses to trust a server with messages that keeps less than the settings ask for.
-    pub(super) async fn trust(&self, about: About<'_>) -> Result<()> {
-        let facts = self.link.stand(about, self.link.settings.patience).await?.facts;
-        let asked = self.link.settings.durable;
+    /// A connection to a server that keeps what the settings ask for: another one is not trusted with messages. What is trusted is
+    /// the server behind this connection; the next one may lead to another.
+    pub(super) async fn trusted(&self, link: &Link, about: About<'_>) -> Result<Standing> {
+        let standing = link.stand(about, link.settings.patience).await?;
+        let (facts, asked) = (standing.facts, link.settings.durable);
         if facts.evicts_all && asked > Durable::Any {
             let what = "the server's maxmemory-policy lets it drop messages when its memory is full";
             return Err(about.error(Kind::Unsupported).because(what));
         }
         if facts.durable.unwrap_or(Durable::Any) >= asked {
-            return Ok(());
+            return Ok(standing);
         }
         let what = match facts.durable {
             Some(kept) => format!(
@@ -198,8 +226,7 @@ impl Session {
         let arguments = [&[fresh, wait], &rest[..], &[bytes.as_bytes(), told.as_bytes()]].concat();
         let end = time::Instant::now() + limits::redis::TAKE_WAIT_MAX;
         let _under_way = self.link.carry(limits::RECEIVE_BYTES_MAX);
-        let answer =
-            self.run_until_done(&self.link, about, &self.scripts.take, queue, &arguments, Some(end)).await?;
+        let answer = self.run_until_done(about, &self.scripts.take, queue, &arguments, Some(end)).await?;
         let held = self.read_held(queue, answer).ok_or_else(|| strange(about))?;
         let untold = held.entries.iter().filter(|entry| entry.told.is_none()).map(|entry| entry.position);
         let mut told = self.read_entries(about, queue, untold.collect(), end).await?;
@@ -294,9 +321,7 @@ impl Session {
         let [fresh, wait] = self.moving();
         let [outcome, detail, note] = [outcome, detail, note].map(str::as_bytes);
         let arguments = [fresh, wait, position.as_bytes(), token.as_bytes(), outcome, detail, note];
-        self.run_until_done(&self.link, about, &self.scripts.settle, queue, &arguments, None)
-            .await
-            .map(|_| ())
+        self.run_until_done(about, &self.scripts.settle, queue, &arguments, None).await.map(|_| ())
     }
 
     /// Gives back what was handed out by a take whose answer was lost; also while the session is closing.
@@ -307,7 +332,7 @@ impl Session {
         loop {
             let arguments = [self.consumer.as_bytes(), token.as_bytes(), from.as_slice(), most.as_bytes()];
             let script = &self.scripts.reclaim;
-            match self.run_until_done(&self.link, about, script, queue, &arguments, None).await? {
+            match self.run_until_done(about, script, queue, &arguments, None).await? {
                 Value::BulkString(next) => from = next,
                 _ => return Ok(()),
             }
@@ -325,8 +350,7 @@ impl Session {
                 () = sleep(limits::redis::OFFER_PAUSE) => {}
                 () = self.link.closed() => return,
             }
-            let patience = self.link.settings.patience;
-            let call = Call { about, patience, end: None, keys: &[key.as_bytes()], arguments: &arguments };
+            let call = Call { about, end: None, keys: &[key.as_bytes()], arguments: &arguments };
             // While the server is away nobody is handed such a message either.
             let _ = self.scripts.sweep.run(&self.link, call).await;
         }

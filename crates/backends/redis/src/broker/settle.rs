@@ -154,7 +154,7 @@ async fn acknowledge_all(session: &Session, queue: &QueueName, acks: Vec<Ack>) {
         acks.iter().flat_map(|ack| [ack.id.position.to_string(), token_text(ack.id.token)]).collect();
     let arguments: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
     let about = about(queue);
-    let answer = session.run_until_done(&session.link, about, &session.scripts.ack, queue, &arguments, None);
+    let answer = session.run_until_done(about, &session.scripts.ack, queue, &arguments, None);
     let settled = answer.await.and_then(|answer| match answer {
         Value::BulkString(each) if each.len() == acks.len() => Ok(each),
         _ => Err(strange(about)),

@@ -16,9 +16,9 @@ use forebay_core::ports::remote_store::{Asked, Fill, Filled, Put, RemoteStore};
 use forebay_core::queue::{Overflow, QueueName, QueueSettings};
 use forebay_redis::broker::RedisBroker;
 
-use crate::ground::Ground;
+use crate::ground::{Ground, READY_MAX};
 use forebay_contract::servers::redis::{Keeps, Redis};
-use forebay_contract::servers::within;
+use forebay_contract::servers::{until, within};
 
 /// A broker with one queue.
 struct Bench {
@@ -287,4 +287,44 @@ fn what_others_may_read_of_another_history_goes_with_its_tag() {
     assert_eq!(ground.run(store.get(&[b"key"])).remove(0).unwrap(), None, "it is of another history");
     ground.run(store.remove_tag(b"tag")).unwrap();
     assert_eq!(redis.cli(&["EXISTS", "forebay:e:key"]), "0");
+}
+
+#[test]
+fn what_others_may_read_of_another_history_ends_with_its_life() {
+    let (redis, ground) = (Redis::start(Keeps::Nothing, &[]), Ground::new());
+    let store = ground.store(&format!("redis://{}", redis.address));
+    let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
+    ground.run(store.put(b"key", b"value", put)).unwrap();
+    redis.cli(&["SETRANGE", "forebay:e:key", "14", "else"]);
+    let touch = |life| ground.run(store.touch(b"key", life)).unwrap();
+    assert!(!touch(Some(Duration::from_secs(60))), "it is of another history");
+    assert_eq!(redis.cli(&["PTTL", "forebay:e:key"]), "-1");
+    assert!(!touch(Some(Duration::ZERO)));
+    assert_eq!(redis.cli(&["EXISTS", "forebay:e:key"]), "0");
+}
+
+#[test]
+fn a_publish_goes_over_no_connection_to_a_server_that_keeps_less_than_was_asked_for() {
+    let (redis, ground) = (Redis::start(Keeps::Everything, &[]), Ground::new());
+    let url = format!("redis://{}?durable=always&replicas=1&timeout_ms=20000", redis.address);
+    let (broker, q) = (ground.broker(&url), QueueName::new("q").unwrap());
+    ground.run(broker.ensure(&QueueSettings::new(q.clone()))).unwrap();
+    let publish = |id: &str| {
+        let (broker, q, message) = (broker.clone(), q.clone(), message(id));
+        ground.handle().spawn(async move { broker.publish(&q, vec![message]).await })
+    };
+    // It waits for a replica that is not there, on the connection for that.
+    let first = publish("first");
+    let waits = until(READY_MAX, "it waits for a replica", || {
+        let clients = redis.cli(&["CLIENT", "LIST"]);
+        let waits = clients.lines().find(|client| client.contains(" cmd=wait "))?;
+        waits.strip_prefix("id=")?.split(' ').next().map(str::to_owned)
+    });
+    // What the connection of all others was told of the server is not true any more.
+    assert_eq!(redis.cli(&["CONFIG", "SET", "appendfsync", "no"]), "OK");
+    assert_eq!(redis.cli(&["CLIENT", "KILL", "ID", &waits]), "1");
+    assert_eq!(ground.run(first).unwrap().unwrap_err().kind(), Kind::Unavailable);
+    let refused = ground.run(publish("second")).unwrap().unwrap_err();
+    assert_eq!(refused.kind(), Kind::Unsupported, "{refused}");
+    assert_eq!(redis.cli(&["XLEN", "{forebay}:stream:q"]), "1", "the second one is not there");
 }

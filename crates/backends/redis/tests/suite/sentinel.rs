@@ -8,6 +8,7 @@ use forebay_core::error::{Error, Kind};
 use forebay_core::message::{Message, MessageId};
 use forebay_core::payload::Payload;
 use forebay_core::ports::broker::{Broker, Receive};
+use forebay_core::ports::bus::{Bus, Heard};
 use forebay_core::ports::clock::Clock;
 use forebay_core::ports::remote_store::{Asked, Fill, Filled, Put, RemoteStore};
 use forebay_core::queue::{QueueName, QueueSettings};
@@ -19,7 +20,8 @@ use forebay_contract::outage::{Bounds, Outage, rounds};
 use forebay_contract::servers::redis::sentinel::{FAIL_OVER_MAX, Node, Watched};
 use forebay_contract::servers::redis::{Keeps, Redis};
 use forebay_contract::servers::wire::Does;
-use forebay_contract::servers::{Pauses, Restarts, within};
+use forebay_contract::servers::{Pauses, Restarts, until, within};
+use forebay_redis::bus::Kept;
 
 const FILL: Fill<'static> = Fill { flags: 0, life: None, tags: &[] };
 
@@ -90,6 +92,13 @@ fn fail_overs_under_load_bring_back_nothing_that_was_invalidated() {
         let mut load = Outage::begin_on_stores(ground.handle(), &stores, bounds);
         suffers(&mut load, &watched, fault, "Redis as a store, with sentinels", false);
     }
+}
+
+/// The former master is not told: its connections stay, and it is a master as before.
+fn name_instead(watched: &Watched, other: &Redis) {
+    let port = other.address.port().to_string();
+    assert_eq!(watched.sentinel.cli(&["SENTINEL", "REMOVE", "main"]), "OK");
+    assert_eq!(watched.sentinel.cli(&["SENTINEL", "MONITOR", "main", "127.0.0.1", &port, "1"]), "OK");
 }
 
 fn fail_over(watched: &Watched) {
@@ -176,16 +185,52 @@ fn a_former_master_that_was_never_told_serves_nothing_of_before_when_it_is_named
 }
 
 #[test]
+fn a_former_master_that_was_never_told_tells_of_a_gap_when_it_is_named_again() {
+    let (watched, ground) = (Watched::start(), Ground::new());
+    let bus = ground.bus(&watched.url("timeout_ms=500"), Kept::default());
+    let [former, other] = &watched.nodes;
+    let publish = |word: &'static str| {
+        until(FAIL_OVER_MAX, "a notice is taken", || ground.run(bus.publish(word.into())).ok())
+    };
+    let before = publish("before");
+    within(FAIL_OVER_MAX, "the replica has it, too", || other.redis.cli(&["XLEN", "{forebay}:bus"]) == "1");
+    former.wire.cut(Does::Refuse);
+    watched.await_promoted(1);
+    let lost = publish("lost");
+    former.wire.set(Does::Pass);
+    other.wire.cut(Does::Refuse);
+    watched.await_promoted(0);
+    assert_eq!(former.redis.cli(&["XLEN", "{forebay}:bus"]), "1", "it never heard of the second one");
+    let heard = until(FAIL_OVER_MAX, "the former master is listened to", || {
+        let mut listener = ground.run(bus.listen(Some(before))).ok()?;
+        ground.run(listener.next()).ok()
+    });
+    let Heard::Gap { from, to } = heard else { panic!("{heard:?}") };
+    assert!(from < lost && lost <= to, "{lost:?} is not between {from:?} and {to:?}");
+}
+
+#[test]
+fn receivers_are_rung_for_by_the_master_that_the_sentinels_name_where_the_former_one_still_is_one() {
+    let (watched, ground) = (Watched::start(), Ground::new());
+    let _broker = ground.broker(&watched.url("durable=always"));
+    let _bus = ground.bus(&watched.url(""), Kept::default());
+    let other = Redis::start(Keeps::Everything, &[]);
+    name_instead(&watched, &other);
+    for channel in ["{forebay}:bell", "{forebay}:bus:bell"] {
+        within(FAIL_OVER_MAX, "the bell of the other one is heard", || {
+            other.cli(&["PUBSUB", "NUMSUB", channel]).ends_with('1')
+        });
+    }
+}
+
+#[test]
 fn a_store_goes_to_the_master_that_the_sentinels_name_also_where_the_former_one_still_is_one() {
     let (watched, ground) = (Watched::start(), Ground::new());
     let store = ground.store(&watched.url(""));
     let put = Put { flags: 0, life: None, mode: Mode::Set, version: None };
     assert!(ground.run(store.put(b"key", b"former", put)).is_ok());
     let other = Redis::start(Keeps::Everything, &[]);
-    let port = other.address.port().to_string();
-    // Its connections stay, and it is a master as before.
-    assert_eq!(watched.sentinel.cli(&["SENTINEL", "REMOVE", "main"]), "OK");
-    assert_eq!(watched.sentinel.cli(&["SENTINEL", "MONITOR", "main", "127.0.0.1", &port, "1"]), "OK");
+    name_instead(&watched, &other);
     within(FAIL_OVER_MAX, "the other one is asked", || {
         matches!(ground.run(store.get(&[b"key"])).remove(0), Ok(None))
     });

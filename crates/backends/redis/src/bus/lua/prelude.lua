@@ -1,5 +1,6 @@
--- KEYS: the stream. Beside it a hash: the run id of the server that was seen last; doubt, the id up to which something may
--- have been lost that the server once gave; trimmed, the last id that gave way to newer ones; bytes, of all that is kept.
+-- KEYS: the stream. Beside it a hash: the history that was seen last; doubt, the id up to which something may have been lost
+-- that a server once gave; trimmed, the last id that gave way to newer ones; bytes, of all that is kept.
+-- Behind its own ARGV every script has how often the sentinels have had another server take over.
 local call = redis.call
 local stream, meta = KEYS[1], KEYS[1] .. ':meta'
 
@@ -22,18 +23,24 @@ local function last_id()
   end
 end
 
--- The doubt and what was trimmed. A server that was started, or promoted, since it was last seen may have lost the newest of
--- what it gave: all from before is in doubt then. What comes next has a greater id.
+-- Changes with every start of the server, when it is made a master, and when its sentinels say so anew: one that was never told
+-- that another had taken over in between has none of what that one gave.
+local function history()
+  return string.match(call('INFO', 'replication'), 'master_replid:(%x+)') .. ' in ' .. ARGV[#ARGV]
+end
+
+-- The doubt and what was trimmed. With another history the newest of what was given may be lost: all from before is in doubt
+-- then. What comes next has a greater id.
 local function certain()
-  local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
-  local known = call('HMGET', meta, 'run', 'doubt', 'trimmed')
-  if known[1] == run then return known[2], known[3] end
+  local present = history()
+  local known = call('HMGET', meta, 'history', 'doubt', 'trimmed')
+  if known[1] == present then return known[2], known[3] end
   local time = call('TIME')
   local doubt = string.format('%.0f-0', time[1] * 1000 + math.floor(time[2] / 1000) - 1)
   local last = last_id()
   if is_after(last, doubt) then doubt = last end
   if known[2] and is_after(known[2], doubt) then doubt = known[2] end
-  call('HSET', meta, 'run', run, 'doubt', doubt)
+  call('HSET', meta, 'history', present, 'doubt', doubt)
   call('HSETNX', meta, 'trimmed', '0-0')
   return doubt, known[3] or '0-0'
 end
