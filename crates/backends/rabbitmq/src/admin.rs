@@ -20,8 +20,8 @@ use lapin::types::{FieldTable, ShortString};
 use tokio::sync::oneshot;
 
 use crate::broker::RabbitBroker;
-use crate::consume::ready;
 use crate::inner::Inner;
+use crate::lead::ready;
 use crate::link::Link;
 use crate::link::refusal::Refusal;
 use crate::queue::Queue;

@@ -2,6 +2,7 @@
 //! others when nobody does.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use forebay_core::error::Kind;
@@ -9,15 +10,13 @@ use forebay_core::limits;
 use forebay_core::queue::Order;
 use forebay_core::time::Instant;
 use lapin::Channel;
-use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
-};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use parking_lot::Mutex;
 use tokio::time;
 
 use crate::inner::Inner;
+use crate::lead;
 use crate::link::Link;
 use crate::link::refusal::Refusal;
 use crate::queue::Queue;
@@ -138,8 +137,14 @@ async fn try_open(
     epoch: u64,
 ) -> Result<Opened, Refusal> {
     let ordered = queue.settings.order == Order::Key;
-    if ordered && !lead(queue, link).await? {
-        return Ok(Opened::Elsewhere);
+    if ordered {
+        if !lead::lead(queue, link).await? {
+            return Ok(Opened::Elsewhere);
+        }
+        for lane in queue.lanes() {
+            lead::settle_in(queue, link, lane, prefetch(inner, lane)).await?;
+        }
+        queue.settled_in.store(link.number, Relaxed);
     }
     let channel = match channel {
         Some(channel) => channel.clone(),
@@ -152,10 +157,8 @@ async fn try_open(
     for lane in queue.lanes() {
         // What is tried again goes before the others of its key: all of it must be here before any of these comes, and find
         // room whatever else lies here.
-        let (again, fits) = match lane {
-            Lane::Again => (ready(queue, link, lane).await?, limits::rabbitmq::TRIES_PREFETCH),
-            Lane::Class(_) => (0, inner.settings.prefetch),
-        };
+        let again = if lane == Lane::Again { lead::ready(queue, link, lane).await? } else { 0 };
+        let fits = prefetch(inner, lane);
         if fits_now.replace(fits) != Some(fits) {
             link.ask(channel.basic_qos(fits, BasicQosOptions::default())).await?;
         }
@@ -177,49 +180,17 @@ async fn try_open(
     Ok(Opened::Yes(channel))
 }
 
-/// Never the same twice: to one that comes again a quorum queue sends again what the first one holds.
-fn tag(lane: Lane, asked: u64) -> ShortString {
-    ShortString::try_new(format!("forebay.{}.{asked}", lane.rank())).unwrap_or_default()
-}
-
-/// Of a queue whose order is kept one process at a time hands out messages: the one that has this queue of the server's,
-/// which only one connection can have and which goes with it.
-async fn lead(queue: &Queue, link: &Link) -> Result<bool, Refusal> {
-    let channel = link.channel().await?;
-    let options =
-        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
-    // It may be ours from here on, also if nobody hears of it.
-    queue.change(|shelf| shelf.leading = true);
-    let declared =
-        link.ask(channel.queue_declare(queue.names.leader(), options, FieldTable::default())).await;
-    match declared {
-        Ok(_) => {
-            let _ = link.ask(channel.close(200, "leading".into())).await;
-            Ok(true)
-        }
-        Err(refusal) if refusal.is_locked() => {
-            queue.change(|shelf| shelf.leading = false);
-            Ok(false)
-        }
-        Err(refusal) => {
-            // On the same channel, so that the server comes to it after the other. If this fails it is tried again by and by.
-            let deleting = channel.queue_delete(queue.names.leader(), QueueDeleteOptions::default());
-            if link.ask(deleting).await.is_ok() {
-                queue.change(|shelf| shelf.leading = false);
-            }
-            Err(refusal)
-        }
+/// What the server sends ahead of a lane. What is tried again must all be here, whatever else lies here.
+fn prefetch(inner: &Inner, lane: Lane) -> u16 {
+    match lane {
+        Lane::Again => limits::rabbitmq::TRIES_PREFETCH,
+        Lane::Class(_) => inner.settings.prefetch,
     }
 }
 
-/// How many messages of a lane are ready on the server.
-pub(crate) async fn ready(queue: &Queue, link: &Link, lane: Lane) -> Result<u64, Refusal> {
-    let channel = link.channel().await?;
-    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let declared =
-        link.ask(channel.queue_declare(queue.names.lane(lane), options, FieldTable::default())).await?;
-    let _ = link.ask(channel.close(200, "counted".into())).await;
-    Ok(u64::from(declared.message_count()))
+/// Never the same twice: to one that comes again a quorum queue sends again what the first one holds.
+fn tag(lane: Lane, asked: u64) -> ShortString {
+    ShortString::try_new(format!("forebay.{}.{asked}", lane.rank())).unwrap_or_default()
 }
 
 /// Whether so many messages that are tried again have come, of which each has so long.
@@ -368,14 +339,7 @@ async fn leave(queue: &Queue, link: &Link, channel: Option<&Channel>, epoch: u64
         link.ask(channel.close(200, "nobody asks".into())).await?;
     }
     if queue.look(|shelf| shelf.leading) {
-        let channel = link.channel().await?;
-        let deleting = channel.queue_delete(queue.names.leader(), QueueDeleteOptions::default());
-        match link.ask(deleting).await {
-            Ok(_) => drop(link.ask(channel.close(200, "leading no more".into())).await),
-            // It is another one's already.
-            Err(refusal) if refusal.is_locked() => {}
-            Err(refusal) => return Err(refusal),
-        }
+        lead::resign(queue, link).await?;
         queue.change(|shelf| shelf.leading &= shelf.epoch() != epoch);
     }
     Ok(())

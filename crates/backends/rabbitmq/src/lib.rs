@@ -17,6 +17,7 @@ pub mod bus;
 mod consume;
 mod expired;
 mod inner;
+mod lead;
 mod link;
 mod message;
 mod publish;

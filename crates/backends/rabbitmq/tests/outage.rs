@@ -14,13 +14,13 @@ use forebay_contract::servers::Restarts;
 use forebay_contract::servers::lent::Pool;
 use forebay_contract::servers::rabbitmq::RabbitMq;
 use forebay_contract::servers::wire::Wire;
-use forebay_contract::servers::within;
+use forebay_contract::servers::{until, within};
 use forebay_core::delivery::{Outcome, Settled};
 use forebay_core::error::Kind;
 use forebay_core::message::{Message, MessageId};
 use forebay_core::ports::broker::{Broker, Receive};
 use forebay_core::ports::clock::Clock;
-use forebay_core::queue::{QueueName, QueueSettings};
+use forebay_core::queue::{Order, QueueName, QueueSettings};
 use forebay_rabbitmq::broker::RabbitBroker;
 use forebay_rabbitmq::settings::RabbitSettings;
 use forebay_runtime::clock::TokioClock;
@@ -140,4 +140,40 @@ fn a_server_that_lacks_memory_refuses_publishers_in_time_and_goes_on_with_consum
     assert!(!receive(1).is_empty());
     broker.close();
     ground.join(works);
+}
+
+#[test]
+fn what_was_held_of_an_ordered_queue_comes_first_after_a_kill() {
+    const KILLS: usize = 4;
+    let (server, ground) = (SERVERS.lend().unwrap(), Ground::new(Duration::from_secs(60)));
+    let url = format!("{}?heartbeat_s=2&prefetch=5&prefix=held{}.", server.url(), server.turn);
+    let clock = ground.run(async { Arc::new(TokioClock::new()) });
+    let queue = QueueName::new("orders").unwrap();
+    let message = |number: usize| {
+        let id = MessageId::given(&number.to_string()).unwrap();
+        Message { key: Some("key".to_owned()), ..Message::new(id, "payload".into()) }
+    };
+    for kills in 0..=KILLS {
+        // Another process each time, which comes as soon as the server does.
+        let opened = RabbitBroker::open(RabbitSettings::parse(&url).unwrap(), clock.clone());
+        let (broker, works) = (opened.broker, ground.spawn(opened.work));
+        if kills == 0 {
+            let settings = QueueSettings { order: Order::Key, ..QueueSettings::new(queue.clone()) };
+            ground.run(broker.ensure(&settings)).unwrap();
+            ground.run(broker.publish(&queue, (0..30).map(message).collect())).unwrap();
+            server.sync_log();
+        }
+        let first = until(PATIENCE, "something comes", || {
+            let wait_until = clock.now() + Duration::from_secs(1);
+            let asked = Receive { count_max: 10, hold: None, wait_until };
+            ground.run(broker.receive(&queue, asked)).ok()?.pop()
+        });
+        assert_eq!(first.message.id.as_str(), "0", "after {kills} kills");
+        if kills < KILLS {
+            server.kill();
+            server.start_again();
+        }
+        broker.close();
+        ground.join(works);
+    }
 }

@@ -49,7 +49,10 @@ pub const TRIES_MAX: usize = 256;
 /// Of what is tried again so much comes to this process: more than there may be, as what is past its time to live is beside it.
 pub const TRIES_PREFETCH: u16 = 1_024;
 /// How long the next of what is tried again may take to come before the rest of an ordered queue; longer where that has failed.
+/// And how long others may take to give back what they had of it.
 pub const ARRIVAL_MAX: Duration = Duration::from_secs(5);
+/// How often it is looked whether others have given back what they had of an ordered queue.
+pub const SETTLE_IN_LOOK: Duration = Duration::from_millis(5);
 /// The pause before a queue's settings are asked for again that another process reads.
 pub const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// How long a queue's settings may be away because whoever read them has died.

@@ -34,6 +34,8 @@ pub(crate) struct Queue {
     pub(crate) changed: Notify,
     /// Waiting queues that are known to be there, by their class, and on which connection that was found.
     pub(crate) waits: Mutex<(u64, HashSet<u32>)>,
+    /// On which connection all that others had of an ordered queue was found in its place again.
+    pub(crate) settled_in: AtomicU64,
     turn_next: AtomicU64,
 }
 
@@ -41,7 +43,8 @@ impl Queue {
     pub(crate) fn new(settings: QueueSettings, names: Names) -> Self {
         let shelf = Mutex::new(Shelf::new(settings.order == Order::Key));
         let (changed, waits) = (Notify::new(), Mutex::default());
-        Self { settings, names, shelf, changed, waits, turn_next: AtomicU64::new(0) }
+        let (settled_in, turn_next) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { settings, names, shelf, changed, waits, settled_in, turn_next }
     }
 
     /// Looks at or changes what lies here, and tells those who wait.
