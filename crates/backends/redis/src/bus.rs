@@ -1,6 +1,7 @@
 //! The port `Bus` on a Redis Stream: positions are the entries' ids, and the head is the last of them.
 
 mod heard;
+mod seen;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,14 +14,16 @@ use forebay_core::payload::Payload;
 use forebay_core::ports::BoxFuture;
 use forebay_core::ports::bus::{Bus, BusCapabilities, Heard, Listener, Position};
 use forebay_core::ports::clock::{Clock, Run, Work};
+use parking_lot::Mutex;
 use redis::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use self::heard::{Reading, id_of, read_id};
+use self::seen::Seen;
 use crate::bell::{self, Rung};
 use crate::connect::Target;
-use crate::link::{About, Link};
+use crate::link::{About, Link, Standing};
 use crate::script::{Call, Script, strange};
 use crate::settings::Settings;
 
@@ -63,6 +66,7 @@ struct Shared {
     /// Changes whenever there may be something to hear.
     rung: watch::Receiver<u64>,
     listeners: AtomicUsize,
+    seen: Mutex<Seen>,
 }
 
 /// A bus on these servers. It is of use once the works run.
@@ -87,6 +91,7 @@ pub fn open(settings: Settings, kept: Kept, clock: Arc<dyn Clock>) -> (Arc<Redis
         closing,
         rung,
         listeners: AtomicUsize::new(0),
+        seen: Mutex::new(Seen::new()),
     };
     let hear = Work { name: "redis bus bell", run: Run::Task(Box::pin(hear)) };
     (Arc::new(RedisBus { shared: Arc::new(shared) }), vec![link_work, hear])
@@ -145,25 +150,34 @@ impl Shared {
         if *self.closing.borrow() { Err(about.error(Kind::Closed)) } else { Ok(()) }
     }
 
-    async fn run(&self, about: About<'_>, script: &Script, arguments: &[&[u8]]) -> Result<Value> {
+    /// The answer, and over which connection it came.
+    async fn run(&self, about: About<'_>, script: &Script, arguments: &[&[u8]]) -> Result<(Value, Standing)> {
         let standing = self.link.stand(about, Duration::ZERO).await?;
         let epoch = standing.facts.epoch.to_string();
         let arguments = [arguments, &[epoch.as_bytes()]].concat();
         let keys = [self.stream.as_bytes()];
         let call = Call { about, end: None, keys: &keys, arguments: &arguments };
-        script.run_on(&self.link, standing, call).await
+        let answer = script.run_on(&self.link, standing.clone(), call).await?;
+        Ok((answer, standing))
     }
 
-    async fn position(&self, about: About<'_>, script: &Script, arguments: &[&[u8]]) -> Result<Position> {
-        let answer = self.run(about, script, arguments).await?;
+    /// The position that is told, and since which connection the history is that it was told in.
+    async fn position(
+        &self,
+        about: About<'_>,
+        script: &Script,
+        arguments: &[&[u8]],
+    ) -> Result<(Position, u64)> {
+        let (answer, standing) = self.run(about, script, arguments).await?;
         let read = |answer| match answer {
             Value::BulkString(id) => read_id(std::str::from_utf8(&id).ok()?),
             _ => None,
         };
-        read(answer).ok_or_else(|| strange(about))
+        let position = read(answer).ok_or_else(|| strange(about))?;
+        Ok((position, self.seen.lock().told(standing.number, standing.facts, position)))
     }
 
-    async fn find_head(&self) -> Result<Position> {
+    async fn find_head(&self) -> Result<(Position, u64)> {
         self.position(HEAD, &self.head, &[]).await
     }
 }
@@ -182,30 +196,34 @@ impl Bus for RedisBus {
             let (notices, bytes) = (self.shared.kept.notices.to_string(), self.shared.kept.bytes.to_string());
             let rest = [notices.as_bytes(), bytes.as_bytes(), self.shared.channel.as_bytes()];
             let arguments = [&[&*notice], &rest[..]].concat();
-            self.shared.position(PUBLISH, &self.shared.publish, &arguments).await
+            let published = self.shared.position(PUBLISH, &self.shared.publish, &arguments).await;
+            published.map(|(position, _)| position)
         })
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Position>> {
         Box::pin(async move {
             self.shared.check_open(HEAD)?;
-            self.shared.find_head().await
+            self.shared.find_head().await.map(|(head, _)| head)
         })
     }
 
     fn listen(&self, after: Option<Position>) -> BoxFuture<'_, Result<Box<dyn Listener>>> {
         Box::pin(async move {
             self.shared.check_open(LISTEN)?;
-            let after = match after {
-                Some(after) => after,
-                None => self.shared.find_head().await?,
+            let (after, since) = match after {
+                Some(after) => (after, None),
+                None => {
+                    let (head, since) = self.shared.find_head().await?;
+                    (head, Some(since))
+                }
             };
             if self.shared.listeners.fetch_add(1, SeqCst) >= limits::BUS_LISTENERS_MAX {
                 self.shared.listeners.fetch_sub(1, SeqCst);
                 return Err(LISTEN.error(Kind::Full));
             }
             let (shared, rung) = (self.shared.clone(), self.shared.rung.clone());
-            let listener = RedisListener { shared, rung, after, heard: VecDeque::new() };
+            let listener = RedisListener { shared, rung, after, since, heard: VecDeque::new() };
             Ok(Box::new(listener) as Box<dyn Listener>)
         })
     }
@@ -216,6 +234,8 @@ struct RedisListener {
     rung: watch::Receiver<u64>,
     /// All up to it is heard, or stands in `heard`.
     after: Position,
+    /// Since which connection the history is that this is a position of; not known of one that was given.
+    since: Option<u64>,
     heard: VecDeque<Heard>,
 }
 
@@ -229,9 +249,16 @@ impl RedisListener {
     /// Reads on. Nothing has changed until the answer is there: so it may be dropped.
     async fn read(&mut self) -> Result<()> {
         let (after, most) = (id_of(self.after), limits::redis::BUS_READ_MAX.to_string());
-        let answer = self.shared.run(LISTEN, &self.shared.read, &[after.as_bytes(), most.as_bytes()]).await?;
+        let arguments = [after.as_bytes(), most.as_bytes()];
+        let (answer, standing) = self.shared.run(LISTEN, &self.shared.read, &arguments).await?;
         let reading = Reading::of(answer).ok_or_else(|| strange(LISTEN))?;
-        (self.heard, self.after) = reading.heard_after(self.after);
+        let mut seen = self.shared.seen.lock();
+        let since = seen.told(standing.number, standing.facts, reading.head);
+        let is_former = self.since.map_or_else(|| seen.is_former(self.after), |known| known != since);
+        drop(seen);
+        (self.heard, self.after) =
+            if is_former { reading.heard_after_another() } else { reading.heard_after(self.after) };
+        self.since = Some(since);
         Ok(())
     }
 }

@@ -46,7 +46,7 @@ impl History {
 pub(crate) struct Facts {
     pub(crate) history: History,
     /// What the server itself calls it.
-    own_history: History,
+    pub(crate) own_history: History,
     /// How often its sentinels have had another server take over; 0 where there are none.
     pub(crate) epoch: u64,
     /// It may drop keys before their time when its memory is full.
@@ -107,9 +107,11 @@ impl Target {
 /// How long it may take to make a connection, which begins with finding out where to.
 pub(crate) fn time_for(settings: &Settings, target: &Target) -> Duration {
     let greeting = settings.timeout.max(limits::redis::CONNECT_MIN);
-    match target {
-        Target::Slot(..) => settings.timeout + greeting,
-        Target::Master | Target::Node(_) => greeting,
+    match (target, &settings.topology) {
+        (Target::Slot(..), _) => settings.timeout + greeting,
+        // They are asked twice.
+        (_, Topology::Sentinel { .. }) => 2 * limits::redis::SENTINELS_MAX + greeting,
+        (Target::Master | Target::Node(_), _) => greeting,
     }
 }
 

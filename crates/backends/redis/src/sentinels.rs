@@ -35,12 +35,19 @@ pub(crate) struct Sentinels {
 
 struct Sentinel {
     address: ConnectionAddr,
-    /// How long it may take to connect to it.
+    /// How long it may take to answer, a connection included.
     patience: Duration,
-    /// A connection that is being made goes on with the next question.
-    opening: Option<BoxFuture<'static, RedisResult<MultiplexedConnection>>>,
     open: Option<MultiplexedConnection>,
+    /// What it is asked and has not answered yet: one that is far away is heard when it is asked the next time.
+    asking: Option<BoxFuture<'static, Answer>>,
     said: Option<Said>,
+}
+
+/// What came of a question.
+struct Answer {
+    /// The connection, where there was an answer.
+    open: Option<MultiplexedConnection>,
+    named: RedisResult<Named>,
 }
 
 #[derive(Clone)]
@@ -57,8 +64,8 @@ impl Sentinels {
         let each = sentinels.iter().map(|address| Sentinel {
             address: address.clone(),
             patience,
-            opening: None,
             open: None,
+            asking: None,
             said: None,
         });
         Some(Self { each: each.collect(), master: master.clone(), login: login.clone() })
@@ -119,43 +126,61 @@ fn newest<'a>(all: impl Iterator<Item = &'a Said>, now: Instant) -> Option<&'a N
 impl Sentinel {
     /// The epoch of what it says.
     async fn ask(&mut self, master: &str) -> RedisResult<u64> {
-        // One that is cut off while it is asked is connected to anew.
-        let mut connection = match self.open.take() {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
-        let mut ask = redis::pipe();
-        // While another takes over, the first names it already and the second does not.
-        ask.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-        ask.cmd("SENTINEL").arg("MASTER").arg(master);
-        let asked = ask.query_async(&mut connection).await;
-        if !asked.as_ref().is_err_and(|error: &RedisError| error.kind() == ErrorKind::Io) {
-            self.open = Some(connection);
-            self.said = None;
+        if self.asking.is_some() {
+            // What it was asked before: it may have changed its mind since.
+            let _ = self.hear(master).await;
         }
-        let (address, says): (Option<(String, u16)>, HashMap<String, String>) = asked?;
-        let (host, port) = address.ok_or_else(no_server)?;
-        let epoch = says.get("config-epoch").and_then(|epoch| epoch.parse().ok()).ok_or_else(no_server)?;
-        let named = Named { address: ConnectionAddr::Tcp(host, port), epoch };
-        self.said = Some(Said { named, at: Instant::now() });
-        Ok(epoch)
+        self.hear(master).await
     }
 
-    async fn connect(&mut self) -> RedisResult<MultiplexedConnection> {
-        let opening = self.opening.get_or_insert_with(|| {
-            let (address, patience) = (self.address.clone(), self.patience);
-            Box::pin(
-                async move { timeout(patience, open(address)).await.unwrap_or_else(|_| Err(no_server())) },
-            )
+    async fn hear(&mut self, master: &str) -> RedisResult<u64> {
+        let asking = self.asking.get_or_insert_with(|| {
+            let (address, open, master) = (self.address.clone(), self.open.take(), master.to_owned());
+            let (patience, late) = (self.patience, || Answer { open: None, named: Err(no_server()) });
+            Box::pin(async move {
+                timeout(patience, question(address, open, master)).await.unwrap_or_else(|_| late())
+            })
         });
-        let opened = opening.await;
-        self.opening = None;
-        opened
+        let Answer { open, named } = asking.await;
+        (self.asking, self.open) = (None, open);
+        if let Ok(named) = &named {
+            self.said = Some(Said { named: named.clone(), at: Instant::now() });
+        } else if self.open.is_some() {
+            // It has answered, and knows of no such master.
+            self.said = None;
+        }
+        named.map(|named| named.epoch)
     }
 }
 
-async fn open(address: ConnectionAddr) -> RedisResult<MultiplexedConnection> {
+async fn question(address: ConnectionAddr, open: Option<MultiplexedConnection>, master: String) -> Answer {
+    let opened = match open {
+        Some(open) => Ok(open),
+        None => connect(address).await,
+    };
+    let mut open = match opened {
+        Ok(open) => open,
+        Err(error) => return Answer { open: None, named: Err(error) },
+    };
+    let named = name(&mut open, &master).await;
+    let is_answer = !named.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io);
+    Answer { open: is_answer.then_some(open), named }
+}
+
+async fn connect(address: ConnectionAddr) -> RedisResult<MultiplexedConnection> {
     Client::open(address)?.get_multiplexed_async_connection_with_config(&untimed()).await
+}
+
+async fn name(open: &mut MultiplexedConnection, master: &str) -> RedisResult<Named> {
+    let mut ask = redis::pipe();
+    // While another takes over, the first names it already and the second does not.
+    ask.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+    ask.cmd("SENTINEL").arg("MASTER").arg(master);
+    let (address, says): (Option<(String, u16)>, HashMap<String, String>) = ask.query_async(open).await?;
+    let unnamed = || RedisError::from((ErrorKind::UnexpectedReturnType, "the sentinel names no master"));
+    let (host, port) = address.ok_or_else(unnamed)?;
+    let epoch = says.get("config-epoch").and_then(|epoch| epoch.parse().ok()).ok_or_else(unnamed)?;
+    Ok(Named { address: ConnectionAddr::Tcp(host, port), epoch })
 }
 
 #[cfg(test)]
@@ -175,8 +200,10 @@ mod tests {
         Names(u16, u64),
         KnowsNone,
         IsSilent,
-        /// It does the former once so long has gone by since it was connected to.
+        /// It does the former, and takes so long for a connection.
         Begins(Duration, u16, u64),
+        /// And for each answer.
+        IsFar(Duration, u16, u64),
     }
 
     struct Fake {
@@ -221,8 +248,8 @@ mod tests {
             Does::IsSilent => return None,
             Does::KnowsNone => (None, 0),
             Does::Names(port, epoch) => (Some(port), epoch),
-            Does::Begins(pause, port, epoch) => {
-                if !command.contains("SENTINEL") {
+            Does::Begins(pause, port, epoch) | Does::IsFar(pause, port, epoch) => {
+                if command.contains("SENTINEL") == matches!(does, Does::IsFar(..)) {
                     sleep(pause).await;
                 }
                 (Some(port), epoch)
@@ -276,15 +303,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_to_which_it_takes_long_to_connect_is_heard_after_all() {
-        let pause = limits::redis::SENTINELS_MAX * 3 / 2;
-        let (slow, lags) =
-            (Fake::start(Does::Begins(pause, 2, 5)).await, Fake::start(Does::Names(1, 4)).await);
-        let mut sentinels = asking(&[&slow, &lags]);
-        let begun = Instant::now();
-        while sentinels.ask().await.unwrap() != named(2, 5) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "it is not heard");
-            sleep(Duration::from_millis(10)).await;
+    async fn one_that_is_slow_to_connect_to_or_to_answer_is_heard_after_all() {
+        let late = |most: Duration| most * 3 / 2;
+        let (connects, answers) = (late(limits::redis::SENTINELS_MAX), late(limits::redis::MAP_PAUSE));
+        for does in [Does::Begins(connects, 2, 5), Does::IsFar(answers, 2, 5)] {
+            let (slow, lags) = (Fake::start(does).await, Fake::start(Does::Names(1, 4)).await);
+            let mut sentinels = asking(&[&slow, &lags]);
+            let begun = Instant::now();
+            while sentinels.ask().await.unwrap() != named(2, 5) {
+                assert!(begun.elapsed() < Duration::from_secs(30), "it is not heard");
+                sleep(Duration::from_millis(10)).await;
+            }
         }
     }
 

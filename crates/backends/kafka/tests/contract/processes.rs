@@ -66,7 +66,12 @@ impl Real {
         let broker = self.broker();
         let settle = |delivery: &Delivery| {
             let (broker, queue, id) = (broker.clone(), delivery.queue.clone(), delivery.id);
-            async move { broker.settle(&queue, id, Outcome::Done, None).await.unwrap_or(Settled::NotHeld) }
+            async move {
+                match broker.settle(&queue, id, Outcome::Done, None).await {
+                    Err(error) if error.kind() == Kind::Unavailable => Settled::NotHeld,
+                    settled => settled.unwrap(),
+                }
+            }
         };
         self.on(join_all(deliveries.iter().map(settle)))
     }

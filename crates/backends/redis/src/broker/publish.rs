@@ -61,7 +61,10 @@ impl Publisher {
         }
         let arguments: Vec<&[u8]> = arguments.iter().map(|argument| &**argument).collect();
         let script = &self.session.scripts.publish;
-        let standing = self.session.trusted(link, about).await?;
+        let trusted = self.session.trusted(link, about).await;
+        // Whatever is wrong with the server by then, a part of the messages may be in the queue.
+        let in_part = |error| if is_first { error } else { about.error(Kind::Unavailable).because(error) };
+        let standing = trusted.map_err(in_part)?;
         let over = (&**link, standing.clone());
         match self.session.run_over(over, about, script, queue, &arguments).await? {
             Value::BulkString(word) if word == b"done" => confirm(about, link, standing).await,

@@ -34,6 +34,12 @@ impl Reading {
         Some(Self { doubt, trimmed, head, notices })
     }
 
+    /// What a listener hears who knows what another server gave, and of this one nothing for certain.
+    pub(super) fn heard_after_another(self) -> (VecDeque<Heard>, Position) {
+        let gap = Heard::Gap { from: Position::START, to: self.head };
+        (VecDeque::from([gap]), self.head)
+    }
+
     /// What a listener hears who knows all up to `after`, and up to where it knows all then.
     pub(super) fn heard_after(self, after: Position) -> (VecDeque<Heard>, Position) {
         let (mut heard, mut after) = (VecDeque::new(), after);

@@ -21,7 +21,7 @@ use forebay_contract::servers::redis::sentinel::{FAIL_OVER_MAX, Node, Watched};
 use forebay_contract::servers::redis::{Keeps, Redis};
 use forebay_contract::servers::wire::Does;
 use forebay_contract::servers::{Pauses, Restarts, until, within};
-use forebay_redis::bus::Kept;
+use forebay_redis::bus::{Kept, RedisBus};
 
 const FILL: Fill<'static> = Fill { flags: 0, life: None, tags: &[] };
 
@@ -207,6 +207,50 @@ fn a_former_master_that_was_never_told_tells_of_a_gap_when_it_is_named_again() {
     });
     let Heard::Gap { from, to } = heard else { panic!("{heard:?}") };
     assert!(from < lost && lost <= to, "{lost:?} is not between {from:?} and {to:?}");
+}
+
+#[test]
+fn who_listened_to_another_master_hears_of_a_gap_also_where_that_was_ahead() {
+    let (watched, ground) = (Watched::start(), Ground::new());
+    let bus = ground.bus(&watched.url("timeout_ms=500"), Kept::default());
+    let other = Redis::start(Keeps::Everything, &[]);
+    let others = ground.bus(&format!("redis://{}", other.address), Kept::default());
+    let publish = |bus: &RedisBus, word: &'static str| ground.run(bus.publish(word.into())).unwrap();
+    let mut listener = ground.run(bus.listen(None)).unwrap();
+    let missed = publish(&others, "missed");
+    let heard = publish(&bus, "heard");
+    assert!(missed < heard, "positions follow the clock");
+    let notice = ground.run(listener.next()).unwrap();
+    assert!(matches!(notice, Heard::Notice { position, .. } if position == heard), "{notice:?}");
+    let last = publish(&others, "last");
+    name_instead(&watched, &other);
+    for after in [None, Some(heard)] {
+        let heard = until(FAIL_OVER_MAX, "the other one is listened to", || {
+            let mut anew = after.map(|_| ground.run(bus.listen(after))).transpose().ok()?;
+            ground.run(anew.as_mut().unwrap_or(&mut listener).next()).ok()
+        });
+        let Heard::Gap { from, to } = heard else { panic!("{heard:?}") };
+        assert!(from < missed && last <= to, "{missed:?} is not between {from:?} and {to:?}");
+    }
+}
+
+#[test]
+fn who_is_told_of_no_fail_overs_puts_nothing_in_doubt() {
+    let (watched, ground) = (Watched::start(), Ground::new());
+    let bus = ground.bus(&watched.url("timeout_ms=500"), Kept::default());
+    fail_over(&watched);
+    within(FAIL_OVER_MAX, "the new master is asked", || ground.run(bus.publish("first".into())).is_ok());
+    // It is named by its address alone.
+    let url = format!("redis://{}", watched.nodes[1].wire.address);
+    let both = [bus, ground.bus(&url, Kept::default())];
+    let mut listeners = both.each_ref().map(|bus| ground.run(bus.listen(None)).unwrap());
+    for bus in both.iter().cycle().take(6) {
+        let published = ground.run(bus.publish("notice".into())).unwrap();
+        for listener in &mut listeners {
+            let heard = ground.run(listener.next()).unwrap();
+            assert!(matches!(heard, Heard::Notice { position, .. } if position == published), "{heard:?}");
+        }
+    }
 }
 
 #[test]
