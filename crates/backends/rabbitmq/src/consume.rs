@@ -142,7 +142,7 @@ async fn try_open(
             return Ok(Opened::Elsewhere);
         }
         for lane in queue.lanes() {
-            lead::settle_in(queue, link, lane, prefetch(inner, lane)).await?;
+            lead::settle_in(inner, queue, link, lane).await?;
         }
         queue.settled_in.store(link.number, Relaxed);
     }

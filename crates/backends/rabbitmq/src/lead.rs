@@ -4,15 +4,20 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use forebay_core::limits;
-use lapin::Channel;
-use lapin::options::{BasicConsumeOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel};
 use tokio::time;
 
+use crate::inner::Inner;
 use crate::link::Link;
 use crate::link::refusal::Refusal;
+use crate::message::envelope::PERSISTENT;
 use crate::queue::Queue;
 use crate::queue::names::Lane;
+
+/// The type of a message that is to reach nobody.
+const MARK: &str = "forebay.mark";
 
 /// Whether this process is the one: it has a queue of the server's that only one connection can have, and that goes with it.
 pub(crate) async fn lead(queue: &Queue, link: &Link) -> Result<bool, Refusal> {
@@ -58,28 +63,53 @@ pub(crate) async fn resign(queue: &Queue, link: &Link) -> Result<(), Refusal> {
 
 /// Waits until what others were sent of a lane is in its place again. The server puts it there when it finds that their channel is
 /// gone, and counts them as consumers until then: whoever is sent messages sooner has later ones before these.
-pub(crate) async fn settle_in(queue: &Queue, link: &Link, lane: Lane, prefetch: u16) -> Result<(), Refusal> {
+pub(crate) async fn settle_in(inner: &Inner, queue: &Queue, link: &Link, lane: Lane) -> Result<(), Refusal> {
     let asks = link.channel().await?;
-    // A server that was just started tells how the queue was some time before its end, until it has taken in a consumer of now.
+    // A server that was just started tells how the queue was some time before its end, until it has done something of now to it.
     if queue.settled_in.load(Relaxed) != link.number {
-        try_consuming(queue, link, &asks, lane, prefetch).await?;
+        match lane {
+            Lane::Class(_) => mark(inner, queue, lane).await?,
+            // Here it must be known how many there are.
+            Lane::Again => try_consuming(queue, link, &asks, lane).await?,
+        }
     }
     await_consumers(queue, link, &asks, lane, 0).await?;
     let _ = link.ask(asks.close(200, "settled in".into())).await;
     Ok(())
 }
 
+/// Publishes a message that is over at once, and that the server drops when it comes to it. A consumer would do as well, but what
+/// is more than its prefetch would have lost its order: what comes back goes behind what came back before.
+async fn mark(inner: &Inner, queue: &Queue, lane: Lane) -> Result<(), Refusal> {
+    let link = inner.publishing_link("receive from queue").await;
+    let link = link.map_err(|_| Refusal::Away("no connection for publishing stands"))?;
+    let publisher = match link.publisher().await {
+        // A server that lacks memory or disk space is to get rid of messages all the same.
+        Err(_) if link.is_blocked() => return Ok(()),
+        publisher => publisher?,
+    };
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_expiration("0".into())
+        .with_type(MARK.into());
+    let (name, options) = (queue.names.lane(lane), BasicPublishOptions::default());
+    let publish =
+        async { publisher.channel.basic_publish("".into(), name, options, b"", properties).await?.await };
+    // A refusal comes from the lane as well.
+    link.ask(publish).await?;
+    publisher.give_back();
+    Ok(())
+}
+
+/// Whether it is such a message, which is nobody's.
+pub(crate) fn is_mark(properties: &BasicProperties) -> bool {
+    properties.kind().as_ref().is_some_and(|kind| kind.as_str() == MARK)
+}
+
 /// Has a consumer until there is no other one. What it was sent goes back with its channel, in order, behind what had to come before
-/// it: as refused it would go behind everything. It has the prefetch of who comes next, who takes all of it then: of what was given
-/// back and not taken the server keeps the order only among itself.
-async fn try_consuming(
-    queue: &Queue,
-    link: &Link,
-    asks: &Channel,
-    lane: Lane,
-    prefetch: u16,
-) -> Result<(), Refusal> {
-    let channel = link.consuming_channel(prefetch).await?;
+/// it; and all of it fits whoever comes next.
+async fn try_consuming(queue: &Queue, link: &Link, asks: &Channel, lane: Lane) -> Result<(), Refusal> {
+    let channel = link.consuming_channel(limits::rabbitmq::TRIES_PREFETCH).await?;
     let tried = async {
         let (name, options) = (queue.names.lane(lane), BasicConsumeOptions::default());
         let _consumer =

@@ -195,6 +195,12 @@ impl Drop for Expected<'_> {
     }
 }
 
+/// A message that is nobody's.
+pub(crate) async fn leave(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>, epoch: u64) {
+    // If the server was not told its channel is gone, and it comes again.
+    let _ = inner.ack(&queue, letter, epoch).await;
+}
+
 /// A message whose time has not come by far: it waits on the server.
 pub(crate) async fn put_off(inner: Arc<Inner>, queue: Arc<Queue>, letter: Arc<Letter>, epoch: u64) {
     let mut pause = limits::rabbitmq::AGAIN;

@@ -172,6 +172,17 @@ fn what_was_held_of_an_ordered_queue_comes_first_after_a_kill() {
         if kills < KILLS {
             server.kill();
             server.start_again();
+        } else {
+            let (mut order, mut held) = (Vec::new(), Some(first));
+            while let Some(delivery) = held {
+                order.push(delivery.message.id.as_str().to_owned());
+                let settled = ground.run(broker.settle(&queue, delivery.id, Outcome::Done, None));
+                assert_eq!(settled.unwrap(), Settled::Done);
+                let asked =
+                    Receive { count_max: 1, hold: None, wait_until: clock.now() + Duration::from_secs(1) };
+                held = ground.run(broker.receive(&queue, asked)).unwrap().pop();
+            }
+            assert_eq!(order, (0..30).map(|number| number.to_string()).collect::<Vec<_>>());
         }
         broker.close();
         ground.join(works);

@@ -86,7 +86,7 @@ impl Link {
             Ok(turn)
         };
         let turn = match self.ask(turn).await {
-            Err(_) if self.connection.status().blocked() => Err(Refusal::Away(BLOCKED)),
+            Err(_) if self.is_blocked() => Err(Refusal::Away(BLOCKED)),
             turn => turn?.map_err(|_| Refusal::Away("the connection ended")),
         }?;
         let idle = {
@@ -100,9 +100,14 @@ impl Link {
         Ok(Publisher { channel, link: self, _turn: turn })
     }
 
+    /// Whether the server takes no publishes for now.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
     /// Until the server takes publishes. Before that nothing is to be sent: the client library would keep all of it.
     async fn unblocked(&self) {
-        while self.connection.status().blocked() {
+        while self.is_blocked() {
             time::sleep(limits::rabbitmq::LOOK).await;
         }
     }

@@ -11,7 +11,7 @@ use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 /// The header that everything is in.
 const HEADER: &str = "forebay";
 /// AMQP's word for a message that survives a restart.
-const PERSISTENT: u8 = 2;
+pub(crate) const PERSISTENT: u8 = 2;
 
 /// AMQP's properties with everything in them: they must fit into one frame.
 pub(crate) fn write(envelope: &Envelope) -> BasicProperties {

@@ -17,9 +17,10 @@ use super::letter::Letter;
 use super::names::Lane;
 use super::shelf::Shelf;
 use crate::inner::Inner;
+use crate::lead::is_mark;
 use crate::message::envelope;
 use crate::publish::wait_class;
-use crate::settle::put_off;
+use crate::settle::{leave, put_off};
 
 /// Where the deliveries of one consumer go.
 pub(crate) struct Intake {
@@ -51,7 +52,9 @@ impl Intake {
         let (mut letters, now) = (Vec::new(), self.inner.clock.now());
         let polled = loop {
             match Pin::new(&mut *consumer).poll_next(context) {
-                Poll::Ready(Some(Ok(delivery))) => letters.push(self.letter(delivery, now)),
+                Poll::Ready(Some(Ok(delivery))) => {
+                    letters.push((is_mark(&delivery.properties), self.letter(delivery, now)));
+                }
                 Poll::Ready(Some(Err(_)) | None) => break Poll::Ready(()),
                 Poll::Pending => break Poll::Pending,
             }
@@ -59,7 +62,7 @@ impl Intake {
         if !letters.is_empty() {
             self.queue.change(|shelf| {
                 if shelf.epoch() == self.epoch {
-                    letters.into_iter().for_each(|letter| self.put(shelf, letter, now));
+                    letters.into_iter().for_each(|(is_mark, letter)| self.put(shelf, letter, is_mark, now));
                 }
             });
         }
@@ -75,7 +78,12 @@ impl Intake {
         Arc::new(Letter { envelope, lane, number, tag, acker, arrived_at: now })
     }
 
-    fn put(&self, shelf: &mut Shelf, letter: Arc<Letter>, now: Instant) {
+    fn put(&self, shelf: &mut Shelf, letter: Arc<Letter>, is_mark: bool, now: Instant) {
+        if is_mark {
+            shelf.arrive_to_leave(&letter);
+            self.inner.run(leave(self.inner.clone(), self.queue.clone(), letter, self.epoch));
+            return;
+        }
         // What has to wait for long does so on the server, where it takes no room from others.
         if self.lane != Lane::Again && wait_class(letter.envelope.due, now).is_some() {
             shelf.arrive_to_leave(&letter);
